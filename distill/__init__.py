@@ -1,0 +1,1 @@
+"""How a served model is made."""

@@ -1,0 +1,98 @@
+"""Checkpoints that a kill at any moment cannot spoil.
+
+A checkpoint is written to a temporary folder, every file is fsynced, its manifest with sha256 sums comes last, then
+one rename makes it real. The newest folder whose sums are right is the one that counts; there is no "latest" file.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+KEEP = 2
+
+
+@dataclass
+class Saved:
+    step: int  # steps done
+    tensors: dict[str, dict[str, Tensor]]  # "student", "student.ema", "method": name -> tensor
+    optimizers: dict  # torch's own state dicts, by player
+    counters: dict[str, int]
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def _fsync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def save(run: Path, state: Saved) -> Path:
+    """Write `run/checkpoints/step-%08d`; older ones beyond the newest two go only afterwards."""
+    home = run / "checkpoints"
+    tmp = home / f".tmp-{state.step}-{os.getpid()}"
+    shutil.rmtree(tmp, ignore_errors=True)
+    tmp.mkdir(parents=True)
+    for name, tensors in state.tensors.items():
+        save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, tmp / f"{name}.safetensors")
+    torch.save(state.optimizers, tmp / "optimizers.pt")
+    files = sorted(tmp.iterdir())
+    sums = {f.name: sha256(f) for f in files}
+    manifest = {"step": state.step, "counters": state.counters, "torch": torch.__version__, "files": sums}
+    (tmp / "manifest.json").write_text(json.dumps(manifest, indent=1))
+    for f in [*files, tmp / "manifest.json", tmp]:
+        _fsync(f)
+    final = home / f"step-{state.step:08d}"
+    shutil.rmtree(final, ignore_errors=True)
+    tmp.rename(final)
+    _fsync(home)
+    for old in folders(run)[KEEP:]:
+        shutil.rmtree(old)
+    for stale in home.glob(".tmp-*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    return final
+
+
+def folders(run: Path) -> list[Path]:
+    """Checkpoint folders, newest first."""
+    return sorted((run / "checkpoints").glob("step-*"), reverse=True)
+
+
+def check(folder: Path) -> str | None:
+    """What is wrong with a checkpoint, in words; None when its sums are right."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        wrong = [n for n, s in manifest["files"].items() if sha256(folder / n) != s]
+    except (OSError, ValueError, KeyError) as e:
+        return f"{folder.name} cannot be read ({type(e).__name__})"
+    return f"{folder.name}: wrong sha256 of {', '.join(wrong)}" if wrong else None
+
+
+def newest(run: Path) -> tuple[Path | None, list[str]]:
+    """The newest good checkpoint, and what was wrong with any newer one."""
+    faults = []
+    for folder in folders(run):
+        fault = check(folder)
+        if fault is None:
+            return folder, faults
+        faults.append(fault)
+    return None, faults
+
+
+def load(folder: Path) -> Saved:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    tensors = {f.name.removesuffix(".safetensors"): load_file(f) for f in folder.glob("*.safetensors")}
+    optimizers = torch.load(folder / "optimizers.pt", weights_only=True)
+    return Saved(manifest["step"], tensors, optimizers, manifest["counters"])

@@ -1,0 +1,92 @@
+"""Sources drawn once and kept: pictures in shards of 2,000, and the latents of one autoencoder beside them.
+
+A source of n pictures is a prefix of one of more, so a cache only ever grows. Shards appear whole (temporary file,
+rename) and are read as memory maps.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from distill.data import Source
+
+SHARD = 2000
+
+
+@dataclass(frozen=True)
+class Cached:
+    """Pictures uint8 [N, H, W, 3] or latents [N, C, h, w] of one source, with what is true of each."""
+
+    name: str
+    arrays: list[np.ndarray]
+    captions: list[list[str]]
+    attributes: list[dict]
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.arrays[index // SHARD][index % SHARD]
+
+
+def _write(path: Path, save: Callable[[Path], None]) -> None:
+    tmp = path.with_name(f".{os.getpid()}-{path.name}")
+    save(tmp)
+    tmp.rename(path)
+
+
+def _save_array(array: np.ndarray) -> Callable[[Path], None]:
+    def save(path: Path) -> None:
+        with path.open("wb") as f:
+            np.save(f, array)
+
+    return save
+
+
+def folder(source: Source, root: Path) -> Path:
+    """A source's cache is named by what it is: a change of its `signature` starts a new one."""
+    digest = hashlib.sha256(repr(getattr(source, "signature", source.name)).encode()).hexdigest()[:10]
+    return root / f"{source.name}-{digest}"
+
+
+def draw(source: Source, root: Path, say: Callable[[str], None] = print) -> Cached:
+    """Every picture of the source, drawing the shards that are missing."""
+    home = folder(source, root)
+    home.mkdir(parents=True, exist_ok=True)
+    arrays, captions, attributes = [], [], []
+    for start in range(0, len(source), SHARD):
+        pictures, facts = home / f"pictures-{start:07d}.npy", home / f"facts-{start:07d}.json"
+        n = min(SHARD, len(source) - start)
+        if not facts.exists() or len(json.loads(facts.read_text())) < n:
+            say(f"drawing {source.name} {start:,} to {start + n:,} of {len(source):,}")
+            examples = [source[i] for i in range(start, start + n)]
+            _write(pictures, _save_array(np.stack([e.picture for e in examples])))
+            text = json.dumps([{"captions": e.captions, "attributes": e.attributes} for e in examples])
+            _write(facts, lambda p, text=text: p.write_text(text))
+        rows = json.loads(facts.read_text())[:n]
+        arrays.append(np.load(pictures, mmap_mode="r")[:n])
+        captions += [r["captions"] for r in rows]
+        attributes += [r["attributes"] for r in rows]
+    return Cached(source.name, arrays, captions, attributes)
+
+
+def latents(
+    source: Source, root: Path, key: str, encode: Callable[[np.ndarray], np.ndarray], say: Callable[[str], None] = print
+) -> Cached:
+    """The source through an autoencoder whose weights have the hash `key`; encode: uint8 [B, H, W, 3] -> [B, C, h, w]."""
+    pictures = draw(source, root, say)
+    home = folder(source, root)
+    arrays = []
+    for start, shard in zip(range(0, len(pictures), SHARD), pictures.arrays, strict=True):
+        path = home / f"latents-{key[:10]}-{start:07d}.npy"
+        if not path.exists() or len(np.load(path, mmap_mode="r")) < len(shard):
+            say(f"encoding {source.name} {start:,} to {start + len(shard):,}")
+            z = [encode(np.asarray(shard[i : i + 50])) for i in range(0, len(shard), 50)]
+            _write(path, _save_array(np.concatenate(z).astype(np.float16)))
+        arrays.append(np.load(path, mmap_mode="r")[: len(shard)])
+    return Cached(source.name, arrays, pictures.captions, pictures.attributes)

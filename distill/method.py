@@ -1,0 +1,118 @@
+"""What a distillation method is: the players that move, and the loss that each minimises."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from models.denoiser import Cond, Denoiser
+
+
+class Rows:
+    """Random numbers of this process's rows of the global batch.
+
+    They are a function of (seed, step, index of the sample in the global batch): every process draws the numbers of
+    the whole batch and keeps its own rows, so that two processes see what one would have seen.
+    """
+
+    def __init__(
+        self, seed: int, step: int, total: int, start: int = 0, stream: int = 0, device: torch.device | str = "cpu"
+    ):
+        self.generator = torch.Generator().manual_seed((seed * 1_000_003 + step) * 16 + stream)
+        self.total, self.start, self.device = total, start, device
+
+    def _mine(self, x: Tensor, n: int) -> Tensor:
+        return x[self.start : self.start + n].to(self.device)
+
+    def randn(self, *shape: int) -> Tensor:
+        return self._mine(torch.randn(self.total, *shape[1:], generator=self.generator), shape[0])
+
+    def rand(self, *shape: int) -> Tensor:
+        return self._mine(torch.rand(self.total, *shape[1:], generator=self.generator), shape[0])
+
+    def randint(self, low: int, high: int, n: int) -> Tensor:
+        return self._mine(torch.randint(low, high, (self.total,), generator=self.generator), n)
+
+    def randn_like(self, x: Tensor) -> Tensor:
+        return self.randn(*x.shape)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A method that trains on pictures finds them in `pixels`; one that trains on latents finds those in `x0`."""
+
+    step: int
+    x0: Tensor | None = None  # latents [B, ...], unit standard deviation
+    cond: Cond | None = None
+    pixels: Tensor | None = None  # [B, 3, H, W] in [-1, 1]
+    labels: dict[str, Tensor] = field(default_factory=dict)  # attributes, for the judges
+    captions: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.x0 if self.x0 is not None else self.pixels)
+
+
+@dataclass(frozen=True)
+class Player:
+    """Parameters that share an optimiser: those of `module` that ask for a gradient when training starts.
+
+    Moves on steps where step % every == phase.
+    """
+
+    module: nn.Module
+    lr: float
+    every: int = 1
+    phase: int = 0
+    ema: bool = False  # a moving average of this player is kept, and served
+
+
+class Features(Protocol):
+    """Frozen features of a teacher: `(x_t, t, cond) -> [[B, N, C], …]`, through which gradients flow to x_t."""
+
+    channels: list[int]  # C of each map
+    kernel: int  # width of a head's filter along the tokens
+
+    def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> list[Tensor]: ...
+
+
+@dataclass(frozen=True)
+class World:
+    """What every method is given, and nothing else. A method names what it `needs`; the rest is None."""
+
+    student: Any = None  # Denoiser, autoencoder or judge: the module that is shaped and published
+    teacher: Denoiser | Callable | None = None  # frozen
+    null: Cond | None = None  # the empty prompt, one row
+    vae: nn.Module | None = None
+    judge: nn.Module | None = None
+    features: Callable[[tuple[int, ...]], Features] | None = None  # of the teacher's blocks, for discriminators
+    show: Callable[[Tensor], Tensor] | None = None  # latents -> pictures [B, 3, H, W] in [-1, 1]
+
+    def null_like(self, cond: Cond) -> Cond:
+        """The empty prompt, as many rows and tokens as `cond`."""
+        b, n, d = cond.tokens.shape
+        tokens, mask = cond.tokens.new_zeros(b, n, d), torch.zeros_like(cond.mask)
+        k = self.null.tokens.shape[1]
+        tokens[:, :k], mask[:, :k] = self.null.tokens.to(tokens), self.null.mask.to(mask.device)
+        return replace(cond, tokens=tokens, mask=mask, guidance=None)
+
+
+@dataclass
+class Out:
+    loss: Tensor
+    logs: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Method(Protocol):
+    """`distill/methods/<name>.py` holds a frozen dataclass Config and a class Method(world, cfg) like this.
+
+    `needs`: subset of {"pixels", "latents", "labels", "teacher", "features", "vae", "judge"}.
+    `student(cfg, base)` in the same file makes the module that is shaped. Where a method has them:
+    `state_dict` / `load_state_dict` carry state that is no player, `preview(batch)` draws pictures [N, 3, H, W].
+    """
+
+    needs: set[str]
+    players: dict[str, Player]
+
+    def loss(self, player: str, batch: Batch, rng: Rows) -> Out: ...

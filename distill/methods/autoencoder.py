@@ -1,0 +1,97 @@
+"""The autoencoder of a latent diffusion model: pictures to latents 16 times smaller, and back.
+
+    L = |x - y| + 0.5 |dx - dy| + 2 (x - y)^2 + 1e-4 |z|^2      (d: differences of neighbouring pixels)
+
+AutoencoderDC (deep compression, Chen et al. 2024) for SANA, AutoencoderKL for Stable Diffusion. Differs from both
+papers: no perceptual network (none can be had without a download). After the encoder is good, `decoder_only`
+keeps it fixed, so the latents that denoisers learnt stay what they were while pictures sharpen.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from diffusers import AutoencoderDC, AutoencoderKL
+from torch import Tensor, nn
+
+from distill.losses import edges, l1, mse
+from distill.method import Batch, Out, Player, Rows, World
+
+
+@dataclass(frozen=True)
+class Config:
+    kind: Literal["dc", "kl"] = "dc"
+    lr: float = 1e-3
+    width: int = 16  # channels at full resolution; doubles at every halving
+    latent_channels: int = 16
+    edges: float = 0.5
+    squared: float = 2.0
+    latent: float = 1e-4  # keeps latents from drifting; KL's role at a thousandth of its usual price
+    decoder_only: bool = False
+
+
+def student(cfg: Config, base: nn.Module | None) -> nn.Module:
+    """A new autoencoder, or the base's, to train on."""
+    if base is not None:
+        return base
+    w = cfg.width
+    if cfg.kind == "kl":
+        return AutoencoderKL(
+            latent_channels=cfg.latent_channels,
+            block_out_channels=(w, 2 * w, 4 * w, 8 * w, 8 * w),
+            down_block_types=("DownEncoderBlock2D",) * 5,
+            up_block_types=("UpDecoderBlock2D",) * 5,
+            layers_per_block=1,
+            norm_num_groups=8,
+            scaling_factor=1.0,
+        )
+    return AutoencoderDC(
+        latent_channels=cfg.latent_channels,
+        encoder_block_out_channels=(w, 2 * w, 4 * w, 8 * w, 16 * w),
+        decoder_block_out_channels=(w, 2 * w, 4 * w, 8 * w, 16 * w),
+        encoder_block_types="ResBlock",
+        decoder_block_types="ResBlock",
+        encoder_layers_per_block=(0, 1, 1, 2, 2),  # a block at full resolution would cost as much as all the others
+        decoder_layers_per_block=(0, 1, 1, 2, 2),
+        encoder_qkv_multiscales=((),) * 5,
+        decoder_qkv_multiscales=((),) * 5,
+        downsample_block_type="pixel_unshuffle",
+        upsample_block_type="pixel_shuffle",
+        encoder_out_shortcut=False,  # so that `publish` can fold the latents' statistics into the last layer
+        decoder_in_shortcut=False,
+        scaling_factor=1.0,
+    )
+
+
+def encode(vae: nn.Module, x: Tensor) -> Tensor:
+    """Pictures [B, 3, H, W] in [-1, 1] to latents [B, C, H/16, W/16]; AutoencoderKL answers with its mean."""
+    out = vae.encode(x)
+    return out.latent if isinstance(vae, AutoencoderDC) else out.latent_dist.mean
+
+
+class Method:
+    needs = {"pixels"}
+
+    def __init__(self, world: World, cfg: Config):
+        self.cfg, self.vae = cfg, world.student
+        self.vae.requires_grad_(True)
+        if cfg.decoder_only:
+            self.vae.encoder.requires_grad_(False)
+        self.vae.to(memory_format=torch.channels_last)
+        self.players = {"student": Player(self.vae, cfg.lr, ema=True)}
+
+    def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
+        x, cfg = batch.pixels, self.cfg
+        x = x.contiguous(memory_format=torch.channels_last)
+        z = encode(self.vae, x)
+        y = self.vae.decode(z).sample
+        error = mse(y, x)
+        loss = l1(y, x) + cfg.edges * edges(y, x) + cfg.squared * error
+        loss = loss + cfg.latent * z.float().square().flatten(1).mean(1)
+        return Out(loss.mean(), {"psnr_db": 10 * (4 / error.detach()).log10().mean(), "latent_std": z.detach().std()})
+
+    @torch.no_grad()
+    def preview(self, batch: Batch) -> Tensor:
+        """Pictures above, what comes back below."""
+        x = batch.pixels[:8]
+        return torch.cat([x, self.vae.decode(encode(self.vae, x)).sample.float()])

@@ -1,0 +1,172 @@
+"""SANA-Sprint (Chen et al. 2025): continuous-time consistency (sCM) with latent adversarial distillation (LADD).
+
+student:  make F constant along the teacher's guided path, and fool the heads          even steps
+heads:    tell its one-step pictures from data, in the frozen teacher's features         odd steps
+
+Times are TrigFlow's, t in [0, 1] a quarter turn, theta = t pi / 2; latents have unit variance, so sigma_data drops out.
+Deviations, with reasons, in docs/methods/scm_ladd.md.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import pi
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from distill.heads import Heads
+from distill.losses import hinge_fake, hinge_real, mse
+from distill.method import Batch, Out, Player, Rows, World
+from models.denoiser import Cond, Denoiser, TrigFlow, cat
+from models.schedule import add_noise, like
+
+SIGMA_DATA = 0.5  # only in the law of t, so that the paper's numbers stay the paper's
+
+
+@dataclass(frozen=True)
+class Config:
+    lr: float = 2e-4
+    heads_lr: float = 1e-3
+    guidance: tuple[float, ...] = (2.0, 5.0)  # the student is told its guidance, drawn between these
+    t_mean: float = 0.2  # tau ~ N(mean, std^2), tan theta = e^tau / sigma_data
+    t_std: float = 1.6
+    heads_t_mean: float = -0.6
+    heads_t_std: float = 1.0
+    warmup: int = 300  # student steps until the tangent counts in full (H)
+    tangent: Literal["jvp", "difference"] = "difference"  # equal results; differences need no special attention kernel
+    tangent_norm: float = 0.1  # c
+    consistency: float = 1.0
+    adversarial: float = 0.5
+    largest: float = 0.5  # share of samples whose adversarial step starts from pure noise
+    blocks: tuple[int, ...] = (1, 3, 5, 7)  # teacher blocks that the heads see
+
+
+def student(cfg: Config, base: Denoiser | None) -> TrigFlow:
+    """The teacher's own weights with a guidance input that starts without effect (trap 3), seen as TrigFlow."""
+    if base is None:
+        raise ValueError("scm_ladd distils a flow-matching teacher; give one with --base, such as toybox-sana")
+    return TrigFlow(base.with_guidance())
+
+
+def sample_t(rng: Rows, n: int, mean: float, std: float) -> Tensor:
+    """t [B] in (0, 1): theta = arctan(e^tau / sigma_data), kept off pure noise by 1e-4 rad."""
+    theta = torch.atan(torch.exp(mean + std * rng.randn(n)) / SIGMA_DATA)
+    return theta.clamp(1e-4, pi / 2 - 1e-4) * (2 / pi)
+
+
+def derivative(f: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor, dx: Tensor, how: str) -> Tensor:
+    """d f(x, t) / d theta along dx / d theta = dx, by forward-mode AD or central differences."""
+    if how == "jvp":
+        with sdpa_kernel(SDPBackend.MATH):  # the fused CPU kernels have no forward derivative
+            return torch.func.jvp(f, (x, t), (dx, torch.full_like(t, 2 / pi)))[1]
+    h = 2e-3
+    dt = torch.full_like(t, h * 2 / pi)
+    return (f(x + h * dx, t + dt) - f(x - h * dx, t - dt)) / (2 * h)
+
+
+def tangent(F: Tensor, dF: Tensor, x_t: Tensor, dx: Tensor, t: Tensor, r: float) -> Tensor:
+    """g of the sCM loss (SANA-Sprint, Alg. 2), cos(theta) d f / d theta with warm-up r, before normalisation."""
+    theta = like(t, x_t) * (pi / 2)
+    cos, sin = theta.cos(), theta.sin()
+    return -(cos**2) * (F - dx) - r * cos * sin * (x_t + dF)
+
+
+def normalise(g: Tensor, c: float) -> Tensor:
+    """g / (rms(g) + c) by sample. Differs from the paper's L2 norm: independent of the latent's size."""
+    rms = g.square().flatten(1).mean(1).sqrt()
+    return g / like(rms + c, g)
+
+
+class Method:
+    needs = {"latents", "teacher", "features"}
+
+    def __init__(self, world: World, cfg: Config):
+        self.w, self.cfg = world, cfg
+        self.teacher = TrigFlow(world.teacher) if world.teacher.prediction == "flow" else world.teacher
+        self.features = world.features(cfg.blocks)
+        self.heads = Heads(self.features.channels, self.features.kernel)
+        self.players = {
+            "student": Player(world.student, cfg.lr, every=2, ema=True),
+            "heads": Player(self.heads, cfg.heads_lr, every=2, phase=1),
+        }
+
+    def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
+        low, high = self.cfg.guidance
+        cond = replace(batch.cond, guidance=low + (high - low) * rng.rand(len(batch)))
+        return self.student_loss(batch, cond, rng) if player == "student" else self.heads_loss(batch, cond, rng)
+
+    def student_loss(self, batch: Batch, cond: Cond, rng: Rows) -> Out:
+        cfg, logs = self.cfg, {}
+        loss = batch.x0.new_zeros(())
+        if cfg.consistency:
+            scm, size = self.consistency(batch, cond, rng)
+            loss, logs = loss + cfg.consistency * scm, logs | {"scm": scm.detach(), "tangent": size}
+        if cfg.adversarial:
+            x0, _ = self.one_step(batch, cond, rng)
+            adversarial = -self.judge(x0, batch.cond, rng).mean()
+            loss, logs = loss + cfg.adversarial * adversarial, logs | {"adversarial": adversarial.detach()}
+        return Out(loss, logs)
+
+    def consistency(self, batch: Batch, cond: Cond, rng: Rows) -> tuple[Tensor, Tensor]:
+        """mean |F - F_stopped - g|^2 with g from the teacher's guided path (SANA-Sprint, Eq. 9)."""
+        cfg, net, b = self.cfg, self.w.student, len(batch)
+        t = sample_t(rng, b, cfg.t_mean, cfg.t_std)
+        x_t = add_noise(net.schedule, batch.x0, rng.randn_like(batch.x0), t)
+        with torch.no_grad():
+            dx = self.guided(x_t, t, cond)
+            with torch.autocast(x_t.device.type, enabled=False):  # differences of 1e-3 drown in bf16
+                dF = derivative(lambda x, u: net.predict(x, u, cond), x_t, t, dx, cfg.tangent)
+        F = net.predict(x_t, t, cond).float()
+        r = min(1.0, batch.step / 2 / max(1, cfg.warmup))
+        g = tangent(F.detach(), dF, x_t, dx, t, r)
+        size = g.square().mean().sqrt()
+        return mse(F, F.detach() + normalise(g, cfg.tangent_norm)).mean(), size
+
+    def guided(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
+        """The teacher's F with classifier-free guidance, one call for both halves."""
+        b = len(x_t)
+        null = self.w.null_like(cond)
+        out = self.teacher.predict(torch.cat([x_t, x_t]), t.repeat(2), cat(null, replace(cond, guidance=None))).float()
+        return torch.lerp(out[:b], out[b:], like(cond.guidance, x_t))
+
+    def one_step(self, batch: Batch, cond: Cond, rng: Rows) -> tuple[Tensor, Tensor]:
+        """The student's x0 from data noised to t; from pure noise, t = 1 exactly, for a share of the samples."""
+        cfg, b = self.cfg, len(batch)
+        t = sample_t(rng, b, cfg.t_mean, cfg.t_std)
+        t = torch.where(rng.rand(b) < cfg.largest, torch.ones_like(t), t)
+        x_t = add_noise(self.w.student.schedule, batch.x0, rng.randn_like(batch.x0), t)
+        return self.w.student(x_t, t, cond).float(), t
+
+    def judge(self, x0: Tensor, cond: Cond, rng: Rows, t: Tensor | None = None) -> Tensor:
+        """Logits [B, N] of the heads for x0, noised to the heads' own law of t."""
+        if t is None:
+            t = sample_t(rng, len(x0), self.cfg.heads_t_mean, self.cfg.heads_t_std)
+        x_t = add_noise(self.teacher.schedule, x0, rng.randn_like(x0), t)
+        return self.heads(self.features(x_t, t, cond))
+
+    def heads_loss(self, batch: Batch, cond: Cond, rng: Rows) -> Out:
+        """Hinge loss on data, the student's pictures, and data under its neighbour's caption."""
+        with torch.no_grad():
+            fake, _ = self.one_step(batch, cond, rng)
+        t = sample_t(rng, len(batch), self.cfg.heads_t_mean, self.cfg.heads_t_std)
+        real = self.judge(batch.x0, batch.cond, rng, t)
+        wrong = self.judge(swap(batch.x0), batch.cond, rng, t)
+        fakes = self.judge(fake, batch.cond, rng, t)
+        loss = hinge_real(real) + (hinge_fake(fakes) + hinge_fake(wrong)) / 2
+        right = ((real > 0).float().mean() + (fakes < 0).float().mean()) / 2
+        return Out(loss.mean() / 2, {"accuracy": right})
+
+    @torch.no_grad()
+    def preview(self, batch: Batch) -> Tensor:
+        """One step from pure noise."""
+        x = torch.randn(batch.x0.shape, generator=torch.Generator().manual_seed(0)).to(batch.x0)
+        middle = torch.full((len(x),), sum(self.cfg.guidance) / 2, device=x.device)
+        x0 = self.w.student(x, torch.ones_like(middle), replace(batch.cond, guidance=middle))
+        return self.w.show(x0.float())
+
+
+def swap(x: Tensor) -> Tensor:
+    """Every sample in the place of its neighbour (0 and 1, 2 and 3, …), whichever process holds them."""
+    return x.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)

@@ -1,0 +1,88 @@
+"""Flow matching on data: how a teacher is trained, and the file to copy when adding a method.
+
+    L = | v(x_t, t, c) - (eps - x0) |^2,   x_t = (1 - t) x0 + t eps        (Lipman et al. 2023, Eq. 23)
+
+t is logit-normal (Esser et al. 2024, Eq. 19). A tenth of the captions is dropped, so the network can be guided. The
+network has SANA-Sprint's two stabilisers from the start, the dense time embedding and QK-norm (Sec. 3.2), so no
+fine-tuning stands between the teacher and its students. Students of other prediction kinds (eps, v) learn their own.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from diffusers import SanaTransformer2DModel
+from torch import Tensor
+
+from distill.losses import mse
+from distill.method import Batch, Out, Player, Rows, World
+from models.denoiser import Cond, Denoiser, SanaDenoiser
+from models.schedule import add_noise, ddim, from_x0
+
+
+@dataclass(frozen=True)
+class Config:
+    lr: float = 1e-3
+    layers: int = 8
+    width: int = 256  # a multiple of 32
+    drop: float = 0.1  # share of captions that training hides
+    t_mean: float = 0.0
+    t_std: float = 1.0
+    preview_steps: int = 16
+    preview_guidance: float = 3.0
+
+
+def student(cfg: Config, base: Denoiser | None) -> Denoiser:
+    """The base, to be trained further, or a new SANA of this size."""
+    if base is not None:
+        return base
+    heads = cfg.width // 32
+    network = SanaTransformer2DModel(
+        in_channels=16,
+        out_channels=16,
+        num_layers=cfg.layers,
+        num_attention_heads=heads,
+        attention_head_dim=32,
+        num_cross_attention_heads=heads,
+        cross_attention_head_dim=32,
+        cross_attention_dim=cfg.width,
+        caption_channels=384,
+        sample_size=8,
+        qk_norm="rms_norm_across_heads",
+        timestep_scale=0.001,
+    )
+    return SanaDenoiser(network)
+
+
+def drop(cond: Cond, null: Cond, hidden: Tensor) -> Cond:
+    """The captions where `hidden` [B] is False, the empty prompt where it is True."""
+    tokens = torch.where(hidden[:, None, None], null.tokens, cond.tokens)
+    return replace(cond, tokens=tokens, mask=torch.where(hidden[:, None], null.mask, cond.mask))
+
+
+class Method:
+    needs = {"latents"}
+
+    def __init__(self, world: World, cfg: Config):
+        self.w, self.cfg = world, cfg
+        self.players = {"student": Player(world.student, cfg.lr, ema=True)}
+
+    def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
+        net, b = self.w.student, len(batch)
+        t = torch.sigmoid(self.cfg.t_mean + self.cfg.t_std * rng.randn(b))
+        x_t = add_noise(net.schedule, batch.x0, rng.randn_like(batch.x0), t)
+        cond = drop(batch.cond, self.w.null_like(batch.cond), rng.rand(b) < self.cfg.drop)
+        target = from_x0(net.prediction, net.schedule, x_t, batch.x0, t)
+        return Out(mse(net.predict(x_t, t, cond), target).mean())
+
+    @torch.no_grad()
+    def preview(self, batch: Batch) -> Tensor:
+        """Guided samples of the batch's captions, with plain DDIM."""
+        net, x = self.w.student, torch.randn(batch.x0.shape, generator=torch.Generator().manual_seed(0))
+        times = torch.linspace(1, 0, self.cfg.preview_steps + 1).to(batch.x0)
+        x = x.to(batch.x0)
+        hidden = self.w.null_like(batch.cond)
+        for t, s in zip(times[:-1], times[1:], strict=True):
+            t, s = t.expand(len(x)), s.expand(len(x))
+            x0 = torch.lerp(net(x, t, hidden), net(x, t, batch.cond), self.cfg.preview_guidance).float()
+            x = ddim(net.schedule, x, x0, t, s)
+        return self.w.show(x)

@@ -1,0 +1,125 @@
+"""What a training shows: events.jsonl, TensorBoard, sample grids, a bar on a terminal and plain lines elsewhere."""
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from distill.method import Rows
+from models.events import Events
+
+if TYPE_CHECKING:
+    from distill.train import TrainConfig, Trainer
+
+PLAIN_SECONDS = 20
+
+
+def grid(pictures: Tensor, columns: int = 8) -> Image.Image:
+    """Pictures [N, 3, H, W] in [-1, 1], side by side without gaps."""
+    x = ((pictures.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    n, h, w, _ = x.shape
+    rows = -(-n // columns)
+    sheet = np.full((rows * h, min(n, columns) * w, 3), 255, np.uint8)
+    for i, picture in enumerate(x):
+        r, c = divmod(i, columns)
+        sheet[r * h : (r + 1) * h, c * w : (c + 1) * w] = picture
+    return Image.fromarray(sheet)
+
+
+class Reporter:
+    def __init__(self, run: Path, cfg: "TrainConfig", enabled: bool = True):
+        self.run, self.cfg, self.enabled = run, cfg, enabled
+        self.sums: dict[str, tuple[float, int]] = {}
+        self.begin = self.spoke = time.monotonic()
+        self.first = 0
+        if enabled:
+            self.events = Events(run)
+            self.board = SummaryWriter(run / "tensorboard")
+            self.bar = None
+            if sys.stderr.isatty():
+                columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+                self.bar = Progress(*columns, TimeRemainingColumn())
+                self.bar.start()
+                self.task = self.bar.add_task(run.name, total=cfg.steps)
+
+    def say(self, text: str) -> None:
+        if self.enabled:
+            print(text, file=sys.stderr, flush=True)
+
+    def start(self, t: "Trainer") -> None:
+        self.first, self.begin = t.step, time.monotonic()
+        if not self.enabled:
+            return
+        resumed = {"resumed_from": t.step} if t.step else {}
+        self.events.write("progress", stage="train", step=t.step, total=self.cfg.steps, **resumed)
+        size = sum(w.numel() for m in t.movers for w in m.weights.values())
+        self.say(f"{self.run.name}: {size:,} trainable parameters, {self.cfg.precision}, from step {t.step}")
+
+    def seconds_left(self, step: int) -> float:
+        return (time.monotonic() - self.begin) / max(1, step - self.first) * (self.cfg.steps - step)
+
+    def step(self, before: int, logs: dict[str, Tensor]) -> None:
+        """`before`: steps done before this one."""
+        step = before + 1
+        if not self.enabled:
+            return
+        for k, v in logs.items():
+            total, n = self.sums.get(k, (0.0, 0))
+            value = float(v)
+            if np.isfinite(value):
+                self.sums[k] = (total + value, n + 1)
+        if step % self.cfg.log_every == 0 or step == self.cfg.steps:
+            values = {k: total / n for k, (total, n) in self.sums.items() if n}
+            self.sums = {}
+            self.write(step, values)
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        left = self.seconds_left(step)
+        self.events.write("metric", step=step, values={k: float(f"{v:.6g}") for k, v in values.items()})
+        self.events.write("progress", stage="train", step=step, total=self.cfg.steps, seconds_left=round(left, 1))
+        for k, v in values.items():
+            self.board.add_scalar(k, v, step)
+        if self.bar:
+            self.bar.update(self.task, completed=step)
+        elif time.monotonic() - self.spoke > PLAIN_SECONDS:
+            self.spoke = time.monotonic()
+            speed = (step - self.first) * self.cfg.batch_size / (self.spoke - self.begin)
+            shown = "  ".join(f"{k} {v:.4g}" for k, v in values.items())
+            self.say(f"{step}/{self.cfg.steps}  {shown}  {speed:.1f} samples/s  {left / 60:.0f} min left")
+
+    @torch.no_grad()
+    def sample(self, t: "Trainer") -> None:
+        """A grid on fixed seeds, of the moving average where there is one."""
+        if not hasattr(t.method, "preview"):
+            return
+        n = min(16, t.cfg.batch_size)
+        with t.averaged(), t.acc.autocast():
+            pictures = t.method.preview(t.scene.batch(0, n, Rows(t.cfg.seed + 1, 0, n, device=t.acc.device)))
+        path = self.run / "samples" / f"step-{t.step:08d}.png"
+        path.parent.mkdir(exist_ok=True)
+        grid(pictures).save(path)
+        self.events.write("sample", step=t.step, path=str(path.relative_to(self.run)))
+
+    def checkpoint(self, folder: Path, step: int) -> None:
+        self.events.write("checkpoint", step=step, path=str(folder.relative_to(self.run)))
+
+    def error(self, message: str) -> None:
+        self.say(message)
+        if self.enabled:
+            self.events.write("error", message=message)
+
+    def done(self) -> None:
+        if not self.enabled:
+            return
+        if self.bar:
+            self.bar.stop()
+        newest = sorted((self.run / "checkpoints").glob("step-*"))[-1]
+        self.events.write("done", step=self.cfg.steps, outputs=[str(newest.relative_to(self.run))])
+        self.board.close()

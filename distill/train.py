@@ -1,0 +1,358 @@
+"""The training loop and its command line. One loop, every method: nothing below knows what is being distilled.
+
+    python -m distill.train METHOD --run NAME [--base ID] [--dataset toys+emoji] [--set lr=1e-4 …] [--resume] [--minutes M]
+
+Randomness is a function of (seed, step, index of the sample in the global batch), checkpoints are atomic, so a run
+that was killed and resumed is, on one thread, bit for bit the run that was not. SIGTERM: checkpoint, exit 143.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import fcntl
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Literal
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from distill import checkpoint
+from distill.config import override
+from distill.method import Batch, Method, Out, Rows
+from distill.report import Reporter
+from distill.world import Scene, build
+from models.events import Events
+from models.paths import run_dir
+
+NON_FINITE, PAUSED = 65, 143
+MAX_SKIPS = 5
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    steps: int = 1000
+    batch_size: int = 64  # of all processes together
+    accumulate: int = 1  # slices of a batch that are computed one after the other
+    seed: int = 0
+    warmup: int = 100
+    decay: float = 0.3  # last part of the run in which the rate falls to zero; before it the rate is constant
+    clip_norm: float = 1.0
+    ema: float = 0.999
+    weight_decay: float = 0.01
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    log_every: int = 20
+    sample_every: int = 500
+    checkpoint_every: int = 500
+
+
+def rate(cfg: TrainConfig, step: int) -> float:
+    """Warm-up, constant, linear decay; the factor on a player's learning rate."""
+    falling = max(1, round(cfg.steps * cfg.decay))
+    return min(1.0, (step + 1) / max(1, cfg.warmup), max(0, cfg.steps - step) / falling)
+
+
+def ema_rate(cfg: TrainConfig, step: int) -> float:
+    return min(cfg.ema, (1 + step) / (10 + step))
+
+
+@dataclass
+class Mover:
+    """A player with its optimiser, the tensors that it may change, and their moving average."""
+
+    name: str
+    every: int
+    phase: int
+    lr: float
+    weights: dict[str, nn.Parameter]
+    optimizer: torch.optim.Optimizer
+    ema: dict[str, Tensor] | None
+
+    def turn(self, step: int) -> bool:
+        return step % self.every == self.phase
+
+
+def movers(method: Method, cfg: TrainConfig) -> list[Mover]:
+    out = []
+    for name, p in method.players.items():
+        weights = {k: w for k, w in p.module.named_parameters() if w.requires_grad}
+        matrices = [w for w in weights.values() if w.ndim > 1]
+        rest = [w for w in weights.values() if w.ndim <= 1]
+        groups = [{"params": matrices, "weight_decay": cfg.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW(groups, lr=p.lr, betas=(0.9, 0.99))
+        ema = {k: w.detach().clone() for k, w in weights.items()} if p.ema else None
+        out.append(Mover(name, p.every, p.phase, p.lr, weights, optimizer, ema))
+    return out
+
+
+@dataclass
+class Trainer:
+    """What a step needs and a checkpoint holds."""
+
+    method: Method
+    scene: Scene
+    cfg: TrainConfig
+    acc: Accelerator
+    movers: list[Mover]
+    step: int = 0
+    skipped: int = 0
+    in_a_row: int = 0
+
+    def slices(self, player: int) -> Iterator[tuple[Batch, Rows]]:
+        """This process's part of the batch, in `accumulate` slices, each with its rows' random numbers."""
+        share = self.cfg.batch_size // (self.acc.num_processes * self.cfg.accumulate)
+        for i in range(self.cfg.accumulate):
+            start = (self.acc.process_index * self.cfg.accumulate + i) * share
+            rows = [Rows(self.cfg.seed, self.step, self.cfg.batch_size, start, s, self.acc.device) for s in (0, player + 1)]
+            yield self.scene.batch(self.step, share, rows[0]), rows[1]
+
+    def move(self, index: int, mover: Mover) -> dict[str, Tensor]:
+        """One turn of one player: gradients of all slices and processes, clipped; no step on non-finite numbers."""
+        for other in self.movers:
+            for w in other.weights.values():
+                w.requires_grad_(other is mover)
+        logs: dict[str, Tensor] = {}
+        for batch, rng in self.slices(index):
+            with self.acc.autocast():
+                out: Out = self.method.loss(mover.name, batch, rng)
+            (out.loss / self.cfg.accumulate).backward()
+            for k, v in {"loss": out.loss.detach(), **out.logs}.items():
+                logs[k] = logs.get(k, 0) + v.float() / self.cfg.accumulate
+        if self.acc.num_processes > 1:
+            for w in mover.weights.values():
+                w.grad = self.acc.reduce(torch.zeros_like(w) if w.grad is None else w.grad, "mean")
+            logs = {k: self.acc.reduce(v, "mean") for k, v in logs.items()}
+        norm = nn.utils.clip_grad_norm_(mover.weights.values(), self.cfg.clip_norm)
+        logs["grad_norm"] = norm
+        if torch.isfinite(norm) and torch.isfinite(logs["loss"]):
+            self.update(mover)
+            self.in_a_row = 0
+        else:
+            self.skipped += 1
+            self.in_a_row += 1
+        mover.optimizer.zero_grad(set_to_none=True)
+        return {f"{mover.name}/{k}": v for k, v in logs.items()}
+
+    def update(self, mover: Mover) -> None:
+        for group in mover.optimizer.param_groups:
+            group["lr"] = mover.lr * rate(self.cfg, self.step)
+        mover.optimizer.step()
+        if mover.ema is not None:
+            keep = ema_rate(self.cfg, self.step // mover.every)
+            with torch.no_grad():
+                torch._foreach_lerp_(list(mover.ema.values()), list(mover.weights.values()), 1 - keep)
+
+    def advance(self) -> dict[str, Tensor]:
+        logs: dict[str, Tensor] = {}
+        for i, mover in enumerate(self.movers):
+            if mover.turn(self.step):
+                logs |= self.move(i, mover)
+        self.step += 1
+        return logs
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within: every player that has a moving average stands at it."""
+        swaps = [(w.data, m.ema[k]) for m in self.movers if m.ema is not None for k, w in m.weights.items()]
+        before = [a.clone() for a, _ in swaps]
+        for a, e in swaps:
+            a.copy_(e)
+        try:
+            yield
+        finally:
+            for (a, _), b in zip(swaps, before, strict=True):
+                a.copy_(b)
+
+    def saved(self) -> checkpoint.Saved:
+        tensors: dict[str, dict[str, Tensor]] = {m.name: dict(m.weights) for m in self.movers}
+        tensors |= {f"{m.name}.ema": m.ema for m in self.movers if m.ema is not None}
+        if hasattr(self.method, "state_dict"):
+            tensors["method"] = self.method.state_dict()
+        counters = {"samples_seen": self.step * self.cfg.batch_size, "skipped": self.skipped}
+        return checkpoint.Saved(self.step, tensors, {m.name: m.optimizer.state_dict() for m in self.movers}, counters)
+
+    def restore(self, saved: checkpoint.Saved) -> None:
+        for m in self.movers:
+            targets = {m.name: m.weights} | ({f"{m.name}.ema": m.ema} if m.ema is not None else {})
+            for name, tensors in targets.items():
+                assert tensors.keys() == saved.tensors[name].keys(), f"the checkpoint's {name} is another network's"
+                for k, w in tensors.items():
+                    w.data.copy_(saved.tensors[name][k])
+            m.optimizer.load_state_dict(saved.optimizers[m.name])
+        if "method" in saved.tensors:
+            self.method.load_state_dict(saved.tensors["method"])
+        self.step, self.skipped = saved.step, saved.counters["skipped"]
+
+
+def faster_precision() -> str:
+    """bf16 where this CPU is quicker with it (some emulate it); CUDA always takes it."""
+    if torch.cuda.is_available():
+        return "bf16"
+    conv, x = nn.Conv2d(64, 64, 3, padding=1), torch.randn(8, 64, 32, 32)
+    seconds = {}
+    for name, on in (("fp32", False), ("bf16", True)):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=on):
+            conv(x)
+            begin = time.perf_counter()
+            for _ in range(5):
+                conv(x)
+            seconds[name] = time.perf_counter() - begin
+    return min(seconds, key=seconds.get)
+
+
+class Stop:
+    """SIGTERM and SIGINT ask the loop to stop after the step that it is in."""
+
+    def __init__(self, minutes: float | None):
+        self.signalled, self.end = False, time.monotonic() + 60 * minutes if minutes else None
+        for s in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(s, self._ask)
+
+    def _ask(self, *_) -> None:
+        self.signalled = True
+
+    def now(self) -> bool:
+        return self.signalled or (self.end is not None and time.monotonic() > self.end)
+
+
+def loop(t: Trainer, report: Reporter, run: Path, stop: Stop) -> int:
+    cfg = t.cfg
+    while t.step < cfg.steps:
+        report.step(t.step, t.advance())
+        if t.in_a_row >= MAX_SKIPS:
+            report.error(f"{MAX_SKIPS} steps in a row gave numbers that are not finite, up to step {t.step}; "
+                         f"resume goes on from the last checkpoint, a lower lr may help")
+            return NON_FINITE
+        ended, asked = t.step >= cfg.steps, stop.now()
+        if t.acc.is_main_process:
+            if t.step % cfg.sample_every == 0 or ended:
+                report.sample(t)
+            if t.step % cfg.checkpoint_every == 0 or ended or asked:
+                report.checkpoint(checkpoint.save(run, t.saved()), t.step)
+        if asked and not ended:
+            return PAUSED if stop.signalled else 0
+    report.done()
+    return 0
+
+
+def configs(method: str, settings: dict[str, str], trainer: TrainConfig, own: object) -> tuple[TrainConfig, object]:
+    """`--set` onto the trainer's configuration (`train.` before the key) and the method's."""
+    mine = {k: v for k, v in settings.items() if not k.startswith("train.")}
+    cfg = override(trainer, {k.removeprefix("train."): v for k, v in settings.items() if k not in mine}, "train.")
+    if cfg.precision == "auto":
+        cfg = dataclasses.replace(cfg, precision=faster_precision())
+    return cfg, override(own, mine)
+
+
+def from_saved(config: object, saved: dict) -> object:
+    """A dataclass from the JSON of one (JSON has no tuples)."""
+    return dataclasses.replace(config, **{k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()})
+
+
+def train(args: argparse.Namespace) -> int:
+    run = run_dir(args.run)
+    module = import_method(args.method)
+    settings = dict(pair(text) for text in args.set)
+    trainer, own = TrainConfig(), module.Config()
+    described = run / "run.json"
+    if args.resume:
+        if not described.exists():
+            raise ValueError(f"there is no run named {args.run!r} to resume")
+        saved = json.loads(described.read_text())
+        if saved["method"] != args.method:
+            raise ValueError(f"run {args.run!r} trains {saved['method']}, not {args.method}")
+        args.base, args.dataset = saved["base"], saved["dataset"]
+        trainer, own = from_saved(trainer, saved["train"]), from_saved(own, saved["config"])
+    elif checkpoint.folders(run):
+        raise ValueError(f"run {args.run!r} has checkpoints: --resume goes on with it, another --run starts anew")
+    if args.seed is not None:
+        settings["train.seed"] = str(args.seed)
+    cfg, own = configs(args.method, settings, trainer, own)
+    run.mkdir(parents=True, exist_ok=True)
+    with (run / "lock").open("w") as lock:
+        acc = Accelerator(mixed_precision={"fp32": "no"}.get(cfg.precision, cfg.precision))
+        if acc.is_main_process:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(f"run {args.run!r} is being trained by another process") from None
+            facts = {"method": args.method, "base": args.base, "dataset": args.dataset, "config": dataclasses.asdict(own),
+                     "train": dataclasses.asdict(cfg), "command": command(args)}
+            described.write_text(json.dumps(facts, indent=1))
+        if cfg.batch_size % (acc.num_processes * cfg.accumulate):
+            raise ValueError(f"train.batch_size={cfg.batch_size} does not divide by {acc.num_processes} processes × "
+                             f"train.accumulate={cfg.accumulate}")
+        return run_training(args, run, module, cfg, own, acc)
+
+
+def run_training(args: argparse.Namespace, run: Path, module, cfg: TrainConfig, own: object, acc: Accelerator) -> int:
+    stop = Stop(args.minutes)
+    torch.manual_seed(cfg.seed)  # the initial weights of new networks
+    scene = build(module, own, args.base, args.dataset, cfg.seed, acc.device)
+    method = module.Method(scene.world, own)
+    t = Trainer(method, scene, cfg, acc, movers(method, cfg))
+    report = Reporter(run, cfg, enabled=acc.is_main_process)
+    found, faults = checkpoint.newest(run) if args.resume else (None, [])
+    for fault in faults:
+        report.say(f"passed over {fault}")
+    if found:
+        t.restore(checkpoint.load(found))
+    report.start(t)
+    return loop(t, report, run, stop)
+
+
+def import_method(name: str):
+    """The file name is the method's name."""
+    valid = sorted(p.stem for p in (Path(__file__).parent / "methods").glob("[a-z]*.py"))
+    if name not in valid:
+        raise ValueError(f"unknown method {name!r}; valid: {', '.join(valid)}")
+    return import_module(f"distill.methods.{name}")
+
+
+def pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--set takes key=value, not {text!r}")
+    return key, value
+
+
+def command(args: argparse.Namespace) -> str:
+    """What a person types to make this run again."""
+    parts = ["python -m distill.train", args.method, "--run", args.run, "--dataset", args.dataset]
+    parts += ["--base", args.base] if args.base else []
+    return " ".join(parts + [f"--set {text}" for text in args.set])
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser("distill.train", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    p.add_argument("method", help="the name of a file in distill/methods")
+    p.add_argument("--run", required=True, help="name of the run's folder in the studio")
+    p.add_argument("--base", help="id of a model to start from, or that teaches")
+    p.add_argument("--dataset", default="toys+emoji", help="toys, emoji, toys+emoji, mini, mixture or a folder of pictures")
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting; train.… for the loop's own")
+    p.add_argument("--seed", type=int)
+    p.add_argument("--resume", action="store_true", help="go on from the newest good checkpoint")
+    p.add_argument("--minutes", type=float, help="stop after so long, checkpoint kept")
+    return p
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    try:
+        return train(args)
+    except (ValueError, FileNotFoundError) as e:
+        print(f"distill.train: {e}", file=sys.stderr)
+        events = Events(run_dir(args.run))
+        events.write("error", message=str(e))
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

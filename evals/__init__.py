@@ -1,0 +1,1 @@
+"""What pictures are worth: metrics on features, networks of the judges. Imports none of the other folders."""

@@ -1,0 +1,1 @@
+"""What is served, and the maths of serving it."""

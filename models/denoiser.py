@@ -1,0 +1,130 @@
+"""Wraps any network so that it answers in x0: `(x_t, t, cond) -> x0`, t in [0, 1] for every family.
+
+What the network predicts is converted here and in `schedule.py`, nowhere else.
+"""
+
+from dataclasses import dataclass, replace
+from math import pi
+
+import torch
+from torch import Tensor, nn
+
+from models.schedule import Flow, Prediction, Schedule, Trig, VP, flow_input, flow_time, to_x0, trig_from_flow
+
+
+@dataclass(frozen=True)
+class Cond:
+    """What a picture is asked for. Rows are samples; `mask` is True where a token counts."""
+
+    tokens: Tensor  # [B, L, D]
+    mask: Tensor  # [B, L] bool
+    guidance: Tensor | None = None  # [B], for networks that take their guidance as an input
+    control: Tensor | None = None  # [B, C, H, W]
+    camera: Tensor | None = None  # [B, ...]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def map(self, f) -> "Cond":
+        """Apply f to every tensor that is there (indexing, moving, repeating)."""
+        return replace(self, **{k: f(v) for k, v in vars(self).items() if v is not None})
+
+
+def cat(a: Cond, b: Cond) -> Cond:
+    """Two batches of equal token length as one."""
+    both = {k: torch.cat([v, getattr(b, k)]) for k, v in vars(a).items() if v is not None}
+    return Cond(**both)
+
+
+class Denoiser(nn.Module):
+    """A network with its prediction kind and schedule. Call it for x0; `predict` gives the network's own answer."""
+
+    prediction: Prediction
+    schedule: Schedule
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
+        raise TypeError(f"{type(self).__name__} must say how its network is called")
+
+    def with_guidance(self) -> "Denoiser":
+        """A copy whose network takes its guidance as an input that has no effect yet."""
+        raise TypeError(f"{type(self).__name__} has no network with a guidance input")
+
+    def forward(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
+        return to_x0(self.prediction, self.schedule, x_t, self.predict(x_t, t, cond), t)
+
+
+class SanaDenoiser(Denoiser):
+    """SanaTransformer2DModel trained by flow matching, with the dense time embedding of SANA-Sprint (t, not 1000 t)."""
+
+    prediction, schedule = "flow", Flow()
+
+    def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
+        net = self.network
+        scale = net.config.guidance_embeds_scale
+        guidance = None if cond.guidance is None else cond.guidance * scale
+        time = t if net.config.guidance_embeds else t * (net.config.timestep_scale * 1000)
+        return net(x_t, cond.tokens, time, guidance=guidance, encoder_attention_mask=cond.mask, return_dict=False)[0]
+
+    def with_guidance(self) -> "SanaDenoiser":
+        """Differs in the first layer of the embedder from zero (N(0, 0.02)), or it would never learn."""
+        config = dict(self.network.config) | {"guidance_embeds": True}
+        student = type(self.network).from_config(config)
+        embedder = student.time_embed.guidance_embedder
+        nn.init.normal_(embedder.linear_1.weight, std=0.02)
+        nn.init.zeros_(embedder.linear_1.bias)
+        nn.init.zeros_(embedder.linear_2.weight)
+        nn.init.zeros_(embedder.linear_2.bias)
+        weights = {
+            k.replace("time_embed.emb.timestep_embedder", "time_embed.timestep_embedder"): v
+            for k, v in self.network.state_dict().items()
+        }
+        weights |= {f"time_embed.guidance_embedder.{k}": v for k, v in embedder.state_dict().items()}
+        student.load_state_dict(weights)
+        return SanaDenoiser(student)
+
+
+class UNetDenoiser(Denoiser):
+    """UNet2DConditionModel with the schedule of Stable Diffusion."""
+
+    prediction, schedule = "epsilon", VP()
+
+    def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
+        timestep = t * self.schedule.num_train_timesteps - 1
+        return self.network(x_t, timestep, cond.tokens, encoder_attention_mask=cond.mask, return_dict=False)[0]
+
+
+class ToyDenoiser(Denoiser):
+    """The small net of the 2-D mixture (families/toy2d.py): `network(x_t, t, cond) -> velocity`."""
+
+    prediction, schedule = "flow", Flow()
+
+    def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
+        return self.network(x_t, t, cond)
+
+    def with_guidance(self) -> "ToyDenoiser":
+        return ToyDenoiser(self.network.with_guidance())
+
+
+class TrigFlow(Denoiser):
+    """A flow denoiser seen as TrigFlow, exactly and without training (SANA-Sprint, Sec. 3.1)."""
+
+    prediction, schedule = "trigflow", Trig()
+
+    def __init__(self, flow: Denoiser):
+        assert flow.prediction == "flow"
+        super().__init__(flow.network)
+        self.flow = flow
+
+    def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
+        s = flow_time(t)
+        x_flow = flow_input(x_t, s)
+        return trig_from_flow(x_flow, self.flow.predict(x_flow, s, cond), s)
+
+
+def angle(t: Tensor) -> Tensor:
+    """TrigFlow's own time, in radians, from t in [0, 1]."""
+    return t * (pi / 2)

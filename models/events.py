@@ -1,0 +1,70 @@
+"""What long work says about itself: `events.jsonl` in its run folder, one JSON object a line (docs/architecture.md).
+
+Terminal bars, the Jobs page, plots and the worker read this file; nothing parses logs.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+
+FILE = "events.jsonl"
+KINDS = ("progress", "metric", "sample", "checkpoint", "done", "error")
+
+
+class Events:
+    """Appends events, flushed line by line. Paths in fields are relative to the run folder."""
+
+    def __init__(self, run: Path, attempt: int | None = None):
+        run.mkdir(parents=True, exist_ok=True)
+        path = run / FILE
+        if attempt is None:
+            attempt = max((e.get("attempt", 0) for e in lines(run)), default=0) + 1
+        self.attempt = attempt
+        self._mend(path)
+        self._file = path.open("a", encoding="utf-8")
+
+    @staticmethod
+    def _mend(path: Path) -> None:
+        """A line that a kill tore apart must not swallow the next one."""
+        if path.exists() and path.stat().st_size:
+            with path.open("rb+") as f:
+                f.seek(-1, os.SEEK_END)
+                if f.read(1) != b"\n":
+                    f.write(b"\n")
+
+    def write(self, kind: str, **fields) -> None:
+        assert kind in KINDS, f"event {kind!r}; valid: {', '.join(KINDS)}"
+        line = {"time": round(time.time(), 3), "attempt": self.attempt, "kind": kind, **fields}
+        self._file.write(json.dumps(line, allow_nan=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def lines(run: Path) -> list[dict]:
+    """Every whole line, in file order; torn lines are left out."""
+    path = run / FILE
+    if not path.exists():
+        return []
+    out = []
+    for raw in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            event = json.loads(raw)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(event, dict) and "kind" in event:
+            out.append(event)
+    return out
+
+
+def read(run: Path) -> list[dict]:
+    """The events of the run as it stands: what an attempt said beyond the step where the next took up is dropped."""
+    kept: list[dict] = []
+    for event in lines(run):
+        resumed = event.get("resumed_from")
+        if resumed is not None:
+            kept = [e for e in kept if e.get("step", 0) <= resumed and e["kind"] != "error"]
+        kept.append(event)
+    return kept
