@@ -1,0 +1,200 @@
+"""Fluent 3D emoji on white and on the toys' backgrounds: pictures that no one here drew, with what people call them.
+
+    python -m distill.data.emoji                       fetch them (`make data`)
+    python -m distill.data.emoji --preview grid.png    draw a captioned grid
+
+A generator trains on every emoji. What it is tested on are other wordings, and for each emoji the one background it
+never trained on (`hold="wordings"`). An autoencoder and a recogniser hold out a tenth of the pictures by their content
+(`hold="pictures"`).
+"""
+
+import argparse
+import functools
+import hashlib
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from distill.data import Example, emoji_words
+from distill.data.emoji_fetch import TONES, fetch, home
+from distill.data.preview import grid
+
+BACKGROUNDS = {"white": (255, 255, 255), "grey": (190, 190, 192), "black": (35, 35, 38), "blue": (160, 196, 236),
+               "green": (170, 218, 168), "pink": (246, 190, 206), "yellow": (248, 230, 150), "purple": (205, 182, 232)}
+SIZE = 128
+DRAWING = 1  # goes up when the same index would look otherwise, so that caches know
+FILL = (0.85, 0.92)  # of the frame's side
+GROUPS = ("smileys", "nature", "foods", "activity", "places", "objects")
+COLOURED = [name for name in BACKGROUNDS if name != "white"]
+CAPTIONS = 6  # wordings an example carries
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One picture file, with its key: the sha256 of the file's bytes."""
+
+    path: Path
+    codepoint: str
+    tone: str | None
+    key: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    row: dict
+    drawings: tuple[Drawing, ...]
+
+
+def picture_split(key: str) -> Literal["train", "held_out"]:
+    """A tenth of the pictures, by hash of the picture."""
+    return "held_out" if int(key[:8], 16) % 10 == 0 else "train"
+
+
+def read_rows(folder: Path, people: bool) -> list[dict]:
+    path = folder / "index.json"
+    if not path.exists():
+        raise FileNotFoundError("the emoji are not on this machine yet: `make data` fetches them")
+    wanted = GROUPS + (("people",) if people else ())
+    return [row for row in json.loads(path.read_text(encoding="utf-8"))["emoji"] if row["group"] in wanted]
+
+
+def drawings_of(row: dict, folder: Path, look: str) -> list[Drawing]:
+    suffix = {"fluent": ".webp", "noto": ".png"}[look]
+    out = []
+    for p in row["pictures"]:
+        path = folder / look / (p["codepoint"] + suffix)
+        if look == "fluent" or p["noto"]:
+            out.append(Drawing(path, p["codepoint"], p["tone"], hashlib.sha256(path.read_bytes()).hexdigest()))
+    return out
+
+
+@functools.lru_cache(maxsize=64)
+def cut_out(path: Path) -> Image.Image:
+    """The drawing without its empty margin, alpha premultiplied so that resizing draws no dark rim."""
+    with Image.open(path) as image:
+        picture = image.convert("RGBA")
+    return picture.crop(picture.getchannel("A").getbbox()).convert("RGBa")
+
+
+def compose(path: Path, background: tuple[int, int, int], fill: float, shift: tuple[float, float]) -> np.ndarray:
+    """uint8 [SIZE, SIZE, 3]: the drawing's longer side is `fill` of the frame; shift in [-1, 1] of the room left."""
+    drawing = cut_out(path)
+    scale = fill * SIZE / max(drawing.size)
+    w, h = (max(1, round(side * scale)) for side in drawing.size)
+    drawing = drawing.resize((w, h), Image.Resampling.LANCZOS).convert("RGBA")
+    x, y = (round((SIZE - side) * (1 + s) / 2) for side, s in zip((w, h), shift, strict=True))
+    frame = Image.new("RGB", (SIZE, SIZE), background)
+    frame.paste(drawing, (x, y), drawing)
+    return np.asarray(frame)
+
+
+class Emoji:
+    """Example `index` is a function of (seed, index): every emoji once before any comes again, white half the time."""
+
+    name = "emoji"
+
+    def __init__(
+        self,
+        split: Literal["train", "held_out"] = "train",
+        size: int | None = None,
+        seed: int = 0,
+        people: bool = False,
+        hold: Literal["wordings", "pictures"] = "wordings",
+        look: Literal["fluent", "noto"] = "fluent",
+        folder: Path | None = None,
+    ):
+        self.split, self.seed, self.hold = split, seed, hold
+        folder = folder or home()
+        rows = read_rows(folder, people)
+        self.emoji = [e for row in rows if (e := self._kept(row, drawings_of(row, folder, look))).drawings]
+        self.size = 12 * len(self.emoji) if size is None else size
+        keys = [d.key for e in self.emoji for d in e.drawings]
+        content = hashlib.sha256("".join(keys).encode()).hexdigest()[:12]
+        self.signature = ("emoji", DRAWING, split, seed, people, hold, look, content)
+
+    def _kept(self, row: dict, drawings: list[Drawing]) -> Entry:
+        by_picture = self.hold == "pictures"
+        return Entry(row, tuple(d for d in drawings if not by_picture or picture_split(d.key) == self.split))
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> Example:
+        if not 0 <= index < self.size:
+            raise IndexError(index)
+        turn, place = divmod(index, len(self.emoji))
+        order = np.random.default_rng([self.seed, turn]).permutation(len(self.emoji))
+        entry = self.emoji[order[place]]
+        rng = np.random.default_rng([self.seed, index, 1])
+        drawing = entry.drawings[rng.integers(len(entry.drawings))]
+        background = self._background(entry.row, rng)
+        shift = tuple(rng.uniform(-1, 1, 2) * 0.8)
+        picture = compose(drawing.path, BACKGROUNDS[background], rng.uniform(*FILL), shift)
+        attributes = {
+            "emoji": entry.row["name"],
+            "group": entry.row["group"],
+            "background": background,
+            "codepoint": drawing.codepoint,
+            "tone": drawing.tone,
+        }
+        return Example(picture, self._captions(entry.row, drawing, background, rng), attributes, drawing.key)
+
+    def _background(self, row: dict, rng: np.random.Generator) -> str:
+        if self.hold == "pictures":
+            return str(rng.choice(COLOURED)) if rng.random() < 0.5 else "white"
+        held = emoji_words.held_out_background(row["name"], COLOURED)
+        if self.split == "held_out":
+            return held
+        return str(rng.choice([b for b in COLOURED if b != held])) if rng.random() < 0.5 else "white"
+
+    def _captions(self, row: dict, drawing: Drawing, background: str, rng: np.random.Generator) -> tuple[str, ...]:
+        """Wordings of this split; trained ones begin with the plainest, a third of them name what is behind it."""
+        trained, held = emoji_words.wordings(row)
+        pairs = held if self.split == "held_out" and self.hold == "wordings" else trained
+        chosen = [pairs[i] for i in rng.integers(len(pairs), size=CAPTIONS)]
+        if pairs is trained:
+            chosen[:2] = [(emoji_words.PLAIN[0], 0), (emoji_words.PLAIN[1], 0)]
+        known = [*row["keywords"], row["group"]]
+        out = []
+        for template, which in chosen:
+            tone = drawing.tone if rng.random() < 0.7 else None
+            noun = emoji_words.nouns(row, tone)[which]
+            words = tuple(known[i] for i in rng.integers(len(known), size=2))
+            behind = background if rng.random() < (0.5 if background != "white" else 0.2) else None
+            out.append(emoji_words.say(template, noun, words, behind, int(rng.integers(4))))
+        return tuple(dict.fromkeys(out))
+
+    def vocabulary(self) -> list[str]:
+        """Every word that its captions can hold."""
+        rows = [e.row for e in self.emoji]
+        tones = list(TONES.values()) if any(r["group"] == "people" for r in rows) else []
+        return emoji_words.vocabulary(rows, tones, list(BACKGROUNDS))
+
+
+def main(argv: list[str] | None = None) -> int:
+    p = argparse.ArgumentParser("distill.data.emoji", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    p.add_argument("--preview", type=Path, metavar="FILE", help="draw a captioned grid there")
+    p.add_argument("--n", type=int, default=64)
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--split", choices=("train", "held_out"), default="train")
+    p.add_argument("--people", action="store_true", help="people and their skin tones too")
+    args = p.parse_args(argv)
+    try:
+        folder = fetch()
+    except RuntimeError as e:
+        print(f"distill.data.emoji: {e}", file=sys.stderr)
+        return 2
+    source = Emoji(args.split, args.n, args.seed, args.people)
+    print(f"{len(source.emoji):,} emoji in {folder}")
+    if args.preview:
+        grid([source[i] for i in range(args.n)], args.preview)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
