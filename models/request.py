@@ -1,0 +1,243 @@
+"""What a person asks for: frozen, validated the same way behind page, HTTP, CLI and jobs, exact through JSON.
+
+A request is a frozen dataclass that inherits `Request`; each field is an `option(default, help, …)`, whose metadata the
+validator reads and the page's form is built from. Whatever is wrong is one ValueError sentence that names what is valid.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from types import UnionType
+from typing import Any, Self, Union, get_args, get_origin, get_type_hints
+
+from models import catalogue
+
+SEEDS = 2**31
+JSON_LIMIT = 100_000  # characters
+STYLES = {
+    "none": "{prompt}",
+    "studio": "{prompt} on a white background",
+    "night": "{prompt} on a black background",
+    "sky": "{prompt} on a blue background",
+    "meadow": "{prompt} on a green background",
+    "candy": "{prompt} on a pink background",
+    "from above": "{prompt}, seen from above",
+}
+
+
+@dataclass(frozen=True)
+class Option:
+    """How one field is validated, explained and drawn."""
+
+    help: str
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    unit: str = ""
+    choices: Callable[[], Sequence[str]] | None = None
+    longest: int = 200  # characters of a text
+    required: bool = False  # a text that must not be blank
+    lines: int = 1  # of the text box
+
+
+def option(default: Any, help: str, **metadata: Any) -> Any:
+    """A dataclass field. `default=None` on a field that isn't optional: filled in by the request itself."""
+    return field(default=default, metadata={"option": Option(help, **metadata)})
+
+
+def options(request: type) -> dict[str, Option]:
+    return {f.name: f.metadata["option"] for f in dataclasses.fields(request)}
+
+
+def _number(name: str, value: Any, kind: type, opt: Option) -> int | float:
+    what = "a whole number" if kind is int else "a number"
+    if isinstance(value, bool) or not isinstance(value, int if kind is int else (int, float)):
+        raise ValueError(f"{name} must be {what}, not {_short(value)}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{name} must be {what}, not {value}")
+    low, high = opt.low, opt.high
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise ValueError(f"{name} must be {_range(low, high)}{opt.unit and ' ' + opt.unit}, not {_short(value)}")
+    return value if kind is int else float(value)
+
+
+def _text(name: str, value: Any, opt: Option) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be text, not {_short(value)}")
+    if len(value) > opt.longest:
+        raise ValueError(f"{name} has {len(value):,} characters; at most {opt.longest:,} are allowed")
+    if opt.required and not value.strip():
+        raise ValueError(f"{name} is empty; type what you want to see")
+    if "\0" in value:
+        raise ValueError(f"{name} holds a NUL character; remove it")
+    if any("\ud800" <= c <= "\udfff" for c in value):
+        raise ValueError(f"{name} holds half of a surrogate pair, which is no valid text; remove it")
+    return value
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return ascii(value)[:60] if len(text) <= 60 else f"{ascii(value)[:57]}..."
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return f"at least {low:g}" if low is not None else f"at most {high:g}"
+    return f"{low:.12g} to {high:.12g}"
+
+
+def check(name: str, value: Any, kind: Any, opt: Option) -> Any:
+    """The value as the field holds it. Raises ValueError with one sentence."""
+    origin = get_origin(kind)
+    if origin in (Union, UnionType):
+        if value is None:
+            return None
+        kind = next(k for k in get_args(kind) if k is not type(None))
+        return check(name, value, kind, opt)
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(f"{name} must be a list, not {_short(value)}")
+        return tuple(check(name, v, get_args(kind)[0], opt) for v in value)
+    if kind is bool:
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} must be true or false, not {_short(value)}")
+        return value
+    if kind in (int, float):
+        return _number(name, value, kind, opt)
+    text = _text(name, value, opt)
+    if opt.choices is not None and text not in (valid := list(opt.choices())):
+        raise ValueError(f"unknown {name} {_short(text)}; valid: {', '.join(valid)}")
+    return text
+
+
+class Request:
+    """Base of every request: validates itself when made, and goes through JSON unchanged."""
+
+    def __post_init__(self) -> None:
+        hints, opts = get_type_hints(type(self)), options(type(self))
+        for name in self._order():
+            if getattr(self, name) is None and type(None) not in get_args(hints[name]):
+                object.__setattr__(self, name, self._fill(name))
+            object.__setattr__(self, name, check(name, getattr(self, name), hints[name], opts[name]))
+        self._validate()
+
+    def _order(self) -> list[str]:
+        """Field names, those first that others are filled from."""
+        return [f.name for f in dataclasses.fields(self)]
+
+    def _fill(self, name: str) -> Any:
+        """The value of a field that was left out."""
+        raise ValueError(f"{name} is missing")
+
+    def _validate(self) -> None:
+        """Rules between fields; each field alone is already valid."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Self:
+        if not isinstance(data, dict):
+            raise ValueError(f"a request is a JSON object, not {_short(data)}")
+        valid = [f.name for f in dataclasses.fields(cls)]
+        unknown = [k for k in data if k not in valid]
+        if unknown:
+            raise ValueError(f"unknown field {_short(unknown[0])}; valid: {', '.join(valid)}")
+        missing = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING and f.name not in data]
+        if missing:
+            raise ValueError(f"{missing[0]} is missing")
+        return cls(**data)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        if len(text) > JSON_LIMIT:
+            raise ValueError(f"a request of {len(text):,} characters is too long; at most {JSON_LIMIT:,}")
+        try:
+            data = json.loads(text)
+        except (json.JSONDecodeError, RecursionError):
+            raise ValueError("the request is not valid JSON") from None
+        return cls.from_dict(data)
+
+
+def expand(prompt: str, seed: int) -> str:
+    """Wildcards: each `{a|b|c}` becomes one of its parts, the same for the same seed. They nest.
+
+    Braces without a bar, or without a partner, stay as they are.
+    """
+    group = re.compile(r"\{([^{}]*\|[^{}]*)\}")
+    count = 0
+    while match := group.search(prompt):
+        parts = match[1].split("|")
+        digest = hashlib.sha256(f"{seed}/{count}".encode()).digest()
+        chosen = parts[int.from_bytes(digest[:8], "big") % len(parts)]
+        prompt = prompt[: match.start()] + chosen + prompt[match.end() :]
+        count += 1
+    return prompt
+
+
+@dataclass(frozen=True)
+class ImageRequest(Request):
+    """Everything that affects the pictures. Steps, guidance and size left out are the model's own."""
+
+    prompt: str = option("", "What you want to see. {red|blue} picks one per picture.", longest=2000, required=True, lines=2)
+    negative: str = option("", "What to keep away from, for models guided by two prompts.", longest=2000)
+    model: str = option("toybox-sprint", "Who paints.", choices=lambda: [r.id for r in catalogue.menu()])
+    steps: int = option(None, "Times the network runs on each picture.", low=1, high=100, step=1)
+    guidance: float = option(None, "How closely the prompt is followed.", low=0, high=30, step=0.1)
+    seed: int = option(0, "The same seed gives the same picture.", low=0, high=SEEDS - 1, step=1)
+    num_images: int = option(1, "Pictures at once; each has the next seed.", low=1, high=16, step=1)
+    width: int = option(None, "Set by the model.", low=32, high=4096, step=32, unit="pixels")
+    height: int = option(None, "Set by the model.", low=32, high=4096, step=32, unit="pixels")
+    style: str = option("none", "Words that are put around the prompt.", choices=lambda: list(STYLES))
+    variation_seed: int = option(0, "Which neighbours of the picture; each picture has the next.", low=0, high=SEEDS - 1, step=1)
+    variation: float = option(0.0, "How far from the picture of `seed`: 0 is itself, 1 a stranger.", low=0, high=1, step=0.01)
+
+    def _order(self) -> list[str]:
+        names = super()._order()
+        return ["prompt", "model", *(n for n in names if n not in ("prompt", "model"))]
+
+    def _fill(self, name: str) -> Any:
+        row = catalogue.get(self.model)
+        own = {"steps": row.manifest.default_steps, "guidance": row.manifest.guidance.default}
+        return own.get(name, row.size)
+
+    def _validate(self) -> None:
+        row = catalogue.get(self.model)
+        if (self.width, self.height) != (row.size, row.size):
+            raise ValueError(f"{self.model} paints {row.size} x {row.size} pixels, not {self.width} x {self.height}")
+        valid = row.manifest.step_counts
+        if valid and self.steps not in valid:
+            raise ValueError(f"{self.model} takes {_any_of(valid)} steps, not {self.steps}")
+        guidance = row.manifest.guidance
+        low, high = guidance.range
+        if not low <= self.guidance <= high:
+            raise ValueError(f"guidance of {self.model} must be {_range(low, high)}, not {self.guidance:g}")
+        if self.negative.strip() and guidance.kind != "cfg":
+            raise ValueError(f"{self.model} can't use a negative prompt, as its guidance is part of the network; leave it empty")
+
+    def seeds(self) -> list[int]:
+        """The seed of each picture. Neighbours of one picture share its seed."""
+        return [self.seed if self.variation else (self.seed + k) % SEEDS for k in range(self.num_images)]
+
+    def single(self, k: int) -> "ImageRequest":
+        """The request that gives picture k alone."""
+        return replace(
+            self, seed=self.seeds()[k], num_images=1, variation_seed=(self.variation_seed + k) % SEEDS if self.variation else 0
+        )
+
+    def texts(self) -> list[str]:
+        """What the text encoder reads for each picture: wildcards expanded, style put around."""
+        salts = [(self.variation_seed + k) % SEEDS if self.variation else s for k, s in enumerate(self.seeds())]
+        return [STYLES[self.style].replace("{prompt}", expand(self.prompt, s)) for s in salts]
+
+
+def _any_of(numbers: Sequence[int]) -> str:
+    *most, last = map(str, numbers)
+    return f"{', '.join(most)} or {last}" if most else last
