@@ -1,36 +1,29 @@
-"""Where things are: what ships with the project, and the studio folder that holds what a person makes."""
+"""Where things live: the studio folder holds everything that a person makes, assets/ what the repository ships.
+
+The studio is `$STILL_LIFE_STUDIO`, else `studio/` beside app.py; a `--studio` flag sets that variable.
+"""
 
 import os
-import re
 from pathlib import Path
 
-VARIABLE = "STILL_LIFE_STUDIO"  # set by --studio
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-
-def root() -> Path:
-    return Path(__file__).resolve().parent.parent
-
-
-def assets() -> Path:
-    return root() / "assets"
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def studio() -> Path:
-    """pictures/, gallery.db, jobs.db, runs/, models/, cache/; not made here."""
-    return Path(os.environ.get(VARIABLE) or root() / "studio").expanduser().resolve()
+    return Path(os.environ.get("STILL_LIFE_STUDIO") or ROOT / "studio").expanduser().resolve()
 
 
-def named(name: str) -> str:
-    """The name, if it can be a folder's and no path. Raises ValueError."""
-    if not NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name: use up to 100 letters, digits, '.', '_' and '-', starting with a letter or digit")
-    return name
-
-
-def run_dir(name: str) -> Path:
-    return studio() / "runs" / named(name)
+def assets() -> Path:
+    return ROOT / "assets"
 
 
 def cache() -> Path:
+    """What can be made again: emoji, rendered toys, embeddings."""
     return studio() / "cache"
+
+
+def run_dir(name: str) -> Path:
+    """The folder of one run; a name is one plain folder name, so that nothing leaves the studio."""
+    if not name or name != Path(name).name or name.startswith(".") or not name.isprintable():
+        raise ValueError(f"{name!r} is no name for a run: letters, digits, - and _ make one")
+    return studio() / "runs" / name
