@@ -1,0 +1,120 @@
+"""The 2-D Gaussian mixture, whose denoiser is known exactly: teacher, oracle of tests, and the smallest net there is.
+
+x is [B, 2]. A prompt is which Gaussian: tokens are one-hot [B, 1, K]; all zeros is the empty prompt, any of them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import pi
+
+import torch
+from torch import Tensor, nn
+
+from models.denoiser import Cond, ToyDenoiser
+from models.schedule import VP, Flow, Prediction, Schedule, Trig, ddim, from_x0, like
+
+GUIDANCE_SCALE = 0.1
+
+
+def labels(index: Tensor, num: int) -> Cond:
+    """Prompts from component indices [B]; -1 is the empty prompt."""
+    tokens = nn.functional.one_hot(index.clamp_min(0), num) * (index >= 0)[:, None]
+    return Cond(tokens[:, None].float(), torch.ones(len(index), 1, dtype=torch.bool, device=index.device))
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Equally likely Gaussians of width `std` around `means` [K, 2]; called, it gives E[x0 | x_t] in closed form."""
+
+    means: Tensor
+    std: float
+    schedule: Schedule = Flow()
+
+    @property
+    def prediction(self) -> Prediction:
+        """What `predict` gives: what a network of this schedule usually predicts."""
+        return {Flow: "flow", Trig: "trigflow", VP: "epsilon"}[type(self.schedule)]
+
+    @classmethod
+    def ring(cls, num: int = 8, radius: float = 1.35, std: float = 0.15, schedule: Schedule = Flow()) -> "Mixture":
+        """Gaussians on a circle, of about unit standard deviation per coordinate, as latents have."""
+        angle = torch.arange(num) * (2 * pi / num)
+        return cls(radius * torch.stack([angle.cos(), angle.sin()], -1), std, schedule)
+
+    def weights(self, cond: Cond) -> Tensor:
+        """Prior of each component, [B, K]; uniform for the empty prompt."""
+        named = cond.tokens[:, 0]
+        return torch.where(named.sum(-1, keepdim=True) > 0, named, torch.ones_like(named))
+
+    def sample(self, cond: Cond, generator: torch.Generator) -> Tensor:
+        """Data [B, 2]. The generator lives on the CPU, so that data don't depend on the device."""
+        k = torch.multinomial(self.weights(cond).cpu(), 1, generator=generator)[:, 0]
+        noise = torch.randn(len(k), 2, generator=generator)
+        return (self.means[k].cpu() + self.std * noise).to(cond.tokens)
+
+    def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
+        """Posterior mean: each component's own, weighted by how likely it made x_t."""
+        a, s = like(self.schedule.alpha(t), x_t), like(self.schedule.sigma(t), x_t)
+        means = self.means.to(x_t)
+        var = a**2 * self.std**2 + s**2  # [B, 1]
+        d = x_t[:, None] - a[..., None] * means  # [B, K, 2]
+        r = (self.weights(cond).log() - (d**2).sum(-1) / (2 * var)).softmax(-1)  # [B, K]
+        post = means + (a * self.std**2 / var)[..., None] * d  # [B, K, 2]
+        return (r[..., None] * post).sum(1)
+
+    def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
+        return from_x0(self.prediction, self.schedule, x_t, self(x_t, t, cond), t)
+
+
+class Net(nn.Module):
+    """A small MLP: (x_t, t, cond) -> velocity [B, 2]. With `guided`, cond.guidance is one more input."""
+
+    def __init__(self, num_cond: int = 8, dim: int = 64, guided: bool = False):
+        super().__init__()
+        self.prompt = nn.Linear(num_cond, dim)
+        self.first = nn.Linear(2 + 2 + dim, dim)
+        self.body = nn.Sequential(nn.SiLU(), nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, 2))
+        self.guidance = nn.Sequential(nn.Linear(2, dim), nn.SiLU(), nn.Linear(dim, dim)) if guided else None
+        if self.guidance is not None:
+            still(self.guidance[0], self.guidance[2])
+
+    def forward(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
+        time = torch.stack([t, t**2], -1)
+        h = self.first(torch.cat([x_t, time, self.prompt(cond.tokens[:, 0])], -1))
+        if self.guidance is not None:
+            w = cond.guidance * GUIDANCE_SCALE
+            h = h + self.guidance(torch.stack([w.sin(), w.cos()], -1))
+        return self.body(h)
+
+    def with_guidance(self) -> "Net":
+        """A copy with a guidance input that has no effect yet."""
+        guided = Net(self.prompt.in_features, self.prompt.out_features, guided=True).to(self.first.weight)
+        own = {f"guidance.{k}": v for k, v in guided.guidance.state_dict().items()}
+        guided.load_state_dict(self.state_dict() | own)
+        return guided
+
+
+def still(first: nn.Linear, last: nn.Linear) -> None:
+    """An embedder without effect that can learn: only its last layer is zero, else no gradient would pass."""
+    nn.init.normal_(first.weight, std=0.02)
+    nn.init.zeros_(first.bias)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+
+
+def student(num_cond: int = 8, dim: int = 64, seed: int = 0) -> ToyDenoiser:
+    """A new net, the same for the same seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return ToyDenoiser(Net(num_cond, dim))
+
+
+@torch.no_grad()
+def integrate(denoiser: Callable[[Tensor, Tensor, Cond], Tensor], noise: Tensor, cond: Cond, steps: int) -> Tensor:
+    """Deterministic samples from pure noise, uniform steps of DDIM in the denoiser's own schedule."""
+    schedule, x = denoiser.schedule, noise
+    times = torch.linspace(1, 0, steps + 1).to(x)
+    for t, s in zip(times[:-1], times[1:], strict=True):
+        t, s = t.expand(len(x)), s.expand(len(x))
+        x = ddim(schedule, x, denoiser(x, t, cond), t, s)
+    return x
