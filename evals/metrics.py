@@ -81,8 +81,8 @@ def support(real: Features, generated: Features, k: int = 5) -> Support:
     """How far each set lies in the neighbourhoods of the other.
 
     Precision and recall of Kynkäänniemi et al. 2019 (Eq. 1, 2): the share of generated pictures inside some
-    ball that reaches from a real picture to its k-th neighbour, and the reverse. Density and coverage of Naeem et
-    al. 2020 (Eq. 3, 4): the same with real balls only, which outliers cannot inflate; density may exceed one.
+    ball that reaches from a real picture to its k-th neighbour, and the reverse. Density and coverage of
+    Naeem et al. 2020 (Eq. 3, 4): with real balls only, which outliers cannot inflate; density may exceed one.
     """
     real, generated = _pair(real, generated)
     distance = torch.cdist(real, generated)  # [real, generated]

@@ -1,0 +1,140 @@
+"""Networks that read pictures: attributes of toy scenes, names of emoji. They judge what generators paint.
+
+Three shapes, so that what fools one need not fool the other: `a` is a residual network, `b` a ConvNeXt, and
+`emoji` a wider residual network whose classes are directions on a sphere. Pictures shrink before anything is
+expensive, so that a judge trains on a CPU. No layer depends on the rest of the batch.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from evals.labels import Heads
+
+SIZE = 128  # pixels of a side
+FEATURES = 128
+GRID = 4  # places a side that the last layer still tells apart: left of, right of
+GROUPS = 8
+COSINE_SCALE = 16.0  # the largest logit: sharp enough for 1,000 classes, soft enough to learn
+
+
+class Residual(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm = nn.GroupNorm(GROUPS, width)
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(F.relu(self.conv1(self.norm(x))))
+
+
+class Next(nn.Module):
+    """ConvNeXt block (Liu et al. 2022): one filter a channel, then a perceptron a pixel. 3 x 3, for speed."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.filter = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, 3 * width), nn.ReLU(), nn.Linear(3 * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.filter(x).permute(0, 2, 3, 1)  # [B, H, W, C]
+        return x + self.mlp(self.norm(y)).permute(0, 3, 1, 2)
+
+
+def residual(widths: tuple[int, ...], depths: tuple[int, ...]) -> nn.Sequential:
+    """[B, 3, 128, 128] -> [B, widths[-1], 8, 8]; widths at 64 to 8 pixels, blocks after each halving."""
+    layers: list[nn.Module] = [nn.PixelUnshuffle(2), nn.Conv2d(12, widths[0], 3, padding=1), nn.ReLU()]
+    for before, width, depth in zip(widths, widths[1:], depths, strict=True):
+        layers += [nn.Conv2d(before, width, 3, stride=2, padding=1), *(Residual(width) for _ in range(depth))]
+    return nn.Sequential(*layers, nn.GroupNorm(GROUPS, widths[-1]), nn.ReLU())
+
+
+def convnext(widths: tuple[int, ...], depths: tuple[int, ...]) -> nn.Sequential:
+    """[B, 3, 128, 128] -> [B, widths[-1], 8, 8]; widths and blocks at 32, 16 and 8 pixels."""
+    layers: list[nn.Module] = []
+    for before, width, depth in zip((3, *widths), widths, depths, strict=False):
+        patch = 2 if layers else 4
+        layers += [nn.Conv2d(before, width, patch, stride=patch), *(Next(width) for _ in range(depth))]
+    return nn.Sequential(*layers, nn.GroupNorm(1, widths[-1]))
+
+
+BODIES: dict[str, Callable[[], nn.Sequential]] = {
+    "a": lambda: residual((16, 32, 64, 128), (1, 2, 2)),
+    "b": lambda: convnext((32, 96, 192), (1, 2, 2)),
+    "emoji": lambda: residual((16, 32, 96, 192), (1, 1, 2)),
+}
+
+
+class Cosine(nn.Module):
+    """Logits are scaled cosines between features and a direction for each class (Wang et al. 2017)."""
+
+    def __init__(self, features: int, classes: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(classes, features) / features**0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return COSINE_SCALE * F.linear(F.normalize(x, dim=1), F.normalize(self.weight, dim=1))
+
+
+class Judge(nn.Module):
+    """Reads pictures [B, 3, 128, 128], uint8 or float in [-1, 1]; answers with logits for each head."""
+
+    def __init__(self, arch: str, heads: Heads):
+        super().__init__()
+        if arch not in BODIES:
+            raise ValueError(f"unknown architecture {arch!r}; valid: {', '.join(BODIES)}")
+        self.config = {"arch": arch, "heads": {name: list(classes) for name, classes in heads.items()}}
+        self.body = BODIES[arch]()
+        with torch.no_grad():
+            width = self.body(torch.zeros(1, 3, SIZE, SIZE)).shape[1]
+        self.project = nn.Linear(width * GRID * GRID, FEATURES)
+        head = Cosine if arch == "emoji" else nn.Linear
+        self.heads = nn.ModuleDict({name: head(FEATURES, len(classes)) for name, classes in heads.items()})
+
+    @property
+    def classes(self) -> dict[str, list[str]]:
+        return self.config["heads"]
+
+    def features(self, pictures: Tensor) -> Tensor:
+        """[B, 128]: what all heads read; the space of Fréchet distances, precision, recall, Vendi scores."""
+        if pictures.ndim != 4 or pictures.shape[1:] != (3, SIZE, SIZE):
+            raise ValueError(f"a judge reads pictures [B, 3, {SIZE}, {SIZE}], not {list(pictures.shape)}")
+        x = pictures.float() / 127.5 - 1 if pictures.dtype == torch.uint8 else pictures
+        x = x.contiguous(memory_format=torch.channels_last)
+        return self.project(F.adaptive_avg_pool2d(self.body(x), GRID).flatten(1))
+
+    def logits(self, features: Tensor) -> dict[str, Tensor]:
+        return {name: head(features) for name, head in self.heads.items()}
+
+    def forward(self, pictures: Tensor) -> dict[str, Tensor]:
+        return self.logits(self.features(pictures))
+
+    @torch.no_grad()
+    def read(self, pictures: Tensor, chunk: int = 64) -> tuple[Tensor, dict[str, Tensor]]:
+        """Features [N, 128] and the class index by head, int64 [N], in float32, a chunk at a time."""
+        found = [self.features(part).float() for part in pictures.split(chunk)]
+        features = torch.cat(found)
+        return features, {name: logits.argmax(1) for name, logits in self.logits(features).items()}
+
+
+def save(judge: Judge, folder: Path) -> None:
+    """config.json and model.safetensors, half precision: a judge's margins are far wider than that."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(judge.config, indent=1, ensure_ascii=False) + "\n")
+    tensors = {k: v.detach().half().contiguous().cpu() for k, v in judge.state_dict().items()}
+    save_file(tensors, folder / "model.safetensors")
+
+
+def load(folder: Path) -> Judge:
+    """A judge ready to read: frozen, float32."""
+    config = json.loads((folder / "config.json").read_text())
+    judge = Judge(config["arch"], config["heads"])
+    judge.load_state_dict({k: v.float() for k, v in load_file(folder / "model.safetensors").items()})
+    return judge.eval().requires_grad_(False).to(memory_format=torch.channels_last)
