@@ -23,9 +23,8 @@ from PIL import Image
 from distill.data import Example, emoji_words
 from distill.data.emoji_fetch import TONES, fetch, home
 from distill.data.preview import grid
+from distill.data.toys.palette import BACKGROUNDS
 
-BACKGROUNDS = {"white": (255, 255, 255), "grey": (190, 190, 192), "black": (35, 35, 38), "blue": (160, 196, 236),
-               "green": (170, 218, 168), "pink": (246, 190, 206), "yellow": (248, 230, 150), "purple": (205, 182, 232)}
 SIZE = 128
 DRAWING = 1  # goes up when the same index would look otherwise, so that caches know
 FILL = (0.85, 0.92)  # of the frame's side
@@ -159,12 +158,12 @@ class Emoji:
         chosen = [pairs[i] for i in rng.integers(len(pairs), size=CAPTIONS)]
         if pairs is trained:
             chosen[:2] = [(emoji_words.PLAIN[0], 0), (emoji_words.PLAIN[1], 0)]
-        known = [*row["keywords"], row["group"]]
+        known = [*row["keywords"], emoji_words.GROUP_WORD.get(row["group"], row["group"])]
         out = []
         for template, which in chosen:
             tone = drawing.tone if rng.random() < 0.7 else None
             noun = emoji_words.nouns(row, tone)[which]
-            words = tuple(known[i] for i in rng.integers(len(known), size=2))
+            words = [known[i] for i in rng.permutation(len(known))[:2]]
             behind = background if rng.random() < (0.5 if background != "white" else 0.2) else None
             out.append(emoji_words.say(template, noun, words, behind, int(rng.integers(4))))
         return tuple(dict.fromkeys(out))
@@ -177,7 +176,8 @@ class Emoji:
 
 
 def main(argv: list[str] | None = None) -> int:
-    p = argparse.ArgumentParser("distill.data.emoji", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    p = argparse.ArgumentParser("distill.data.emoji", description=__doc__)
+    p.formatter_class = argparse.RawTextHelpFormatter
     p.add_argument("--preview", type=Path, metavar="FILE", help="draw a captioned grid there")
     p.add_argument("--n", type=int, default=64)
     p.add_argument("--seed", type=int, default=0)

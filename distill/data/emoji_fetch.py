@@ -55,7 +55,7 @@ def home() -> Path:
 def pack(package: Package, into: Path) -> Path:
     """The package's archive, checked against its pinned hash."""
     if shutil.which("npm") is None:
-        raise RuntimeError("npm is not installed, and the emoji come as npm packages: install Node.js with npm and try again")
+        raise RuntimeError("npm is not installed, and the emoji come as npm packages: install Node.js with npm")
     spec = f"{package.name}@{package.version}"
     where = into / package.sha256[:8]
     where.mkdir()

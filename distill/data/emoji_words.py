@@ -50,6 +50,7 @@ RENAMED = {
     "pinata": "piñata",
     "hocho": "kitchen knife",
     "cooking": "fried egg in a pan",
+    "meat on bone": "meat on the bone",
     "headphone": "headphones",
 }
 NOT_ALIASES = frozenset({
@@ -59,7 +60,9 @@ NOT_ALIASES = frozenset({
     "earth americas", "earth asia", "city sunrise", "city sunset", "post office", "barber", "sunny", "dart",
     "partly sunny", "mostly sunny", "barely sunny", "partly sunny rain", "wave", "cupid", "iphone", "birthday",
     "gift heart", "heartbeat", "heartpulse", "yum", "moyai", "chart", "busstop", "unlock", "stars", "barber pole",
-    "fork and knife", "knife fork plate", "drum with drumsticks", "black joker",
+    "fork and knife", "knife fork plate", "drum with drumsticks", "black joker", "cooking", "foggy", "no bell",
+    "bullettrain side", "bullettrain front", "airplane arriving", "white frowning face", "flipper", "kissing heart",
+    "mailbox closed", "fuelpump", "sun small cloud", "probing cane", "hocho", "japan", "beers", "vhs",
 })  # fmt: skip
 PROPER = frozenset({"mount fuji", "tokyo tower", "japan", "santa claus", "mrs. claus", "mx claus"})
 WITH_THE = frozenset({"statue of liberty", "milky way", "kaaba", "earth globe europe-africa", "earth globe americas",
@@ -72,13 +75,16 @@ UNCOUNTED = frozenset({
     "dna", "camping", "bowling", "badminton", "tennis", "lacrosse", "ping pong", "billiards", "golf", "soccer",
     "field hockey", "ice hockey", "high voltage", "construction", "building construction", "bamboo", "mahjong",
     "performing arts", "nail polish", "mate", "money with wings", "candy", "chocolate", "confetti", "film",
-    "luggage", "poop", "light rail", "zap", "bath", "mountain biking",
+    "luggage", "poop", "meat on the bone", "light rail", "zap", "bath", "mountain biking",
 })  # fmt: skip
-SINGULAR_IN_S = re.compile(r"(ss|us|is|os)$")
-LIKE_YOU = re.compile(r"^(uni|eu|ufo|usb|one\b|one-|u-|ukulele|uten)")
-SILENT = re.compile(r"^(hour|honest|hono|x-ray|mp3|sd )")
-TAIL = re.compile(r" (with|without|of|on|in|behind|over|at|playing|getting|taking|and) .*$")
-STOP_WORDS = frozenset("and with the for not face photo done ftw man woman person cool awesome good".split())
+SINGULAR_IN_S = re.compile(r"(ss|us|[^k]is|os)$")
+LIKE_YOU = re.compile(r"^(uni|eu|ewe|ufo|usb|one\b)")
+SILENT = re.compile(r"^(hour|x-ray)")
+TAIL = re.compile(r" (with|without|of|on|in|behind|over|at|holding|lifting|getting|taking|and|playing (hand|water)).*$")
+GROUP_WORD = {"smileys": "smiley", "foods": "food", "places": "place", "objects": "object"}
+STOP_WORDS = frozenset({
+    "and", "with", "the", "for", "not", "face", "photo", "done", "ftw", "man", "woman", "person", "cool", "good",
+})  # fmt: skip
 
 
 def plain_name(name: str) -> str:
@@ -93,11 +99,10 @@ def plain_name(name: str) -> str:
 def aliases(name: str, group: str, short_names: list[str], taken: set[str]) -> list[str]:
     """Other nouns for it. A smiley's short names are moods ("joy"), no nouns, but for those that say what they are."""
     out = []
-    for text in short_names:
-        text = text.replace("_", " ").lower()
+    for text in (s.replace("_", " ").lower() for s in short_names):
         is_noun = group not in ("smileys", "people") or text.endswith((" face", "heart", "poop", "invader"))
-        usual = text not in NOT_ALIASES and text not in taken and text != name and not text.startswith("lower left")
-        if is_noun and usual and not re.search(r"\d", text):
+        odd = text in NOT_ALIASES or re.search(r"\d|^lower left|^(wo)?mans ", text)
+        if is_noun and not odd and text not in taken and text != name:
             out.append(text)
     return out
 
@@ -115,8 +120,8 @@ def with_article(noun: str) -> str:
         return noun
     if noun in WITH_THE:
         return f"the {noun}"
-    last = TAIL.sub("", noun).split()[-1]
-    if last.endswith("s") and not SINGULAR_IN_S.search(last):
+    head = TAIL.sub("", noun).split()
+    if head[0] in ("men", "women") or (head[-1].endswith("s") and not SINGULAR_IN_S.search(head[-1])):
         return noun
     vowel = SILENT.match(noun) or (noun[0] in "aeiou" and not LIKE_YOU.match(noun))
     return f"an {noun}" if vowel else f"a {noun}"
@@ -149,10 +154,9 @@ def held_out_background(name: str, backgrounds: list[str]) -> str:
     return min(backgrounds, key=lambda b: _hash("background", name, b))
 
 
-def say(template: str, noun: str, words: tuple[str, str], background: str | None, place: int) -> str:
-    """One caption; `place` chooses how the background is named."""
-    k, j = words
-    text = template.format(n=noun, an=with_article(noun), k=k, j=j)
+def say(template: str, noun: str, words: list[str], background: str | None, place: int) -> str:
+    """One caption; words: one keyword or two, `place` chooses how the background is named."""
+    text = template.format(n=noun, an=with_article(noun), k=words[0], j=words[-1])
     if background is None:
         return text
     on = ON_BACKGROUND[place % len(ON_BACKGROUND)].format(b=background)
@@ -162,7 +166,7 @@ def say(template: str, noun: str, words: tuple[str, str], background: str | None
 def vocabulary(rows: list[dict], tones: list[str], backgrounds: list[str]) -> list[str]:
     """Every word that a caption of these emoji can hold, sorted."""
     texts = [t.replace("{an}", "a an the").replace("{n}", "") for t in PLAIN + WORDINGS + WITH_KEYWORDS + ON_BACKGROUND]
-    texts += backgrounds + [f"with and {t} skin" for t in tones]
+    texts += list(GROUP_WORD.values()) + backgrounds + [f"with and {t} skin" for t in tones]
     for row in rows:
         texts += [row["name"], *row["aliases"], *row["keywords"]]
     found = re.findall(r"[^\W_][\w'-]*", " ".join(re.sub(r"\{\w\}", " ", t) for t in texts).lower())

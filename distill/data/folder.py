@@ -1,0 +1,161 @@
+"""A user's own pictures: a folder of image files, each with what it shows.
+
+Captions are a `name.txt` beside `name.png` (one wording a line), or a `metadata.jsonl` with `file_name` and `text` a
+line (the Hugging Face imagefolder convention; `text` may be a list of wordings). Everything is checked before the
+first step: what cannot be used is named in one error, or left out and counted with skip_bad=True.
+"""
+
+import hashlib
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from distill.data import Example
+
+SIZE = 128
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+MAX_PIXELS = 64_000_000  # a larger file is refused before it is decoded
+MAX_CAPTION = 1000
+SHOWN = 10  # faults that an error lists
+
+
+@dataclass(frozen=True)
+class Row:
+    path: Path
+    captions: tuple[str, ...]
+    key: str  # sha256 of the file
+
+
+def content_split(key: str) -> Literal["train", "held_out"]:
+    """A tenth of the pictures, by hash of the file: the same picture is never on both sides."""
+    return "held_out" if int(key[:8], 16) % 10 == 0 else "train"
+
+
+def square(image: Image.Image) -> np.ndarray:
+    """uint8 [SIZE, SIZE, 3]: on white where it is see-through, the middle square, resized."""
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    image = image.crop((left, top, left + side, top + side))
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.asarray(image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.LANCZOS))
+
+
+def load(path: Path) -> np.ndarray:
+    """The picture, turned as its camera says. ValueError says what is wrong with the file."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                size = f"{image.width} × {image.height} pixels"
+                if image.width * image.height > MAX_PIXELS:
+                    raise ValueError(f"{size}, more than {MAX_PIXELS // 10**6} megapixels")
+                if min(image.size) < SIZE:
+                    raise ValueError(f"{size}, smaller than {SIZE} × {SIZE}")
+                return square(ImageOps.exif_transpose(image))
+    except Image.DecompressionBombError:
+        raise ValueError(f"more than {MAX_PIXELS // 10**6} megapixels") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, EOFError) as e:
+        reason = "no picture that can be read" if isinstance(e, UnidentifiedImageError) else str(e)
+        raise ValueError(f"damaged or no picture ({reason})") from None
+
+
+def wordings(text: object) -> tuple[str, ...]:
+    """Captions from a line of text or a list of them, stripped, empty ones gone."""
+    lines = text if isinstance(text, list) else [text]
+    if not all(isinstance(line, str) for line in lines):
+        raise ValueError("`text` is neither a line nor a list of lines")
+    kept = tuple(dict.fromkeys(" ".join(line.split()) for line in lines if line.strip()))
+    if not kept:
+        raise ValueError("its caption is empty")
+    if any(len(line) > MAX_CAPTION for line in kept):
+        raise ValueError(f"a caption is longer than {MAX_CAPTION} characters")
+    return kept
+
+
+def inside(path: Path, root: Path) -> Path:
+    """The path if it stays in the folder, links followed."""
+    if not path.resolve().is_relative_to(root):
+        raise ValueError("leads out of the folder")
+    if not path.is_file():
+        raise ValueError("is missing")
+    return path
+
+
+def listed(root: Path) -> list[tuple[str, object]]:
+    """(file name, text) for each line of metadata.jsonl; a broken line is a pair whose text is the ValueError."""
+    out: list[tuple[str, object]] = []
+    for number, line in enumerate((root / "metadata.jsonl").read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            fields = json.loads(line)
+            out.append((fields["file_name"], fields["text"]))
+        except (json.JSONDecodeError, KeyError, TypeError):
+            out.append((f"metadata.jsonl line {number}", ValueError("needs a JSON object with `file_name` and `text`")))
+    return out
+
+
+def beside(root: Path) -> list[tuple[str, object]]:
+    """(file name, lines of the .txt beside it) for each picture file below the folder."""
+    out: list[tuple[str, object]] = []
+    for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES):
+        name, text = str(path.relative_to(root)), path.with_suffix(".txt")
+        try:
+            out.append((name, inside(text, root).read_text(encoding="utf-8").splitlines()))
+        except UnicodeDecodeError:
+            out.append((name, ValueError(f"{text.name} is not UTF-8 text")))
+        except ValueError as e:
+            out.append((name, ValueError(f"its caption {text.name} {e}")))
+    return out
+
+
+def check(root: Path) -> tuple[list[Row], list[str]]:
+    """Every usable picture, and one sentence for each that is not; every file is decoded once."""
+    rows, faults = [], []
+    for name, text in listed(root) if (root / "metadata.jsonl").exists() else beside(root):
+        try:
+            if isinstance(text, ValueError):
+                raise text
+            captions = wordings(text)
+            path = inside(root / name, root)
+            load(path)
+            rows.append(Row(path, captions, hashlib.sha256(path.read_bytes()).hexdigest()))
+        except ValueError as e:
+            faults.append(f"{name}: {e}")
+    return rows, faults
+
+
+class Folder:
+    """The pictures of one folder. `bad` says what was left out; keys are hashes of the files."""
+
+    def __init__(self, path: Path | str, split: Literal["train", "held_out"] = "train", skip_bad: bool = False):
+        root = Path(path).resolve()
+        if not root.is_dir():
+            raise ValueError(f"{path} is not a folder")
+        rows, self.bad = check(root)
+        if self.bad and not skip_bad:
+            shown = "\n".join(f"  {fault}" for fault in self.bad[:SHOWN])
+            more = f"\n  and {len(self.bad) - SHOWN} more" if len(self.bad) > SHOWN else ""
+            total = len(rows) + len(self.bad)
+            raise ValueError(f"{len(self.bad)} of {total} pictures in {path} cannot be used "
+                             f"(--skip-bad leaves them out):\n{shown}{more}")  # fmt: skip
+        self.rows = [row for row in rows if content_split(row.key) == split]
+        if not self.rows and split == "train":
+            raise ValueError(f"{path} holds no picture with a caption: put cat.txt beside cat.png, or a metadata.jsonl")
+        self.name = f"folder-{root.name}"
+        content = hashlib.sha256(repr([(r.key, r.captions) for r in self.rows]).encode()).hexdigest()
+        self.signature = ("folder", split, content)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Example:
+        row = self.rows[index]
+        return Example(load(row.path), row.captions, {"file": row.path.name}, row.key)
