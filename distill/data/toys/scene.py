@@ -1,0 +1,164 @@
+"""What is in a picture: a scene and the known distribution that scenes are drawn from.
+
+The law (everything that is not named is uniform):
+
+    group     one thing 0.60, two things with a relation 0.22, two to four of a kind 0.18
+    kind      27 kinds; colour: 12; background: 8; never black on black; the two of a relation are of different kinds
+    pattern   plain 0.70, striped 0.15, dotted 0.15, for each thing
+    size      one thing: big 0.75, small 0.25; several things fill the picture and have no size
+    relation  left of, right of, in front of 0.25 each, on 0.25; what is stood on is one of `STANDS`
+    view      `models.views` (front 0.50, side 0.25, back 0.15, overhead 0.10); for one long thing (car, boat, ...)
+              front 0.30, side 0.45, back 0.15, overhead 0.10; for one flat thing (key, ring) the side is never seen
+              within 25 degrees of edge-on; `in front of` and `on` are not seen from overhead (it goes to front)
+
+A scene is a function of (seed, index). `mini` is one thing, big, plain, 6 kinds and 6 colours, one view.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from distill.data.toys.kinds import FACED, FLAT, KINDS, LONG, STANDS
+from distill.data.toys.palette import BACKGROUNDS, COLOURS, UNSEEN
+from models.views import CHANCES, FOV, LEVEL, RADIUS, Camera, sample_camera, view_word
+
+PATTERNS = {"plain": 0.7, "striped": 0.15, "dotted": 0.15}
+SIZES = {"big": 0.75, "small": 0.25}
+RELATIONS = ("left of", "right of", "in front of", "on")
+GROUPS = {"one": 0.6, "relation": 0.22, "several": 0.18}
+LONG_CHANCES = {"front": 0.3, "side": 0.45, "back": 0.15, "overhead": 0.1}
+LEVEL_CHANCES = {"front": 0.6, "side": 0.25, "back": 0.15}
+SCALE = {"big": 1.0, "small": 0.55}
+MINI_KINDS = ("cube", "mug", "house", "tree", "car", "mushroom")
+MINI_COLOURS = ("red", "orange", "yellow", "green", "blue", "purple")
+MINI_CAMERA = Camera(30.0, 22.0)
+HELD_OUT = 20  # one scene in so many is never trained on
+
+
+@dataclass(frozen=True)
+class Thing:
+    kind: str
+    colour: str
+    pattern: str = "plain"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """`things` are one kind, or the two of a relation: the first is `relation` the second ("a cup on a table")."""
+
+    things: tuple[Thing, ...]
+    background: str
+    camera: Camera
+    count: int = 1  # things in the picture
+    relation: str | None = None
+    size: str | None = "big"  # of one thing; None when there are several
+    layout: str = "row"  # of several of a kind: row or cluster
+    jitter: tuple[float, ...] = field(default=(0.0,) * 8)  # numbers in [-1, 1] that nudge places and sizes
+
+    @property
+    def view(self) -> str:
+        return view_word(self.camera.azimuth, self.camera.elevation)
+
+    def named(self) -> dict:
+        """All that words can say of the scene, without the jitter."""
+        first, second = self.things[0], self.things[1] if self.relation else None
+        return {
+            **asdict(first),
+            "size": self.size,
+            "background": self.background,
+            "count": self.count,
+            "relation": self.relation,
+            **{f"{key}2": getattr(second, key, None) for key in ("kind", "colour", "pattern")},
+            "view": self.view,
+        }
+
+    def attributes(self) -> dict:
+        """The truth as JSON. `faced`: whether front, side and back can be told apart in the picture."""
+        faced = self.things[0].kind in FACED
+        return {
+            **self.named(),
+            "faced": faced,
+            "azimuth": round(self.camera.azimuth, 3),
+            "elevation": round(self.camera.elevation, 3),
+        }
+
+    @property
+    def split(self) -> str:
+        """By the hash of what can be said, so that no held-out combination was ever seen from a training scene."""
+        digest = hashlib.sha256(json.dumps(self.named(), sort_keys=True).encode()).digest()
+        return "train" if int.from_bytes(digest[:8]) % HELD_OUT else "held_out"
+
+
+def _pick(rng: np.random.Generator, law: dict[str, float]) -> str:
+    return list(law)[int(np.searchsorted(np.cumsum(list(law.values())), rng.random() * 0.999999999))]
+
+
+def _one_of(rng: np.random.Generator, names: Sequence[str]) -> str:
+    return names[int(rng.integers(len(names)))]
+
+
+def _camera(rng: np.random.Generator, kinds: list[str], relation: str | None) -> Camera:
+    if relation in ("in front of", "on"):
+        camera = sample_camera(rng, LEVEL_CHANCES)
+        low = 20.0 if relation == "in front of" else LEVEL[0] + 5
+        return Camera(camera.azimuth, max(camera.elevation, float(rng.uniform(low, LEVEL[1]))), camera.radius)
+    long = len(kinds) == 1 and kinds[0] in LONG
+    camera = sample_camera(rng, LONG_CHANCES if long else CHANCES)
+    if kinds[0] not in FLAT and kinds[-1] not in FLAT:
+        return camera
+    return Camera(_off_edge(camera.azimuth), camera.elevation, camera.radius)
+
+
+def _off_edge(azimuth: float) -> float:
+    """Turn an azimuth of a side view so that it is at least 25 degrees from edge-on."""
+    turn, sign = abs(azimuth), np.sign(azimuth)
+    if not 45 < turn < 135:
+        return azimuth
+    part = (turn - 45) / 90  # in [0, 1]
+    return float(sign * (45 + 40 * part if part < 0.5 else 95 + 40 * part))
+
+
+def sample_scene(rng: np.random.Generator) -> Scene:
+    """One scene of the law above."""
+    group = _pick(rng, GROUPS)
+    relation = _one_of(rng, RELATIONS) if group == "relation" else None
+    kinds = [_one_of(rng, list(KINDS))]
+    if relation:
+        others = [k for k in (STANDS if relation == "on" else KINDS) if k != kinds[0]]
+        kinds.append(_one_of(rng, others))
+    background = _one_of(rng, list(BACKGROUNDS))
+    seen = [c for c in COLOURS if (c, background) not in UNSEEN]
+    things = tuple(Thing(k, _one_of(rng, seen), _pick(rng, PATTERNS)) for k in kinds)
+    return Scene(
+        things=things,
+        background=background,
+        camera=_camera(rng, kinds, relation),
+        count={"one": 1, "relation": 2}.get(group) or int(rng.integers(2, 5)),
+        relation=relation,
+        size=_pick(rng, SIZES) if group == "one" else None,
+        layout=_one_of(rng, ("row", "cluster")),
+        jitter=tuple(rng.uniform(-1, 1, 8).round(4).tolist()),
+    )
+
+
+def sample_mini(rng: np.random.Generator) -> Scene:
+    thing = Thing(_one_of(rng, MINI_KINDS), _one_of(rng, MINI_COLOURS))
+    jitter = tuple(rng.uniform(-1, 1, 8).round(4).tolist())
+    return Scene((thing,), _one_of(rng, list(BACKGROUNDS)), MINI_CAMERA, jitter=jitter)
+
+
+def scene_at(seed: int, index: int, split: str = "train", *, mini: bool = False) -> Scene:
+    """The scene of an index: the first of its own row of draws that belongs to the split."""
+    attempt = 0
+    while True:
+        rng = np.random.default_rng([seed, index, attempt])
+        scene = sample_mini(rng) if mini else sample_scene(rng)
+        if scene.split == split:
+            return scene
+        attempt += 1
+
+
+__all__ = ["FOV", "RADIUS", "Scene", "Thing", "sample_mini", "sample_scene", "scene_at"]

@@ -1,0 +1,106 @@
+"""The camera law and the words for views: the same for toys, for prompts and for text to 3D. Pure.
+
+The world is right-handed with y up. Things stand around the origin, fit in a ball of radius 1 and look along +z.
+Azimuth 0 looks at a thing's front, 90 at its own right side (which is -x), 180 at its back; elevation 90 looks
+straight down. Both are in degrees.
+
+The law for pictures of one thing (`sample_camera`): first a view word (front 0.50, side 0.25, back 0.15, overhead
+0.10), then an azimuth uniform within that word's sector, an elevation uniform in [5, 40] (overhead: [62, 82]), a
+radius uniform in [4.1, 4.4] and a field of view of 30 degrees. The ball of radius 1 then spans 88 to 95 % of the picture.
+"""
+
+from dataclasses import dataclass
+from math import cos, radians, sin, tan
+
+import numpy as np
+
+VIEWS = ("front", "side", "back", "overhead")
+PHRASES = {
+    "front": ("front view", "seen from the front", "from the front"),
+    "side": ("side view", "seen from the side", "from the side"),
+    "back": ("back view", "seen from behind", "from behind"),
+    "overhead": ("overhead view", "seen from above", "from above"),
+}
+FOV = 30.0
+RADIUS = (4.1, 4.4)
+ELEVATION = {"overhead": (62.0, 82.0)}  # every other view: LEVEL
+LEVEL = (5.0, 40.0)
+CHANCES = {"front": 0.5, "side": 0.25, "back": 0.15, "overhead": 0.1}
+
+
+@dataclass(frozen=True)
+class Camera:
+    azimuth: float
+    elevation: float
+    radius: float = 4.25
+    fov: float = FOV
+
+
+def view_word(azimuth: float, elevation: float) -> str:
+    """The word of a direction, as DreamFusion's view prompts (Poole et al. 2022, Sec. 3): overhead above 60 degrees,
+    front and back within 45 degrees of their axes, side elsewhere."""
+    if elevation > 60:
+        return "overhead"
+    turn = abs((azimuth + 180) % 360 - 180)  # 0 front .. 180 back
+    return "front" if turn <= 45 else "back" if turn >= 135 else "side"
+
+
+def position(camera: Camera) -> np.ndarray:
+    """Where the camera is, [3]."""
+    a, e = radians(camera.azimuth), radians(camera.elevation)
+    return camera.radius * np.array([-cos(e) * sin(a), sin(e), cos(e) * cos(a)])
+
+
+def camera_matrix(camera: Camera) -> np.ndarray:
+    """Camera to world, [4, 4], OpenGL: columns right, up, backward, position; it looks at the origin along -z.
+
+    Built from the angles, so it is defined straight above as well.
+    """
+    a, e = radians(camera.azimuth), radians(camera.elevation)
+    matrix = np.eye(4)
+    matrix[:3, 0] = cos(a), 0.0, sin(a)
+    matrix[:3, 1] = sin(e) * sin(a), cos(e), -sin(e) * cos(a)
+    matrix[:3, 2] = -cos(e) * sin(a), sin(e), cos(e) * cos(a)
+    matrix[:3, 3] = position(camera)
+    return matrix
+
+
+def ray_directions(camera: Camera, size: int) -> np.ndarray:
+    """World directions through the centres of size x size pixels, [size, size, 3], row 0 at the top.
+
+    Not normalised: their depth along the camera's axis is 1, so a distance along them is a depth.
+    """
+    half = tan(radians(camera.fov) / 2)
+    line = ((np.arange(size) + 0.5) / size * 2 - 1) * half
+    x, y = np.meshgrid(line, -line)
+    return np.stack([x, y, -np.ones_like(x)], -1) @ camera_matrix(camera)[:3, :3].T
+
+
+def project(camera: Camera, points: np.ndarray) -> np.ndarray:
+    """Points [N, 3] to the picture, [N, 2]: x to the right and y up, the frame is [-1, 1]."""
+    matrix = camera_matrix(camera)
+    local = (points - matrix[:3, 3]) @ matrix[:3, :3]
+    return local[:, :2] / (-local[:, 2:] * tan(radians(camera.fov) / 2))
+
+
+def sample_azimuth(rng: np.random.Generator, view: str) -> float:
+    """Uniform within the sector of a view word; all around for overhead."""
+    if view == "overhead":
+        return float(rng.uniform(-180, 180))
+    if view == "side":
+        return float(rng.uniform(45, 135) * rng.choice((-1, 1)))
+    return float(rng.uniform(-45, 45)) + (180.0 if view == "back" else 0.0)
+
+
+def sample_camera(rng: np.random.Generator, chances: dict[str, float] = CHANCES) -> Camera:
+    """One camera of the law above; `chances` of the view words may differ, and sum to 1."""
+    view = str(rng.choice(list(chances), p=list(chances.values())))
+    azimuth = sample_azimuth(rng, view)
+    elevation = float(rng.uniform(*ELEVATION.get(view, LEVEL)))
+    return Camera(azimuth, elevation, float(rng.uniform(*RADIUS)))
+
+
+def view_phrase(rng: np.random.Generator, view: str) -> str:
+    if view not in PHRASES:
+        raise ValueError(f"view {view!r}; valid: {', '.join(VIEWS)}")
+    return str(rng.choice(PHRASES[view]))
