@@ -71,7 +71,8 @@ class SanaDenoiser(Denoiser):
 
     def with_guidance(self) -> "SanaDenoiser":
         """Differs in the first layer of the embedder from zero (N(0, 0.02)), or it would never learn."""
-        config = dict(self.network.config) | {"guidance_embeds": True}
+        config = {k: v for k, v in self.network.config.items() if k != "_use_default_values"}  # it would undo the next line
+        config["guidance_embeds"] = True
         student = type(self.network).from_config(config)
         embedder = student.time_embed.guidance_embedder
         nn.init.normal_(embedder.linear_1.weight, std=0.02)
@@ -116,7 +117,7 @@ class TrigFlow(Denoiser):
 
     def __init__(self, flow: Denoiser):
         assert flow.prediction == "flow"
-        super().__init__(flow.network)
+        super().__init__(getattr(flow, "network", None))  # the exact teacher of the 2-D mixture has none
         self.flow = flow
 
     def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:

@@ -1,7 +1,7 @@
 """What trainings look at: sources of captioned pictures, each a pure function of its arguments and an index."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -23,4 +23,25 @@ class Source(Protocol):
     def __getitem__(self, index: int) -> Example: ...
 
 
-Sources = Sequence[Source]
+TOYS = 24_000  # scenes drawn once for a training; a prefix does where pictures, not captions, are learnt
+PICTURES = 12_000
+NAMES = ("toys", "emoji", "toys+emoji", "mini")
+
+
+def sources(dataset: str, split: str = "train", toys: int = TOYS, hold: str = "wordings") -> list[Source]:
+    """The sources that a data set's name stands for, half and half where there are two.
+
+    dataset: toys, emoji, toys+emoji, mini, or a folder of pictures with captions. hold: what emoji hold out.
+    """
+    from distill.data.emoji import Emoji  # each source brings packages that the others do without
+    from distill.data.folder import Folder
+    from distill.data.toys import Toys
+
+    if dataset == "mini":
+        return [Toys(split=split, size=min(toys, 8000), mini=True)]
+    if dataset in NAMES:
+        made = {"toys": lambda: Toys(split=split, size=toys), "emoji": lambda: Emoji(split=split, hold=hold)}
+        return [made[part]() for part in dataset.split("+")]
+    if not Path(dataset).is_dir():
+        raise ValueError(f"unknown data set {dataset!r}; valid: {', '.join(NAMES)}, mixture, or a folder of pictures")
+    return [Folder(Path(dataset), split=split)]

@@ -84,7 +84,7 @@ class Method:
 
     def __init__(self, world: World, cfg: Config):
         self.w, self.cfg = world, cfg
-        self.teacher = TrigFlow(world.teacher) if world.teacher.prediction == "flow" else world.teacher
+        self.teacher = TrigFlow(world.teacher)
         self.features = world.features(cfg.blocks)
         self.heads = Heads(self.features.channels, self.features.kernel)
         self.players = {

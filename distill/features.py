@@ -1,0 +1,56 @@
+"""Frozen features of a teacher's network, for discriminators: what its blocks say of x_t at time t."""
+
+import torch
+from torch import Tensor, nn
+
+from models.denoiser import Cond, Denoiser, ToyDenoiser, TrigFlow
+from models.families.toy2d import Mixture, labels
+
+
+class Hooked:
+    """Outputs of chosen modules of the denoiser's network, as tokens [B, N, C]; gradients flow to x_t."""
+
+    def __init__(self, denoiser: Denoiser, modules: list[nn.Module], channels: list[int], kernel: int):
+        self.denoiser = TrigFlow(denoiser)
+        self.modules, self.channels, self.kernel = modules, channels, kernel
+
+    def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> list[Tensor]:
+        """x_t and t in TrigFlow's time."""
+        found: list[Tensor] = []
+        hooks = [m.register_forward_hook(lambda _, __, out: found.append(out)) for m in self.modules]
+        try:
+            self.denoiser.predict(x_t, t, cond)
+        finally:
+            for h in hooks:
+                h.remove()
+        return [f if f.ndim == 3 else f[:, None] for f in found]
+
+
+def of(denoiser: Denoiser, blocks: tuple[int, ...]) -> Hooked:
+    """Features of a SANA's transformer blocks, or of the toy's two hidden layers."""
+    net = denoiser.network
+    if isinstance(denoiser, ToyDenoiser):
+        return Hooked(denoiser, [net.first, net.body[1]], [net.first.out_features] * 2, kernel=1)
+    wrong = [b for b in blocks if not 0 <= b < len(net.transformer_blocks)]
+    if wrong:
+        raise ValueError(f"blocks={wrong} are not among the teacher's {len(net.transformer_blocks)} blocks")
+    width = net.config.num_attention_heads * net.config.attention_head_dim
+    return Hooked(denoiser, [net.transformer_blocks[b] for b in blocks], [width] * len(blocks), kernel=9)
+
+
+def pretrained_toy(net: ToyDenoiser, teacher: Mixture, steps: int = 400) -> ToyDenoiser:
+    """The net after a short regression on the exact teacher of the 2-D mixture: where distillers start."""
+    k = len(teacher.means)
+    rng = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3)
+    for _ in range(steps):
+        index = torch.randint(-1, k, (256,), generator=rng)
+        cond = labels(index, k)
+        t = torch.rand(256, generator=rng).clamp(1e-3, 1)
+        x0, eps = teacher.sample(cond, rng), torch.randn(256, 2, generator=rng)
+        x_t = (1 - t)[:, None] * x0 + t[:, None] * eps
+        loss = (net.predict(x_t, t, cond) - teacher.predict(x_t, t, cond)).square().mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return net
