@@ -158,7 +158,7 @@ class Emoji:
         chosen = [pairs[i] for i in rng.integers(len(pairs), size=CAPTIONS)]
         if pairs is trained:
             chosen[:2] = [(emoji_words.PLAIN[0], 0), (emoji_words.PLAIN[1], 0)]
-        known = [*row["keywords"], emoji_words.GROUP_WORD.get(row["group"], row["group"])]
+        known = [*row["keywords"], emoji_words.GROUP_WORD[row["group"]]]
         out = []
         for template, which in chosen:
             tone = drawing.tone if rng.random() < 0.7 else None

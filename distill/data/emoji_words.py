@@ -81,7 +81,10 @@ SINGULAR_IN_S = re.compile(r"(ss|us|[^k]is|os)$")
 LIKE_YOU = re.compile(r"^(uni|eu|ewe|ufo|usb|one\b)")
 SILENT = re.compile(r"^(hour|x-ray)")
 TAIL = re.compile(r" (with|without|of|on|in|behind|over|at|holding|lifting|getting|taking|and|playing (hand|water)).*$")
-GROUP_WORD = {"smileys": "smiley", "foods": "food", "places": "place", "objects": "object"}
+GROUP_WORD = {
+    "smileys": "smiley", "nature": "nature", "foods": "food", "activity": "activity", "places": "place",
+    "objects": "object", "people": "people",
+}  # fmt: skip
 STOP_WORDS = frozenset({
     "and", "with", "the", "for", "not", "face", "photo", "done", "ftw", "man", "woman", "person", "cool", "good",
 })  # fmt: skip

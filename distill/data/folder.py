@@ -7,6 +7,7 @@ first step: what cannot be used is named in one error, or left out and counted w
 
 import hashlib
 import json
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,9 +82,14 @@ def wordings(text: object) -> tuple[str, ...]:
 
 def inside(path: Path, root: Path) -> Path:
     """The path if it stays in the folder, links followed."""
-    if not path.resolve().is_relative_to(root):
+    try:
+        target = path.resolve()
+        missing = not target.is_file()
+    except OSError as e:
+        raise ValueError(e.strerror) from None
+    if not target.is_relative_to(root):
         raise ValueError("leads out of the folder")
-    if not path.is_file():
+    if missing:
         raise ValueError("is missing")
     return path
 
@@ -91,12 +97,16 @@ def inside(path: Path, root: Path) -> Path:
 def listed(root: Path) -> list[tuple[str, object]]:
     """(file name, text) for each line of metadata.jsonl; a broken line is a pair whose text is the ValueError."""
     out: list[tuple[str, object]] = []
-    for number, line in enumerate((root / "metadata.jsonl").read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = inside(root / "metadata.jsonl", root).read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        return [("metadata.jsonl", ValueError("is not UTF-8 text"))]
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             fields = json.loads(line)
-            out.append((fields["file_name"], fields["text"]))
+            out.append((os.fspath(fields["file_name"]), fields["text"]))
         except (json.JSONDecodeError, KeyError, TypeError):
             out.append((f"metadata.jsonl line {number}", ValueError("needs a JSON object with `file_name` and `text`")))
     return out
