@@ -247,7 +247,7 @@ def spoil(root, outside) -> None:
     (root / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
     (root / "cut.png").write_bytes((root / "00.png").read_bytes()[:-30])
     picture(root / "small.png", (127, 400))
-    picture(root / "bomb.png", (20000, 9000), "1", 0)
+    picture(root / "bomb.png", (10000, 8000), "1", 0)
     for name in ("broken", "cut", "small", "bomb", "link"):
         (root / f"{name}.txt").write_text("a caption")
     picture(root / "silent.png")

@@ -74,10 +74,10 @@ def drawings_of(row: dict, folder: Path, look: str) -> list[Drawing]:
 
 @functools.lru_cache(maxsize=64)
 def cut_out(path: Path) -> Image.Image:
-    """The drawing without its empty margin, alpha premultiplied so that resizing draws no dark rim."""
+    """The drawing without its empty margin."""
     with Image.open(path) as image:
         picture = image.convert("RGBA")
-    return picture.crop(picture.getchannel("A").getbbox()).convert("RGBa")
+    return picture.crop(picture.getchannel("A").getbbox())
 
 
 def compose(path: Path, background: tuple[int, int, int], fill: float, shift: tuple[float, float]) -> np.ndarray:
@@ -85,7 +85,7 @@ def compose(path: Path, background: tuple[int, int, int], fill: float, shift: tu
     drawing = cut_out(path)
     scale = fill * SIZE / max(drawing.size)
     w, h = (max(1, round(side * scale)) for side in drawing.size)
-    drawing = drawing.resize((w, h), Image.Resampling.LANCZOS).convert("RGBA")
+    drawing = drawing.resize((w, h), Image.Resampling.LANCZOS)  # Pillow premultiplies alpha: no dark rim
     x, y = (round((SIZE - side) * (1 + s) / 2) for side, s in zip((w, h), shift, strict=True))
     frame = Image.new("RGB", (SIZE, SIZE), background)
     frame.paste(drawing, (x, y), drawing)
