@@ -27,7 +27,7 @@ from distill.data.toys.palette import BACKGROUNDS
 
 SIZE = 128
 DRAWING = 1  # goes up when the same index would look otherwise, so that caches know
-FILL = (0.85, 0.92)  # of the frame's side
+FILL, SHIFT = (0.85, 0.92), 5  # part of the frame's side; pixels off its middle
 GROUPS = ("smileys", "nature", "foods", "activity", "places", "objects")
 COLOURED = [name for name in BACKGROUNDS if name != "white"]
 CAPTIONS = 6  # wordings an example carries
@@ -81,12 +81,12 @@ def cut_out(path: Path) -> Image.Image:
 
 
 def compose(path: Path, background: tuple[int, int, int], fill: float, shift: tuple[float, float]) -> np.ndarray:
-    """uint8 [SIZE, SIZE, 3]: the drawing's longer side is `fill` of the frame; shift in [-1, 1] of the room left."""
+    """uint8 [SIZE, SIZE, 3]: the drawing's longer side is `fill` of the frame; shift in pixels, kept inside it."""
     drawing = cut_out(path)
     scale = fill * SIZE / max(drawing.size)
     w, h = (max(1, round(side * scale)) for side in drawing.size)
     drawing = drawing.resize((w, h), Image.Resampling.LANCZOS)  # Pillow premultiplies alpha: no dark rim
-    x, y = (round((SIZE - side) * (1 + s) / 2) for side, s in zip((w, h), shift, strict=True))
+    x, y = (min(max(round((SIZE - side) / 2 + s), 0), SIZE - side) for side, s in zip((w, h), shift, strict=True))
     frame = Image.new("RGB", (SIZE, SIZE), background)
     frame.paste(drawing, (x, y), drawing)
     return np.asarray(frame)
@@ -132,7 +132,7 @@ class Emoji:
         rng = np.random.default_rng([self.seed, index, 1])
         drawing = entry.drawings[rng.integers(len(entry.drawings))]
         background = self._background(entry.row, rng)
-        shift = tuple(rng.uniform(-1, 1, 2) * 0.8)
+        shift = tuple(rng.uniform(-SHIFT, SHIFT, 2))
         picture = compose(drawing.path, BACKGROUNDS[background], rng.uniform(*FILL), shift)
         attributes = {
             "emoji": entry.row["name"],
