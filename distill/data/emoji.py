@@ -26,7 +26,7 @@ from distill.data.preview import grid
 from distill.data.toys.palette import BACKGROUNDS
 
 SIZE = 128
-DRAWING = 1  # goes up when the same index would look otherwise, so that caches know
+DRAWING = 2  # goes up when the same index would look otherwise, so that caches know
 FILL, SHIFT = (0.85, 0.92), 5  # part of the frame's side; pixels off its middle
 GROUPS = ("smileys", "nature", "foods", "activity", "places", "objects")
 COLOURED = [name for name in BACKGROUNDS if name != "white"]
