@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from distill.data import Example
 
-LINES, LINE = 3, 12
+LINES, LINE = 4, 12
 
 
 def grid(examples: Sequence[Example], path: Path, columns: int = 8) -> None:

@@ -5,18 +5,18 @@ import hashlib
 import numpy as np
 
 from distill.data import Example
-from distill.data.toys.captions import captions, prompt, truth, vocabulary
+from distill.data.toys.captions import captions, prompt, questions, truth, vocabulary
 from distill.data.toys.render import render
 from distill.data.toys.scene import Scene, Thing, sample_scene, scene_at
 
-LOOKS = 1  # counts changes of the pictures or captions, so that caches start anew
+LOOKS = 2  # counts changes of the pictures or captions, so that caches start anew
 SPLITS = ("train", "held_out")
 
 
 class Toys:
     """`size` scenes of a split, each a function of (seed, index): a longer set starts with a shorter one.
 
-    The split goes by the hash of what words can say (`Scene.split`): 1 combination in 20 is held out, whatever the seed.
+    The split goes by the hash of what words can say (`Scene.split`): 1 combination in 20 is held out, for every seed.
     """
 
     def __init__(self, seed: int = 0, split: str = "train", size: int = 100_000, mini: bool = False):
@@ -48,4 +48,7 @@ class Toys:
         return Example(picture, words, scene.attributes(), key)
 
 
-__all__ = ["Scene", "Thing", "Toys", "captions", "prompt", "render", "sample_scene", "truth", "vocabulary"]
+__all__ = [
+    "Scene", "Thing", "Toys", "captions", "prompt", "questions", "render", "sample_scene", "scene_at", "truth",
+    "vocabulary",
+]  # fmt: skip

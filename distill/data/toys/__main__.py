@@ -1,30 +1,10 @@
 """python -m distill.data.toys --preview grid.png --n 64 --seed 0 [--mini] [--split held_out]: a captioned grid."""
 
 import argparse
-import math
-import textwrap
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
-
+from distill.data.preview import grid
 from distill.data.toys import SPLITS, Toys
-from distill.data.toys.render import SIZE
-
-GAP, LINE, LINES = 10, 12, 3
-
-
-def grid(toys: Toys) -> Image.Image:
-    columns = math.ceil(math.sqrt(len(toys)))
-    width, height = SIZE + GAP, SIZE + GAP + LINE * LINES
-    sheet = Image.new("RGB", (columns * width + GAP, math.ceil(len(toys) / columns) * height + GAP), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(10)
-    for i in range(len(toys)):
-        example = toys[i]
-        x, y = GAP + i % columns * width, GAP + i // columns * height
-        sheet.paste(Image.fromarray(example.picture), (x, y))
-        words = textwrap.wrap(example.captions[i % len(example.captions)], 26)[:LINES]
-        draw.multiline_text((x, y + SIZE + 1), "\n".join(words), fill="#444", font=font, spacing=1)
-    return sheet
 
 
 def main() -> None:
@@ -36,11 +16,11 @@ def main() -> None:
     p.add_argument("--mini", action="store_true", help="the small world: one plain thing, one view")
     args = p.parse_args()
     try:
-        sheet = grid(Toys(args.seed, args.split, args.n, args.mini))
-        sheet.save(args.preview)
+        toys = Toys(args.seed, args.split, args.n, args.mini)
+        grid([toys[i] for i in range(len(toys))], args.preview)
     except (ValueError, OSError) as error:
         p.error(str(error))
-    print(f"{args.preview}: {args.n} scenes, {sheet.width} x {sheet.height}")
+    print(f"{args.preview}: {args.n} scenes")
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ import trimesh
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from scipy.sparse import coo_matrix
-from scipy.spatial import ConvexHull, cKDTree
+from scipy.spatial import ConvexHull, KDTree
 
-from distill.data.toys.kinds import FILL, KINDS, LONG, STANDS
+from distill.data.toys.kinds import FILL, KINDS, STANDS, STRIPES
+from distill.data.toys.shapes import join
 
 CREASE = np.cos(np.radians(38))  # edges sharper than this stay sharp
 LAMP, LAMP_COLOUR = np.array([-0.5, 0.84, 0.72]), np.array([1.0, 0.95, 0.86])
@@ -36,7 +37,7 @@ class Solid:
     paint: np.ndarray  # [F] index into paints
     dots: np.ndarray  # [D, 3] centres of the dots of the dotted pattern
     dot: np.ndarray  # [F] index of the nearest dot
-    stripe_axis: int  # stripes cross this axis
+    stripes: np.ndarray  # [3] the direction that stripes cross, as long as there are stripes along a unit
     hull: np.ndarray  # [H, 3]
     stand: tuple[float, float, float] | None  # height, half width and half depth of what things can stand on
 
@@ -67,9 +68,9 @@ def corner_normals(mesh: trimesh.Trimesh) -> np.ndarray:
 def radiance(d: np.ndarray) -> np.ndarray:
     """What the studio sends from the upper directions d [N, 3], linear RGB [N, 3]."""
     lamp, rim = LAMP / np.linalg.norm(LAMP), RIM / np.linalg.norm(RIM)
-    key = 2.3 * np.exp(7 * (d @ lamp - 1))[:, None] * LAMP_COLOUR
-    edge = 0.5 * np.exp(5 * (d @ rim - 1))[:, None] * RIM_COLOUR
-    return key + edge + (0.5 + 0.25 * d[:, 1:2]) * SKY_COLOUR
+    key = 3.1 * np.exp(7 * (d @ lamp - 1))[:, None] * LAMP_COLOUR
+    edge = 0.85 * np.exp(5 * (d @ rim - 1))[:, None] * RIM_COLOUR
+    return key + edge + (0.33 + 0.28 * d[:, 1:2]) * SKY_COLOUR
 
 
 def floor_radiance(points: np.ndarray, d: np.ndarray, floor: float) -> np.ndarray:
@@ -77,7 +78,7 @@ def floor_radiance(points: np.ndarray, d: np.ndarray, floor: float) -> np.ndarra
     far = (points[:, 1] - floor + 1e-3) / np.maximum(-d[:, 1], 1e-3)
     hit = points + d * far[:, None]
     open_ = np.clip((np.hypot(hit[:, 0], hit[:, 2]) - 0.2) / 1.2, 0, 1)
-    return (0.08 + 0.34 * open_**1.5)[:, None] * FLOOR_COLOUR
+    return (0.05 + 0.3 * open_**1.5)[:, None] * FLOOR_COLOUR
 
 
 def received(scene: EmbreeScene, points: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -125,7 +126,7 @@ def spread_dots(mesh: trimesh.Trimesh, body: np.ndarray, spacing: float) -> np.n
     face = rng.choice(len(area), 4000, p=area / area.sum())
     w = rng.dirichlet((1, 1, 1), 4000)
     points = (mesh.triangles[face] * w[:, :, None]).sum(1)
-    tree, open_, kept = cKDTree(points), np.ones(len(points), bool), []
+    tree, open_, kept = KDTree(points), np.ones(len(points), bool), []
     for i in range(len(points)):
         if open_[i]:
             kept.append(i)
@@ -139,7 +140,7 @@ def solid(kind: str) -> Solid:
     if kind not in KINDS:
         raise ValueError(f"kind {kind!r}; valid: {', '.join(KINDS)}")
     parts = KINDS[kind]()
-    mesh = trimesh.util.concatenate([m for _, m in parts])
+    mesh = join([m for _, m in parts])
     middle = mesh.bounds.mean(0)
     scale = FILL.get(kind, 1.0) / np.linalg.norm(mesh.vertices - middle, axis=1).max()
     mesh.vertices = (mesh.vertices - middle) * scale
@@ -157,8 +158,8 @@ def solid(kind: str) -> Solid:
         paints=paints,
         paint=paint,
         dots=dots.astype(np.float32),
-        dot=cKDTree(dots).query(mesh.triangles_center)[1],
-        stripe_axis=2 if kind in LONG else 1,
+        dot=KDTree(dots).query(mesh.triangles_center)[1],
+        stripes=np.array(STRIPES.get(kind, (0, 3.4, 0)), np.float32),
         hull=mesh.vertices[ConvexHull(mesh.vertices).vertices],
         stand=stand and ((stand[0] - middle[1]) * scale, stand[1] * scale, stand[2] * scale),
     )

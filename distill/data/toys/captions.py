@@ -1,16 +1,20 @@
 """What is said of a scene: a small grammar with synonyms and optional parts. Everything said is true.
 
 A caption always names the kinds, how many (for several) and the relation (for two); what else it names is chosen:
-colour, pattern, size, background, view. `prompt` says exactly what it is asked to, `captions` chooses at random.
+colour, pattern, size, background, view. `prompt` says exactly what it is asked to (`truth` is what that promises),
+`captions` chooses at random, `questions` makes prompts for benchmarks.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 
 from distill.data.toys.palette import BACKGROUNDS
-from distill.data.toys.scene import Scene, Thing
-from models.views import PHRASES, view_phrase
+from distill.data.toys.scene import Scene, Thing, scene_at
+from models.views import PHRASES
+
+Rng = np.random.Generator | None
 
 NAMES = ("colour", "pattern", "size", "background", "view")
 KIND_WORDS: dict[str, tuple[tuple[str, str], ...]] = {  # singular and plural
@@ -56,7 +60,7 @@ COLOUR_WORDS: dict[str, tuple[str, ...]] = {
     "grey": ("grey", "gray"),
     "black": ("black",),
 }
-PATTERN_WORDS = {"striped": ("striped", "stripy"), "dotted": ("dotted", "spotted", "polka-dot")}
+PATTERN_WORDS = {"plain": ("plain",), "striped": ("striped", "stripy"), "dotted": ("dotted", "spotted", "polka-dot")}
 PATTERN_TAILS = {"striped": ("with stripes",), "dotted": ("with dots", "with spots")}
 SIZE_WORDS = {"big": ("big", "large"), "small": ("small", "little", "tiny")}
 NUMBERS = {2: "two", 3: "three", 4: "four"}
@@ -68,8 +72,10 @@ RELATION_WORDS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _one(rng: np.random.Generator, words: tuple) -> str:
-    """The first wording half of the time, any of them otherwise."""
+def _one(rng: Rng, words: Sequence) -> Any:
+    """The first wording half of the time, any of them otherwise; always the first without an rng."""
+    if rng is None:
+        return words[0]
     return words[0] if rng.random() < 0.5 else words[int(rng.integers(len(words)))]
 
 
@@ -77,14 +83,12 @@ def _article(phrase: str) -> str:
     return ("an " if phrase[0] in "aeiou" else "a ") + phrase
 
 
-def _noun(thing: Thing, count: int, size: str | None, names: Collection[str], rng: np.random.Generator) -> str:
-    """"a small striped red mug", "two teal robots", "a red mug with stripes"."""
+def _noun(thing: Thing, count: int, size: str | None, names: Collection[str], rng: Rng) -> str:
+    """ "a small striped red mug", "two teal robots", "a red mug with stripes"."""
     words, tail = [], ""
     if "size" in names and size:
         words.append(_one(rng, SIZE_WORDS[size]))
-    if "pattern" in names and thing.pattern == "plain":
-        words += ["plain"] if rng.random() < 0.25 else []
-    elif "pattern" in names and rng.random() < 0.25:
+    if "pattern" in names and rng is not None and thing.pattern in PATTERN_TAILS and rng.random() < 0.25:
         tail = " " + _one(rng, PATTERN_TAILS[thing.pattern])
     elif "pattern" in names:
         words.append(_one(rng, PATTERN_WORDS[thing.pattern]))
@@ -95,16 +99,16 @@ def _noun(thing: Thing, count: int, size: str | None, names: Collection[str], rn
     return f"{NUMBERS[count]} {phrase}" if count > 1 else _article(phrase)
 
 
-def _background(background: str, rng: np.random.Generator) -> str:
+def _background(background: str, rng: Rng) -> str:
     colour = _one(rng, COLOUR_WORDS[background])
     form = _one(rng, ("on a {} background", "against a {} background", "{} background", "on {}"))
-    return (", " if form.startswith("{") else " ") + form.format(colour).replace("a orange", "an orange")
+    return (", " if form.startswith("{") else " ") + form.format(colour)
 
 
-def prompt(scene: Scene, names: Collection[str], rng: np.random.Generator) -> str:
+def prompt(scene: Scene, names: Collection[str], rng: Rng = None) -> str:
     """A caption that names exactly `names` (of colour, pattern, size, background, view), kinds, count and relation.
 
-    A plain pattern and the size of several things go without saying.
+    Wordings are drawn from rng; without one they are the usual ones ("a red cube"). Several things have no size.
     """
     unknown = sorted(set(names) - set(NAMES))
     if unknown:
@@ -117,29 +121,44 @@ def prompt(scene: Scene, names: Collection[str], rng: np.random.Generator) -> st
     if "background" in names:
         text += _background(scene.background, rng)
     if "view" in names:
-        text += ", " + view_phrase(rng, scene.view)
+        text += ", " + _one(rng, PHRASES[scene.view])
     return text
 
 
 def truth(scene: Scene, names: Collection[str]) -> dict:
     """What a prompt of these names promises: those of the scene's attributes that it says."""
     said = scene.named()
-    keys = {"kind", "count", *names} | ({"relation", "kind2"} if scene.relation else set())
-    if scene.relation:
-        keys |= {f"{name}2" for name in ("colour", "pattern") if name in names}
-    return {key: value for key, value in said.items() if key in keys and value is not None}
+    keys = {"kind", "count", "relation", "kind2", *names, *(f"{name}2" for name in names)}
+    promised = {key: value for key, value in said.items() if key in keys and value is not None}
+    return promised | ({"faced": scene.faced} if "view" in names else {})
 
 
 def captions(scene: Scene, rng: np.random.Generator) -> tuple[str, ...]:
-    """Four wordings: all that there is, most of it, a little, and the bare kind with perhaps a colour.
+    """Four wordings: the bare kind with perhaps a colour, a little more, most of it, and all that there is.
 
-    Colours are named most often, views in half, since people and text-to-3D ask for those.
+    Colours are named most often, and views often: people ask for the first, text to 3D for the second. That everything
+    is plain mostly goes without saying.
     """
-    full = [n for n in NAMES if n != "view" or rng.random() < 0.7]
-    most = ["colour"] + [n for n in NAMES[1:] if rng.random() < 0.5]
-    little = ["colour"] + [n for n in NAMES[3:] if rng.random() < 0.35]
     bare = ["colour"] if rng.random() < 0.5 else []
-    return tuple(prompt(scene, names, rng) for names in (full, most, little, bare))
+    little = ["colour"] + [n for n in NAMES[3:] if rng.random() < 0.35]
+    most = ["colour"] + [n for n in NAMES[1:] if rng.random() < 0.5]
+    full = [n for n in NAMES if n != "view" or rng.random() < 0.7]
+    said = [bare, little, most, full]
+    if all(thing.pattern == "plain" for thing in scene.things):
+        said = [[n for n in names if n != "pattern" or rng.random() < 0.25] for names in said]
+    return tuple(prompt(scene, names, rng) for names in said)
+
+
+def questions(
+    group: str, names: Collection[str], num: int, seed: int = 0, split: str = "held_out"
+) -> list[tuple[str, dict]]:
+    """Prompts in usual words with what they promise, of one group: "one", "relation" or "several".
+
+    They belong to scenes of the split: the whole of a held-out scene was never seen, the part that is named may have
+    been.
+    """
+    scenes = [scene_at(seed, index, split, group=group) for index in range(num)]
+    return [(prompt(scene, names), truth(scene, names)) for scene in scenes]
 
 
 def vocabulary() -> dict[str, list[str]]:
@@ -148,7 +167,7 @@ def vocabulary() -> dict[str, list[str]]:
     return {
         "kind": [word for words in KIND_WORDS.values() for word, _ in words],
         "colour": [word for words in COLOUR_WORDS.values() for word in words],
-        "pattern": ["plain", *(w for t in (PATTERN_WORDS, PATTERN_TAILS) for words in t.values() for w in words)],
+        "pattern": [word for table in (PATTERN_WORDS, PATTERN_TAILS) for words in table.values() for word in words],
         "size": [word for words in SIZE_WORDS.values() for word in words],
         "background": backgrounds,
         "count": list(NUMBERS.values()),

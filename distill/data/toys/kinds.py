@@ -6,9 +6,10 @@ a fixed detail of the palette. Toys look along +z; their own size does not matte
 
 from collections.abc import Callable
 
+import numpy as np
 from trimesh import Trimesh
 
-from distill.data.toys.shapes import ball, block, disc, lathe, move, soften, stretch, torus, tube, turn  # noqa: F401
+from distill.data.toys.shapes import ball, block, disc, lathe, move, stretch, torus, tube, turn
 
 Parts = list[tuple[str, Trimesh]]
 
@@ -99,8 +100,8 @@ def make_tree() -> Parts:
 
 
 def make_mushroom() -> Parts:
-    cap = lathe([(0.0, 0.62), (0.74, 0.54), (0.92, 0.6), (0.86, 0.98), (0.5, 1.3), (0, 1.34)], soft=2)
-    stem = lathe([(0, 0), (0.3, 0), (0.36, 0.06), (0.3, 0.3), (0.26, 0.66)], soft=1)
+    cap = lathe([(0.0, 0.8), (0.66, 0.7), (0.84, 0.74), (0.82, 1.06), (0.48, 1.42), (0, 1.46)], soft=2)
+    stem = lathe([(0, 0), (0.32, 0), (0.4, 0.08), (0.3, 0.4), (0.25, 0.84)], soft=1)
     return [("body", cap), ("cream", stem)]
 
 
@@ -124,15 +125,17 @@ def make_car() -> Parts:
 
 
 def make_boat() -> Parts:
-    hull = block((0.86, 0.5, 2.0), (0, 0.25, 0), edge=0.1, top=(1.2, 1.12))
+    hull = block((0.98, 0.52, 2.0), (0, 0.25, 0), edge=0.1, top=(1.22, 1.1))
     z = hull.vertices[:, 2]
     pinch = 1 - 0.82 * (z > 0) * (abs(z) / 1.12) ** 2.2 - 0.25 * (z < 0) * (abs(z) / 1.12) ** 3
     hull.vertices[:, 0] *= pinch
     hull.vertices[:, 1] += 0.14 * (z / 1.1) ** 2 * (hull.vertices[:, 1] > 0.2)
     sail = block((0.07, 1.36, 0.96), (0, 1.3, -0.44), edge=0.03, top=(0.6, 0.06))
     sail.vertices[:, 2] += (sail.vertices[:, 1] - 0.62) * 0.335
+    sail.vertices[:, 0] += 0.34 * np.sin(np.clip((0.1 - sail.vertices[:, 2]) / 1.05, 0, 1) * 2.2) - 0.02
     jib = block((0.06, 1.08, 0.66), (0, 1.16, 0.46), edge=0.03, top=(0.6, 0.06))
     jib.vertices[:, 2] -= (jib.vertices[:, 1] - 0.62) * 0.26
+    jib.vertices[:, 0] += 0.26 * np.sin(np.clip((0.84 - jib.vertices[:, 2]) / 0.7, 0, 1) * 2.2)
     return [
         ("body", hull),
         ("wood", tube([(0, 0.4, 0.1), (0, 2.06, 0.1)], 0.045, soft=0)),
@@ -227,7 +230,7 @@ def make_hat() -> Parts:
     brim = lathe([(0, 0.02), (0.7, -0.02), (1.12, 0.08), (1.14, 0.13), (0.74, 0.06), (0.5, 0.1)], soft=1)
     crown = lathe([(0.6, 0.06), (0.58, 0.3), (0.52, 0.72), (0.36, 0.84), (0, 0.74)], soft=1)
     band = lathe([(0.6, 0.1), (0.625, 0.12), (0.605, 0.28), (0.57, 0.3)])
-    return [("body", brim), ("body", crown), ("dark", band)]
+    return [("plain", brim), ("body", crown), ("dark", band)]
 
 
 def make_key() -> Parts:
@@ -270,7 +273,10 @@ def make_robot() -> Parts:
     legs = [("metal", tube([(s * 0.24, 0.4, 0), (s * 0.24, 0.1, 0)], 0.1, soft=0)) for s in (-1, 1)]
     feet = [("plain", block((0.34, 0.18, 0.46), (s * 0.25, 0.0, 0.06), edge=0.08)) for s in (-1, 1)]
     panel = [("pale", block((0.44, 0.28, 0.06), (0, 0.88, 0.34), edge=0.03))]
-    antenna = [("metal", tube([(0, 1.9, 0), (0, 2.14, 0)], 0.035, soft=0)), ("glow", ball(0.09, (0, 2.18, 0), detail=2))]
+    antenna = [
+        ("metal", tube([(0, 1.9, 0), (0, 2.14, 0)], 0.035, soft=0)),
+        ("glow", ball(0.09, (0, 2.18, 0), detail=2)),
+    ]
     head = block((0.86, 0.66, 0.7), (0, 1.6, 0), edge=0.12)
     mouth = [("dark", block((0.34, 0.07, 0.06), (0, 1.42, 0.34), edge=0.03))]
     chest = block((0.92, 0.86, 0.64), (0, 0.78, 0), edge=0.1)
@@ -316,9 +322,12 @@ def make_fish() -> Parts:
     return [("body", body), *tail, ("shade", top), ("shade", under), *sides, *eyes, *pupils]
 
 
-KINDS: dict[str, Callable[[], Parts]] = {
-    name.removeprefix("make_"): value for name, value in list(globals().items()) if name.startswith("make_")
-}
+MAKERS = (
+    make_ball, make_cube, make_cone, make_cylinder, make_ring, make_pyramid, make_egg, make_mug, make_bottle,
+    make_teapot, make_house, make_tree, make_mushroom, make_car, make_boat, make_rocket, make_aeroplane, make_chair,
+    make_table, make_sofa, make_lamp, make_hat, make_key, make_snowman, make_robot, make_bird, make_fish,
+)  # fmt: skip
+KINDS: dict[str, Callable[[], Parts]] = {make.__name__.removeprefix("make_"): make for make in MAKERS}
 # How much of the frame's ball a toy spans where 1 would look too big, beside the others.
 FILL = {"ball": 0.84, "cube": 0.98, "egg": 0.92, "ring": 0.92, "cylinder": 0.95}
 # Toys whose back and sides can be told from their front.
@@ -327,6 +336,23 @@ FACED = frozenset({"house", "car", "boat", "aeroplane", "chair", "sofa", "snowma
 LONG = frozenset({"car", "boat", "aeroplane", "bird", "fish"})
 # Too thin to be known when seen edge-on.
 FLAT = frozenset({"key", "ring"})
+# The direction that stripes cross, as long as there are stripes along a unit; upwards, 3.4, for every other kind.
+STRIPES = {
+    "cube": (2.2, 2.2, 2.2),
+    "pyramid": (0, 4.2, 0),
+    "ring": (2.6, 2.6, 0),
+    "teapot": (0, 5.2, 0),
+    "house": (0, 4.6, 0),
+    "hat": (0, 4.6, 0),
+    "table": (4.2, 0, 0),
+    "sofa": (4.6, 0, 0),
+    "chair": (3.6, 1.0, 0),
+    "car": (0, 0, 3.4),
+    "boat": (0, 0, 3.4),
+    "aeroplane": (0, 0, 4.2),
+    "bird": (0, 1.2, 3.2),
+    "fish": (0, 0.8, 3.6),
+}
 # What things can stand on, and how high that is, in the solid's own units: (y, half width, half depth).
 STANDS = {
     "cube": (0.5, 0.46, 0.46),

@@ -11,7 +11,7 @@ from models.views import Camera, camera_matrix, position, project, ray_direction
 
 SIZE, SAMPLES = 128, 2
 FRAME = 0.92  # how much of the picture a group of things spans
-DOT, STRIPES = 0.115, 3.4  # radius of a dot; stripes along a unit
+DOT = 0.115  # radius of a dot
 EXPOSURE = 1.12
 
 
@@ -75,25 +75,35 @@ def _relation(scene: Scene, first: Placed, second: Placed) -> list[Placed]:
     if scene.relation == "on":
         height, half_x, half_z = second.solid.stand or (0.0, 1.0, 1.0)
         wide = np.abs(first.solid.hull[:, [0, 2]]).max(0)
-        first = replace(first, scale=float(min(0.95 * min(half_x / wide[0], half_z / wide[1]), 0.85)))
+        first = replace(first, scale=float(np.clip(0.95 * min(half_x / wide[0], half_z / wide[1]), 0.38, 0.85)))
         first = first.moved(np.array([0, height - first.hull[:, 1].min(), 0]))
         return [first, second]
     first, second = _on_floor(first), _on_floor(second)
     if scene.relation == "in front of":
-        first = _on_floor(replace(first, scale=0.68, at=np.zeros(3)))
+        first = _on_floor(replace(first, scale=0.6, at=np.zeros(3)))
         first = _beside(second, first, near, 0.1)
-        return [first.moved(right * (0.5 if a > 0 else -0.5) * (0.7 + 0.3 * abs(a))), second]
+        aside = 0.3 * (np.ptp(first.hull @ right) + np.ptp(second.hull @ right)) * (0.8 + 0.2 * abs(b))
+        return [first.moved(right * aside * (1 if a > 0 else -1)), second]
     axis = right if scene.relation == "right of" else -right
     first = _beside(second, first, axis, 0.12 + 0.06 * a)
     return [first.moved(near * 0.15 * b), second]
 
 
+def _rows(count: int, layout: str, aspect: float) -> list[int]:
+    """How many stand in each row, from the top; a layout that would leave things small gives way."""
+    if count == 2:
+        return [1, 1] if aspect > 1.4 else [2]
+    if count == 3 and aspect > 1.7:
+        return [1, 1, 1]
+    if layout == "row" and count * aspect < 2.6:
+        return [count]
+    return [1, 2] if count == 3 else [2, 2]
+
+
 def _several(scene: Scene, one: Placed) -> list[Placed]:
     right, up, near = _axes(scene.camera)
     wide, tall = np.ptp(one.hull @ right) + 0.14, np.ptp(one.hull @ up) + 0.14
-    rows = {2: [2], 3: [1, 2], 4: [2, 2]}[scene.count] if scene.layout == "cluster" else [scene.count]
-    if scene.layout == "row" and scene.count == 4 and wide > 0.7 * tall:
-        rows = [2, 2]
+    rows = _rows(scene.count, scene.layout, wide / tall)
     things = []
     for i, n in enumerate(rows):
         for k in range(n):
@@ -110,7 +120,7 @@ def _fit(camera: Camera, things: list[Placed], frame: float) -> list[Placed]:
         points = project(camera, np.concatenate([t.hull for t in things]))
         low, high = points.min(0), points.max(0)
         x, y = (low + high) / 2 * half
-        scale = 2 * frame / (high - low).max()
+        scale = float(2 * frame / (high - low).max())
         things = [replace(t, scale=t.scale * scale, at=(t.at - right * x - up * y) * scale) for t in things]
     return things
 
@@ -141,7 +151,7 @@ def _albedo(placed: Placed, face: np.ndarray, points: np.ndarray) -> np.ndarray:
         away = points - form.dots[form.dot[face]]
         marked = (away * away).sum(1) < DOT**2
     else:
-        marked = (points[:, form.stripe_axis] * STRIPES + 0.18) % 1 < 0.36
+        marked = (points @ form.stripes + 0.18) % 1 < 0.36
     marked &= paint == form.paints.index("body")
     colour[marked] = _linear(marking(thing.colour))
     return colour

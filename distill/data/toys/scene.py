@@ -8,8 +8,9 @@ The law (everything that is not named is uniform):
     size      one thing: big 0.75, small 0.25; several things fill the picture and have no size
     relation  left of, right of, in front of 0.25 each, on 0.25; what is stood on is one of `STANDS`
     view      `models.views` (front 0.50, side 0.25, back 0.15, overhead 0.10); for one long thing (car, boat, ...)
-              front 0.30, side 0.45, back 0.15, overhead 0.10; for one flat thing (key, ring) the side is never seen
-              within 25 degrees of edge-on; `in front of` and `on` are not seen from overhead (it goes to front)
+              front 0.30, side 0.45, back 0.15, overhead 0.10; `in front of` and `on` are seen from 20 to 40 degrees
+              up (front 0.60, side 0.25, back 0.15; on a chair or sofa front 0.75, side 0.25); where a key or a ring
+              is, sides within 25 degrees of its edge are squeezed out of the side's sector
 
 A scene is a function of (seed, index). `mini` is one thing, big, plain, 6 kinds and 6 colours, one view.
 """
@@ -17,13 +18,13 @@ A scene is a function of (seed, index). `mini` is one thing, big, plain, 6 kinds
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
 from distill.data.toys.kinds import FACED, FLAT, KINDS, LONG, STANDS
 from distill.data.toys.palette import BACKGROUNDS, COLOURS, UNSEEN
-from models.views import CHANCES, FOV, LEVEL, RADIUS, Camera, sample_camera, view_word
+from models.views import CHANCES, LEVEL, Camera, sample_camera, view_word
 
 PATTERNS = {"plain": 0.7, "striped": 0.15, "dotted": 0.15}
 SIZES = {"big": 0.75, "small": 0.25}
@@ -31,6 +32,8 @@ RELATIONS = ("left of", "right of", "in front of", "on")
 GROUPS = {"one": 0.6, "relation": 0.22, "several": 0.18}
 LONG_CHANCES = {"front": 0.3, "side": 0.45, "back": 0.15, "overhead": 0.1}
 LEVEL_CHANCES = {"front": 0.6, "side": 0.25, "back": 0.15}
+SEATED_CHANCES = {"front": 0.75, "side": 0.25}
+BACKED = frozenset({"chair", "sofa"})  # from behind, they hide what they carry
 SCALE = {"big": 1.0, "small": 0.55}
 MINI_KINDS = ("cube", "mug", "house", "tree", "car", "mushroom")
 MINI_COLOURS = ("red", "orange", "yellow", "green", "blue", "purple")
@@ -52,7 +55,7 @@ class Scene:
     things: tuple[Thing, ...]
     background: str
     camera: Camera
-    count: int = 1  # things in the picture
+    count: int = 1  # things in the picture: 2 for a relation
     relation: str | None = None
     size: str | None = "big"  # of one thing; None when there are several
     layout: str = "row"  # of several of a kind: row or cluster
@@ -61,6 +64,10 @@ class Scene:
     @property
     def view(self) -> str:
         return view_word(self.camera.azimuth, self.camera.elevation)
+
+    @property
+    def faced(self) -> bool:
+        return any(thing.kind in FACED for thing in self.things)
 
     def named(self) -> dict:
         """All that words can say of the scene, without the jitter."""
@@ -77,10 +84,9 @@ class Scene:
 
     def attributes(self) -> dict:
         """The truth as JSON. `faced`: whether front, side and back can be told apart in the picture."""
-        faced = self.things[0].kind in FACED
         return {
             **self.named(),
-            "faced": faced,
+            "faced": self.faced,
             "azimuth": round(self.camera.azimuth, 3),
             "elevation": round(self.camera.elevation, 3),
         }
@@ -102,14 +108,12 @@ def _one_of(rng: np.random.Generator, names: Sequence[str]) -> str:
 
 def _camera(rng: np.random.Generator, kinds: list[str], relation: str | None) -> Camera:
     if relation in ("in front of", "on"):
-        camera = sample_camera(rng, LEVEL_CHANCES)
-        low = 20.0 if relation == "in front of" else LEVEL[0] + 5
-        return Camera(camera.azimuth, max(camera.elevation, float(rng.uniform(low, LEVEL[1]))), camera.radius)
-    long = len(kinds) == 1 and kinds[0] in LONG
-    camera = sample_camera(rng, LONG_CHANCES if long else CHANCES)
-    if kinds[0] not in FLAT and kinds[-1] not in FLAT:
-        return camera
-    return Camera(_off_edge(camera.azimuth), camera.elevation, camera.radius)
+        hidden = relation == "on" and kinds[1] in BACKED
+        camera = sample_camera(rng, SEATED_CHANCES if hidden else LEVEL_CHANCES)
+        camera = replace(camera, elevation=float(rng.uniform(20, LEVEL[1])))
+    else:
+        camera = sample_camera(rng, LONG_CHANCES if len(kinds) == 1 and kinds[0] in LONG else CHANCES)
+    return replace(camera, azimuth=_off_edge(camera.azimuth)) if FLAT & set(kinds) else camera
 
 
 def _off_edge(azimuth: float) -> float:
@@ -121,9 +125,11 @@ def _off_edge(azimuth: float) -> float:
     return float(sign * (45 + 40 * part if part < 0.5 else 95 + 40 * part))
 
 
-def sample_scene(rng: np.random.Generator) -> Scene:
-    """One scene of the law above."""
-    group = _pick(rng, GROUPS)
+def sample_scene(rng: np.random.Generator, group: str | None = None) -> Scene:
+    """One scene of the law above, or of one of its groups: one, relation, several."""
+    if group is not None and group not in GROUPS:
+        raise ValueError(f"group {group!r}; valid: {', '.join(GROUPS)}")
+    group = group or _pick(rng, GROUPS)
     relation = _one_of(rng, RELATIONS) if group == "relation" else None
     kinds = [_one_of(rng, list(KINDS))]
     if relation:
@@ -150,15 +156,12 @@ def sample_mini(rng: np.random.Generator) -> Scene:
     return Scene((thing,), _one_of(rng, list(BACKGROUNDS)), MINI_CAMERA, jitter=jitter)
 
 
-def scene_at(seed: int, index: int, split: str = "train", *, mini: bool = False) -> Scene:
+def scene_at(seed: int, index: int, split: str = "train", *, mini: bool = False, group: str | None = None) -> Scene:
     """The scene of an index: the first of its own row of draws that belongs to the split."""
     attempt = 0
     while True:
         rng = np.random.default_rng([seed, index, attempt])
-        scene = sample_mini(rng) if mini else sample_scene(rng)
+        scene = sample_mini(rng) if mini else sample_scene(rng, group)
         if scene.split == split:
             return scene
         attempt += 1
-
-
-__all__ = ["FOV", "RADIUS", "Scene", "Thing", "sample_mini", "sample_scene", "scene_at"]

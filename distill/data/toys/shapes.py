@@ -31,6 +31,13 @@ def stretch(mesh: Trimesh, by: Vec) -> Trimesh:
     return mesh
 
 
+def join(meshes: Sequence[Trimesh]) -> Trimesh:
+    """One mesh of several, faces in their order; nothing is merged."""
+    starts = np.cumsum([0, *(len(m.vertices) for m in meshes[:-1])])
+    faces = [m.faces + start for m, start in zip(meshes, starts, strict=True)]
+    return Trimesh(np.concatenate([m.vertices for m in meshes]), np.concatenate(faces), process=False)
+
+
 def ball(r: float, at: Vec = (0, 0, 0), by: Vec = (1, 1, 1), detail: int = 3) -> Trimesh:
     return move(stretch(trimesh.creation.icosphere(subdivisions=detail, radius=r), by), at)
 
@@ -123,7 +130,7 @@ def _cut_box(half: np.ndarray, edge: float) -> tuple[np.ndarray, np.ndarray]:
             q, r, s = p + a.shape[1], p + a.shape[1] + 1, p + 1
             faces = np.concatenate([np.stack([p, q, r], -1).reshape(-1, 3), np.stack([p, r, s], -1).reshape(-1, 3)])
             sides.append(Trimesh(points.reshape(-1, 3), faces if sign > 0 else faces[:, ::-1], process=False))
-    whole = trimesh.util.concatenate(sides)
+    whole = join(sides)
     whole.merge_vertices()
     return whole.faces.copy(), whole.vertices.copy()
 
@@ -144,4 +151,4 @@ def tube(points: Sequence[Vec], r: float | Sequence[float], soft: int = 2, sides
         rings.append(c + s * (np.cos(angle) * side + np.sin(angle) * np.cross(t, side)))
     body = Trimesh(np.concatenate(rings), grid_faces(len(rings), sides), process=False)
     ends = [ball(radius[k], tuple(centre[k]), detail=2) for k in (0, -1)]
-    return trimesh.util.concatenate([body, *ends])
+    return join([body, *ends])
