@@ -1,15 +1,31 @@
 """Wraps any network so that it answers in x0: `(x_t, t, cond) -> x0`, t in [0, 1] for every family.
 
-What the network predicts is converted here and in `schedule.py`, nowhere else.
+What the network predicts is converted here and in `schedule.py`, nowhere else; so are dtype and attention chosen here.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from math import pi
 
 import torch
 from torch import Tensor, nn
 
-from models.schedule import Flow, Prediction, Schedule, Trig, VP, flow_input, flow_time, to_x0, trig_from_flow
+from models.schedule import (
+    VP,
+    Flow,
+    Prediction,
+    Schedule,
+    Trig,
+    flow_input,
+    flow_time,
+    like,
+    to_x0,
+    trig_from_flow,
+    trig_time,
+)
+
+ATTENTION = ("auto", "sdpa", "xformers")
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,11 @@ class Denoiser(nn.Module):
         super().__init__()
         self.network = network
 
+    @property
+    def takes_guidance(self) -> bool:
+        """Whether the guidance scale is an input of the network (`cond.guidance`)."""
+        return False
+
     def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
         raise TypeError(f"{type(self).__name__} must say how its network is called")
 
@@ -62,16 +83,23 @@ class SanaDenoiser(Denoiser):
 
     prediction, schedule = "flow", Flow()
 
+    @property
+    def takes_guidance(self) -> bool:
+        return self.network.config.guidance_embeds
+
     def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
         net = self.network
         scale = net.config.guidance_embeds_scale
         guidance = None if cond.guidance is None else cond.guidance * scale
         time = t if net.config.guidance_embeds else t * (net.config.timestep_scale * 1000)
-        return net(x_t, cond.tokens, time, guidance=guidance, encoder_attention_mask=cond.mask, return_dict=False)[0]
+        x, tokens = x_t.to(net.dtype), cond.tokens.to(net.dtype)
+        v = net(x, tokens, time, guidance=guidance, encoder_attention_mask=cond.mask, return_dict=False)[0]
+        return v.to(x_t.dtype)
 
     def with_guidance(self) -> "SanaDenoiser":
         """Differs in the first layer of the embedder from zero (N(0, 0.02)), or it would never learn."""
-        config = {k: v for k, v in self.network.config.items() if k != "_use_default_values"}  # it would undo the next line
+        # `_use_default_values` would undo the line after.
+        config = {k: v for k, v in self.network.config.items() if k != "_use_default_values"}
         config["guidance_embeds"] = True
         student = type(self.network).from_config(config)
         embedder = student.time_embed.guidance_embedder
@@ -120,6 +148,10 @@ class TrigFlow(Denoiser):
         super().__init__(getattr(flow, "network", None))  # the exact teacher of the 2-D mixture has none
         self.flow = flow
 
+    @property
+    def takes_guidance(self) -> bool:
+        return getattr(self.flow, "takes_guidance", False)
+
     def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
         s = flow_time(t)
         x_flow = flow_input(x_t, s)
@@ -129,3 +161,55 @@ class TrigFlow(Denoiser):
 def angle(t: Tensor) -> Tensor:
     """TrigFlow's own time, in radians, from t in [0, 1]."""
     return t * (pi / 2)
+
+
+def on_schedule(denoiser: Callable, schedule: Schedule) -> Callable[[Tensor, Tensor, Cond], Tensor]:
+    """The denoiser for samples of another schedule: x_t is scaled, t moved, to where the signal to noise is equal.
+
+    Flow and TrigFlow convert into each other. Raises ValueError for other pairs.
+    """
+    if denoiser.schedule == schedule:
+        return denoiser
+    pair = type(denoiser.schedule), type(schedule)
+    if pair == (Flow, Trig):
+        return lambda x_t, t, cond: denoiser(flow_input(x_t, flow_time(t)), flow_time(t), cond)
+    if pair == (Trig, Flow):
+        return lambda x_t, t, cond: denoiser(x_t / like(((1 - t) ** 2 + t**2).sqrt(), x_t), trig_time(t), cond)
+    raise ValueError(f"a {pair[0].__name__} denoiser can't take over from {pair[1].__name__}; valid: Flow and Trig")
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is CUDA where there is one. Raises ValueError for a device that isn't there."""
+    cuda = torch.cuda.is_available()
+    if name == "auto":
+        return torch.device("cuda" if cuda else "cpu")
+    valid = ["auto", "cpu", *(["cuda"] if cuda else [])]
+    if name.split(":")[0] not in valid:
+        raise ValueError(f"device {name!r} is not here; valid: {', '.join(valid)}")
+    return torch.device(name)
+
+
+def pick_dtype(device: torch.device) -> torch.dtype:
+    """fp32 on a CPU, where one picture's time goes into overheads; bf16 on a GPU that has it, as SANA was trained."""
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def set_attention(network: nn.Module, how: str, device: torch.device) -> str | None:
+    """Choose the kernel of softmax attention; returns a sentence where the choice does not apply.
+
+    `auto` and `sdpa` are torch's own. Raises ValueError for xformers off CUDA or not installed.
+    """
+    if how not in ATTENTION:
+        raise ValueError(f"attention {how!r}; valid: {', '.join(ATTENTION)}")
+    if how != "xformers":
+        return None
+    if device.type != "cuda":
+        raise ValueError("xformers runs on CUDA only; valid on this device: auto, sdpa")
+    if find_spec("xformers") is None:
+        raise ValueError("xformers is not installed; valid without it: auto, sdpa")
+    if type(network).__name__.startswith("Sana"):
+        return "xformers does not apply: SANA's self-attention is linear, and its cross-attention stays with sdpa"
+    network.enable_xformers_memory_efficient_attention()
+    return None

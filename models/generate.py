@@ -1,21 +1,39 @@
-"""generate(parts, request) -> iterator of events: the one loop for every family."""
+"""generate(parts, request) -> iterator of events: the one loop for every family.
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+    python -m models.generate "a red mushroom" --model toybox-sprint --steps 1 --seed 7 --num-images 4 --out out.png
 
+Prompt encoding and decoding are the diffusers pipeline's, stepping its schedulers'; only the loop is ours. Previews,
+visualisers, hybrids of two models and branches from a step are readers or arguments of it. To stop, close the iterator.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from math import acos, log, sin
+
+import torch
 from PIL.Image import Image as Picture
-from torch import Tensor
+from torch import Generator, Tensor
+
+from models.denoiser import Cond, Denoiser, cat, on_schedule
+from models.families import Parts
+from models.request import SEEDS, ImageRequest
+from models.schedule import Schedule
+from models.stepping import Stepper, stepper
+
+Choose = Callable[[int, float], Denoiser]  # (step, t) -> who denoises it
 
 
 @dataclass(frozen=True)
 class Step:
-    """Once per step, before x_t moves on. Tensors are on the model's device; rows are the pictures."""
+    """Once per step of a batch, before x_t moves on. Tensors stay on the model's device."""
 
     i: int
     t: float  # in [0, 1], noise at 1
     log_snr: float
-    x_t: Tensor  # [B, C, H, W], unit variance
-    x0: Tensor  # what the model thinks the pictures will be, [B, C, H, W]
+    x_t: Tensor  # [B, C, h, w], in the run's own schedule: unit variance for TrigFlow
+    x0: Tensor  # what the model thinks the pictures will be, [B, C, h, w]
+    first: int = 0  # row 0 is this picture of the request
 
 
 @dataclass(frozen=True)
@@ -26,12 +44,163 @@ class Image:
     picture: Picture
     seed: int
     steps: int
-    calls: int  # of the network, for the batch this picture came in
-    latency_ms: float  # from the start of the request to this picture
-    text_ms: float
-    denoise_ms: float
-    decode_ms: float
+    calls: int  # of the network, for the batch that this picture was in
+    latency_ms: float  # work on this request until now, without what the reader of the events did in between
+    text_ms: float  # of that: the prompts
+    denoise_ms: float  # the loops so far
+    decode_ms: float  # latents to pictures so far
     text: str  # what the encoder read
 
 
 Event = Step | Image
+
+
+@dataclass(frozen=True)
+class Start:
+    """A run that begins at step i from a stored x_t. `x0` is step i - 1's, for schedulers that look back."""
+
+    i: int
+    x_t: Tensor  # [num_images, C, h, w]
+    x0: Tensor | None = None
+
+    @classmethod
+    def at(cls, steps: Sequence[Step], i: int) -> "Start":
+        """From the events of an earlier run of one batch."""
+        return cls(i, steps[i].x_t, steps[i - 1].x0 if i else None)
+
+    def rows(self, which: slice) -> "Start":
+        return Start(self.i, self.x_t[which], None if self.x0 is None else self.x0[which])
+
+
+@dataclass
+class Clock:
+    """Milliseconds by kind of work. A GPU is waited for, or its work would be billed to whoever asks next."""
+
+    device: torch.device
+    spent: dict[str, float] = field(default_factory=lambda: {"text": 0.0, "denoise": 0.0, "decode": 0.0})
+    _since: float = 0.0
+
+    def start(self) -> None:
+        self._since = self._now()
+
+    def stop(self, kind: str) -> None:
+        self.spent[kind] += self._now() - self._since
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter() * 1000
+
+
+def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
+    """Noise between two noises, on the arc, so that its norm stays that of noise (Shoemake 1985)."""
+    cos = torch.nn.functional.cosine_similarity(a.flatten(), b.flatten(), dim=0).clamp(-1, 1).item()
+    angle = acos(cos)
+    if sin(angle) < 1e-4:
+        return torch.lerp(a, b, share)
+    return (sin((1 - share) * angle) * a + sin(share * angle) * b) / sin(angle)
+
+
+def noise(parts: Parts, request: ImageRequest, k: int) -> tuple[Tensor, Generator]:
+    """Picture k's noise [1, C, h, w] and the generator that goes on from there. Drawn on the CPU: equal everywhere."""
+    generator = Generator().manual_seed(request.seeds()[k])
+    x = torch.randn((1, *parts.latent), generator=generator)
+    if request.variation:
+        other = Generator().manual_seed((request.variation_seed + k) % SEEDS)
+        x = slerp(x, torch.randn(x.shape, generator=other), request.variation)
+    return x.to(parts.device), generator
+
+
+def log_snr(schedule: Schedule, t: float) -> float:
+    """log(alpha^2 / sigma^2), kept finite: at pure noise it is about -27.6."""
+    at = torch.tensor([t], dtype=torch.float64)
+    alpha, sigma = schedule.alpha(at).item(), schedule.sigma(at).item()
+    return 2 * (log(max(alpha, 1e-6)) - log(max(sigma, 1e-6)))
+
+
+def padded(cond: Cond, length: int) -> Cond:
+    """As many tokens as `length`; those added don't count."""
+    more = length - cond.tokens.shape[1]
+    pad = torch.nn.functional.pad
+    return replace(cond, tokens=pad(cond.tokens, (0, 0, 0, more)), mask=pad(cond.mask, (0, more)))
+
+
+def predict(net: Denoiser, stepper: Stepper, x_t: Tensor, t: float, cond: Cond, null: Cond | None, w: float):
+    """x0 under guidance w, and how many calls it took. Two prompts go through the network as one batch."""
+    time = torch.full((len(x_t),), t, device=x_t.device)
+    ask = on_schedule(net, stepper.schedule)
+    if net.takes_guidance:
+        return ask(x_t, time, replace(cond, guidance=torch.full_like(time, w))).float(), 1
+    if null is None or w <= 1:
+        return ask(x_t, time, cond).float(), 1
+    length = max(cond.tokens.shape[1], null.tokens.shape[1])
+    both = cat(padded(null, length), padded(cond, length))
+    hidden, asked = ask(torch.cat([x_t, x_t]), time.repeat(2), both).float().chunk(2)
+    return hidden + w * (asked - hidden), 2
+
+
+def decode(parts: Parts, latents: Tensor) -> Picture:
+    """One picture from latents [1, C, h, w]."""
+    z = latents.to(parts.vae.dtype) / parts.vae.config.scaling_factor
+    return parts.pipeline.image_processor.postprocess(parts.vae.decode(z, return_dict=False)[0], output_type="pil")[0]
+
+
+def encode(parts: Parts, request: ImageRequest, texts: list[str]) -> tuple[Cond, Cond | None]:
+    """The prompts of every picture, each different one encoded once, and the negative one where two prompts guide."""
+    different = list(dict.fromkeys(texts))
+    index = torch.tensor([different.index(t) for t in texts], device=parts.device)
+    cond = parts.text(different).map(lambda v: v[index])
+    if request.guidance <= 1 or parts.row.manifest.guidance.kind != "cfg":
+        return cond, None
+    return cond, parts.text([request.negative]).map(lambda v: v.expand(len(texts), *v.shape[1:]))
+
+
+@torch.no_grad()
+def generate(
+    parts: Parts, request: ImageRequest, choose: Choose | None = None, start: Start | None = None
+) -> Iterator[Event]:
+    """Steps and pictures, batch by batch.
+
+    choose: who denoises step i at time t; the model's own denoiser where it is None.
+    start: begin in the middle; the generators are wound to where they were then.
+    """
+    clock, texts = Clock(parts.device), request.texts()
+    clock.start()
+    cond, null = encode(parts, request, texts)
+    clock.stop("text")
+    for first in range(0, request.num_images, parts.row.batch):
+        which = slice(first, min(first + parts.row.batch, request.num_images))
+        rows = (cond.map(lambda v, w=which: v[w]), null and null.map(lambda v, w=which: v[w]))
+        yield from _batch(parts, request, which, rows, choose, start and start.rows(which), clock, texts)
+
+
+def _batch(parts, request, which, rows, choose, start, clock, texts) -> Iterator[Event]:
+    clock.start()
+    cond, null = rows
+    table = parts.row.manifest.timesteps.get(str(request.steps))
+    steps = stepper(parts.scheduler, request.steps, table, parts.device)
+    drawn = [noise(parts, request, k) for k in range(which.start, which.stop)]
+    x, generators = torch.cat([n for n, _ in drawn]), [g for _, g in drawn]
+    begin, calls = 0, 0
+    if start is not None:
+        x, begin = start.x_t.to(parts.device), start.i
+        steps.resume(begin, start.x0)
+        for g in generators * (begin if steps.draws else 0):
+            torch.randn((1, *parts.latent), generator=g)
+    for i in range(begin, len(steps.times)):
+        t = steps.times[i]
+        net = parts.denoiser if choose is None else choose(i, t)
+        x0, cost = predict(net, steps, x, t, cond, null, request.guidance)
+        calls += cost
+        clock.stop("denoise")
+        yield Step(i, t, log_snr(steps.schedule, t), x, x0, which.start)
+        clock.start()
+        x = steps.step(i, x, x0, generators)
+    clock.stop("denoise")
+    for row, k in enumerate(range(which.start, which.stop)):
+        clock.start()
+        picture = decode(parts, x[row : row + 1])
+        clock.stop("decode")
+        spent = clock.spent
+        times = (sum(spent.values()), spent["text"], spent["denoise"], spent["decode"])
+        yield Image(k, picture, request.seeds()[k], request.steps, calls, *times, texts[k])

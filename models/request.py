@@ -1,7 +1,8 @@
 """What a person asks for: frozen, validated the same way behind page, HTTP, CLI and jobs, exact through JSON.
 
-A request is a frozen dataclass that inherits `Request`; each field is an `option(default, help, …)`, whose metadata the
-validator reads and the page's form is built from. Whatever is wrong is one ValueError sentence that names what is valid.
+A request is a frozen dataclass that inherits `Request`; each field is an `option(default, help, …)`, whose metadata
+the validator reads and the page's form is built from. Whatever is wrong is one ValueError sentence that names what is
+valid.
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 from models import catalogue
 
 SEEDS = 2**31
+PROMPT = 2000  # characters
 JSON_LIMIT = 100_000  # characters
 STYLES = {
     "none": "{prompt}",
@@ -186,8 +188,10 @@ def expand(prompt: str, seed: int) -> str:
 class ImageRequest(Request):
     """Everything that affects the pictures. Steps, guidance and size left out are the model's own."""
 
-    prompt: str = option("", "What you want to see. {red|blue} picks one per picture.", longest=2000, required=True, lines=2)
-    negative: str = option("", "What to keep away from, for models guided by two prompts.", longest=2000)
+    prompt: str = option(
+        "", "What you want to see. {red|blue} picks one per picture.", longest=PROMPT, required=True, lines=2
+    )
+    negative: str = option("", "What to keep away from, for models guided by two prompts.", longest=PROMPT)
     model: str = option("toybox-sprint", "Who paints.", choices=lambda: [r.id for r in catalogue.menu()])
     steps: int = option(None, "Times the network runs on each picture.", low=1, high=100, step=1)
     guidance: float = option(None, "How closely the prompt is followed.", low=0, high=30, step=0.1)
@@ -196,8 +200,8 @@ class ImageRequest(Request):
     width: int = option(None, "Set by the model.", low=32, high=4096, step=32, unit="pixels")
     height: int = option(None, "Set by the model.", low=32, high=4096, step=32, unit="pixels")
     style: str = option("none", "Words that are put around the prompt.", choices=lambda: list(STYLES))
-    variation_seed: int = option(0, "Which neighbours of the picture; each picture has the next.", low=0, high=SEEDS - 1, step=1)
-    variation: float = option(0.0, "How far from the picture of `seed`: 0 is itself, 1 a stranger.", low=0, high=1, step=0.01)
+    variation_seed: int = option(0, "Which neighbours: each picture has the next.", low=0, high=SEEDS - 1, step=1)
+    variation: float = option(0.0, "How far from the seed's picture; 0 is itself.", low=0, high=1, step=0.01)
 
     def _order(self) -> list[str]:
         names = super()._order()
@@ -220,7 +224,7 @@ class ImageRequest(Request):
         if not low <= self.guidance <= high:
             raise ValueError(f"guidance of {self.model} must be {_range(low, high)}, not {self.guidance:g}")
         if self.negative.strip() and guidance.kind != "cfg":
-            raise ValueError(f"{self.model} can't use a negative prompt, as its guidance is part of the network; leave it empty")
+            raise ValueError(f"{self.model} takes no negative prompt, as its guidance is built in; leave it empty")
 
     def seeds(self) -> list[int]:
         """The seed of each picture. Neighbours of one picture share its seed."""
@@ -228,9 +232,8 @@ class ImageRequest(Request):
 
     def single(self, k: int) -> "ImageRequest":
         """The request that gives picture k alone."""
-        return replace(
-            self, seed=self.seeds()[k], num_images=1, variation_seed=(self.variation_seed + k) % SEEDS if self.variation else 0
-        )
+        neighbour = (self.variation_seed + k) % SEEDS if self.variation else 0
+        return replace(self, seed=self.seeds()[k], num_images=1, variation_seed=neighbour)
 
     def texts(self) -> list[str]:
         """What the text encoder reads for each picture: wildcards expanded, style put around."""

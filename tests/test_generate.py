@@ -1,0 +1,230 @@
+"""The loop against the diffusers pipelines, and what it promises: per-picture seeds, hybrids, branches, stopping."""
+
+import itertools
+from math import atan, pi
+
+import numpy as np
+import pytest
+import torch
+from diffusers import SanaPipeline, SanaSprintPipeline
+
+from models import catalogue, families
+from models.denoiser import on_schedule
+from models.generate import Image, Start, Step, generate, slerp
+from models.request import ImageRequest
+from models.schedule import Flow, add_noise, ddim
+from tests import tiny
+
+PLAIN = {"height": 128, "width": 128, "use_resolution_binning": False, "complex_human_instruction": None}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def studio(tmp_path_factory):
+    folder = tiny.build(tmp_path_factory.mktemp("studio"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STILL_LIFE_STUDIO", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def sprint(studio):
+    return families.load(catalogue.get("tiny-sprint"))
+
+
+@pytest.fixture(scope="module")
+def teacher(studio):
+    return families.load(catalogue.get("tiny-sana"))
+
+
+def ask(model="tiny-sprint", **fields):
+    return ImageRequest(**({"prompt": "a red mushroom on a blue ball", "model": model, "seed": 7} | fields))
+
+
+def pictures(events):
+    return [np.asarray(e.picture, dtype=int) for e in events if isinstance(e, Image)]
+
+
+def same(a, b):
+    """Equal but for rounding to 8 bits at the border of two values."""
+    assert np.abs(a - b).max() <= 1 and (a != b).mean() < 0.002
+    assert a.std() > 5, "a flat picture would equal any other"
+
+
+def reference(parts, **settings):
+    generator = torch.Generator().manual_seed(7)
+    settings = PLAIN | {"max_sequence_length": 32, "generator": generator} | settings
+    return np.asarray(parts.pipeline("a red mushroom on a blue ball", **settings).images[0], dtype=int)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_sprint_equals_its_pipeline(sprint, steps):
+    assert isinstance(sprint.pipeline, SanaSprintPipeline)
+    ours = pictures(generate(sprint, ask(steps=steps)))[0]
+    middle, most = (1.3, 1.5683) if steps == 2 else (None, 1.5708)
+    theirs = reference(
+        sprint, num_inference_steps=steps, intermediate_timesteps=middle, max_timesteps=most, guidance_scale=3.5
+    )
+    same(ours, theirs)
+
+
+@pytest.mark.parametrize("guidance, negative", [(3.0, ""), (4.5, "a cube"), (1.0, "")])
+def test_teacher_equals_its_pipeline(teacher, guidance, negative):
+    assert isinstance(teacher.pipeline, SanaPipeline)
+    ours = pictures(generate(teacher, ask("tiny-sana", steps=8, guidance=guidance, negative=negative)))[0]
+    theirs = reference(teacher, num_inference_steps=8, guidance_scale=guidance, negative_prompt=negative)
+    same(ours, theirs)
+
+
+def test_four_steps_are_the_papers(sprint):
+    """SANA-Sprint, Table 7; the pipeline can't do these."""
+    steps = [e for e in generate(sprint, ask(steps=4)) if isinstance(e, Step)]
+    assert [s.t * pi / 2 for s in steps] == pytest.approx([1.5683, 1.3, 1.1, 0.6], abs=1e-5)
+    assert atan(200 / 0.5) == pytest.approx(1.5683, abs=1e-4)
+
+
+def test_schedules_and_guidance_change_the_picture(sprint):
+    one, two = pictures(generate(sprint, ask(steps=1))), pictures(generate(sprint, ask(steps=2)))
+    more = pictures(generate(sprint, ask(steps=1, guidance=5.0)))
+    assert np.abs(one[0] - two[0]).max() > 3 and np.abs(one[0] - more[0]).max() > 1
+
+
+@pytest.mark.parametrize("model, steps", [("tiny-sprint", 2), ("tiny-sana", 4)])
+def test_a_picture_of_a_batch_is_the_picture_of_its_seed(sprint, teacher, model, steps):
+    parts = sprint if model == "tiny-sprint" else teacher
+    request = ask(model, steps=steps, num_images=6, prompt="a {red|blue|green} {ball|cube} on the {left|right}")
+    batch = list(generate(parts, request))
+    assert [e.index for e in batch if isinstance(e, Image)] == list(range(6))
+    assert len({e.text for e in batch if isinstance(e, Image)}) > 1
+    for k, event in enumerate(e for e in batch if isinstance(e, Image)):
+        alone = list(generate(parts, request.single(k)))[-1]
+        assert (alone.seed, alone.text) == (event.seed, event.text) == (7 + k, event.text)
+        same(np.asarray(event.picture, dtype=int), np.asarray(alone.picture, dtype=int))
+
+
+def test_more_like_this(sprint):
+    base = pictures(generate(sprint, ask()))[0]
+    near, far = (pictures(generate(sprint, ask(variation=v, variation_seed=3, num_images=3))) for v in (0.1, 0.6))
+    off = [np.abs(p - base).mean() for p in (*near, *far)]
+    assert 0 < max(off[:3]) < min(off[3:])
+    assert np.abs(near[0] - near[1]).max() > 0
+    same(
+        pictures(generate(sprint, ask(variation=1.0, variation_seed=99)))[0],
+        pictures(generate(sprint, ask(seed=99)))[0],
+    )
+    alone = pictures(generate(sprint, ask(variation=0.6, variation_seed=3, num_images=3).single(2)))[0]
+    same(alone, far[2])
+
+
+def test_slerp_keeps_the_norm_of_noise():
+    g = torch.Generator().manual_seed(0)
+    a, b = torch.randn(1, 16, 8, 8, generator=g), torch.randn(1, 16, 8, 8, generator=g)
+    assert slerp(a, b, 0.5).std() == pytest.approx(1.0, abs=0.05)
+    assert torch.allclose(slerp(a, b, 0), a, atol=1e-6) and torch.allclose(slerp(a, b, 1), b, atol=1e-6)
+    assert torch.equal(slerp(a, a, 0.5), a)
+
+
+@pytest.mark.parametrize("model, steps", [("tiny-sprint", 4), ("tiny-sana", 6)])
+def test_a_run_goes_on_from_a_stored_step(sprint, teacher, model, steps):
+    parts = sprint if model == "tiny-sprint" else teacher
+    whole = list(generate(parts, ask(model, steps=steps, num_images=2)))
+    kept = [e for e in whole if isinstance(e, Step)]
+    for i in (1, steps - 1):
+        rest = list(generate(parts, ask(model, steps=steps, num_images=2), start=Start.at(kept, i)))
+        assert [e.i for e in rest if isinstance(e, Step)] == list(range(i, steps))
+        for a, b in zip(pictures(rest), pictures(whole), strict=True):
+            same(a, b)
+
+
+def test_the_denoiser_may_change_between_steps(sprint, teacher):
+    """A hybrid asks each for its own steps; SANA's teacher can even take over SANA-Sprint's samples."""
+    asked = []
+
+    def choose(i, t):
+        asked.append(i)
+        return teacher.denoiser if i < 2 else sprint.denoiser
+
+    mixed = pictures(generate(sprint, ask(steps=4), choose=choose))[0]
+    assert asked == [0, 1, 2, 3]
+    assert np.abs(mixed - pictures(generate(sprint, ask(steps=4)))[0]).max() > 3
+    same(
+        pictures(generate(sprint, ask(steps=4), choose=lambda i, t: sprint.denoiser))[0],
+        pictures(generate(sprint, ask(steps=4)))[0],
+    )
+
+
+def test_schedules_convert_at_equal_signal_to_noise(teacher, sprint):
+    """The flow denoiser asked through TrigFlow and back is itself."""
+    g = torch.Generator().manual_seed(0)
+    x, t = torch.randn(3, 16, 8, 8, generator=g), torch.tensor([0.2, 0.5, 0.9])
+    cond = teacher.text(["a ball"] * 3)
+    there = on_schedule(teacher.denoiser, sprint.denoiser.schedule)
+    back = type("View", (), {"schedule": sprint.denoiser.schedule, "__call__": lambda _, *a: there(*a)})()
+    again = on_schedule(back, Flow())
+    with torch.no_grad():
+        assert torch.allclose(again(x, t, cond), teacher.denoiser(x, t, cond), atol=1e-4)
+    with pytest.raises(ValueError, match="valid: Flow and Trig"):
+        on_schedule(teacher.denoiser, object())
+
+
+def test_steps_tell_what_the_model_thinks(teacher):
+    """x_t of the next step is a first-order step of the solver along the x0 that was told."""
+    steps = [e for e in generate(teacher, ask("tiny-sana", steps=8)) if isinstance(e, Step)]
+    assert [s.i for s in steps] == list(range(8)) and all(a.t > b.t for a, b in itertools.pairwise(steps))
+    assert all(a.log_snr < b.log_snr for a, b in itertools.pairwise(steps))
+    a, b = steps[0], steps[1]
+    t, s = torch.tensor([a.t]), torch.tensor([b.t])
+    assert torch.allclose(ddim(Flow(), a.x_t, a.x0, t, s), b.x_t, atol=5e-3)
+    assert add_noise(Flow(), a.x0, a.x_t, t).shape == (1, 16, 8, 8)
+
+
+def test_stopping_is_closing(sprint):
+    calls = []
+    hook = sprint.pipeline.transformer.register_forward_hook(lambda *_: calls.append(1))
+    run = generate(sprint, ask(steps=4, num_images=2))
+    next(run), next(run)
+    run.close()
+    hook.remove()
+    assert len(calls) == 2
+    assert len(pictures(generate(sprint, ask(num_images=2)))) == 2, "the next run is not disturbed"
+
+
+def test_interleaved_runs_do_not_disturb_each_other(teacher):
+    """Each run has its own scheduler state."""
+    a = generate(teacher, ask("tiny-sana", steps=4))
+    b = generate(teacher, ask("tiny-sana", steps=4, seed=8))
+    mixed = [e for pair in zip(a, b, strict=True) for e in pair]
+    same(pictures(mixed)[0], pictures(generate(teacher, ask("tiny-sana", steps=4)))[0])
+    same(pictures(mixed)[1], pictures(generate(teacher, ask("tiny-sana", steps=4, seed=8)))[0])
+
+
+def test_calls_and_times_are_counted(teacher, sprint):
+    image = list(generate(teacher, ask("tiny-sana", steps=5)))[-1]
+    assert (image.steps, image.calls) == (5, 10)
+    assert image.latency_ms == pytest.approx(image.text_ms + image.denoise_ms + image.decode_ms)
+    assert list(generate(teacher, ask("tiny-sana", steps=5, guidance=1.0)))[-1].calls == 5
+    assert list(generate(sprint, ask(steps=2)))[-1].calls == 2
+
+
+def test_short_padding_gives_what_full_padding_gives(sprint):
+    """Text pads to the longest prompt; the pipeline to 32 tokens and masks."""
+    tokens, mask = sprint.pipeline.encode_prompt("a red ball", max_sequence_length=32, device="cpu")
+    short = sprint.text(["A red ball "])
+    n = short.tokens.shape[1]
+    assert n == 5 and mask[0, :n].all() and not mask[0, n:].any()
+    assert torch.allclose(tokens[:, :n], short.tokens, atol=1e-5)
+
+
+def test_prompts_longer_than_the_model_reads_are_cut(sprint):
+    long = sprint.text(["ball " * 200])
+    assert long.tokens.shape[1] == 32
+    assert len(pictures(generate(sprint, ask(prompt="ball " * 200)))) == 1
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_picture_of_the_cpu(sprint):
+    there = families.load(catalogue.get("tiny-sprint"), "cuda", torch.float32)
+    a, b = pictures(generate(there, ask(steps=2)))[0], pictures(generate(sprint, ask(steps=2)))[0]
+    assert np.abs(a - b).max() <= 3
+    half = families.load(catalogue.get("tiny-sprint"), "cuda")
+    assert half.pipeline.transformer.dtype in (torch.bfloat16, torch.float16)
+    assert np.abs(pictures(generate(half, ask(steps=2)))[0] - b).mean() < 10
