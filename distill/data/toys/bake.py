@@ -66,16 +66,16 @@ def corner_normals(mesh: trimesh.Trimesh) -> np.ndarray:
 
 
 def radiance(d: np.ndarray) -> np.ndarray:
-    """What the studio sends from the upper directions d [N, 3], linear RGB [N, 3]."""
+    """What the studio sends from an upper direction d [3], linear RGB [3]."""
     lamp, rim = LAMP / np.linalg.norm(LAMP), RIM / np.linalg.norm(RIM)
-    key = 3.1 * np.exp(7 * (d @ lamp - 1))[:, None] * LAMP_COLOUR
-    edge = 0.85 * np.exp(5 * (d @ rim - 1))[:, None] * RIM_COLOUR
-    return key + edge + (0.33 + 0.28 * d[:, 1:2]) * SKY_COLOUR
+    key = 3.1 * np.exp(7 * (d @ lamp - 1)) * LAMP_COLOUR
+    edge = 0.85 * np.exp(5 * (d @ rim - 1)) * RIM_COLOUR
+    return key + edge + (0.33 + 0.28 * d[1]) * SKY_COLOUR
 
 
 def floor_radiance(points: np.ndarray, d: np.ndarray, floor: float) -> np.ndarray:
-    """What comes up from the floor: points [N, 3], downward d [N, 3] -> [N, 3]; dark under the toy."""
-    far = (points[:, 1] - floor + 1e-3) / np.maximum(-d[:, 1], 1e-3)
+    """What comes up from the floor: points [N, 3], downward d [3] -> [N, 3]; dark under the toy."""
+    far = (points[:, 1] - floor + 1e-3) / -d[1]
     hit = points + d * far[:, None]
     open_ = np.clip((np.hypot(hit[:, 0], hit[:, 2]) - 0.2) / 1.2, 0, 1)
     return (0.05 + 0.3 * open_**1.5)[:, None] * FLOOR_COLOUR
@@ -91,8 +91,7 @@ def received(scene: EmbreeScene, points: np.ndarray, normals: np.ndarray) -> tup
         idx = np.flatnonzero(cosine > 0)
         way = np.tile(d.astype(np.float32), (len(idx), 1))
         free = idx[scene.run(start[idx], way, query="OCCLUDED") < 0]
-        ways = np.broadcast_to(d, (len(free), 3))
-        light = radiance(ways) if d[1] > 0 else floor_radiance(points[free], ways, floor)
+        light = radiance(d) if d[1] > 0 else floor_radiance(points[free], d, floor)
         total[free] += cosine[free, None] * light
         seen[free] += cosine[free]
         weight[idx] += cosine[idx]
@@ -158,7 +157,7 @@ def solid(kind: str) -> Solid:
         paints=paints,
         paint=paint,
         dots=dots.astype(np.float32),
-        dot=KDTree(dots).query(mesh.triangles_center)[1],
+        dot=np.asarray(KDTree(dots).query(mesh.triangles_center)[1]),
         stripes=np.array(STRIPES.get(kind, (0, 3.4, 0)), np.float32),
         hull=mesh.vertices[ConvexHull(mesh.vertices).vertices],
         stand=stand and ((stand[0] - middle[1]) * scale, stand[1] * scale, stand[2] * scale),
