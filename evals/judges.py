@@ -7,6 +7,7 @@ expensive, so that a judge trains on a CPU. No layer depends on the rest of the 
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -51,7 +52,7 @@ class Next(nn.Module):
 def residual(widths: tuple[int, ...], depths: tuple[int, ...]) -> nn.Sequential:
     """[B, 3, 128, 128] -> [B, widths[-1], 8, 8]; widths at 64 to 8 pixels, blocks after each halving."""
     layers: list[nn.Module] = [nn.PixelUnshuffle(2), nn.Conv2d(12, widths[0], 3, padding=1), nn.ReLU()]
-    for before, width, depth in zip(widths, widths[1:], depths, strict=True):
+    for (before, width), depth in zip(pairwise(widths), depths, strict=True):
         layers += [nn.Conv2d(before, width, 3, stride=2, padding=1), *(Residual(width) for _ in range(depth))]
     return nn.Sequential(*layers, nn.GroupNorm(GROUPS, widths[-1]), nn.ReLU())
 
@@ -59,7 +60,7 @@ def residual(widths: tuple[int, ...], depths: tuple[int, ...]) -> nn.Sequential:
 def convnext(widths: tuple[int, ...], depths: tuple[int, ...]) -> nn.Sequential:
     """[B, 3, 128, 128] -> [B, widths[-1], 8, 8]; widths and blocks at 32, 16 and 8 pixels."""
     layers: list[nn.Module] = []
-    for before, width, depth in zip((3, *widths), widths, depths, strict=False):
+    for (before, width), depth in zip(pairwise((3, *widths)), depths, strict=True):
         patch = 2 if layers else 4
         layers += [nn.Conv2d(before, width, patch, stride=patch), *(Next(width) for _ in range(depth))]
     return nn.Sequential(*layers, nn.GroupNorm(1, widths[-1]))
@@ -123,13 +124,12 @@ class Judge(nn.Module):
         features = torch.cat(found)
         return features, {name: logits.argmax(1) for name, logits in self.logits(features).items()}
 
-
-def save(judge: Judge, folder: Path) -> None:
-    """config.json and model.safetensors, half precision: a judge's margins are far wider than that."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(judge.config, indent=1, ensure_ascii=False) + "\n")
-    tensors = {k: v.detach().half().contiguous().cpu() for k, v in judge.state_dict().items()}
-    save_file(tensors, folder / "model.safetensors")
+    def save(self, folder: Path) -> None:
+        """config.json and model.safetensors, half precision: a judge's margins are far wider than that."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text(json.dumps(self.config, indent=1, ensure_ascii=False) + "\n")
+        tensors = {k: v.detach().half().contiguous().cpu() for k, v in self.state_dict().items()}
+        save_file(tensors, folder / "model.safetensors")
 
 
 def load(folder: Path) -> Judge:

@@ -1,33 +1,60 @@
 """What is true of a picture, as the class indices that a judge is trained on and read by. Pure.
 
-A judge's `heads` say what it reads: {"kind": ["ball", "cube", …], …}, stored in its config.json.
+A judge's heads say what it reads: {"kind": ["ball", "cube", …], …}, stored in its config.json.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 Heads = Mapping[str, Sequence[str]]
-NOT_APPLICABLE = -1  # no loss, no accuracy: the colour of a second object where there is none
+Attributes = Mapping[str, object]
+NOT_APPLICABLE = -1  # no loss, no accuracy: the colour of a second thing where there is none
+NONE = "none"
+PAIRED = ("kind", "colour", "pattern")  # of the first thing; with a 2 behind it, of the second
+
+
+def legible(attributes: Attributes) -> dict[str, object]:
+    """The truth as far as a picture shows it: every picture has one reading.
+
+    "A right of b" is the picture of "b left of a", so the left thing comes first. One thing, or several of a kind,
+    have the relation "none". Things without a face show a view only from overhead.
+    """
+    truth = dict(attributes)
+    if truth.get("relation") == "right of":
+        truth["relation"] = "left of"
+        for name in PAIRED:
+            truth[name], truth[name + "2"] = truth[name + "2"], truth[name]
+    if "relation" in truth and truth["relation"] is None:
+        truth["relation"] = NONE
+    if truth.get("view") != "overhead" and not truth.get("faced", True):
+        truth["view"] = None
+    return truth
+
+
+def classes(rows: Iterable[Attributes], reads: Sequence[str]) -> dict[str, list[str]]:
+    """The values that each attribute takes, sorted: the heads of a judge of these pictures."""
+    found: dict[str, set[str]] = {head: set() for head in reads}
+    for row in rows:
+        truth = legible(row)
+        for head in reads:
+            if truth.get(head) is not None:
+                found[head].add(str(truth[head]))
+    return {head: sorted(values) for head, values in found.items() if values}
 
 
 def index(heads: Heads, head: str, value: object) -> int:
-    """The class of a value, `NOT_APPLICABLE` for None. Numbers are written as words ("2")."""
+    """The class of a value, `NOT_APPLICABLE` for None."""
     if value is None:
         return NOT_APPLICABLE
-    classes = list(heads[head])
-    if str(value) not in classes:
-        raise ValueError(f"{head} {value!r} is not among what this judge reads: {', '.join(classes)}")
-    return classes.index(str(value))
+    known = list(heads[head])
+    if str(value) not in known:
+        raise ValueError(f"{head} {value!r} is not among what this judge reads: {', '.join(known)}")
+    return known.index(str(value))
 
 
-def indices(attributes: Mapping[str, object], heads: Heads) -> dict[str, int]:
-    """One picture's truth, by head; an attribute that is absent is not applicable."""
-    return {head: index(heads, head, attributes.get(head)) for head in heads}
-
-
-def batch(rows: Sequence[Mapping[str, object]], heads: Heads) -> dict[str, Tensor]:
-    """The truth of several pictures: {head: int64 [B]}."""
-    found = [indices(row, heads) for row in rows]
-    return {head: torch.tensor([f[head] for f in found], dtype=torch.int64) for head in heads}
+def batch(rows: Sequence[Attributes], heads: Heads) -> dict[str, Tensor]:
+    """The truth of several pictures, {head: int64 [B]}; an attribute that is absent is not applicable."""
+    truths = [legible(row) for row in rows]
+    return {head: torch.tensor([index(heads, head, t.get(head)) for t in truths]) for head in heads}

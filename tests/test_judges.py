@@ -1,0 +1,201 @@
+"""Judges read pictures: they learn, survive being saved, and the truth that they are taught is well defined."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from distill.method import Batch, Rows, World
+from distill.methods import oracle
+from evals import judges, labels
+
+HEADS = {"kind": ["left", "right"], "colour": ["blue", "green", "red"]}
+RGB = {"red": (0.7, -0.6, -0.6), "green": (-0.6, 0.5, -0.6), "blue": (-0.6, -0.4, 0.7)}
+
+
+def squares(n: int, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """A coloured square on the left or right of grey; the colour of one in four is not told."""
+    rng = torch.Generator().manual_seed(seed)
+    side, colour = torch.randint(2, (n,), generator=rng), torch.randint(3, (n,), generator=rng)
+    x = torch.full((n, 3, 128, 128), 0.1)
+    for i in range(n):
+        left = 20 + 56 * int(side[i]) + int(torch.randint(-8, 9, (), generator=rng))
+        x[i, :, 50:82, left : left + 32] = torch.tensor(RGB[HEADS["colour"][int(colour[i])]])[:, None, None]
+    told = torch.rand(n, generator=rng) < 0.75
+    return x, {"kind": side, "colour": torch.where(told, colour, labels.NOT_APPLICABLE)}
+
+
+def trained(arch: str, augment: float, steps: int) -> tuple[judges.Judge, list[dict[str, Tensor]]]:
+    torch.manual_seed(0)
+    cfg = oracle.Config(arch=arch, lr=3e-3, augment=augment)
+    method = oracle.Method(World(student=oracle.student(cfg, HEADS)), cfg)
+    player = method.players["judge"]
+    optimizer = torch.optim.AdamW(player.module.parameters(), lr=player.lr)
+    logs = []
+    for step in range(steps):
+        x, truth = squares(16, seed=step)
+        out = method.loss("judge", Batch(step, pixels=x, labels=truth), Rows(0, step, 16))
+        out.loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        logs.append(out.logs)
+    return method.judge, logs
+
+
+@pytest.mark.parametrize("arch", judges.BODIES)
+def test_a_judge_learns_coloured_squares(arch):
+    heads = ["colour"] if arch == "emoji" else ["kind", "colour"]  # mirrored pictures have no left
+    judge, logs = trained(arch, augment=0.5, steps=30)
+    x, truth = squares(48, seed=1000)
+    features, answers = judge.read(x)
+    assert features.shape == (48, judges.FEATURES)
+    for head in heads:
+        applies = truth[head] >= 0
+        assert (answers[head] == truth[head])[applies].float().mean() > 0.9, head
+    assert logs[-1]["colour"] > logs[0]["colour"]
+
+
+def test_pictures_as_bytes_or_numbers_read_alike_and_other_sizes_are_an_error():
+    torch.manual_seed(0)
+    judge = judges.Judge("a", HEADS)
+    x = torch.randint(256, (3, 3, 128, 128), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    assert torch.allclose(judge.features(x), judge.features(x.float() / 127.5 - 1), atol=1e-6)
+    assert torch.allclose(judge.read(x, chunk=2)[0], judge.features(x), atol=1e-5)
+    with pytest.raises(ValueError, match=r"\[B, 3, 128, 128\], not \[1, 3, 64, 64\]"):
+        judge.features(torch.zeros(1, 3, 64, 64))
+    with pytest.raises(ValueError, match="unknown architecture 'c'; valid: a, b, emoji"):
+        judges.Judge("c", HEADS)
+
+
+@pytest.mark.parametrize("arch", judges.BODIES)
+def test_round_trip_through_files(arch, tmp_path):
+    torch.manual_seed(0)
+    judge = judges.Judge(arch, HEADS)
+    judge.save(tmp_path)
+    again = judges.load(tmp_path)
+    x, _ = squares(4, seed=0)
+    assert again.config == judge.config and not again.training
+    for head, logits in judge(x).items():
+        assert torch.allclose(again(x)[head], logits, atol=2e-2), head
+    assert 0.8e6 < sum(w.numel() for w in judge.parameters()) < 2e6
+    assert sum(f.stat().st_size for f in tmp_path.iterdir()) < 4e6
+
+
+def test_a_checkpoint_of_another_judge_is_an_error(tmp_path):
+    judges.Judge("a", HEADS).save(tmp_path)
+    (tmp_path / "config.json").write_text('{"arch": "b", "heads": {"kind": ["left", "right"]}}')
+    with pytest.raises(RuntimeError, match="Missing key"):
+        judges.load(tmp_path)
+
+
+def test_the_cosine_head_ignores_the_length_of_features():
+    torch.manual_seed(0)
+    head = judges.Cosine(8, 5)
+    x = torch.randn(3, 8)
+    assert torch.allclose(head(x), head(7 * x), atol=1e-5)
+    assert torch.allclose(head(head.weight).diagonal(), torch.full((5,), judges.COSINE_SCALE), atol=1e-4)
+
+
+def test_slices_of_a_batch_add_up_to_the_batch():
+    """Gradients are averaged over slices and processes, whatever share of each has a colour."""
+    torch.manual_seed(0)
+    cfg = oracle.Config(augment=1.0)
+    method = oracle.Method(World(student=oracle.student(cfg, HEADS)), cfg)
+    x, truth = squares(8, seed=0)
+    truth["colour"] = torch.tensor([-1, -1, -1, 0, 1, 2, 0, 1])
+
+    def loss(start: int, stop: int) -> float:
+        part = {k: v[start:stop] for k, v in truth.items()}
+        batch = Batch(0, pixels=x[start:stop], labels=part)
+        return method.loss("judge", batch, Rows(0, 0, 8, start)).loss.item()
+
+    assert loss(0, 8) == pytest.approx((loss(0, 4) + loss(4, 8)) / 2, abs=1e-5)
+
+
+def test_what_does_not_apply_teaches_nothing():
+    cfg = oracle.Config(augment=0)
+    method = oracle.Method(World(student=oracle.student(cfg, HEADS)), cfg)
+    x, truth = squares(4, seed=0)
+    truth["colour"] = torch.full((4,), labels.NOT_APPLICABLE)
+    out = method.loss("judge", Batch(0, pixels=x, labels=truth), Rows(0, 0, 4))
+    out.loss.backward()
+    assert not method.judge.heads["colour"].weight.grad.any()
+    assert method.judge.heads["kind"].weight.grad.any()
+    assert out.logs["colour"].isnan() and 0 <= out.logs["kind"] <= 1
+
+
+def test_augmentation_changes_pictures_but_not_the_colour_they_have():
+    x, truth = squares(32, seed=0)
+    y = oracle.degraded(x, 1.0, Rows(0, 0, 32))
+    assert y.min() >= -1 and y.max() <= 1
+    assert 0.01 < (x - y).abs().mean() < 0.1
+    palette = torch.tensor([RGB[c] for c in HEADS["colour"]])
+    middles = torch.stack([y[:, :, 62:70, 32:40].mean((2, 3)), y[:, :, 62:70, 88:96].mean((2, 3))])
+    nearest = torch.cdist(middles[truth["kind"], torch.arange(32)], palette).argmin(1)
+    told = truth["colour"] >= 0
+    assert torch.equal(nearest[told], truth["colour"][told])
+
+
+def test_compression_keeps_the_mean_and_coarse_steps_lose_detail():
+    x = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    basis = oracle.cosine_basis(x.device)
+    assert torch.allclose(basis @ basis.T, torch.eye(8), atol=1e-6)
+    assert torch.allclose(oracle.compressed(x, torch.zeros(2)), x, atol=1e-3)
+    fine, coarse = ((oracle.compressed(x, torch.full((2,), s)) - x).abs().mean() for s in (0.01, 0.1))
+    assert 0 < fine < coarse / 3
+    flat = torch.full((1, 3, 16, 16), 0.25)
+    assert torch.allclose(oracle.compressed(flat, torch.tensor([0.05])), flat, atol=0.025 / 8 + 1e-6)
+
+
+def test_moving_and_tinting_by_nothing_change_nothing():
+    x, _ = squares(4, seed=0)
+    assert torch.allclose(oracle.moved(x, 0.0, Rows(0, 0, 4)), x, atol=1e-4)
+    assert torch.allclose(oracle.tinted(x, 0.0, Rows(0, 0, 4)), x, atol=1e-5)
+    grey = torch.full((4, 3, 8, 8), 0.3)
+    assert torch.allclose(oracle.tinted(grey, 2.0, Rows(0, 0, 4)), grey, atol=1e-5)
+    assert torch.allclose(oracle.tinted(x, 1.0, Rows(0, 0, 4)).mean(1), x.mean(1), atol=1e-5)  # hue, not light
+    assert (oracle.moved(x, 1.0, Rows(0, 0, 4)) - x).abs().mean() > 0.01
+
+
+THING = {"kind": "ball", "colour": "red", "pattern": "plain", "size": "big", "count": 1, "relation": None}
+THING |= {"view": "front"}
+PAIR = THING | {"relation": "right of", "count": 2, "size": None}
+PAIR |= {"kind2": "cube", "colour2": "blue", "pattern2": "dotted"}
+
+
+def test_every_picture_has_one_reading():
+    """A ball right of a cube is a cube left of a ball; a ball's front is its back."""
+    swapped = {**PAIR, "relation": "left of", "kind": "cube", "colour": "blue", "pattern": "dotted"}
+    swapped |= {"kind2": "ball", "colour2": "red", "pattern2": "plain"}
+    assert labels.legible(PAIR) == labels.legible(swapped) == swapped
+    assert labels.legible({**PAIR, "relation": "on"})["kind"] == "ball"
+    assert labels.legible(THING)["relation"] == "none"
+    assert "relation" not in labels.legible({"emoji": "fox"})
+    assert labels.legible({**THING, "faced": False})["view"] is None
+    assert labels.legible({**THING, "faced": False, "view": "overhead"})["view"] == "overhead"
+    assert labels.legible({**THING, "faced": True})["view"] == "front"
+    assert PAIR["relation"] == "right of"  # untouched
+
+
+def test_labels_are_indices_into_the_heads():
+    reads = ("kind", "colour", "kind2", "count", "relation", "size", "emoji")
+    heads = labels.classes([THING, PAIR], reads)
+    assert heads == {
+        "kind": ["ball", "cube"],
+        "colour": ["blue", "red"],
+        "kind2": ["ball"],
+        "count": ["1", "2"],
+        "relation": ["left of", "none"],
+        "size": ["big"],
+    }
+    found = labels.batch([THING, PAIR], heads)
+    assert {k: v.tolist() for k, v in found.items()} == {
+        "kind": [0, 1],
+        "colour": [1, 0],
+        "kind2": [-1, 0],
+        "count": [0, 1],
+        "relation": [1, 0],
+        "size": [0, -1],
+    }
+    assert found["kind"].dtype == torch.int64
+    with pytest.raises(ValueError, match="kind 'teapot' is not among what this judge reads: ball, cube"):
+        labels.batch([{**THING, "kind": "teapot"}], heads)
