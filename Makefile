@@ -1,0 +1,37 @@
+# Every target makes .venv and installs what is missing, once. ARGS goes to the command: make run ARGS="--port 7861"
+PY := .venv/bin/python
+APP := .venv/.app
+DEV := .venv/.dev
+
+.PHONY: run test check data bench ablations space
+
+run: $(APP)
+	$(PY) app.py $(ARGS)
+
+test: $(DEV) .venv/.chromium
+	$(PY) -m pytest $(ARGS)
+
+check: $(DEV)
+	$(PY) -m ruff check . && $(PY) -m pyright
+
+data: $(APP)
+	$(PY) -m distill.data.emoji $(ARGS)
+
+bench: $(APP)
+	$(PY) -m benchmarks.latency $(ARGS)
+
+ablations: $(APP)
+	$(PY) -m benchmarks.ablations $(ARGS)
+
+space: $(APP)
+	$(PY) -m models.space $(SPACE) $(ARGS)
+
+$(APP): requirements.txt
+	test -x $(PY) || python3 -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt && touch $@
+
+$(DEV): requirements-dev.txt $(APP)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt && touch $@
+
+.venv/.chromium: | $(DEV)
+	command -v chromium >/dev/null || (apt-get -qq update && apt-get -qq -y install chromium) && touch $@
