@@ -47,18 +47,21 @@ def from_hub() -> Path:
 
 
 def find() -> Path:
-    """The folder with the encoder. Raises ValueError where it is nowhere, or not the pinned one."""
-    folder = in_cache() or in_wheel() or from_hub()
-    for name, digest in PINNED.items():
-        if sha256(folder / name) != digest:
-            raise ValueError(f"{name} of the text encoder is damaged: its sha256 is not the pinned one")
+    """The folder with the encoder. Raises ValueError where it is nowhere."""
+    return in_cache() or in_wheel() or from_hub()
+
+
+def _checked(folder: Path, name: str) -> Path:
+    if sha256(folder / name) != PINNED[name]:
+        raise ValueError(f"{name} of the text encoder is damaged: its sha256 is not the pinned one")
     return folder
 
 
 def load_encoder(folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> BertModel:
-    return BertModel.from_pretrained(folder, dtype=dtype, use_safetensors=True).to(device).eval()
+    model = BertModel.from_pretrained(_checked(folder, "model.safetensors"), dtype=dtype, use_safetensors=True)
+    return model.to(device).eval().requires_grad_(False)
 
 
 def load_tokenizer(folder: Path) -> BertTokenizer:
     """One for each pipeline: tokenizers aren't safe to share between threads."""
-    return BertTokenizer.from_pretrained(folder)
+    return BertTokenizer.from_pretrained(_checked(folder, "tokenizer.json"))

@@ -49,6 +49,7 @@ def transformer() -> SanaTransformer2DModel:
 def manifest(id: str, folder: Path, **own) -> Manifest:
     """Writes manifest.json for the files that are there."""
     files = {str(p.relative_to(folder)): sha256(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+    files.pop("manifest.json", None)
     defaults = {
         "family": "sana",
         "base": None,

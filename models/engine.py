@@ -1,0 +1,229 @@
+"""Models in memory, shared by everybody: loaded when asked for, one generation on a pipeline at a time, in order.
+
+The least recently used goes when the memory budget is spent. Prompts that were encoded lately are remembered.
+"""
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from threading import Condition, Lock
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from transformers.utils import logging
+
+from models import catalogue, families, text
+from models.catalogue import Row
+from models.denoiser import ATTENTION, Cond, pick_device, pick_dtype
+from models.families import Parts
+from models.generate import Choose, Event, Start, generate
+from models.request import ImageRequest
+
+TICK = 0.5  # seconds between two answers to somebody who waits
+PATIENCE = 60.0  # seconds for which a run whose events nobody reads may keep others waiting
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Not your turn yet."""
+
+    place: int  # generations before yours, the running one included
+
+
+class Embeddings:
+    """Encodes prompts, and remembers the last `size` different ones. Safe between threads."""
+
+    def __init__(self, encode: Callable[[Sequence[str]], Cond], size: int):
+        self.encode, self.size = encode, size
+        self._lock, self._rows = Lock(), OrderedDict[str, tuple[Tensor, Tensor]]()
+
+    def __call__(self, texts: Sequence[str]) -> Cond:
+        keys = [t.lower().strip() for t in texts]
+        with self._lock:
+            found = {k: self._rows[k] for k in keys if k in self._rows}
+        missing = [k for k in dict.fromkeys(keys) if k not in found]
+        if missing:
+            cond = self.encode(missing)
+            lengths = cond.mask.sum(1).tolist()
+            rows = zip(missing, cond.tokens, cond.mask, lengths, strict=True)
+            found |= {key: (tokens[:n], mask[:n]) for key, tokens, mask, n in rows}
+        self._remember({k: found[k] for k in keys})
+        tokens, masks = zip(*(found[k] for k in keys), strict=True)
+        return Cond(pad_sequence(list(tokens), batch_first=True), pad_sequence(list(masks), batch_first=True))
+
+    def _remember(self, rows: dict[str, tuple[Tensor, Tensor]]) -> None:
+        with self._lock:
+            for key, row in rows.items():
+                self._rows[key] = row
+                self._rows.move_to_end(key)
+            while len(self._rows) > self.size:
+                self._rows.popitem(last=False)
+
+
+class Line:
+    """First come, first served. The head of the line has the pipeline."""
+
+    def __init__(self, patience: float):
+        self.patience = patience
+        self._changed, self._tickets = Condition(), deque[object]()
+        self._away: float | None = None  # since when the head's reader has not come back
+
+    def join(self) -> object:
+        with self._changed:
+            self._tickets.append(ticket := object())
+            return ticket
+
+    def leave(self, ticket: object) -> None:
+        with self._changed:
+            if ticket in self._tickets:
+                self._drop(ticket)
+
+    def wait(self, ticket: object, seconds: float) -> int:
+        """How many are before the ticket, after waiting for that to be none."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._tickets[0] is ticket, seconds)
+            if self._away is not None and time.monotonic() - self._away > self.patience:
+                self._drop(self._tickets[0])
+            return self._tickets.index(ticket)
+
+    def lend(self, ticket: object) -> None:
+        """The head's reader has an event to look at."""
+        with self._changed:
+            self._away = time.monotonic()
+
+    def back(self, ticket: object) -> None:
+        with self._changed:
+            if ticket not in self._tickets:
+                raise ValueError("this generation was stopped: nobody read its pictures while others waited")
+            self._away = None
+
+    def length(self) -> int:
+        with self._changed:
+            return len(self._tickets)
+
+    def _drop(self, ticket: object) -> None:
+        if self._tickets[0] is ticket:
+            self._away = None
+        self._tickets.remove(ticket)
+        self._changed.notify_all()
+
+
+class Engine:
+    """One per process. `embeddings`: prompts remembered per model, 0 for none. `memory_gib`: of weights."""
+
+    def __init__(
+        self,
+        device: str = "auto",
+        attention: str = "auto",
+        memory_gib: float | None = None,
+        embeddings: int = 512,
+        patience: float = PATIENCE,
+    ):
+        if attention not in ATTENTION:
+            raise ValueError(f"attention {attention!r}; valid: {', '.join(ATTENTION)}")
+        self.device = pick_device(device)
+        self.attention, self.embeddings, self.patience = attention, embeddings, patience
+        self.budget = _budget(self.device) if memory_gib is None else memory_gib
+        self._lock = Lock()
+        self._lines: dict[str, Line] = {}
+        self._held = OrderedDict[str, Parts]()
+        self._encoder: nn.Module | None = None
+        logging.disable_progress_bar()
+
+    def generate(
+        self, request: ImageRequest, choose: Choose | None = None, start: Start | None = None
+    ) -> Iterator[Waiting | Event]:
+        """The events of the request, after its place in the line while others are served. Closing it gives way."""
+        line = self._line(request.model)
+        ticket = line.join()
+        try:
+            seconds = 0.0
+            while place := line.wait(ticket, seconds):
+                yield Waiting(place)
+                seconds = TICK
+            for event in generate(self._ready(request.model), request, choose, start):
+                line.lend(ticket)
+                yield event
+                line.back(ticket)
+        finally:
+            line.leave(ticket)
+
+    def warm(self, id: str) -> None:
+        """Load a model before anybody asks for it."""
+        line = self._line(id)
+        ticket = line.join()
+        try:
+            while line.wait(ticket, TICK):
+                pass
+            self._ready(id)
+        finally:
+            line.leave(ticket)
+
+    def waiting(self, id: str) -> int:
+        """Generations that run or wait on a model."""
+        with self._lock:
+            line = self._lines.get(id)
+        return line.length() if line else 0
+
+    def loaded(self) -> list[str]:
+        """Ids in memory, the one used last at the end."""
+        with self._lock:
+            return list(self._held)
+
+    def _line(self, id: str) -> Line:
+        catalogue.get(id)
+        with self._lock:
+            return self._lines.setdefault(id, Line(self.patience))
+
+    def _ready(self, id: str) -> Parts:
+        """The parts, loaded now where they aren't, or where the model was published anew. The caller has the turn."""
+        row = catalogue.get(id)
+        with self._lock:
+            held = self._held.get(id)
+            if held is not None and held.row == row:
+                self._held.move_to_end(id)
+                return held
+            self._held.pop(id, None)
+            self._make_room(row)
+        if reason := catalogue.available(row):
+            raise ValueError(f"{id} can't run here. {reason}")
+        parts = self._load(row)
+        with self._lock:
+            self._held[id] = parts
+        return parts
+
+    def _load(self, row: Row) -> Parts:
+        shared = {} if row.hub else {"encoder": self._shared_encoder()}
+        parts = families.load(row, self.device, attention=self.attention, **shared)
+        if self.embeddings:
+            parts = replace(parts, text=Embeddings(parts.text, self.embeddings))
+        return parts
+
+    def _shared_encoder(self) -> nn.Module:
+        with self._lock:
+            if self._encoder is None:
+                self._encoder = text.load_encoder(text.find(), self.device, pick_dtype(self.device))
+            return self._encoder
+
+    def _make_room(self, row: Row) -> None:
+        """Forget idle models, the one used longest ago first, until the new one fits."""
+        for id in list(self._held):
+            if cost(row) + sum(cost(p.row) for p in self._held.values()) <= self.budget:
+                return
+            if self._lines[id].length() == 0:
+                del self._held[id]
+
+
+def cost(row: Row) -> float:
+    """GiB of weights, about: what the Hub's row says, else four bytes for every parameter along the chain."""
+    return row.memory_gib or sum(r.manifest.parameters for r in catalogue.chain(row)) * 4 / 2**30
+
+
+def _budget(device: torch.device) -> float:
+    """Half of the computer's memory, or nine tenths of the GPU's."""
+    from models.machine import here
+
+    machine = here()
+    return machine.gpu_gib * 0.9 if device.type == "cuda" else machine.ram_gib / 2

@@ -1,0 +1,193 @@
+"""Several visitors, one engine: nothing is mixed, nobody overtakes, memory is bounded, a gone visitor blocks nobody."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from models import catalogue
+from models.denoiser import pick_device, set_attention
+from models.engine import Embeddings, Engine, Waiting, cost
+from models.generate import Image, Step
+from models.request import ImageRequest
+from tests import tiny
+
+
+@pytest.fixture(scope="module", autouse=True)
+def studio(tmp_path_factory):
+    folder = tiny.build(tmp_path_factory.mktemp("studio"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STILL_LIFE_STUDIO", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def engine(studio):
+    return Engine("cpu", patience=0.3)
+
+
+def ask(**fields):
+    return ImageRequest(**({"prompt": "a red ball", "model": "tiny-sprint"} | fields))
+
+
+def pictures(events):
+    return [np.asarray(e.picture, dtype=int) for e in events if isinstance(e, Image)]
+
+
+def test_visitors_at_once_get_their_own_pictures_one_generation_at_a_time(engine):
+    """Eight threads; a hook in the network sees every overlap."""
+    requests = [ask(prompt=f"a {c} ball", seed=s, steps=2) for c in ("red", "blue") for s in range(4)]
+    expected = [pictures(engine.generate(r))[0] for r in requests]
+    busy, overlaps, got = [0], [], [None] * len(requests)
+
+    def enter(*_):
+        busy[0] += 1
+        overlaps.append(busy[0])
+        time.sleep(0.002)
+
+    def leave(*_):
+        busy[0] -= 1
+
+    network = engine._held["tiny-sprint"].pipeline.transformer
+    hooks = [network.register_forward_pre_hook(enter), network.register_forward_hook(leave)]
+
+    def visit(k):
+        got[k] = pictures(engine.generate(requests[k]))[0]
+
+    threads = [threading.Thread(target=visit, args=(k,)) for k in range(len(requests))]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(60)
+    for h in hooks:
+        h.remove()
+    assert max(overlaps) == 1 and len(overlaps) == 16
+    for a, b in zip(got, expected, strict=True):
+        assert np.abs(a - b).max() <= 1
+    assert engine.waiting("tiny-sprint") == 0
+
+
+def test_places_in_the_line(engine):
+    first, second, third = engine.generate(ask(steps=2)), engine.generate(ask()), engine.generate(ask())
+    assert isinstance(next(first), Step)
+    assert next(second) == Waiting(1) and next(third) == Waiting(2)
+    assert engine.waiting("tiny-sprint") == 3
+    list(first)
+    second.close()
+    assert [type(e) for e in third] == [Step, Image]
+    assert engine.waiting("tiny-sprint") == 0
+
+
+def test_another_model_is_not_waited_for(engine):
+    held = engine.generate(ask(steps=2))
+    next(held)
+    assert len(pictures(engine.generate(ask(model="tiny-sana", steps=2)))) == 1
+    held.close()
+
+
+def test_a_reader_who_is_gone_loses_the_turn(engine):
+    gone = engine.generate(ask(steps=2))
+    next(gone)
+    assert len(pictures(engine.generate(ask()))) == 1
+    with pytest.raises(ValueError, match="nobody read"):
+        next(gone)
+    slow = engine.generate(ask(steps=2))
+    next(slow)
+    time.sleep(0.4)
+    assert len(pictures(slow)) == 1, "with nobody waiting there is no hurry"
+
+
+def test_a_failure_gives_way(engine):
+    def fail(i, t):
+        raise RuntimeError("broken denoiser")
+
+    with pytest.raises(RuntimeError):
+        list(engine.generate(ask(), choose=fail))
+    assert len(pictures(engine.generate(ask()))) == 1
+
+
+def test_least_recently_used_goes(studio):
+    size = max(cost(catalogue.get(i)) for i in ("tiny-sprint", "tiny-sana"))
+    small = Engine("cpu", memory_gib=size * 1.5)
+    list(small.generate(ask()))
+    small.warm("tiny-sana")
+    assert small.loaded() == ["tiny-sana"]
+    running = small.generate(ask(model="tiny-sana", steps=2))
+    next(running)
+    small.warm("tiny-sprint")
+    assert small.loaded() == ["tiny-sana", "tiny-sprint"], "what is in use stays"
+    large = Engine("cpu", memory_gib=size * 3)
+    for id in ("tiny-sana", "tiny-sprint", "tiny-sana"):
+        large.warm(id)
+    assert large.loaded() == ["tiny-sprint", "tiny-sana"]
+
+
+def test_a_model_published_anew_is_loaded_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("STILL_LIFE_STUDIO", str(tiny.build(tmp_path)))
+    engine = Engine("cpu")
+    before = pictures(engine.generate(ask()))[0]
+    folder = tmp_path / "models" / "tiny-sprint"
+    old = catalogue.get("tiny-sprint").manifest
+    network = tiny.SanaTransformer2DModel.from_pretrained(folder / "transformer")
+    torch.nn.init.normal_(network.proj_out.weight)
+    network.save_pretrained(folder / "transformer")
+    tiny.manifest("tiny-sprint", folder, **{k: v for k, v in vars(old).items() if k not in ("id", "files")})
+    assert np.abs(pictures(engine.generate(ask()))[0] - before).max() > 3
+
+
+def test_prompts_are_remembered_and_forgotten(engine):
+    asked = []
+    parts = engine._held["tiny-sprint"]
+    plain = parts.text.encode
+
+    def encode(texts):
+        asked.append(list(texts))
+        return plain(texts)
+
+    memory = Embeddings(encode, size=2)
+    a = memory(["A red ball", "a cube on a table"])
+    b = memory(["a cube on a table", "a red ball ", "a red ball"])
+    assert asked == [["a red ball", "a cube on a table"]]
+    assert torch.equal(a.tokens[0], b.tokens[1]) and torch.equal(a.mask[[1, 0, 0]], b.mask)
+    memory(["a tree"])
+    memory(["a red ball"])
+    assert asked[1:] == [["a tree"]]
+    memory(["a cube on a table"])
+    assert asked[2:] == [["a cube on a table"]]
+
+
+def test_memory_of_prompts_changes_nothing(engine, studio):
+    without = Engine("cpu", embeddings=0)
+    request = ask(prompt="a {red|blue} cube on a table", num_images=3)
+    list(engine.generate(request))
+    for a, b in zip(pictures(engine.generate(request)), pictures(without.generate(request)), strict=True):
+        assert np.abs(a - b).max() <= 1
+
+
+def test_what_is_not_here_is_one_sentence(engine):
+    with pytest.raises(ValueError, match="unknown model 'x'; valid: "):
+        list(engine.generate(type("R", (), {"model": "x"})()))
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="needs an NVIDIA GPU"):
+            list(engine.generate(ImageRequest("a ball", model="sana-sprint-0.6b")))
+        assert engine.waiting("sana-sprint-0.6b") == 0
+        with pytest.raises(ValueError, match="valid: auto, cpu"):
+            pick_device("cuda")
+    with pytest.raises(ValueError, match="valid: auto, sdpa, xformers"):
+        Engine("cpu", attention="flash")
+    with pytest.raises(ValueError, match="CUDA only; valid on this device: auto, sdpa"):
+        list(Engine("cpu", attention="xformers").generate(ask()))
+
+
+@pytest.mark.gpu
+def test_attention_on_a_gpu():
+    network = tiny.transformer().cuda()
+    assert set_attention(network, "sdpa", torch.device("cuda")) is None
+    try:
+        note = set_attention(network, "xformers", torch.device("cuda"))
+    except ValueError as e:
+        assert "not installed" in str(e)
+    else:
+        assert "does not apply" in note
