@@ -74,9 +74,9 @@ def transaction(conn: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 def migrate(conn: sqlite3.Connection, steps: Sequence[str]) -> int:
     """Bring the schema to version len(steps) and return the version that was found.
 
-    `steps[n]` is the SQL from version n to n + 1. Each step and its number are one transaction: a kill leaves a
-    whole version, and of two processes that start at once one migrates and the other finds it done. A file from
-    a newer program is refused, not guessed at.
+    `steps[n]` is the SQL from version n to n + 1. Each step and its number are one transaction: a kill leaves
+    a whole version, and of two processes that start at once one migrates and the other finds it done. A file
+    from a newer program is refused, not guessed at.
     """
     with explained(conn):
         first = conn.execute("PRAGMA user_version").fetchone()[0]

@@ -1,0 +1,111 @@
+"""What a training is asked for: the method, what it starts from, what it looks at, how long; checked without torch.
+
+Settings (`lr`, `train.steps`, …) are read off the source of the method's `Config` and of `TrainConfig`, so a name or
+a value that the command would refuse is refused here, before anything waits in a queue.
+"""
+
+import ast
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, Self
+
+from distill.config import parse
+from distill.data import NAMES
+from models import catalogue
+from models.paths import studio
+from models.request import SEEDS, Request, option
+
+HERE = Path(__file__).parent
+TYPES = MappingProxyType({"int": int, "float": float, "str": str, "bool": bool})
+FOLDERS = "datasets"  # in the studio: a person's own pictures, one folder a set
+MOST = 60  # settings of one request
+
+
+def methods() -> list[str]:
+    return sorted(p.stem for p in (HERE / "methods").glob("[a-z]*.py"))
+
+
+def datasets() -> list[str]:
+    """The data sets of the project, and the folders that a person put into the studio's `datasets/`."""
+    home = studio() / FOLDERS
+    own = sorted(p.name for p in home.iterdir() if p.is_dir()) if home.is_dir() else []
+    return [*NAMES, "mixture", *(name for name in own if name not in (*NAMES, "mixture"))]
+
+
+def bases() -> list[str]:
+    return list(catalogue.rows())
+
+
+def _kind(node: ast.expr) -> Any:
+    """A type from the source of an annotation: plain ones, Literal, tuples of one type, and `| None`."""
+    match node:
+        case ast.Name(id=name) if name in TYPES:
+            return TYPES[name]
+        case ast.BinOp(left=left, right=ast.Constant(value=None)):
+            return _kind(left) | None
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Tuple(elts=parts)):
+            return Literal[tuple(ast.literal_eval(p) for p in parts)]
+        case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=[first, *_])):
+            return tuple[_kind(first), ...]
+    raise ValueError(f"a setting can't be of type {ast.unparse(node)}")
+
+
+@cache
+def _fields(path: Path, name: str) -> dict[str, Any]:
+    """Field -> type of the dataclass `name` in a source file that is not imported."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    body = next((n.body for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name), [])
+    return {ast.unparse(n.target): _kind(n.annotation) for n in body if isinstance(n, ast.AnnAssign)}
+
+
+def settings(method: str) -> dict[str, Any]:
+    """Setting -> type: the method's own, and the loop's with `train.` before them. `seed` is a field of the request."""
+    own = _fields(HERE / "methods" / f"{method}.py", "Config")
+    loop = _fields(HERE / "train.py", "TrainConfig")
+    return own | {f"train.{k}": kind for k, kind in loop.items() if k != "seed"}
+
+
+@dataclass(frozen=True)
+class DistillRequest(Request):
+    """A training. `set` holds settings as `key=value`; over JSON it may be an object too."""
+
+    method: str = option("sft", "How the model is made.", choices=methods)
+    base: str | None = option(None, "The model that is trained further, or that teaches.", choices=bases)
+    dataset: str = option("toys+emoji", "What it looks at.", choices=datasets)
+    minutes: float | None = option(
+        None, "Stop after so long, over all attempts.", low=0.05, high=60_000, unit="minutes"
+    )
+    seed: int = option(0, "The same seed gives the same weights.", low=0, high=SEEDS - 1, step=1)
+    set: tuple[str, ...] = option((), "Settings of the method and the loop, such as lr=1e-4 or train.steps=500.")
+
+    def _validate(self) -> None:
+        valid, seen = settings(self.method), []
+        if len(self.set) > MOST:
+            raise ValueError(f"{len(self.set)} settings are too many; at most {MOST}")
+        for text in self.set:
+            key, equals, value = text.partition("=")
+            if not equals:
+                raise ValueError(f"a setting is key=value, not {text!r}")
+            if key not in valid:
+                raise ValueError(f"unknown setting {key!r} of {self.method}; valid: {', '.join(valid)}")
+            if key in seen:
+                raise ValueError(f"{key} is set twice")
+            try:
+                parse(value, valid[key])
+            except ValueError as e:
+                raise ValueError(f"{key}={value!r} must be {e}") from None
+            seen.append(key)
+
+    def folder(self) -> Path | None:
+        """Where the pictures are, when the data set is a person's own. Raises ValueError when it went away."""
+        if self.dataset in (*NAMES, "mixture"):
+            return None
+        return studio() / FOLDERS / self.dataset
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Self:
+        if isinstance(data, dict) and isinstance(data.get("set"), dict):
+            data = data | {"set": [f"{k}={v}" for k, v in data["set"].items()]}
+        return super().from_dict(data)

@@ -1,0 +1,252 @@
+"""One start of a job's command, watched from outside until it ends and the store knows how.
+
+The command is never asked anything but by signal, and is believed only through `events.jsonl` and its exit status
+(docs/jobs.md): 0 done, 2 the request is at fault, 65 the numbers stopped being finite, 143 stopped after a checkpoint
+because it was asked; anything else may pass and is tried again.
+"""
+
+import json
+import logging
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jobs import files, process
+from jobs.job import Job, Progress
+from jobs.kinds import Kind, Start
+from jobs.store import Fenced, Store
+from models.events import FILE
+
+log = logging.getLogger("jobs")
+LOG, OLDER_LOG, LOG_BYTES = "log.txt", "log.1.txt", 4_000_000
+MEASURE_SECONDS = 30.0
+FAULTY, NON_FINITE, STOPPED = 2, 65, 143
+READ_BYTES = 1_000_000  # of events at a time
+SPOKEN = {"stage": str, "step": int, "total": int, "seconds_left": (int, float), "resumed_from": int}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How commands are run. Times in seconds."""
+
+    devices: tuple[str, ...] = ("cpu",)  # one command at a time on each; "cuda:0" is a card
+    threads: int = 1  # of a command on the CPU, so that the page stays quick
+    nice: int = 10
+    memory_gb: float = 0.0  # private memory of a command on the CPU; 0: 85 % of the machine's
+    hours: float = 72.0  # that one attempt may take
+    silence: float = 1800.0  # without an event or a line of log
+    beat: float = 5.0
+    poll: float = 0.25
+    cancel_grace: float = 2.2  # between SIGTERM and SIGKILL, so that a cancel is over within 3 s
+    pause_grace: float = 120.0
+    stop_grace: float = 8.0  # the worker itself has to leave; service managers give it ten
+
+
+class Tail:
+    """Reads the events that are appended from now on; whole lines only."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.offset = path.stat().st_size if path.exists() else 0
+
+    def read(self) -> list[dict]:
+        if not self.path.exists():
+            return []
+        with self.path.open("rb") as f:
+            f.seek(self.offset)
+            data = f.read(READ_BYTES)
+        whole = data.rfind(b"\n") + 1
+        if not whole and len(data) == READ_BYTES:
+            whole = len(data)  # no line is that long: pass over it
+        self.offset += whole
+        return [e for raw in data[:whole].splitlines() if (e := _event(raw)) is not None]
+
+
+def _event(raw: bytes) -> dict | None:
+    try:
+        event = json.loads(raw)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("kind"), str) else None
+
+
+class Attempt:
+    def __init__(self, store: Store, settings: Settings, kinds: Mapping[str, Kind], job: Job):
+        """Start the command. Raises ValueError when the request no longer holds, OSError when it can't be started."""
+        self.store, self.settings, self.job, self.run = store, settings, job, store.run(job.id)
+        self.run.mkdir(parents=True, exist_ok=True)
+        process.end_orphans(job.id)
+        if job.kind not in kinds:
+            raise ValueError(f"unknown kind {job.kind!r}; valid: {', '.join(kinds)}")
+        kind = kinds[job.kind]
+        argv = kind.command(kind.request.from_dict(job.request), Start(self.run, job.ran))
+        self.tail = Tail(self.run / FILE)
+        self.said, self.finish, self.error = Progress(), None, None
+        self.asked_at = self.grace = 0.0
+        self.limit, self.again = (
+            None,
+            False,
+        )  # the sentence of a limit that was hit; whether trying again may help
+        self.begun = self.beaten = self.measured = self.heard = store.clock.mono()
+        self.log_size, self.over = 0, False
+        self.child = process.launch(argv, self._environment(), self.run / LOG, self._memory(), settings.nice)
+        log.info("job %s, attempt %d: %s", job.id, job.attempt, " ".join(argv))
+
+    def _environment(self) -> dict[str, str]:
+        card = (self.job.device or "").partition(":")
+        threads = self.settings.threads if card[0] == "cpu" else os.cpu_count() or 1
+        own = {process.STUDIO: str(self.store.studio), process.JOB: self.job.id, "PYTHONUNBUFFERED": "1"}
+        own |= {"CUDA_VISIBLE_DEVICES": card[2] if card[0] == "cuda" else ""}
+        own |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        return {**os.environ, **own}
+
+    def _memory(self) -> int | None:
+        """A card maps far more than it uses, so its commands have no such limit; the kernel ends them first."""
+        if (self.job.device or "").startswith("cuda"):
+            return None
+        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return int(self.settings.memory_gb * 1e9) or int(0.85 * whole)
+
+    def poll(self, stopping: bool) -> bool:
+        """True when it is over and written down. Raises db.DatabaseUnusable; the next call goes on from there."""
+        if self.over:
+            return True
+        code = self.child.poll()
+        self._listen()
+        try:
+            if code is None:
+                self._watch(stopping)
+            else:
+                self._conclude(code)
+                self.over = True
+        except Fenced:
+            log.warning("job %s, claim %d: another worker has it, so it is ended here", self.job.id, self.job.fence)
+            self.kill()
+            self.over = True
+        return self.over
+
+    def kill(self) -> None:
+        process.signal_group(self.child, signal.SIGKILL)
+        self.child.wait()
+
+    def _listen(self) -> None:
+        while events := self.tail.read():
+            self.heard = self.store.clock.mono()
+            for event in events:
+                self._hear(event)
+
+    def _hear(self, event: dict) -> None:
+        told = {k: event[k] for k, kind in SPOKEN.items() if isinstance(event.get(k), kind)}
+        if event["kind"] == "checkpoint":
+            told |= {"checkpoint_step": told.get("step", 0), "checkpoint_at": self.store.clock.wall()}
+        self.said = replace(self.said, **told)
+        if event["kind"] == "done":
+            self.finish = event
+        if event["kind"] == "error":
+            self.error = str(event.get("message") or "")[:500] or None
+
+    def _watch(self, stopping: bool) -> None:
+        now = self.store.clock.mono()
+        due = now - self.beaten >= self.settings.beat
+        wish = self._beat(now) if due else self.store.wish(self.job)
+        if wish == "cancel":
+            self._ask(now, self.settings.cancel_grace)
+        elif stopping:
+            self._ask(now, self.settings.stop_grace)
+        elif wish == "pause":
+            self._ask(now, self.settings.pause_grace)
+        elif due and not self.asked_at:
+            self._check_limits(now)
+        if self.asked_at and now - self.asked_at > self.grace:
+            process.signal_group(self.child, signal.SIGKILL)
+
+    def _beat(self, now: float) -> str | None:
+        size = None
+        if now - self.measured >= MEASURE_SECONDS:
+            self.measured, size = now, files.size(self.run)
+        wish = self.store.beat(self.job, self.said, now - self.beaten, size)
+        self.beaten = now
+        self._rotate()
+        return wish
+
+    def _ask(self, now: float, grace: float) -> None:
+        """SIGTERM, once; a shorter grace than before counts from the first asking."""
+        self.grace = min(grace, self.grace) if self.asked_at else grace
+        if not self.asked_at:
+            self.asked_at = now
+            process.signal_group(self.child, signal.SIGTERM)
+
+    def _check_limits(self, now: float) -> None:
+        used, quota = self.store.used(), self.store.limits.quota_gb
+        if now - self.begun > self.settings.hours * 3600:
+            self.limit = f"it ran longer than the {self.settings.hours:g} h that one attempt may take"
+        elif now - self.heard > self.settings.silence:
+            self.limit, self.again = f"it said nothing for {self.settings.silence:g} s", True
+        elif used > quota * 1e9:
+            self.limit = (
+                f"the jobs' files take {used / 1e9:.1f} GB of the {quota:g} GB allowed; delete some, then resume"
+            )
+        if self.limit:
+            self._ask(now, self.settings.stop_grace)
+
+    def _rotate(self) -> None:
+        """Keep the newest lines: the command appends, so the file may be cut under it. Growth is a sign of life."""
+        path = self.run / LOG
+        size = path.stat().st_size if path.exists() else 0
+        if size != self.log_size:
+            self.heard = self.store.clock.mono()
+        if size > LOG_BYTES:
+            (self.run / OLDER_LOG).write_bytes(path.read_bytes()[-LOG_BYTES:])
+            os.truncate(path, 0)
+            size = 0
+        self.log_size = size
+
+    def _conclude(self, code: int) -> None:
+        process.signal_group(self.child, signal.SIGKILL)  # helpers that the command left behind
+        self._listen()
+        now = self.store.clock.mono()
+        self.store.beat(self.job, self.said, now - self.beaten, files.size(self.run))
+        self.beaten = now
+        outputs, fault = present(self.run, self.finish)
+        if code == 0 and outputs:
+            self.store.done(self.job, outputs)
+        elif self.limit and not self.again:
+            self.store.failed(self.job, self.limit)
+        elif self.limit:
+            self.store.retry(self.job, self.limit)
+        elif self.asked_at and code in (STOPPED, -signal.SIGTERM, -signal.SIGKILL):
+            self.store.stopped(self.job)
+        elif code in (FAULTY, NON_FINITE):
+            self.store.failed(self.job, self.error or fault_of(code))
+        else:
+            self.store.retry(self.job, self.error or (fault if code == 0 else fault_of(code)))
+        log.info("job %s, attempt %d: ended with status %d", self.job.id, self.job.attempt, code)
+
+
+def fault_of(code: int) -> str:
+    if code == -signal.SIGKILL:
+        return "it was killed from outside, most often because memory ran out"
+    if code < 0:
+        return f"it was ended by {signal.Signals(-code).name}; see the log"
+    return f"it ended with status {code} and did not say why; see the log"
+
+
+def present(run: Path, finish: dict | None) -> tuple[list[dict], str]:
+    """The outputs that a `done` event names, and in words what is wrong with them; all or none."""
+    if finish is None:
+        return [], "it ended without saying that it was done"
+    named = finish.get("outputs")
+    if not isinstance(named, list) or not named:
+        return [], "it said that it was done but named no output"
+    outputs = []
+    for name in named:
+        path = (run / str(name)).resolve()
+        if not path.is_relative_to(run.resolve()):
+            return [], f"its output {name} lies outside its run folder"
+        size = files.size(path) if path.is_dir() else path.stat().st_size if path.is_file() else 0
+        if not size:
+            return [], f"its output {name} is missing or empty"
+        outputs.append({"path": str(name), "bytes": size})
+    return outputs, ""

@@ -1,0 +1,31 @@
+"""Becomes a job's command: `python -m jobs.child PARENT MEMORY NICE COMMAND…` sets limits, then replaces itself.
+
+When the worker dies, however it dies, the kernel sends the command SIGTERM: it keeps a checkpoint and leaves.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+
+
+def main(argv: list[str]) -> None:
+    parent, memory, nice = (int(text) for text in argv[:3])
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        Path("/proc/self/oom_score_adj").write_text("700")  # where memory ends, the job goes before the page
+    if os.getppid() != parent:  # it died before the line above
+        sys.exit(128 + signal.SIGTERM)
+    if memory:
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(nice)
+    os.execvp(argv[3], argv[3:])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

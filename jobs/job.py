@@ -1,0 +1,111 @@
+"""What a job is: its states and their legal moves, its row, the clock and the limits that it lives under."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+
+class State(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+# From queued only a claim leads to running. A person may resume what failed or was cancelled, since its
+# checkpoints are kept; nothing leaves done.
+MOVES = {
+    State.QUEUED: frozenset({State.RUNNING, State.PAUSED, State.CANCELLED}),
+    State.RUNNING: frozenset({State.QUEUED, State.PAUSED, State.DONE, State.FAILED, State.CANCELLED}),
+    State.PAUSED: frozenset({State.QUEUED, State.CANCELLED}),
+    State.DONE: frozenset(),
+    State.FAILED: frozenset({State.QUEUED}),
+    State.CANCELLED: frozenset({State.QUEUED}),
+}
+ENDED = (State.DONE, State.FAILED, State.CANCELLED)
+
+
+def sources(to: State) -> list[State]:
+    """The states from which `to` may be reached."""
+    return [s for s in State if to in MOVES[s]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row. Times are unix seconds, sizes bytes, `request` the kind's own JSON."""
+
+    seq: int
+    id: str
+    kind: str
+    request: dict
+    owner: str
+    priority: int
+    parent: str | None  # the job that this one runs again
+    state: State
+    wish: str | None  # "cancel" or "pause", asked of a running job
+    attempt: int  # times that it was started
+    fence: int  # number of its last claim, counted over all jobs
+    failures: int  # times in a row that its command failed without a new checkpoint
+    losses: int  # times in a row that its worker vanished without a new checkpoint
+    stage: str | None
+    step: int | None
+    total: int | None
+    seconds_left: float | None
+    resumed_from: int | None
+    checkpoint_step: int | None
+    checkpoint_at: float | None
+    created: float
+    started: float | None
+    ended: float | None
+    ran: float  # seconds of work, over all attempts
+    bytes: int  # of its run folder, when last measured
+    device: str | None
+    worker: str | None
+    error: str | None
+    outputs: list[dict] = field(default_factory=list)  # {"path": relative to the run folder, "bytes": n}
+
+    def to_json(self) -> dict:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("seq", "fence")}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a running command said last; None where it has not spoken of it in this attempt."""
+
+    stage: str | None = None
+    step: int | None = None
+    total: int | None = None
+    seconds_left: float | None = None
+    resumed_from: int | None = None
+    checkpoint_step: int | None = None
+    checkpoint_at: float | None = None
+
+
+def _boot() -> str:
+    """Names this start of the machine; leases count in its monotonic clock."""
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip() if path.exists() else "this machine"
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Wall time is for people and can jump; leases and limits use the monotonic clock of this boot."""
+
+    wall: Callable[[], float] = time.time
+    mono: Callable[[], float] = time.monotonic
+    boot: str = field(default_factory=_boot)
+
+
+@dataclass(frozen=True)
+class Limits:
+    waiting_per_owner: int = 100  # queued and paused
+    running_per_owner: int = 8
+    failures: int = 3  # in a row, without a new checkpoint between them
+    losses: int = 10  # vanished workers in a row; more than failures, since it is seldom the job's fault
+    quota_gb: float = 100.0  # of all run folders together
+    free_gb: float = 1.0  # nothing starts with less left on the disk
+    keep_days: float = 30.0  # failed and cancelled jobs; done ones stay until somebody prunes them

@@ -1,0 +1,67 @@
+"""What can be a job: a kind is a request that validates itself and one function that makes it a command line.
+
+Nobody submits a command: page, HTTP and command line hand in the fields of a request, and this file alone turns them
+into arguments. How to add a kind: docs/jobs.md. Imports no torch.
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, get_type_hints
+
+from distill.config import parse
+from distill.request import DistillRequest
+from models.request import Request
+
+
+@dataclass(frozen=True)
+class Start:
+    """What an attempt is started with: its run folder (whose name is the job's id) and the seconds it ran before."""
+
+    run: Path
+    ran: float = 0.0
+
+
+@dataclass(frozen=True)
+class Kind:
+    request: type[Request]
+    command: Callable[[Any, Start], list[str]]
+
+
+def distill(request: DistillRequest, start: Start) -> list[str]:
+    """`python -m distill.train …`, resumed where an earlier attempt came far enough to describe its run."""
+    argv = [sys.executable, "-m", "distill.train", request.method, "--run", start.run.name]
+    argv += ["--dataset", str(request.folder() or request.dataset), "--seed", str(request.seed)]
+    argv += ["--base", request.base] if request.base else []
+    argv += [part for text in request.set for part in ("--set", text)]
+    argv += ["--resume"] if (start.run / "run.json").exists() else []
+    if request.minutes:
+        argv += ["--minutes", f"{max(0.05, request.minutes - start.ran / 60):.3f}"]
+    return argv
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType({"distill": Kind(DistillRequest, distill)})
+
+
+def request(name: str, pairs: Mapping[str, str], old: Mapping[str, Any], valid: Mapping[str, Kind] = KINDS) -> Request:
+    """The request of a kind from texts, on top of another's fields; what is no field goes into its `set`.
+
+    Raises ValueError with the sentence that the person needs.
+    """
+    if name not in valid:
+        raise ValueError(f"unknown kind {name!r}; valid: {', '.join(valid)}")
+    hints = get_type_hints(valid[name].request)
+    fields, settings = dict(old), dict(text.split("=", 1) for text in old.get("set", ()))
+    for key, text in pairs.items():
+        if key == "set" or key not in hints and "set" not in hints:
+            raise ValueError(f"unknown field {key!r} of {name}; valid: {', '.join(k for k in hints if k != 'set')}")
+        if key not in hints:
+            settings[key] = text
+            continue
+        try:
+            fields[key] = parse(text, hints[key])
+        except ValueError as e:
+            raise ValueError(f"{key}={text!r} must be {e}") from None
+    return valid[name].request.from_dict(fields | ({"set": settings} if settings else {}))

@@ -1,0 +1,101 @@
+"""Processes of this machine: who is alive, who belongs to a job, and how a job's group is started and ended.
+
+A worker is known by boot, process namespace, pid and start time, so that a pid that is used again is not mistaken
+for it. Commands carry their job's id in their environment, so that what a dead worker left behind can be found.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from jobs.job import Clock
+
+JOB, STUDIO = "STILL_LIFE_JOB", "STILL_LIFE_STUDIO"  # in the environment of commands
+PROC = Path("/proc")
+
+
+def _stat(pid: int) -> tuple[str, str] | None:
+    """(state, start time in ticks) of a process; None when it is gone or the system has no /proc."""
+    try:
+        fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return fields[0], fields[19]
+
+
+def _namespace() -> str:
+    try:
+        return os.readlink(PROC / "self" / "ns" / "pid")
+    except OSError:
+        return "none"
+
+
+def identity(clock: Clock) -> str:
+    stat = _stat(os.getpid())
+    return "/".join((clock.boot, _namespace(), str(os.getpid()), stat[1] if stat else "0"))
+
+
+def dead(who: str, clock: Clock) -> bool:
+    """True when `who` certainly no longer runs; False when it does or when this process cannot know."""
+    boot, namespace, pid, began = who.split("/")
+    if (boot, namespace) != (clock.boot, _namespace()) or not PROC.exists():
+        return False
+    stat = _stat(int(pid))
+    return stat is None or stat[0] in "ZX" or stat[1] != began
+
+
+def of_job(job_id: str) -> list[int]:
+    """Every process of this user that works on a job, in whatever group it is."""
+    mark, found = f"{JOB}={job_id}".encode(), []
+    for entry in PROC.glob("[0-9]*") if PROC.exists() else []:
+        with contextlib.suppress(OSError):
+            stat = _stat(int(entry.name))
+            if stat and stat[0] not in "ZX" and mark in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return found
+
+
+def end_orphans(job_id: str, grace: float = 5.0) -> int:
+    """End what an earlier attempt left running, politely and then not. Returns how many processes there were."""
+    first = of_job(job_id)
+    for pid in first:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    end = time.monotonic() + grace
+    left = first
+    while left := of_job(job_id) if left else []:
+        if time.monotonic() > end:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+    return len(first)
+
+
+def launch(argv: Sequence[str], env: Mapping[str, str], log: Path, memory: int | None, nice: int) -> subprocess.Popen:
+    """Start a command in its own process group, under limits, with everything that it prints in `log`.
+
+    memory: bytes of private memory, None for no limit.
+    """
+    guard = [sys.executable, "-m", "jobs.child", str(os.getpid()), str(memory or 0), str(nice)]
+    with log.open("ab") as out:
+        return subprocess.Popen(
+            [*guard, *argv],
+            cwd=Path(__file__).resolve().parent.parent,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def signal_group(child: subprocess.Popen, number: int) -> None:
+    """Signal the whole group; a group that has gone is no error."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, number)

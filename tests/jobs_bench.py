@@ -1,0 +1,63 @@
+"""What the tests of jobs share: a clock that is turned by hand, a store on it, a worker in this process."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from jobs.attempt import Settings
+from jobs.job import Clock, Job, Limits
+from jobs.kinds import Kind
+from jobs.store import Store
+from jobs.worker import Worker
+from tests.standin import Chain, command
+
+KINDS = {"chain": Kind(Chain, command)}
+QUICK = Settings(nice=0, beat=0.2, poll=0.02, pause_grace=5.0, stop_grace=5.0)
+
+
+@dataclass
+class Hands:
+    """Both clocks of a machine, turned by hand."""
+
+    wall: float = 1_800_000_000.0
+    mono: float = 5_000.0
+    boot: str = "boot"
+
+    def clock(self) -> Clock:
+        return Clock(lambda: self.wall, lambda: self.mono, self.boot)
+
+    def pass_(self, seconds: float) -> None:
+        self.wall += seconds
+        self.mono += seconds
+
+
+def opened(folder: Path, hands: Hands | None = None, **limits) -> Store:
+    return Store(folder, hands.clock() if hands else None, Limits(**limits), busy_seconds=5.0)
+
+
+def chain(store: Store, mode: str = "good", owner: str = "local", **fields) -> Job:
+    return store.submit("chain", Chain(mode=mode, **fields).to_dict(), owner)
+
+
+def worker(store: Store, **settings) -> Worker:
+    return Worker(store, replace(QUICK, **settings), KINDS)
+
+
+def until(condition: Callable[[], bool], turn: Callable[[], object] = lambda: None, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        turn()
+        time.sleep(0.02)
+
+
+@dataclass
+class Never:
+    """Nobody is known to be dead."""
+
+    asked: list[str] = field(default_factory=list)
+
+    def __call__(self, who: str) -> bool:
+        self.asked.append(who)
+        return False
