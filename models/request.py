@@ -18,6 +18,7 @@ from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 from models import catalogue
 
 SEEDS = 2**31
+DEFAULT_MODEL = "toybox-sprint"
 PROMPT = 2000  # characters
 JSON_LIMIT = 100_000  # characters
 STYLES = {
@@ -192,7 +193,7 @@ class ImageRequest(Request):
         "", "What you want to see. {red|blue} picks one per picture.", longest=PROMPT, required=True, lines=2
     )
     negative: str = option("", "What to keep away from, for models guided by two prompts.", longest=PROMPT)
-    model: str = option("toybox-sprint", "Who paints.", choices=lambda: [r.id for r in catalogue.menu()])
+    model: str = option(DEFAULT_MODEL, "Who paints.", choices=lambda: [r.id for r in catalogue.menu()])
     steps: int = option(None, "Times the network runs on each picture.", low=1, high=100, step=1)
     guidance: float = option(None, "How closely the prompt is followed.", low=0, high=30, step=0.1)
     seed: int = option(0, "The same seed gives the same picture.", low=0, high=SEEDS - 1, step=1)
