@@ -1,0 +1,283 @@
+"""The rules of the design that a machine can keep: arrows between folders, habits, weights that are what they say.
+
+Each check is a function of a folder that returns sentences; the repository gives none, planted violations do.
+"""
+
+import ast
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from models.paths import ROOT
+
+OURS = ("app", "ui", "jobs", "distill", "threed", "models", "evals", "benchmarks", "tests")
+ARROWS = {  # who may import whom, besides itself; each arrow may skip
+    "app": {"ui", "jobs", "distill", "threed", "models", "evals"},
+    "ui": {"jobs", "distill", "threed", "models", "evals"},
+    "jobs": {"distill", "threed", "models"},
+    "distill": {"models", "evals"},
+    "threed": {"models"},
+    "models": set(),
+    "evals": set(),
+    "benchmarks": {"jobs", "distill", "threed", "models", "evals"},
+    "tests": set(OURS),
+}
+ONLY = {  # packages that few may import: top folder or file
+    "gradio": ("app.py", "ui/", "tests/"),
+    "accelerate": ("distill/train.py", "tests/"),
+    "nerfstudio": ("threed/nerfstudio_method.py",),
+}
+EVALS = ("torch", "numpy", "safetensors")  # all that evals needs besides the standard library
+LOADS = ("distill/checkpoint.py",)  # may call torch.load, with weights_only=True
+CATCHES_ALL = ("jobs/worker.py",)
+MAX_LINES, MAX_FUNCTION, MAX_BYTES = 400, 60, 30_000_000
+NOT_OURS = {".git", ".venv", "studio", "__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis"}
+UNFINISHED = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "NotImplemented" + "Error")) + r")\b")
+MACHINE = re.compile("/" + r"(root|work)/\w")  # absolute paths of one machine
+NOT_RUN = re.compile(r"pytest(\.mark)?\.(skip|skipif|xfail|importorskip)")
+DRAWS = re.compile(r"torch\.(rand|randn|randint|randperm|normal|bernoulli|multinomial|rand_like|randn_like)")
+GLOBAL = re.compile(r"(np|numpy)\.random\.(?!default_rng|Generator|SeedSequence)\w+|random\.(?!Random)\w+")
+TEXT = {".py", ".md", ".txt", ".toml", ".css", ".js", ".json", ".html", ".yml", ""}
+
+
+def files(root: Path, suffixes: set[str]) -> Iterator[tuple[str, Path]]:
+    """(path with slashes from the root, path) of the files that are ours."""
+    for path in sorted(root.rglob("*")):
+        parts = path.relative_to(root).parts
+        if path.is_file() and path.suffix in suffixes and not NOT_OURS & set(parts):
+            yield "/".join(parts), path
+
+
+def modules(root: Path) -> Iterator[tuple[str, ast.Module, str]]:
+    for name, path in files(root, {".py"}):
+        text = path.read_text(encoding="utf-8")
+        yield name, ast.parse(text, name), text
+
+
+def imported(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Top-level package and line of every import, those inside functions and `import_module("…")` too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name.split(".")[0], node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield ("(relative)" if node.level else (node.module or "").split(".")[0]), node.lineno
+        elif isinstance(node, ast.Call) and name_of(node.func).endswith("import_module") and node.args:
+            first = node.args[0]
+            first = first.values[0] if isinstance(first, ast.JoinedStr) else first
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                yield first.value.split(".")[0], node.lineno
+
+
+def name_of(node: ast.expr) -> str:
+    """`torch.load` for the expression torch.load, "" for what is no dotted name."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return f"{name_of(node.value)}.{node.attr}"
+    return ""
+
+
+def arrows(root: Path) -> list[str]:
+    out = []
+    for name, tree, _ in modules(root):
+        home = name.split("/")[0].removesuffix(".py")
+        for package, line in imported(tree):
+            turned = package in OURS and package != home and package not in ARROWS.get(home, set())
+            foreign = home == "evals" and package not in {"evals", *EVALS, *sys.stdlib_module_names}
+            kept = package in ONLY and not name.startswith(ONLY[package])
+            if turned or foreign or kept or package == "(relative)":
+                out.append(f"{name}:{line} imports {package}")
+    return out
+
+
+def keyword(call: ast.Call, name: str) -> object:
+    return next((k.value.value for k in call.keywords if k.arg == name and isinstance(k.value, ast.Constant)), None)
+
+
+def caught(handler: ast.ExceptHandler) -> set[str]:
+    if handler.type is None:
+        return {"everything"}
+    parts = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return {name_of(p) for p in parts}
+
+
+def passes_on(handler: ast.ExceptHandler) -> bool:
+    """It ends with a bare raise: it tidies up and silences nothing."""
+    last = handler.body[-1]
+    return isinstance(last, ast.Raise) and last.exc is None
+
+
+def habits(root: Path) -> list[str]:
+    """No silent strict=False, no catching of everything, no torch.load of code, no tests that don't run."""
+    out = []
+    for name, tree, _ in modules(root):
+        for node in ast.walk(tree):
+            where = f"{name}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.ExceptHandler) and name not in CATCHES_ALL and not passes_on(node):
+                wide = caught(node) & {"everything", "Exception", "BaseException"}
+                out += [f"{where} catches {w}" for w in wide]
+            if isinstance(node, ast.Attribute) and NOT_RUN.fullmatch(name_of(node)):
+                out.append(f"{where} does not run its test")
+            if not isinstance(node, ast.Call):
+                continue
+            if keyword(node, "strict") is False and name_of(node.func) != "zip":
+                out.append(f"{where} passes strict=False")
+            if name_of(node.func) == "torch.load" and (name not in LOADS or keyword(node, "weights_only") is not True):
+                out.append(f"{where} calls torch.load")
+    return out
+
+
+def randomness(root: Path) -> list[str]:
+    """Served and trained numbers come from generators that are passed around, never from a global one."""
+    out = []
+    for name, tree, _ in modules(root):
+        if not name.startswith(("models/", "distill/", "threed/")):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                call = name_of(node.func)
+                bare = DRAWS.fullmatch(call) and not any(k.arg == "generator" for k in node.keywords)
+                if bare or GLOBAL.fullmatch(call):
+                    out.append(f"{name}:{node.lineno} {call} draws from a global generator")
+    return out
+
+
+def sizes(root: Path) -> list[str]:
+    out = []
+    for name, tree, text in modules(root):
+        if (lines := text.count("\n")) > MAX_LINES:
+            out.append(f"{name} has {lines} lines, more than {MAX_LINES}")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                long = (node.end_lineno or node.lineno) - node.lineno + 1
+                if long > MAX_FUNCTION:
+                    out.append(f"{name}:{node.lineno} {node.name} has {long} lines, more than {MAX_FUNCTION}")
+    return out
+
+
+def wording(root: Path) -> list[str]:
+    """Nothing unfinished, and no path of the machine that it was written on."""
+    out = []
+    for name, path in files(root, TEXT):
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+            if (found := MACHINE.search(line)) or (path.suffix == ".py" and (found := UNFINISHED.search(line))):
+                out.append(f"{name}:{number} says {found.group()}")
+    return out
+
+
+def pages(root: Path) -> list[str]:
+    """Every method has its page."""
+    methods = (p.stem for p in sorted((root / "distill/methods").glob("[a-z]*.py")))
+    return [f"docs/methods/{m}.md is missing" for m in methods if not (root / f"docs/methods/{m}.md").exists()]
+
+
+def weights(root: Path) -> list[str]:
+    """Each folder of weights is what its manifest says, and no file is too large for the repository."""
+    out = []
+    for folder in sorted(p for p in (root / "assets/weights").glob("*") if p.is_dir()):
+        manifest = folder / "manifest.json"
+        if not manifest.exists():
+            out.append(f"{folder.name} has no manifest.json")
+            continue
+        facts = json.loads(manifest.read_text(encoding="utf-8"))
+        if facts["id"] != folder.name:
+            out.append(f"{folder.name}/manifest.json says id {facts['id']}")
+        found = {str(p.relative_to(folder)): p for p in folder.rglob("*.safetensors")}
+        out += [f"{folder.name}/{name} is not in the manifest" for name in found.keys() - facts["files"].keys()]
+        for name, digest in facts["files"].items():
+            path = folder / name
+            if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+                out.append(f"{folder.name}/{name} is not the file of the manifest")
+        out += [f"{p.relative_to(root)} is too large" for p in folder.rglob("*") if p.stat().st_size > MAX_BYTES]
+    return out
+
+
+CHECKS = (arrows, habits, randomness, sizes, wording, pages, weights)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_repository_keeps(check):
+    faults = check(ROOT)
+    assert not faults, "\n".join(faults)
+
+
+def manifest(**changes: object) -> str:
+    return json.dumps({"id": "a", "files": {"x.safetensors": hashlib.sha256(b"weights").hexdigest()}} | changes)
+
+
+PLANTED = {
+    "an arrow that turns": (arrows, {"models/a.py": "from distill.losses import push\n"}),
+    "siblings": (arrows, {"threed/a.py": "import distill\n"}),
+    "an arrow inside a function": (arrows, {"distill/a.py": "def f():\n    import jobs.store\n"}),
+    "an arrow by name": (arrows, {"models/a.py": "import importlib\nimportlib.import_module(f'ui.{1}')\n"}),
+    "benchmarks import ui": (arrows, {"benchmarks/a.py": "from ui import style\n"}),
+    "the code imports the tests": (arrows, {"models/a.py": "from tests import tiny\n"}),
+    "evals imports ours": (arrows, {"evals/a.py": "import models\n"}),
+    "evals imports theirs": (arrows, {"evals/a.py": "import scipy\n"}),
+    "gradio below ui": (arrows, {"jobs/a.py": "import gradio as gr\n"}),
+    "accelerate outside the loop": (arrows, {"distill/a.py": "from accelerate import Accelerator\n"}),
+    "nerfstudio elsewhere": (arrows, {"threed/run.py": "import nerfstudio.cameras\n"}),
+    "relative": (arrows, {"models/a.py": "from . import b\n"}),
+    "strict=False": (habits, {"models/a.py": "net.load_state_dict(w, strict=False)\n"}),
+    "except Exception": (habits, {"ui/a.py": "try:\n    f()\nexcept (ValueError, Exception):\n    pass\n"}),
+    "bare except": (habits, {"ui/a.py": "try:\n    f()\nexcept:\n    pass\n"}),
+    "torch.load": (habits, {"models/a.py": "torch.load(p, weights_only=True)\n"}),
+    "torch.load of code": (habits, {"distill/checkpoint.py": "torch.load(p)\n"}),
+    "a skipped test": (habits, {"tests/a.py": "@pytest.mark.skipif(True, reason='')\ndef test_a(): ...\n"}),
+    "numbers from nowhere": (randomness, {"models/a.py": "x = torch.randn(3)\n"}),
+    "numbers from numpy's nowhere": (randomness, {"distill/data/a.py": "x = np.random.rand(3)\n"}),
+    "a long file": (sizes, {"ui/a.py": "a = 1\n" * 401}),
+    "a long function": (sizes, {"ui/a.py": "def f():\n" + "    a = 1\n" * 60}),
+    "unfinished": (wording, {"ui/a.py": "# TO" + "DO: more\n"}),
+    "a path of this machine": (wording, {"README.md": "see /" + "root/studio\n"}),
+    "a method without a page": (pages, {"distill/methods/dmd.py": ""}),
+    "weights without a manifest": (weights, {"assets/weights/a/x.safetensors": "weights"}),
+    "other weights": (weights, {"assets/weights/a/x.safetensors": "other",
+        "assets/weights/a/manifest.json": manifest()}),
+    "weights that are not listed": (weights, {"assets/weights/a/x.safetensors": "weights",
+        "assets/weights/a/y.safetensors": "", "assets/weights/a/manifest.json": manifest()}),
+    "weights that are gone": (weights, {"assets/weights/a/manifest.json": manifest()}),
+    "another id": (weights, {"assets/weights/a/x.safetensors": "weights",
+        "assets/weights/a/manifest.json": manifest(id="b")}),
+    "a huge file": (weights, {"assets/weights/a/x.safetensors": "weights", "assets/weights/a/manifest.json": manifest(),
+        "assets/weights/a/card.png": "0" * (MAX_BYTES + 1)}),
+}  # fmt: skip
+SOUND = {
+    "app.py": "import gradio\nimport ui.shell\nfor a, b in zip(x, y, strict=False): ...\n",
+    "ui/a.py": "import gradio\nimport jobs, distill, evals\n",
+    "distill/train.py": "import accelerate\nfrom models import paths\nimport_module(f'distill.methods.{1}')\n",
+    "distill/checkpoint.py": "torch.load(p, weights_only=True)\n",
+    "distill/methods/sft.py": "torch.randn(3, generator=g)\nnp.random.default_rng(0).random()\n",
+    "docs/methods/sft.md": "",
+    "evals/a.py": "import torch, json, numpy as np\nfrom safetensors.torch import load_file\n",
+    "jobs/a.py": "try:\n    f()\nexcept BaseException:\n    g()\n    raise\n",
+    "jobs/worker.py": "try:\n    f()\nexcept Exception:\n    pass\n",
+    "benchmarks/a.py": "import evals, models, jobs\n",
+    "assets/weights/a/x.safetensors": "weights",
+    "assets/weights/a/manifest.json": manifest(),
+    ".venv/lib/a.py": "import gradio\n# TO" + "DO\n",
+}
+
+
+def plant(root: Path, tree: dict[str, str]) -> Path:
+    for name, text in tree.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_violation_is_found(tmp_path, name):
+    check, tree = PLANTED[name]
+    faults = check(plant(tmp_path, tree))
+    assert len(faults) == 1, faults
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_what_is_allowed_stays_allowed(tmp_path, check):
+    assert check(plant(tmp_path, SOUND)) == []
