@@ -69,10 +69,11 @@ def load(path: Path) -> np.ndarray:
 
 def wordings(text: object) -> tuple[str, ...]:
     """Captions from a line of text or a list of them, stripped, empty ones gone."""
-    lines = text if isinstance(text, list) else [text]
-    if not all(isinstance(line, str) for line in lines):
+    given = text if isinstance(text, list) else [text]
+    lines = [" ".join(line.split()) for line in given if isinstance(line, str)]
+    if len(lines) < len(given):
         raise ValueError("`text` is neither a line nor a list of lines")
-    kept = tuple(dict.fromkeys(" ".join(line.split()) for line in lines if line.strip()))
+    kept = tuple(dict.fromkeys(filter(None, lines)))
     if not kept:
         raise ValueError("its caption is empty")
     if any(len(line) > MAX_CAPTION for line in kept):
