@@ -1,0 +1,56 @@
+"""Many pictures of different prompts at once: the loop of `models.generate` without its events."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Generator, Tensor
+
+from models.families import Parts
+from models.generate import predict
+from models.stepping import stepper
+
+CHUNK = 64
+
+
+def to_bytes(pictures: Tensor) -> Tensor:
+    """[-1, 1] to uint8, as diffusers rounds."""
+    return ((pictures.float() / 2 + 0.5).clamp(0, 1) * 255).round().byte().cpu()
+
+
+def to_numbers(pictures: Tensor) -> Tensor:
+    """uint8 to [-1, 1]."""
+    return pictures.float() / 127.5 - 1
+
+
+@torch.no_grad()
+def paint(
+    parts: Parts,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    steps: int,
+    guidance: float,
+    say: Callable[[int], None] = lambda done: None,
+) -> Tensor:
+    """uint8 [N, 3, H, W]: for each prompt and seed the picture that `generate` gives for it."""
+    pictures = []
+    for first in range(0, len(prompts), CHUNK):
+        which = slice(first, first + CHUNK)
+        latents = sample(parts, list(prompts[which]), list(seeds[which]), steps, guidance)
+        z = latents.to(parts.vae.dtype) / parts.vae.config.scaling_factor
+        pictures.append(to_bytes(parts.vae.decode(z, return_dict=False)[0]))
+        say(min(first + CHUNK, len(prompts)))
+    return torch.cat(pictures)
+
+
+def sample(parts: Parts, prompts: list[str], seeds: list[int], steps: int, guidance: float) -> Tensor:
+    """Latents [B, C, h, w]."""
+    cond, null = parts.text(prompts), None
+    if guidance > 1 and parts.row.manifest.guidance.kind == "cfg":
+        null = parts.text([""]).map(lambda v: v.expand(len(prompts), *v.shape[1:]))
+    generators = [Generator().manual_seed(seed) for seed in seeds]
+    x = torch.cat([torch.randn((1, *parts.latent), generator=g) for g in generators]).to(parts.device)
+    run = stepper(parts.scheduler, steps, parts.row.manifest.timesteps.get(str(steps)), parts.device)
+    for i, t in enumerate(run.times):
+        x0, _ = predict(parts.denoiser, run, x, t, cond, null, guidance)
+        x = run.step(i, x, x0, generators)
+    return x

@@ -1,0 +1,298 @@
+"""How good a model's pictures are, read by judges that no generator was trained against.
+
+    python -m benchmarks.quality --model toybox-sprint --steps 1 2 4 [--seeds 0 1 2] [--n 1024] [--json]
+
+A generator is asked held-out captions and read by `judge-b` (toys) and `judge-emoji`; an autoencoder gives back
+held-out pictures; a judge reads real ones. Flat rows go to results/quality.json, tables of them beside it and into the
+README. Beside each figure stand its ceiling (the same figure on real renders of the same captions), its floor (the same
+pictures against shuffled captions) and its teacher's. Values are means over sampling seeds, `sd` their deviation.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks import questions, report, scoring
+from benchmarks.painting import paint, to_numbers
+from benchmarks.quality_table import tables
+from benchmarks.questions import Question
+from benchmarks.scoring import Reading
+from distill.methods.autoencoder import encode
+from evals import judges, labels
+from evals.judges import Judge
+from evals.metrics import psnr
+from models import catalogue, families
+from models.catalogue import Row
+from models.events import Events
+from models.families import sana
+from models.paths import run_dir
+from models.request import ImageRequest
+
+KEYS = ("model", "steps", "guidance", "metric")
+ALIKE = 16  # pictures of each prompt whose variety is measured
+READER, RECOGNISER = "judge-b", "judge-emoji"
+MIN = 12
+SEED_STEP = 1_000_003  # between the first pictures of two sampling seeds
+Say = Callable[[str, int, int], None]  # (what, done, of)
+Brush = Callable[[list[str], int], Tensor]  # (prompts, sampling seed) -> uint8 [N, 3, H, W]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many pictures, in proportion to the toy captions. Figures of different sizes can't be compared."""
+
+    toys: int = 1024
+
+    @property
+    def emoji(self) -> int:
+        return self.toys // 2
+
+    @property
+    def conditions(self) -> int:
+        """Prompts of which several pictures are compared with one another."""
+        return max(2, self.toys * 24 // 1024)
+
+    @property
+    def training(self) -> int:
+        """Pictures of the training set among which the nearest is looked for."""
+        return 4 * self.toys
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One metric: a value for each sampling seed, from n pictures each."""
+
+    metric: str
+    values: list[float]
+    n: int
+    ceiling: float | None = None
+    floor: float | None = None
+
+    def row(self, row: Row, steps: int = 0, guidance: float = 0.0) -> report.Row:
+        sd = statistics.stdev(self.values) if len(self.values) > 1 else None
+        found = {"value": statistics.fmean(self.values), "sd": sd, "ceiling": self.ceiling, "floor": self.floor}
+        rounded = {k: None if v is None else float(f"{v:.5g}") for k, v in found.items()}
+        place = {"model": row.id, "kind": row.manifest.kind, "steps": steps, "guidance": guidance}
+        return {**place, "metric": self.metric, **rounded, "teacher": None, "n": self.n, "seeds": len(self.values)}
+
+
+@dataclass(frozen=True)
+class Toys:
+    """Real toy pictures through the judge: what every model and step count of a run is compared with."""
+
+    judge: Judge
+    asked: list[Question]
+    real: Reading  # of the scenes that are asked for
+    reference: Tensor  # features of other held-out scenes
+    training: Tensor
+    conditions: list[str]
+    vendi: float
+
+    @classmethod
+    def draw(cls, judge: Judge, sizes: Sizes, mini: bool = False) -> "Toys":
+        said, alike = questions.conditions(sizes.conditions, ALIKE, mini)
+        reference = judge.read(questions.real(sizes.toys, questions.REFERENCE, mini))[0]
+        return cls(
+            judge=judge,
+            asked=questions.toys(sizes.toys, mini),
+            real=scoring.read(judge, questions.real(sizes.toys, questions.ASKED, mini)),
+            reference=reference,
+            training=judge.read(questions.trained(sizes.training, mini))[0],
+            conditions=said,
+            vendi=scoring.diversity(judge.read(alike)[0], reference.mean(0), ALIKE),
+        )
+
+
+def share_figures(asked: list[Question], real: Reading, painted: Sequence[Reading]) -> list[Figure]:
+    ceiling = scoring.shares(asked, real.answers)
+    found = [scoring.shares(asked, p.answers) for p in painted]
+    floors = [scoring.shuffled(asked, p.answers, seed) for seed, p in enumerate(painted)]
+    figures = []
+    for metric, (top, n) in ceiling.items():
+        floor = statistics.fmean(f[metric][0] for f in floors)
+        figures.append(Figure(metric, [f[metric][0] for f in found], n, top, floor))
+    return figures
+
+
+def toy_figures(toys: Toys, brush: Brush, seeds: Sequence[int]) -> list[Figure]:
+    """Everything about toys, for a model at one step count."""
+    prompts = [q.prompt for q in toys.asked]
+    painted = [scoring.read(toys.judge, brush(prompts, seed)) for seed in seeds]
+    figures = share_figures(toys.asked, toys.real, painted)
+    ceiling = scoring.distances(toys.reference, toys.real.features, toys.training)
+    found = [scoring.distances(toys.reference, p.features, toys.training) for p in painted]
+    figures += [Figure(m, [f[m] for f in found], len(prompts), top) for m, top in ceiling.items()]
+    repeated = [p for p in toys.conditions for _ in range(ALIKE)]
+    centre = toys.reference.mean(0)
+    spread = [scoring.diversity(toys.judge.read(brush(repeated, seed))[0], centre, ALIKE) for seed in seeds]
+    return [*figures, Figure("vendi", spread, len(repeated), toys.vendi, 1.0)]
+
+
+def emoji_figures(judge: Judge, sizes: Sizes, brush: Brush, seeds: Sequence[int]) -> list[Figure]:
+    """Recall of known emoji, and how far the pictures are from the nearest drawing that was trained on."""
+    asked, pictures = questions.emoji(sizes.emoji)
+    real, training = scoring.read(judge, pictures), judge.read(questions.trained_emoji(sizes.training))[0]
+    painted = [scoring.read(judge, brush([q.prompt for q in asked], seed)) for seed in seeds]
+    away, top = [scoring.closest(p.features, training) for p in painted], scoring.closest(real.features, training)
+    return [*share_figures(asked, real, painted), Figure("nearest_emoji", away, len(asked), top)]
+
+
+def of_model(row: Row, steps: Sequence[int], guidance: float, seeds: Sequence[int], sizes: Sizes, say: Say):
+    """Rows of a generator, for each step count."""
+    dataset = row.manifest.dataset
+    does_toys, does_emoji = "toys" in dataset or dataset == "mini", "emoji" in dataset
+    if not does_toys and not does_emoji:
+        raise ValueError(f"{row.id} was trained on {dataset!r}; there are captions with a truth for toys, emoji, mini")
+    for count in steps:
+        ImageRequest("asked", model=row.id, steps=count, guidance=guidance)  # an error before minutes are spent
+    parts, rows = families.load(row), []
+    say("reading real pictures", 0, 1)
+    toys = Toys.draw(judge_named(READER), sizes, dataset == "mini") if does_toys else None
+    recogniser = judge_named(RECOGNISER) if does_emoji else None
+    for count in steps:
+
+        def brush(prompts: list[str], seed: int, count: int = count) -> Tensor:
+            numbers = [seed * SEED_STEP + i for i in range(len(prompts))]
+            what = f"painting, steps {count}, seed {seed}"
+            return paint(parts, prompts, numbers, count, guidance, lambda done: say(what, done, len(prompts)))
+
+        figures = toy_figures(toys, brush, seeds) if toys else []
+        figures += emoji_figures(recogniser, sizes, brush, seeds) if recogniser else []
+        rows += [f.row(row, count, guidance) for f in figures]
+    return rows
+
+
+@torch.no_grad()
+def of_autoencoder(row: Row, sizes: Sizes, say: Say) -> list[report.Row]:
+    """Rows of an autoencoder: what comes back of held-out pictures, in dB, and what a judge still reads in it."""
+    vae, figures = sana.load(row, dtype=torch.float32).vae, []
+
+    def back(pictures: Tensor, name: str) -> Tensor:
+        found = []
+        for i, part in enumerate(pictures.split(50)):
+            found.append(vae.decode(encode(vae, to_numbers(part))).sample.clamp(-1, 1))
+            say(f"coding {name}", 50 * i + len(part), len(pictures))
+        ratio = psnr(torch.cat(found), to_numbers(pictures), peak=2.0)
+        figures.append(Figure(f"psnr_{name}", [float(ratio.mean())], len(pictures)))
+        return torch.cat(found)
+
+    toys = questions.real(sizes.toys, questions.ASKED)
+    again, judge = back(toys, "toys"), judge_named(READER)
+    back(questions.held_out_emoji(sizes.emoji), "emoji")
+    figures += share_figures(questions.toys(sizes.toys), scoring.read(judge, toys), [scoring.read(judge, again)])
+    return [f.row(row) for f in figures]
+
+
+def of_judge(row: Row, sizes: Sizes, say: Say) -> list[report.Row]:
+    """Rows of a judge: how often it reads held-out real pictures right, head by head."""
+    judge = judge_named(row.id)
+    say("reading real pictures", 0, 1)
+    if "emoji" in judge.classes:
+        asked, pictures = questions.emoji(sizes.emoji)
+        truths = [q.expected for q in asked]
+    else:
+        pictures, truths = questions.real_with_truth(sizes.toys, questions.REFERENCE)
+    truth, (_, answers) = labels.batch(truths, judge.classes), judge.read(pictures)
+    figures = []
+    for head, index in truth.items():
+        applies = index >= 0
+        right = (answers[head] == index)[applies].double().mean()
+        figures.append(Figure(head, [float(right)], int(applies.sum())))
+    return [f.row(row) for f in figures]
+
+
+def judge_named(id: str) -> Judge:
+    row = catalogue.get(id)
+    catalogue.verify(row)
+    return judges.load(row.folder)
+
+
+def with_teachers(rows: Iterable[report.Row]) -> list[report.Row]:
+    """Beside each figure that of the model's base, at the base's own steps and guidance, as far as it was measured."""
+    rows, known = list(rows), catalogue.rows()
+    measured = {tuple(r[k] for k in KEYS): r["value"] for r in rows}
+
+    def teacher(row: report.Row) -> float | None:
+        base = known[row["model"]].manifest.base if row["model"] in known else None
+        if base not in known:
+            return row["teacher"]
+        own = known[base].manifest
+        return measured.get((base, own.default_steps, own.guidance.default, row["metric"]))
+
+    return [row | {"teacher": teacher(row)} for row in rows]
+
+
+class Progress:
+    """A line on the terminal and an event, each time that something got further."""
+
+    def __init__(self, run: Path):
+        self.events, self.begin, self.what = Events(run), time.monotonic(), ""
+
+    def __call__(self, what: str, done: int, of: int) -> None:
+        if what != self.what:
+            self.begin, self.what = time.monotonic(), what
+        spent = time.monotonic() - self.begin
+        left = {"seconds_left": round(spent / done * (of - done), 1)} if done else {}
+        self.events.write("progress", stage=what, step=done, total=of, **left)
+        speed = f", {done / spent:.1f} pictures/s" if done and spent else ""
+        print(f"{what}: {done} of {of}{speed}", file=sys.stderr, flush=True)
+
+
+def measure(args: argparse.Namespace, say: Say) -> list[report.Row]:
+    if args.n < MIN:
+        raise ValueError(f"--n must be at least {MIN}, not {args.n}: distances between sets need neighbours")
+    row, sizes = catalogue.get(args.model), Sizes(args.n)
+    match row.manifest.kind:
+        case "judge":
+            return of_judge(row, sizes, say)
+        case "autoencoder":
+            return of_autoencoder(row, sizes, say)
+    steps = args.steps or [row.manifest.default_steps]
+    guidance = row.manifest.guidance.default if args.guidance is None else args.guidance
+    return of_model(row, steps, guidance, args.seeds, sizes, say)
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser("benchmarks.quality", description=__doc__)
+    p.formatter_class = argparse.RawTextHelpFormatter
+    p.add_argument("--model", required=True, help="id of a generator, an autoencoder or a judge")
+    p.add_argument("--steps", type=int, nargs="+", help="step counts (default: the model's own)")
+    p.add_argument("--guidance", type=float, help="default: the model's own")
+    p.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="sampling seeds")
+    p.add_argument("--n", type=int, default=Sizes.toys, help="toy captions; half as many emoji")
+    p.add_argument("--json", action="store_true", help="print the new rows as JSON, one a line, not as tables")
+    p.add_argument("--studio", type=Path, help="folder of everything that a person makes")
+    return p
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    if args.studio:
+        os.environ["STILL_LIFE_STUDIO"] = str(args.studio.resolve())
+    path = report.RESULTS / "quality.json"
+    try:
+        say = Progress(run_dir(f"quality-{args.model}"))
+        new = measure(args, say)
+        rows = with_teachers(report.merge(report.read(path), new, KEYS))
+    except (ValueError, FileNotFoundError) as e:
+        print(f"benchmarks.quality: {e}", file=sys.stderr)
+        return 2
+    report.write(path, rows)
+    report.publish("quality", tables(rows))
+    say.events.write("done", outputs=[])
+    fresh = [r for r in rows if any(all(r[k] == n[k] for k in KEYS) for n in new)]
+    print("\n".join(json.dumps(r) for r in fresh) if args.json else tables(fresh))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

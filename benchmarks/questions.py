@@ -1,0 +1,113 @@
+"""What generators are asked, with the truth: held-out captions, and real pictures of the same scenes beside them."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill.data import Source, cache
+from distill.data.emoji import Emoji
+from distill.data.toys import Scene, Toys, prompt, render, sample_scene, truth
+from distill.data.toys.scene import sample_mini
+from evals.labels import legible
+from models.paths import cache as cache_dir
+
+ASKED, REFERENCE = 1001, 1002  # seeds of the scenes that are asked for, and of others to compare with
+NAMED = 0.4  # chance that a prompt names the pattern, size, background or view; kinds and colours are always named
+
+
+@dataclass(frozen=True)
+class Question:
+    """`expected`: what the prompt promises, as a judge reads it: {head: class}."""
+
+    prompt: str
+    expected: dict[str, str]
+    group: str  # one, several (of a kind), relation (of two), emoji
+
+
+def group(scene: Scene) -> str:
+    return "relation" if scene.relation else "several" if scene.count > 1 else "one"
+
+
+def ask(scene: Scene, rng: np.random.Generator, mini: bool = False) -> Question:
+    """Names kind and colour, how many or which relation, and some of the rest. Nothing that goes unsaid is expected."""
+    rest = ("background",) if mini else ("pattern", "size", "background", "view")
+    names = ["colour", *(n for n in rest if rng.random() < NAMED)]
+    text, facts = prompt(scene, names, rng), legible(scene.attributes())
+    said = [head for head in truth(scene, names) if head != "faced"]
+    expected = {head: str(facts[head]) for head in said if facts[head] is not None}
+    if expected.get("pattern") == "plain" and "plain" not in text:
+        del expected["pattern"]
+    return Question(text, expected, group(scene))
+
+
+def toys(n: int, mini: bool = False) -> list[Question]:
+    source = Toys(ASKED, "held_out", n, mini)
+    return [ask(source.scene(i), np.random.default_rng([ASKED, i]), mini) for i in range(n)]
+
+
+def emoji(n: int) -> tuple[list[Question], Tensor]:
+    """Known emoji in wordings and on backgrounds that were never trained, and what they look like there."""
+    source = Emoji("held_out", n, ASKED)
+    examples = [source[i] for i in range(n)]
+    asked = [Question(e.captions[0], {"emoji": e.attributes["emoji"]}, "emoji") for e in examples]
+    return asked, tensor([e.picture for e in examples])
+
+
+def tensor(pictures: Sequence[np.ndarray]) -> Tensor:
+    """uint8 [N, 3, H, W]."""
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+
+
+def drawn(source: Source) -> Tensor:
+    """Every picture of a source, by way of the cache."""
+    found = cache.draw(source, cache_dir())
+    return tensor([found[i] for i in range(len(found))])
+
+
+def real(n: int, seed: int, mini: bool = False) -> Tensor:
+    """Held-out renders; those of seed `ASKED` show the scenes that `toys` asks for."""
+    return drawn(Toys(seed, "held_out", n, mini))
+
+
+def real_with_truth(n: int, seed: int) -> tuple[Tensor, list[dict]]:
+    source = Toys(seed, "held_out", n)
+    return drawn(source), [source.scene(i).attributes() for i in range(n)]
+
+
+def trained(n: int, mini: bool = False) -> Tensor:
+    """The first pictures of the training set."""
+    return drawn(Toys(0, "train", n, mini))
+
+
+def trained_emoji(n: int) -> Tensor:
+    return drawn(Emoji("train", n))
+
+
+def held_out_emoji(n: int) -> Tensor:
+    """Drawings that an autoencoder was not trained on."""
+    source = Emoji("held_out", n, ASKED, hold="pictures")
+    return tensor([source[i].picture for i in range(n)])
+
+
+def conditions(n: int, pictures: int, mini: bool = False) -> tuple[list[str], Tensor]:
+    """Prompts that name one kind and colour, and real pictures [n * pictures, ...] of what they leave open.
+
+    The first combinations that turn up often enough among scenes of the known law, all with one thing.
+    """
+    rng, found = np.random.default_rng(ASKED), defaultdict(list)
+    full: list[list[Scene]] = []
+    while len(full) < n:
+        scene = sample_mini(rng) if mini else sample_scene(rng)
+        if group(scene) != "one":
+            continue
+        thing = scene.things[0]
+        alike = found[thing.kind, thing.colour]
+        alike.append(scene)
+        if len(alike) == pictures:
+            full.append(alike)
+    said = [prompt(scenes[0], ["colour"], np.random.default_rng(i)) for i, scenes in enumerate(full)]
+    return said, tensor([render(scene) for scenes in full for scene in scenes])

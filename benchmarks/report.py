@@ -1,0 +1,83 @@
+"""Flat rows of figures: JSON files, Markdown tables, and the tables between markers in the README.
+
+A row is one flat JSON object. A benchmark that runs again replaces the rows that have its keys and leaves the others.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+Row = dict[str, str | int | float | None]
+RESULTS = Path(__file__).parent / "results"
+README = Path(__file__).parent.parent / "README.md"
+MISSING = "–"
+
+
+def read(path: Path) -> list[Row]:
+    """No file is no rows yet."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+
+
+def write(path: Path, rows: Sequence[Row]) -> None:
+    """One row a line, so that a diff shows what changed. The file appears whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(f"[\n{lines}\n]\n" if rows else "[]\n", encoding="utf-8")
+    beside.rename(path)
+
+
+def merge(old: Iterable[Row], new: Sequence[Row], keys: Sequence[str]) -> list[Row]:
+    """The old rows, those with the keys of a new one replaced where they stood, the rest of the new at the end."""
+
+    def key(row: Row) -> tuple:
+        return tuple(row.get(k) for k in keys)
+
+    fresh = {key(row): row for row in new}
+    kept = [fresh.pop(key(row), row) for row in old]
+    return kept + list(fresh.values())
+
+
+def record(path: Path, new: Sequence[Row], keys: Sequence[str]) -> list[Row]:
+    """Merge into a results file; gives back all of its rows."""
+    rows = merge(read(path), new, keys)
+    write(path, rows)
+    return rows
+
+
+def number(value: str | int | float | None, digits: int = 3) -> str:
+    """As a table shows it: significant digits, thousands apart, a dash for what was not measured."""
+    if value is None:
+        return MISSING
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) or abs(value) >= 10**digits:
+        return f"{value:,.0f}"
+    text = f"{value:.{digits}g}"
+    return f"{float(text):f}".rstrip("0").rstrip(".") if "e" in text else text
+
+
+def markdown(rows: Sequence[dict], columns: Sequence[str], heads: Sequence[str] | None = None) -> str:
+    """A table of these keys of the rows. Columns whose every entry is a number are set to the right."""
+    cells = [[number(row.get(c)) for c in columns] for row in rows]
+    right = [all(not isinstance(row.get(c), str) for row in rows) for c in columns]
+    lines = [list(heads or columns), ["---:" if r else "---" for r in right], *cells]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def insert(text: str, name: str, table: str) -> str:
+    """The text with the table between `<!-- name:start -->` and `<!-- name:end -->`."""
+    start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
+    before, found, rest = text.partition(start)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"there is no place for the table: {start} and then {end} must stand in the text")
+    return f"{before}{start}\n{table}{end}{after}"
+
+
+def publish(name: str, table: str) -> None:
+    """Beside the results, and in the README where it has a place for it."""
+    (RESULTS / f"{name}.md").write_text(table, encoding="utf-8")
+    if README.exists() and f"<!-- {name}:start -->" in (text := README.read_text(encoding="utf-8")):
+        README.write_text(insert(text, name, table), encoding="utf-8")

@@ -1,0 +1,98 @@
+"""Answers of a judge against what was asked. Pure: questions, class names and features in, figures out."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from benchmarks.questions import Question
+from evals.judges import Judge
+from evals.metrics import frechet, kernel_distance, nearest, support, vendi
+
+Answer = Mapping[str, str]
+SHARES = ("kind", "colour", "pattern", "size", "background", "view", "count", "relation", "binding", "emoji")
+DISTANCES = ("frechet", "kernel", "precision", "recall", "density", "coverage", "vendi", "nearest", "nearest_emoji")
+OF_ONE = ("kind", "colour", "pattern", "size", "view")  # counted on prompts for one thing
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a judge made of pictures."""
+
+    features: Tensor  # [N, D]
+    answers: list[dict[str, str]]  # a class for every head
+
+
+def read(judge: Judge, pictures: Tensor) -> Reading:
+    features, found = judge.read(pictures)
+    columns = {head: [judge.classes[head][i] for i in index.tolist()] for head, index in found.items()}
+    return Reading(features, [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
+
+
+def pairs(said: Answer) -> set[tuple[str, str]]:
+    return {(said["kind"], said["colour"]), (said["kind2"], said["colour2"])}
+
+
+def marks(question: Question, answer: Answer) -> dict[str, bool]:
+    """Right or wrong for each thing that the prompt names and that its group of prompts is there to test.
+
+    relation: the relation and both kinds in their places. binding: each kind has its own colour, wherever it is.
+    """
+    expected = question.expected
+    right = {head: answer[head] == value for head, value in expected.items()}
+    out = {head: right[head] for head in ("background", "emoji") if head in right}
+    if question.group == "one":
+        return out | {head: right[head] for head in OF_ONE if head in right}
+    if question.group == "several":
+        return out | {"count": right["count"]}
+    if question.group == "relation":
+        placed = right["relation"] and right["kind"] and right["kind2"]
+        return out | {"relation": placed, "binding": pairs(expected) == pairs(answer)}
+    return out
+
+
+def shares(questions: Sequence[Question], answers: Sequence[Answer]) -> dict[str, tuple[float, int]]:
+    """{metric: (share that is right, how many were asked)}."""
+    found: dict[str, list[bool]] = defaultdict(list)
+    for question, answer in zip(questions, answers, strict=True):
+        for metric, right in marks(question, answer).items():
+            found[metric].append(right)
+    return {metric: (sum(rights) / len(rights), len(rights)) for metric, rights in found.items()}
+
+
+def shuffled(questions: Sequence[Question], answers: Sequence[Answer], seed: int = 0) -> dict[str, tuple[float, int]]:
+    """The same pictures against the prompts of others of their group: what blind luck and habit would score."""
+    rng = torch.Generator().manual_seed(seed)
+    swapped = list(answers)
+    for name in {q.group for q in questions}:
+        rows = [i for i, q in enumerate(questions) if q.group == name]
+        order = torch.randperm(len(rows), generator=rng).tolist()
+        for i, j in zip(rows, order, strict=True):
+            swapped[i] = answers[rows[j]]
+    return shares(questions, swapped)
+
+
+def distances(reference: Tensor, features: Tensor, training: Tensor) -> dict[str, float]:
+    """Between sets of features; `nearest` is the median distance to the nearest picture of the training set."""
+    found = support(reference, features)
+    return {
+        "frechet": frechet(reference, features),
+        "kernel": kernel_distance(reference, features),
+        "precision": found.precision,
+        "recall": found.recall,
+        "density": found.density,
+        "coverage": found.coverage,
+        "nearest": closest(features, training),
+    }
+
+
+def closest(features: Tensor, training: Tensor) -> float:
+    return float(nearest(features, training)[0].median())
+
+
+def diversity(features: Tensor, centre: Tensor, pictures: int) -> float:
+    """Mean Vendi score of prompts with `pictures` rows each, around the mean of all real pictures."""
+    scores = [vendi(rows - centre) for rows in features.split(pictures)]
+    return sum(scores) / len(scores)

@@ -1,0 +1,242 @@
+"""The quality benchmark on tiny random parts: what is asked is true, scores mean what they say, rows and tables hold."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from benchmarks import quality, questions, report, scoring
+from benchmarks.painting import paint
+from benchmarks.questions import Question
+from distill.data import emoji_fetch
+from distill.data.toys import Toys as Scenes
+from distill.methods import oracle
+from evals import labels
+from evals.judges import Judge
+from models import catalogue, families
+from models.generate import Image as Painted
+from models.generate import generate
+from models.request import ImageRequest
+from tests import tiny
+
+ANIMALS = ["fox", "owl", "cat", "bee", "bat", "cow", "dog", "hen"]
+
+
+def emoji_folder(home) -> None:
+    """The fetched layout: a disc of its own colour for each name."""
+    (home / "fluent").mkdir(parents=True)
+    rows = []
+    for i, name in enumerate(ANIMALS):
+        picture = Image.new("RGBA", (64, 64))
+        ImageDraw.Draw(picture).ellipse((8, 8, 56, 50), fill=(30 * i, 255 - 30 * i, 90, 255))
+        picture.save(home / "fluent" / f"{i}.webp", lossless=True)
+        drawing = {"codepoint": str(i), "tone": None, "noto": False}
+        rows.append({"name": name, "aliases": [], "keywords": ["animal"], "group": "nature", "pictures": [drawing]})
+    (home / "index.json").write_text(json.dumps({"packages": emoji_fetch.current(), "emoji": rows}))
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    """Tiny models that claim to know toys and emoji, judges that have learnt nothing, eight emoji."""
+    studio = tiny.build(tmp_path_factory.mktemp("studio"))
+    emoji_folder(studio / "cache" / "emoji")
+    scenes = Scenes(0, "train", 3000)
+    heads = labels.classes((scenes.scene(i).attributes() for i in range(3000)), oracle.TOYS)
+    torch.manual_seed(0)
+    for id, judge in {
+        "judge-b": Judge("b", heads),
+        "judge-emoji": Judge("emoji", {"emoji": ANIMALS}),
+    }.items():
+        judge.save(studio / "models" / id)
+        tiny.manifest(id, studio / "models" / id, kind="judge", family="judge")
+    for id in ("tiny-sana", "tiny-sprint"):
+        folder = studio / "models" / id
+        own = json.loads((folder / "manifest.json").read_text()) | {"dataset": "toys+emoji"}
+        (folder / "manifest.json").write_text(json.dumps(own))
+    return studio
+
+
+@pytest.fixture
+def home(studio, tmp_path, monkeypatch):
+    """The studio in use; results and README are this test's own."""
+    monkeypatch.setenv("STILL_LIFE_STUDIO", str(studio))
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(report, "README", tmp_path / "README.md")
+    (tmp_path / "README.md").write_text("# Figures\n<!-- quality:start -->\n<!-- quality:end -->\nend\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("id", "steps", "guidance"), [("tiny-sana", 3, 3.0), ("tiny-sana", 2, 1.0), ("tiny-sprint", 2, 4.0)]
+)
+def test_painting_many_prompts_gives_the_pictures_that_generate_gives(home, id, steps, guidance):
+    parts = families.load(catalogue.get(id), dtype=torch.float32)
+    prompts, seeds = ["a red ball", "a cube on a blue background, seen from above"], [5, 11]
+    many = paint(parts, prompts, seeds, steps, guidance)
+    for prompt, seed, picture in zip(prompts, seeds, many, strict=True):
+        request = ImageRequest(prompt, model=id, steps=steps, guidance=guidance, seed=seed)
+        one = next(e for e in generate(parts, request) if isinstance(e, Painted)).picture
+        assert np.abs(np.asarray(one, int) - picture.permute(1, 2, 0).numpy()).max() <= 1
+    assert (many[0].int() - many[1].int()).abs().float().mean() > 1
+
+
+def test_what_is_expected_is_said_and_true():
+    source, asked = Scenes(questions.ASKED, "held_out", 200), questions.toys(200)
+    assert asked == questions.toys(200) and asked[:50] == questions.toys(50)
+    assert {q.group for q in asked} == {"one", "several", "relation"}
+    for i, q in enumerate(asked):
+        scene = source.scene(i)
+        assert scene.split == "held_out"
+        truth = labels.legible(scene.attributes())
+        assert all(str(truth[head]) == value for head, value in q.expected.items())
+        assert {"kind", "colour"} <= q.expected.keys()
+        assert ("kind2" in q.expected) == ("colour2" in q.expected) == (q.group == "relation")
+        assert "view" not in q.expected or truth["faced"] or q.expected["view"] == "overhead"
+        assert q.expected.get("pattern") != "plain" or "plain" in q.prompt
+        if "background" not in q.expected:
+            assert "background" not in q.prompt
+    named = [head for q in asked for head in q.expected]
+    assert min(named.count(head) for head in ("pattern", "size", "background", "view")) > 15
+
+
+def test_alike_pictures_share_what_their_prompt_names(monkeypatch):
+    shown = []
+    monkeypatch.setattr(questions, "render", lambda scene: (shown.append(scene), np.zeros((2, 2, 3), np.uint8))[1])
+    prompts, pictures = questions.conditions(3, 5)
+    assert len(prompts) == 3 and pictures.shape == (15, 3, 2, 2)
+    for i, prompt in enumerate(prompts):
+        alike = shown[5 * i : 5 * i + 5]
+        things = {(s.things[0].kind, s.things[0].colour) for s in alike}
+        assert len(things) == 1 and len({s.background for s in alike}) > 1
+        assert questions.prompt(alike[0], ["colour"], np.random.default_rng(i)) == prompt
+
+
+ONE = Question("a red ball, from above", {"kind": "ball", "colour": "red", "count": "1", "view": "overhead"}, "one")
+TWO = Question(
+    "a red ball left of a blue cube",
+    {"kind": "ball", "colour": "red", "kind2": "cube", "colour2": "blue", "relation": "left of", "count": "2"},
+    "relation",
+)
+MANY = Question("two mugs on blue", {"kind": "mug", "colour": "red", "count": "2", "background": "blue"}, "several")
+
+
+def test_marks_are_given_for_what_a_prompt_tests():
+    assert scoring.marks(ONE, {**ONE.expected, "colour": "blue"}) == {"kind": True, "colour": False, "view": True}
+    assert scoring.marks(MANY, {**MANY.expected, "kind": "hat"}) == {"count": True, "background": True}
+    assert scoring.marks(MANY, {**MANY.expected, "count": "3", "background": "grey"}) == {
+        "count": False,
+        "background": False,
+    }
+    assert scoring.marks(TWO, TWO.expected) == {"relation": True, "binding": True}
+    swapped = {"kind": "cube", "colour": "blue", "kind2": "ball", "colour2": "red"}
+    assert scoring.marks(TWO, {**TWO.expected, **swapped}) == {"relation": False, "binding": True}
+    mixed = {"colour": "blue", "colour2": "red"}
+    assert scoring.marks(TWO, {**TWO.expected, **mixed}) == {"relation": True, "binding": False}
+    assert scoring.marks(TWO, {**TWO.expected, "relation": "on"}) == {"relation": False, "binding": True}
+
+
+def test_shares_and_their_floor():
+    asked = [Question("", {"kind": kind, "colour": "red"}, "one") for kind in "abcdefghij" * 10]
+    answers = [q.expected for q in asked]
+    assert scoring.shares(asked, answers) == {"kind": (1.0, 100), "colour": (1.0, 100)}
+    floor = scoring.shuffled(asked, answers)
+    assert 0.02 < floor["kind"][0] < 0.25 and floor["colour"][0] == 1.0  # everything is red: habit scores in full
+    assert scoring.shuffled([ONE, MANY], [ONE.expected, MANY.expected]) == scoring.shares(
+        [ONE, MANY], [ONE.expected, MANY.expected]
+    )
+
+
+def test_real_pictures_score_their_own_ceiling(home):
+    """A model that painted the very scenes: every share is the ceiling, every distance that of real pictures."""
+    toys = quality.Toys.draw(quality.judge_named("judge-b"), quality.Sizes(12))
+    real = questions.real(12, questions.ASKED)
+    alike = questions.conditions(2, quality.ALIKE)[1]
+    figures = quality.toy_figures(toys, lambda prompts, seed: real if len(prompts) == 12 else alike, [0])
+    assert {f.metric for f in figures} >= {"kind", "colour", "frechet", "kernel", "recall", "vendi", "nearest"}
+    for f in figures:
+        assert f.values == [pytest.approx(f.ceiling)], f.metric
+    assert next(f for f in figures if f.metric == "frechet").ceiling > 0
+
+
+def test_a_run_writes_rows_and_a_second_run_replaces_them(home, capsys):
+    assert quality.main(["--model", "tiny-sprint", "--steps", "1", "--n", "12", "--seeds", "0", "1"]) == 0
+    rows = report.read(home / "results" / "quality.json")
+    by_metric = {r["metric"]: r for r in rows}
+    assert len(by_metric) == len(rows)
+    assert {"kind", "colour", "frechet", "vendi", "nearest", "emoji", "nearest_emoji"} <= by_metric.keys()
+    assert by_metric["frechet"]["n"] == 12 and by_metric["emoji"]["n"] == 6
+    assert all(r["teacher"] is None and r["seeds"] == 2 and r["sd"] is not None for r in rows)
+    assert "tiny-sprint" in capsys.readouterr().out
+    table = (home / "README.md").read_text()
+    assert table.startswith("# Figures\n<!-- quality:start -->\nRight, in per cent") and table.endswith("end\n")
+    assert (
+        table
+        == "# Figures\n<!-- quality:start -->\n"
+        + (home / "results/quality.md").read_text()
+        + "<!-- quality:end -->\nend\n"
+    )
+    report.write(home / "results" / "quality.json", [r | {"value": 7.0} for r in rows])
+    assert quality.main(["--model", "tiny-sprint", "--steps", "1", "--n", "12", "--seeds", "0", "1", "--json"]) == 0
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert printed == rows == report.read(home / "results" / "quality.json")
+
+
+def test_a_teacher_s_figures_stand_beside_its_student_s(home):
+    student = {"model": "tiny-sprint", "steps": 1, "guidance": 3.5, "metric": "kind", "value": 0.5, "teacher": None}
+    teacher = student | {"model": "tiny-sana", "steps": 20, "guidance": 3.0, "value": 0.8}
+    other = teacher | {"steps": 3, "value": 0.1}
+    gone = student | {"model": "gone", "teacher": 0.7}
+    found = quality.with_teachers([student, other, teacher, gone])
+    assert [r["teacher"] for r in found] == [0.8, None, None, 0.7]
+
+
+def test_autoencoders_and_judges_are_measured_too(home):
+    assert quality.main(["--model", "tiny-dcae", "--n", "12"]) == 0
+    assert quality.main(["--model", "judge-b", "--n", "12"]) == 0
+    assert quality.main(["--model", "judge-emoji", "--n", "12"]) == 0
+    rows = report.read(home / "results" / "quality.json")
+    coder = {r["metric"]: r["value"] for r in rows if r["model"] == "tiny-dcae"}
+    assert 0 < coder["psnr_toys"] < 30 and 0 < coder["psnr_emoji"] < 30 and "kind" in coder
+    assert {r["metric"] for r in rows if r["model"] == "judge-b"} == set(quality.judge_named("judge-b").classes)
+    assert [r["metric"] for r in rows if r["model"] == "judge-emoji"] == ["emoji"]
+    assert "toys, dB" in (home / "results" / "quality.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--model", "nobody"], "unknown model 'nobody'; valid: "),
+        (["--model", "tiny-sprint", "--steps", "3"], "tiny-sprint takes 1, 2 or 4 steps, not 3"),
+        (["--model", "tiny-sprint", "--guidance", "50"], "guidance of tiny-sprint must be 2 to 5, not 50"),
+        (["--model", "tiny-sprint", "--n", "3"], "--n must be at least 12, not 3"),
+    ],
+)
+def test_a_mistake_is_one_sentence(home, capsys, args, message):
+    assert quality.main(args) == 2
+    assert message in capsys.readouterr().err
+    assert not (home / "results").exists()
+
+
+def test_report_numbers_tables_and_places(tmp_path):
+    shown = [report.number(v) for v in (None, "x", 1024, 0.97, 0.00001234, 12345.6, 3.0, -0.5)]
+    assert shown == ["–", "x", "1,024", "0.97", "0.0000123", "12,346", "3", "-0.5"]
+    table = report.markdown([{"a": "x", "b": 1}, {"a": "y", "b": None}], ["a", "b"], ["name", "size"])
+    assert table == "| name | size |\n| --- | ---: |\n| x | 1 |\n| y | – |\n"
+    assert (
+        report.insert("p <!-- t:start --> old <!-- t:end --> q", "t", "new\n")
+        == "p <!-- t:start -->\nnew\n<!-- t:end --> q"
+    )
+    with pytest.raises(ValueError, match="<!-- t:start --> and then <!-- t:end --> must stand"):
+        report.insert("<!-- t:start -->", "t", "new\n")
+    old = [{"k": 1, "v": 1}, {"k": 2, "v": 2}]
+    new = [{"k": 2, "v": 9}, {"k": 3, "v": 3}]
+    path = tmp_path / "deep" / "rows.json"
+    report.write(path, old)
+    assert (
+        report.record(path, new, ["k"]) == [{"k": 1, "v": 1}, {"k": 2, "v": 9}, {"k": 3, "v": 3}] == report.read(path)
+    )
+    assert path.read_text().count("\n") == 5
+    report.write(path, [])
+    assert report.read(path) == [] == report.read(tmp_path / "none.json")
