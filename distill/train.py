@@ -209,15 +209,21 @@ def faster_precision() -> str:
 
 
 class Stop:
-    """SIGTERM and SIGINT ask the loop to stop after the step that it is in."""
+    """SIGTERM and SIGINT ask the loop to stop after the step that it is in; before the loop they end at once."""
 
     def __init__(self, minutes: float | None):
-        self.signalled, self.end = False, time.monotonic() + 60 * minutes if minutes else None
+        self.signalled, self.looping, self.minutes, self.end = False, False, minutes, None
         for s in (signal.SIGTERM, signal.SIGINT):
             signal.signal(s, self._ask)
 
     def _ask(self, *_) -> None:
         self.signalled = True
+        if not self.looping:
+            raise SystemExit(PAUSED)
+
+    def begin(self) -> None:
+        self.looping = True
+        self.end = time.monotonic() + 60 * self.minutes if self.minutes else None
 
     def now(self) -> bool:
         return self.signalled or (self.end is not None and time.monotonic() > self.end)
@@ -230,6 +236,7 @@ def attention(device: torch.device) -> contextlib.AbstractContextManager:
 
 def loop(t: Trainer, report: Reporter, run: Path, stop: Stop) -> int:
     cfg = t.cfg
+    stop.begin()
     while t.step < cfg.steps:
         report.step(t.step, t.advance())
         if t.in_a_row >= MAX_SKIPS:

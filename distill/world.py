@@ -16,7 +16,7 @@ from distill.data import PICTURES, Source, cache, sources
 from distill.method import Batch, Rows, World
 from evals import labels as judge_labels
 from models import catalogue
-from models.families import toy2d
+from models.families import Parts, sana, toy2d
 from models.paths import cache as cache_dir
 
 
@@ -60,18 +60,13 @@ def images(names: str, method: str) -> list[Source]:
     return sources(names, toys=PICTURES, hold="pictures" if method == "autoencoder" else "wordings")
 
 
-def classes(parts: list[cache.Cached], reads: tuple[str, ...]) -> dict[str, list[str]]:
-    """The values that each attribute takes, in alphabetical order: what a judge's heads tell apart."""
-    rows = [a for part in parts for a in part.attributes]
-    found = {head: {str(a[head]) for a in rows if a.get(head) is not None} for head in reads}
-    return {head: sorted(values) for head, values in found.items() if values}
-
-
 def pixel_scene(module: ModuleType, cfg: object, base: str | None, dataset: str, device: torch.device) -> Scene:
     """Pictures, with the truth about each where the method asks for labels."""
     parts = [cache.draw(s, cache_dir()) for s in images(dataset, module.__name__.rpartition(".")[2])]
     draws = Draws(parts, [1.0] * len(parts))
-    heads = classes(parts, module.reads(cfg)) if "labels" in module.Method.needs else {}
+    heads = {}
+    if "labels" in module.Method.needs:
+        heads = judge_labels.classes((a for part in parts for a in part.attributes), module.reads(cfg))
     student = module.student(cfg, heads) if heads else module.student(cfg, load(base, device).vae if base else None)
 
     def batch(step: int, n: int, rng: Rows) -> Batch:
@@ -149,7 +144,7 @@ def weights_key(module: nn.Module) -> str:
     return h.hexdigest()
 
 
-def load(base: str, device: torch.device) -> object:
+def load(base: str, device: torch.device) -> Parts:
     row = catalogue.get(base)
     return import_module(f"models.families.{row.manifest.family}").load(row, device, torch.float32)
 

@@ -87,10 +87,10 @@ class Method:
         self.teacher = TrigFlow(world.teacher)
         self.features = world.features(cfg.blocks)
         self.heads = Heads(self.features.channels, self.features.kernel)
-        self.players = {
-            "student": Player(world.student, cfg.lr, every=2, ema=True),
-            "heads": Player(self.heads, cfg.heads_lr, every=2, phase=1),
-        }
+        self.every = 2 if cfg.adversarial else 1
+        self.players = {"student": Player(world.student, cfg.lr, every=self.every, ema=True)}
+        if cfg.adversarial:
+            self.players["heads"] = Player(self.heads, cfg.heads_lr, every=2, phase=1)
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
         low, high = self.cfg.guidance
@@ -119,7 +119,7 @@ class Method:
             with torch.autocast(x_t.device.type, enabled=False):  # differences of 1e-3 drown in bf16
                 dF = derivative(lambda x, u: net.predict(x, u, cond), x_t, t, dx, cfg.tangent)
         F = net.predict(x_t, t, cond).float()
-        r = min(1.0, batch.step / 2 / max(1, cfg.warmup))
+        r = min(1.0, batch.step / self.every / max(1, cfg.warmup))
         g = tangent(F.detach(), dF, x_t, dx, t, r)
         size = g.square().mean().sqrt()
         return mse(F, F.detach() + normalise(g, cfg.tangent_norm)).mean(), size

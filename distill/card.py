@@ -1,0 +1,72 @@
+"""The model card, in the Hub's format, and the picture of the training curve beside it."""
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from models import events
+from models.catalogue import Manifest
+
+BLURBS = {
+    "autoencoder": "A deep-compression autoencoder: 128 x 128 pictures to 8 x 8 x 16 latents and back.",
+    "sft": "A small SANA, trained by flow matching on toy scenes and emoji: the teacher of one-step students.",
+    "scm_ladd": "A one-step SANA-Sprint student: continuous-time consistency with latent adversarial distillation.",
+    "oracle": "A judge: reads what is in a picture. It measures generators; it paints nothing.",
+}
+
+
+def curve(run: Path, out: Path) -> None:
+    """Every loss of the run against its steps."""
+    series: dict[str, list[tuple[int, float]]] = {}
+    for e in events.read(run):
+        if e["kind"] == "metric":
+            for k, v in e["values"].items():
+                if k.endswith("/loss"):
+                    series.setdefault(k, []).append((e["step"], v))
+    fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
+    for name, points in series.items():
+        x, y = np.array(points).T
+        width = max(1, len(y) // 50)
+        smooth = np.convolve(y, np.ones(width) / width, "valid")
+        ax.plot(x[width - 1 :], smooth, label=name)
+    ax.set(xlabel="step", ylabel="loss")
+    ax.spines[["top", "right"]].set_visible(False)
+    if series:
+        ax.legend(frameon=False)
+    fig.savefig(out, dpi=90)
+    plt.close(fig)
+
+
+def card(m: Manifest, facts: dict) -> str:
+    base = f"base_model: {m.base}\n" if m.base else ""
+    settings = "\n".join(f"| {k} | {v} |" for k, v in (facts["config"] | facts["train"]).items())
+    return f"""---
+license: {m.licence.lower()}
+library_name: diffusers
+{base}tags: [still-life, {m.method}, {m.family}]
+---
+
+# {m.id}
+
+{BLURBS.get(m.method, m.method)} {m.parameters:,} parameters, trained on a CPU on `{m.dataset}`, {m.samples_seen:,} samples seen.
+
+Made by, and remade with:
+
+```
+{m.command}
+python -m distill.publish {facts.get("run", "RUN")} --id {m.id}
+```
+
+![training curve](curve.png)
+
+It knows the words of `vocabulary.json` and no others. Pictures that it learnt from: toy scenes that this project draws,
+and Fluent emoji (MIT, Microsoft). What it is worth is measured in the project's README.
+
+| setting | value |
+| --- | --- |
+{settings}
+"""

@@ -1,0 +1,171 @@
+"""Makes a run a served model: weights in half precision, manifest and card, in the studio or in the box.
+
+    python -m distill.publish RUN --id ID [--box]
+
+The moving average of the newest good checkpoint is what goes out. An autoencoder's latents get unit standard deviation
+in every channel by folding it into the autoencoder's last and first layers, so plain diffusers pipelines need no
+statistics of ours. A folder appears whole: it is written beside its place and renamed.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import DPMSolverMultistepScheduler, SCMScheduler
+from torch import Tensor, nn
+
+from distill import checkpoint, world
+from distill.card import card, curve
+from distill.data import cache
+from distill.methods.autoencoder import encode
+from distill.train import from_saved, import_method
+from models import catalogue
+from models.catalogue import Guidance, Manifest
+from models.paths import ROOT, assets, run_dir, studio
+from models.paths import cache as cache_dir
+
+LICENCE, VERSION = "Apache-2.0", "0.1.0"
+SPRINT_STEPS = {"1": [1.5707963], "2": [1.5682963, 1.3], "4": [1.5682963, 1.3, 1.1, 0.6]}  # SANA-Sprint, Table 7
+
+
+def code_version() -> str:
+    """The project's version and the commit of the work tree."""
+    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    return f"{VERSION}+{git.stdout.strip()}" if git.returncode == 0 else VERSION
+
+
+@torch.no_grad()
+def fold(vae: nn.Module, std: Tensor) -> None:
+    """z / std [C] on the way out of the encoder, z * std on the way into the decoder; the pictures stay the same.
+
+    The mean is left alone: zeros that pad the decoder's first layer would become another value at the border.
+    """
+    vae.encoder.conv_out.weight /= std[:, None, None, None]
+    vae.encoder.conv_out.bias /= std
+    vae.decoder.conv_in.weight *= std[None, :, None, None]
+
+
+@torch.no_grad()
+def deviation(vae: nn.Module, dataset: str, n: int = 1000) -> Tensor:
+    """Root mean square [C] of the latents of about n pictures of the training set, a thousandth of one from its std."""
+    found = []
+    parts = [cache.draw(s, cache_dir()) for s in world.images(dataset, "autoencoder")]
+    for part in parts:
+        for i in range(0, min(n // len(parts), len(part) - 49), 50):
+            found.append(encode(vae, world.pixels(np.stack([part[j] for j in range(i, i + 50)]))))
+    return torch.cat(found).square().mean((0, 2, 3)).sqrt()
+
+
+def trained(run: Path) -> tuple[dict, nn.Module, checkpoint.Saved]:
+    """What the run was, and its student standing at the moving average."""
+    facts = json.loads((run / "run.json").read_text())
+    found, _ = checkpoint.newest(run)
+    if found is None:
+        raise ValueError(f"run {run.name!r} has no good checkpoint to publish")
+    module = import_method(facts["method"])
+    cfg = from_saved(module.Config(), facts["config"])
+    torch.manual_seed(facts["train"]["seed"])
+    scene = world.build(module, cfg, facts["base"], facts["dataset"], facts["train"]["seed"], torch.device("cpu"))
+    saved = checkpoint.load(found)
+    player = "judge" if "labels" in module.Method.needs else "student"
+    weights = saved.tensors.get(f"{player}.ema", saved.tensors[player])
+    parameters = dict(scene.world.student.named_parameters())
+    unknown = weights.keys() - parameters.keys()
+    assert not unknown, f"the checkpoint holds {sorted(unknown)[:3]} that this network has not"
+    for name, w in weights.items():
+        parameters[name].data.copy_(w)
+    return facts, scene.world.student.eval(), saved
+
+
+def write_autoencoder(facts: dict, vae: nn.Module, home: Path) -> dict:
+    if not facts["config"]["decoder_only"]:
+        fold(vae, deviation(vae, facts["dataset"]))
+    vae.half().to(memory_format=torch.contiguous_format).save_pretrained(home / "vae")
+    return {"kind": "autoencoder", "family": "sana", "scheduler": None, "prediction": None, "base": None}
+
+
+def write_teacher(facts: dict, denoiser: nn.Module, home: Path) -> dict:
+    denoiser.network.half().save_pretrained(home / "transformer")
+    scheduler = DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.5)
+    scheduler.save_pretrained(home / "scheduler")
+    guidance = Guidance("cfg", 3.0, (1.0, 8.0))
+    return {"scheduler": type(scheduler).__name__, "prediction": "flow", "guidance": guidance, "default_steps": 20}
+
+
+def write_sprint(facts: dict, student: nn.Module, home: Path) -> dict:
+    student.network.half().save_pretrained(home / "transformer")
+    SCMScheduler().save_pretrained(home / "scheduler")
+    low, high = facts["config"]["guidance"]
+    guidance = Guidance("embedded", (low + high) / 2, (low, high))
+    return {"scheduler": "SCMScheduler", "prediction": "trigflow", "guidance": guidance, "timesteps": SPRINT_STEPS}
+
+
+def write_judge(facts: dict, judge: nn.Module, home: Path) -> dict:
+    judge.save(home)
+    return {"kind": "judge", "family": "judge", "scheduler": None, "prediction": None, "base": None}
+
+
+WRITERS = {"autoencoder": write_autoencoder, "sft": write_teacher, "scm_ladd": write_sprint, "oracle": write_judge}
+
+
+def publish(run: Path, id: str, home: Path) -> Manifest:
+    facts, student, saved = trained(run)
+    with tempfile(home) as tmp:
+        own = WRITERS[facts["method"]](facts, student, tmp)
+        words = sorted({w for s in world.images(facts["dataset"], "sft") for w in s.vocabulary()})
+        (tmp / "vocabulary.json").write_text(json.dumps(words, ensure_ascii=False, indent=0))
+        curve(run, tmp / "curve.png")
+        files = {str(p.relative_to(tmp)): checkpoint.sha256(p) for p in sorted(tmp.rglob("*")) if p.is_file()}
+        defaults = {"kind": "model", "family": "sana", "base": facts["base"], "timesteps": {}, "default_steps": 1,
+                    "guidance": Guidance(), "lora": None}
+        manifest = Manifest(**(defaults | own), id=id, method=facts["method"], dataset=facts["dataset"],
+                            command=facts["command"], code=code_version(), seed=facts["train"]["seed"],
+                            samples_seen=saved.counters["samples_seen"], licence=LICENCE, files=files,
+                            parameters=sum(p.numel() for p in student.parameters()))
+        (tmp / "README.md").write_text(card(manifest, facts))
+        (tmp / "manifest.json").write_text(json.dumps(manifest.to_dict(), indent=1))
+    return manifest
+
+
+@contextlib.contextmanager
+def tempfile(home: Path):
+    """A folder that takes the place of `home` when the block ends well."""
+    tmp = home.with_name(f".{home.name}.new")
+    shutil.rmtree(tmp, ignore_errors=True)
+    tmp.mkdir(parents=True)
+    try:
+        yield tmp
+        shutil.rmtree(home, ignore_errors=True)
+        tmp.rename(home)
+    finally:
+        shutil.rmtree(tmp, ignore_errors=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    p = argparse.ArgumentParser("distill.publish", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    p.add_argument("run", help="name of a run in the studio")
+    p.add_argument("--id", required=True, help="what the model will be called")
+    p.add_argument("--box", action="store_true", help="into assets/weights, to be shipped, not into the studio")
+    args = p.parse_args(argv)
+    try:
+        run_dir(args.id)  # the same rule for names
+        home = (assets() / "weights" if args.box else studio() / "models") / args.id
+        manifest = publish(run_dir(args.run), args.id, home)
+    except (ValueError, FileNotFoundError) as e:
+        print(f"distill.publish: {e}", file=sys.stderr)
+        return 2
+    size = sum((home / f).stat().st_size for f in manifest.files) / 1e6
+    print(f"{args.id}: {manifest.parameters:,} parameters, {size:.1f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
