@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from distill.data.toys import Toys, captions, prompt, questions, render, sample_scene, scene_at, truth, vocabulary
+from distill.data.toys.__main__ import main
 from distill.data.toys.captions import (
     COLOUR_WORDS,
     KIND_WORDS,
@@ -62,6 +63,18 @@ def test_scenes_keep_the_background_exact_and_the_frame_free():
         assert (border(picture) == BACKGROUNDS[scene.background]).all()
         assert (picture != BACKGROUNDS[scene.background]).any(-1).mean() > 0.02
         assert len(place(scene)) == scene.count
+
+
+def test_things_are_drawn_where_they_are_placed():
+    for scene in (
+        scene_at(1, 4, group="relation"),
+        Scene((Thing("mug", "red"),), "blue", Camera(20, 20), size="small"),
+    ):
+        points = np.concatenate([project(scene.camera, p.hull) for p in place(scene)])
+        rows, columns = np.nonzero((render(scene) != BACKGROUNDS[scene.background]).any(-1))
+        low, high = (points.min(0) + 1) * 64, (points.max(0) + 1) * 64
+        assert np.allclose([columns.min(), columns.max() + 1], [low[0], high[0]], atol=1.6)
+        assert np.allclose([128 - rows.max() - 1, 128 - rows.min()], [low[1], high[1]], atol=1.6)
 
 
 def test_colours_come_out_as_named():
