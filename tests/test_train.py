@@ -1,0 +1,218 @@
+"""The trainer: settings, exact resume after kills, several processes, numbers that are not finite."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from distill import checkpoint
+from distill.config import override
+from distill.train import TrainConfig, main
+from models import events
+from models.paths import ROOT
+
+QUICK = ["--dataset", "mixture", "--set", "train.batch_size=32", "--set", "train.precision=fp32"]
+
+
+@pytest.fixture(autouse=True)
+def studio(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("STILL_LIFE_STUDIO", str(tmp_path))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
+    return tmp_path
+
+
+def spawn(run: str, *more: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "distill.train", "sft", "--run", run, *QUICK, *more]
+    return subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), stderr=subprocess.PIPE, text=True)
+
+
+def weights(run: Path) -> dict:
+    found, _ = checkpoint.newest(run)
+    return checkpoint.load(found).tensors
+
+
+def same(a: dict, b: dict) -> bool:
+    return a.keys() == b.keys() and all(
+        a[p].keys() == b[p].keys() and all(torch.equal(a[p][k], b[p][k]) for k in a[p]) for p in a
+    )
+
+
+def wait_for(path: Path, seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert path.exists(), f"{path.name} did not appear"
+
+
+def test_settings_name_the_valid_ones(capsys, studio):
+    assert main(["sft", "--run", "a", *QUICK, "--set", "lrr=1"]) == 2
+    assert "unknown setting 'lrr'; valid: lr, layers, width" in capsys.readouterr().err
+    assert main(["sft", "--run", "a", *QUICK, "--set", "lr=fast"]) == 2
+    assert "lr='fast' must be a number" in capsys.readouterr().err
+    assert main(["sft", "--run", "a", *QUICK, "--set", "train.steps=1.5"]) == 2
+    assert "train.steps='1.5' must be a whole number" in capsys.readouterr().err
+    assert main(["stf", "--run", "a", *QUICK]) == 2
+    assert "unknown method 'stf'; valid: autoencoder" in capsys.readouterr().err
+    assert main(["sft", "--run", "a", "--dataset", "no-such"]) == 2
+    assert main(["sft", "--run", "a", *QUICK, "--resume"]) == 2
+    assert "no run named 'a' to resume" in capsys.readouterr().err
+
+
+def test_parse_takes_every_kind_of_field():
+    cfg = override(TrainConfig(), {"steps": "7", "clip_norm": "0.5", "precision": "bf16"})
+    assert (cfg.steps, cfg.clip_norm, cfg.precision) == (7, 0.5, "bf16")
+    with pytest.raises(ValueError, match="must be one of auto, fp32, bf16"):
+        override(TrainConfig(), {"precision": "fp8"})
+    with pytest.raises(ValueError, match="finite"):
+        override(TrainConfig(), {"clip_norm": "nan"})
+
+
+def test_killed_and_resumed_is_the_run_that_was_not(studio):
+    steps = ["--set", "train.steps=400", "--set", "train.checkpoint_every=40", "--set", "train.sample_every=1000"]
+    assert main(["sft", "--run", "whole", *QUICK, *steps]) == 0
+    first = spawn("killed", *steps)
+    wait_for(studio / "runs/killed/checkpoints/step-00000040")
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    reached, _ = checkpoint.newest(studio / "runs/killed")
+    assert reached.name < "step-00000400", "the kill came too late to test anything"
+    assert main(["sft", "--run", "killed", *QUICK, "--resume"]) == 0
+    assert same(weights(studio / "runs/whole"), weights(studio / "runs/killed"))
+    resumed = [e for e in events.lines(studio / "runs/killed") if "resumed_from" in e]
+    assert resumed and resumed[0]["resumed_from"] == int(reached.name[-8:])
+    assert not list((studio / "runs/killed/checkpoints").glob(".tmp-*"))
+
+
+def test_sigterm_checkpoints_and_leaves_with_143(studio):
+    run = spawn("paused", "--set", "train.steps=1000000", "--set", "train.checkpoint_every=50")
+    wait_for(studio / "runs/paused/checkpoints/step-00000050")
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(20) == 143
+    last = [e for e in events.read(studio / "runs/paused") if e["kind"] == "checkpoint"][-1]
+    found, faults = checkpoint.newest(studio / "runs/paused")
+    assert last["path"] == str(found.relative_to(studio / "runs/paused")) and not faults
+
+
+def test_a_torn_newest_checkpoint_is_passed_over(studio):
+    steps = ["--set", "train.steps=60", "--set", "train.checkpoint_every=20"]
+    assert main(["sft", "--run", "torn", *QUICK, *steps]) == 0
+    whole = weights(studio / "runs/torn")
+    newest = checkpoint.folders(studio / "runs/torn")[0]
+    data = bytearray((newest / "student.safetensors").read_bytes())
+    data[-3] ^= 1
+    (newest / "student.safetensors").write_bytes(data)
+    found, faults = checkpoint.newest(studio / "runs/torn")
+    assert found.name == "step-00000040" and "step-00000060: wrong sha256" in faults[0]
+    assert main(["sft", "--run", "torn", *QUICK, "--resume"]) == 0
+    assert same(whole, weights(studio / "runs/torn"))
+
+
+@pytest.mark.parametrize("forgotten", ["optimizers", "ema", "step"])
+def test_everything_that_a_checkpoint_holds_is_needed(studio, monkeypatch, forgotten):
+    """Negative controls: a resume that loses one part must not end where the whole run ends."""
+    steps = ["--set", "train.steps=60", "--set", "train.checkpoint_every=20"]
+    assert main(["sft", "--run", "whole", *QUICK, *steps]) == 0
+    assert main(["sft", "--run", "half", *QUICK, *steps]) == 0
+    for late in checkpoint.folders(studio / "runs/half")[:1]:
+        (late / "manifest.json").unlink()
+    true_load = checkpoint.load
+
+    def load(folder):
+        saved = true_load(folder)
+        if forgotten == "optimizers":
+            saved.optimizers = {k: v | {"state": {}} for k, v in saved.optimizers.items()}
+        if forgotten == "ema":
+            saved.tensors["student.ema"] = {k: torch.zeros_like(v) for k, v in saved.tensors["student.ema"].items()}
+        if forgotten == "step":
+            saved.step += 1
+        return saved
+
+    monkeypatch.setattr(checkpoint, "load", load)
+    assert main(["sft", "--run", "half", *QUICK, "--resume"]) == 0
+    monkeypatch.setattr(checkpoint, "load", true_load)
+    assert not same(weights(studio / "runs/whole"), weights(studio / "runs/half"))
+
+
+def test_two_processes_match_one(studio):
+    steps = ["--set", "train.steps=30", "--set", "train.checkpoint_every=100", "--set", "train.sample_every=100"]
+    assert main(["scm_ladd", "--run", "one", *QUICK, *steps]) == 0
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+    command += ["-m", "distill.train", "scm_ladd", "--run", "two", *QUICK, *steps]
+    env = dict(os.environ) | {"ACCELERATE_USE_CPU": "true"}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = weights(studio / "runs/one"), weights(studio / "runs/two")
+    for player in one:
+        for name, w in one[player].items():
+            assert torch.allclose(w, two[player][name], atol=1e-6, rtol=1e-5), (player, name)
+
+
+def test_accumulated_slices_are_the_batch(studio):
+    steps = ["--set", "train.steps=20", "--set", "train.sample_every=100"]
+    assert main(["sft", "--run", "one", *QUICK, *steps]) == 0
+    assert main(["sft", "--run", "slices", *QUICK, *steps, "--set", "train.accumulate=4"]) == 0
+    one, slices = weights(studio / "runs/one")["student"], weights(studio / "runs/slices")["student"]
+    assert all(torch.allclose(one[k], slices[k], atol=1e-6) for k in one)
+
+
+def test_no_step_on_numbers_that_are_not_finite(studio, monkeypatch):
+    from distill.methods import sft
+
+    honest = sft.Method.loss
+
+    def poisoned(self, player, batch, rng):
+        out = honest(self, player, batch, rng)
+        if batch.step == 5 or batch.step >= 20:
+            out.loss = out.loss * float("nan")
+        return out
+
+    monkeypatch.setattr(sft.Method, "loss", poisoned)
+    code = main(["sft", "--run", "nan", *QUICK, "--set", "train.steps=100", "--set", "train.checkpoint_every=10"])
+    assert code == 65
+    error = [e for e in events.read(studio / "runs/nan") if e["kind"] == "error"][-1]
+    assert "not finite" in error["message"]
+    saved = weights(studio / "runs/nan")
+    assert all(torch.isfinite(w).all() for player in saved.values() for w in player.values())
+
+
+def test_one_run_has_one_trainer(studio, capsys):
+    first = spawn("busy", "--set", "train.steps=1000000", "--set", "train.checkpoint_every=20")
+    wait_for(studio / "runs/busy/checkpoints/step-00000020")
+    assert main(["sft", "--run", "busy", *QUICK, "--resume"]) == 2
+    assert "is being trained by another process" in capsys.readouterr().err
+    first.kill()
+    first.wait()
+
+
+def test_events_survive_a_torn_line(studio):
+    run = studio / "runs" / "torn"
+    log = events.Events(run)
+    log.write("progress", stage="train", step=1, total=2)
+    log.close()
+    with (run / events.FILE).open("a") as f:
+        f.write('{"time": 1, "kind": "metr')
+    assert [e["step"] for e in events.lines(run)] == [1]
+    again = events.Events(run)
+    again.write("progress", stage="train", step=2, total=2)
+    assert again.attempt == 2 and [e["step"] for e in events.lines(run)] == [1, 2]
+    assert json.loads((run / events.FILE).read_text().splitlines()[0])["attempt"] == 1
+
+
+def test_what_a_later_attempt_redoes_is_dropped(studio):
+    run = studio / "runs" / "again"
+    log = events.Events(run)
+    for step in (10, 20, 30):
+        log.write("metric", step=step, values={"student/loss": step / 10})
+    log.close()
+    log = events.Events(run)
+    log.write("progress", stage="train", step=20, total=40, resumed_from=20)
+    log.write("metric", step=30, values={"student/loss": 7.0})
+    metrics = [(e["step"], e["values"]["student/loss"]) for e in events.read(run) if e["kind"] == "metric"]
+    assert metrics == [(10, 1.0), (20, 2.0), (30, 7.0)]
