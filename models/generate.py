@@ -6,18 +6,28 @@ Prompt encoding and decoding are the diffusers pipeline's, stepping its schedule
 visualisers, hybrids of two models and branches from a step are readers or arguments of it. To stop, close the iterator.
 """
 
+import argparse
+import json
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import acos, log, sin
+from pathlib import Path
+from typing import get_type_hints
 
 import torch
 from PIL.Image import Image as Picture
+from PIL.Image import new as new_picture
 from torch import Generator, Tensor
+from transformers.utils import logging
 
-from models.denoiser import Cond, Denoiser, cat, on_schedule
+from models import catalogue, families
+from models.denoiser import ATTENTION, Cond, Denoiser, cat, on_schedule, pick_device
 from models.families import Parts
-from models.request import SEEDS, ImageRequest
+from models.picture import png_bytes
+from models.request import SEEDS, ImageRequest, options
 from models.schedule import Schedule
 from models.stepping import Stepper, stepper
 
@@ -204,3 +214,93 @@ def _batch(parts, request, which, rows, choose, start, clock, texts) -> Iterator
         spent = clock.spent
         times = (sum(spent.values()), spent["text"], spent["denoise"], spent["decode"])
         yield Image(k, picture, request.seeds()[k], request.steps, calls, *times, texts[k])
+
+
+def grid(pictures: Sequence[Picture]) -> Picture:
+    """Side by side without gaps or empty cells, as near to a square as that allows."""
+    n = len(pictures)
+    columns = next(c for c in range(1, n + 1) if c * c >= n and n % c == 0)
+    width, height = pictures[0].size
+    sheet = new_picture("RGB", (columns * width, n // columns * height))
+    for k, one in enumerate(pictures):
+        sheet.paste(one, (k % columns * width, k // columns * height))
+    return sheet
+
+
+def parser() -> argparse.ArgumentParser:
+    """An option for every field of the request, with its own help."""
+    p = argparse.ArgumentParser("models.generate", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    p.add_argument("prompt", nargs="?", help=options(ImageRequest)["prompt"].help)
+    hints = get_type_hints(ImageRequest)
+    for name, opt in options(ImageRequest).items():
+        if name != "prompt":
+            flag = "--" + name.replace("_", "-")
+            p.add_argument(flag, type=hints[name], default=argparse.SUPPRESS, help=opt.help)
+    p.add_argument("--out", type=Path, default=Path("out.png"), help="several: out-0.png, … and their grid out.png")
+    p.add_argument("--list", action="store_true", help="print what can paint, and why what can't")
+    p.add_argument("--json", action="store_true", help="one JSON object a picture, or a model")
+    p.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    p.add_argument("--attention", default="auto", help=", ".join(ATTENTION))
+    p.add_argument("--studio", help="the folder of what you made")
+    return p
+
+
+def tell_catalogue(as_json: bool) -> None:
+    for row in catalogue.menu():
+        reason = catalogue.available(row)
+        if as_json:
+            where = {"size": row.size, "hub": row.hub, "revision": row.revision}
+            print(json.dumps(row.manifest.to_dict() | where | {"reason": reason}))
+        else:
+            steps = ", ".join(map(str, row.manifest.step_counts)) or "any"
+            print(f"{row.id:24} {row.size:5} px  steps {steps:10}  {row.manifest.licence[:24]:24}  {reason or 'ready'}")
+    for sentence in catalogue.broken():
+        print(f"left out: {sentence}", file=sys.stderr)
+
+
+def paint(args: argparse.Namespace) -> None:
+    """Write the pictures, one after the other as they are done, and tell of each."""
+    if args.prompt is None:
+        raise ValueError('say what you want to see, such as: python -m models.generate "a red mushroom"')
+    if args.out.suffix.lower() != ".png":
+        raise ValueError(f"--out {args.out} must end in .png")
+    fields = {k: v for k, v in vars(args).items() if k in options(ImageRequest)}
+    request = ImageRequest(**fields)
+    row = catalogue.get(request.model)
+    if reason := catalogue.available(row):
+        raise ValueError(f"{row.id} can't run here. {reason}")
+    parts = families.load(row, pick_device(args.device), attention=args.attention)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    done = []
+    for event in generate(parts, request):
+        if not isinstance(event, Image):
+            continue
+        many = request.num_images > 1
+        path = args.out.with_name(f"{args.out.stem}-{event.index}.png") if many else args.out
+        path.write_bytes(png_bytes(event.picture, request.single(event.index)))
+        done.append(event.picture)
+        said = {"path": str(path), "model": request.model, "steps": event.steps, "seed": event.seed}
+        said |= {"calls": event.calls, "latency_ms": round(event.latency_ms, 2)}
+        print(json.dumps(said) if args.json else f"{path}  seed {event.seed}  {event.latency_ms:.0f} ms")
+    if len(done) > 1:
+        args.out.write_bytes(png_bytes(grid(done), request))
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    if args.studio:
+        os.environ["STILL_LIFE_STUDIO"] = args.studio
+    logging.disable_progress_bar()
+    try:
+        if args.list:
+            tell_catalogue(args.json)
+        else:
+            paint(args)
+    except (ValueError, OSError) as e:
+        print(f"models.generate: {e}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,16 +1,20 @@
 """The loop against the diffusers pipelines, and what it promises: per-picture seeds, hybrids, branches, stopping."""
 
 import itertools
+import json
 from math import atan, pi
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from diffusers import SanaPipeline, SanaSprintPipeline
+from PIL import Image as PicturesOf
 
 from models import catalogue, families
 from models.denoiser import on_schedule
-from models.generate import Image, Start, Step, generate, slerp
+from models.generate import Image, Start, Step, generate, grid, main, slerp
+from models.picture import read
 from models.request import ImageRequest
 from models.schedule import Flow, add_noise, ddim
 from tests import tiny
@@ -228,3 +232,57 @@ def test_a_gpu_gives_the_picture_of_the_cpu(sprint):
     half = families.load(catalogue.get("tiny-sprint"), "cuda")
     assert half.pipeline.transformer.dtype in (torch.bfloat16, torch.float16)
     assert np.abs(pictures(generate(half, ask(steps=2)))[0] - b).mean() < 10
+
+
+def test_command_line(tmp_path, capsys):
+    """Four pictures and their grid; each file carries the request of its picture."""
+    out = tmp_path / "new" / "out.png"
+    code = main(
+        ["a {red|blue} ball", "--model", "tiny-sprint", "--num-images", "4", "--seed", "5", "--json", "--out", str(out)]
+    )
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert code == 0
+    assert [(t["seed"], t["steps"], t["calls"], t["model"]) for t in told] == [
+        (s, 1, 1, "tiny-sprint") for s in range(5, 9)
+    ]
+    assert [t["path"] for t in told] == [str(out.with_name(f"out-{k}.png")) for k in range(4)]
+    tiles = [np.asarray(PicturesOf.open(t["path"])) for t in told]
+    assert np.array_equal(np.asarray(PicturesOf.open(out)), np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])]))
+    assert read(Path(told[2]["path"])) == ask(prompt="a {red|blue} ball", seed=7)
+    assert main(["a ball", "--model", "tiny-sprint", "--out", str(tmp_path / "one.png")]) == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["new", "one.png"]
+
+
+def test_command_line_lists_the_catalogue(capsys):
+    assert main(["--list", "--json"]) == 0
+    rows = {r["id"]: r for r in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert rows["tiny-sprint"]["reason"] is None and rows["tiny-sprint"]["size"] == 128
+    assert rows["sana-sprint-0.6b"]["hub"] == "Efficient-Large-Model/Sana_Sprint_0.6B_1024px_diffusers"
+    assert "tiny-dcae" not in rows and rows["sana-sprint-1.6b"]["quality"] == {}
+    assert main(["--list"]) == 0
+    assert "tiny-sana" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "args, sentence",
+    [
+        ([], "say what you want to see"),
+        (["a ball", "--model", "nobody"], "unknown model 'nobody'; valid: "),
+        (["a ball", "--model", "tiny-sprint", "--steps", "3"], "1, 2 or 4 steps"),
+        (["a ball", "--model", "tiny-sprint", "--out", "x.jpg"], "must end in .png"),
+        (["a ball", "--model", "tiny-sprint", "--device", "tpu"], "valid: auto, cpu"),
+        (["a ball", "--model", "tiny-sprint", "--attention", "xformers", "--device", "cpu"], "CUDA only"),
+    ],
+)
+def test_command_line_mistakes_are_one_sentence(args, sentence, capsys):
+    assert main(args) == 2
+    said = capsys.readouterr().err
+    assert sentence in said and len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "n, size", [(1, (1, 1)), (2, (2, 1)), (4, (2, 2)), (5, (5, 1)), (6, (3, 2)), (12, (4, 3)), (16, (4, 4))]
+)
+def test_grids_have_no_empty_cells(n, size):
+    tile = PicturesOf.new("RGB", (8, 4))
+    assert grid([tile] * n).size == (8 * size[0], 4 * size[1])
