@@ -12,7 +12,6 @@ from types import MappingProxyType
 from typing import Any, Literal, Self
 
 from distill.config import parse
-from distill.data import NAMES
 from models import catalogue
 from models.paths import studio
 from models.request import SEEDS, Request, option
@@ -27,11 +26,18 @@ def methods() -> list[str]:
     return sorted(p.stem for p in (HERE / "methods").glob("[a-z]*.py"))
 
 
+def _shipped() -> tuple[str, ...]:
+    """The data sets of the project."""
+    from distill.data import NAMES  # brings numpy, which listing jobs can do without
+
+    return (*NAMES, "mixture")
+
+
 def datasets() -> list[str]:
     """The data sets of the project, and the folders that a person put into the studio's `datasets/`."""
-    home = studio() / FOLDERS
+    home, shipped = studio() / FOLDERS, _shipped()
     own = sorted(p.name for p in home.iterdir() if p.is_dir()) if home.is_dir() else []
-    return [*NAMES, "mixture", *(name for name in own if name not in (*NAMES, "mixture"))]
+    return [*shipped, *(name for name in own if name not in shipped)]
 
 
 def bases() -> list[str]:
@@ -99,10 +105,8 @@ class DistillRequest(Request):
             seen.append(key)
 
     def folder(self) -> Path | None:
-        """Where the pictures are, when the data set is a person's own. Raises ValueError when it went away."""
-        if self.dataset in (*NAMES, "mixture"):
-            return None
-        return studio() / FOLDERS / self.dataset
+        """Where the pictures are, when the data set is a person's own."""
+        return None if self.dataset in _shipped() else studio() / FOLDERS / self.dataset
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:

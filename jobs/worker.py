@@ -26,6 +26,7 @@ from jobs.store import Store
 log = logging.getLogger("jobs")
 SWEEP_SECONDS, PRESENT_SECONDS, PRUNE_SECONDS = 2.0, 20.0, 3600.0
 TROUBLE_SECONDS = 2.0  # between tries while the database can't be used
+RESTART_SECONDS = 2.0
 
 
 class Every:
@@ -156,9 +157,8 @@ def main(argv: list[str] | None = None, kinds: Mapping[str, Kind] = KINDS, setti
 class Background:
     """A worker of its own beside this process, started again when it dies; it leaves when this process does."""
 
-    def __init__(self, arguments: tuple[str, ...]):
-        guard = [sys.executable, "-m", "jobs.child", str(os.getpid()), "0", "0"]
-        self.command = [*guard, sys.executable, "-m", "jobs.worker", *arguments]
+    def __init__(self, command: list[str]):
+        self.command = [sys.executable, "-m", "jobs.child", str(os.getpid()), "0", "0", *command]
         self.leaving = threading.Event()
         self.worker: subprocess.Popen | None = None
         self.thread = threading.Thread(target=self._keep, name="jobs", daemon=True)
@@ -169,7 +169,7 @@ class Background:
         while not self.leaving.is_set():
             self.worker = subprocess.Popen(self.command, cwd=root, stdin=subprocess.DEVNULL, start_new_session=True)
             self.worker.wait()
-            self.leaving.wait(2.0)
+            self.leaving.wait(RESTART_SECONDS)
 
     def stop(self, seconds: float = 15.0) -> None:
         """Checkpoints are kept; the jobs go on at the next start."""
@@ -181,7 +181,7 @@ class Background:
 
 def start_background(*arguments: str) -> Background:
     """The worker of an app, with arguments of `python -m jobs.worker`; the studio is the app's own."""
-    return Background(arguments)
+    return Background([sys.executable, "-m", "jobs.worker", *arguments])
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def worker(store: Store, **settings) -> Worker:
     return Worker(store, replace(QUICK, **settings), KINDS)
 
 
-def until(condition: Callable[[], bool], turn: Callable[[], object] = lambda: None, seconds: float = 20.0) -> None:
+def until(condition: Callable[[], bool], turn: Callable[[], object] = lambda: None, seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"

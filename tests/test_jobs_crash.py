@@ -1,0 +1,234 @@
+"""SIGKILL against workers, commands, the app, and all of them, at each step of a job's life and at random.
+
+What holds after every one of them: no job is lost, none is delivered twice, no result is without its row and no row
+without its result, and the chain of hashes is the one of a run that nobody disturbed.
+"""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from jobs import db, process
+from jobs.job import State
+from jobs.store import Store
+from tests.jobs_bench import chain, opened, until
+from tests.standin import expected
+
+ROOT = Path(__file__).parent.parent
+WATCH = """
+CREATE TABLE delivered (id TEXT, fence INTEGER);
+CREATE TABLE granted (id TEXT, fence INTEGER);
+CREATE TRIGGER deliver AFTER UPDATE OF state ON jobs WHEN NEW.state = 'done'
+  BEGIN INSERT INTO delivered VALUES (NEW.id, NEW.fence); END;
+CREATE TRIGGER grant AFTER UPDATE OF fence ON jobs
+  BEGIN INSERT INTO granted VALUES (NEW.id, NEW.fence); END;
+"""
+
+
+@pytest.fixture
+def started():
+    """Starts processes and sees to it that none is left."""
+    running: list[subprocess.Popen] = []
+
+    def start(folder: Path, *arguments: str) -> subprocess.Popen:
+        argv = [sys.executable, "-m", "tests.standin", "work", "--studio", str(folder), *arguments]
+        with (folder / "workers.log").open("ab") as log:
+            running.append(subprocess.Popen(argv, cwd=ROOT, stderr=log, start_new_session=True))
+        return running[-1]
+
+    yield start
+    for p in running:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(p.pid, signal.SIGCONT)
+            os.killpg(p.pid, signal.SIGKILL)
+        p.wait()
+
+
+def watched(folder: Path) -> Store:
+    store = opened(folder)
+    for statement in db.statements(WATCH):
+        store.conn.execute(statement)
+    return store
+
+
+def sound(store: Store, steps: dict[str, int]) -> None:
+    """The promise of the module's first lines. steps: job -> the steps that it has."""
+    for job_id, count in steps.items():
+        job = store.get(job_id)
+        assert (job.state, job.error) == (State.DONE, None), job
+        assert (store.run(job_id) / "result.txt").read_text() == expected(count)
+        assert process.of_job(job_id) == []
+    assert {p.name for p in (store.studio / "runs").iterdir()} == set(steps)
+    delivered = [tuple(r) for r in store.conn.execute("SELECT id, fence FROM delivered")]
+    assert sorted(i for i, _ in delivered) == sorted(steps)
+    assert all(store.get(i).fence == fence for i, fence in delivered)
+    granted = [tuple(r) for r in store.conn.execute("SELECT id, fence FROM granted")]
+    assert len(granted) == len(set(granted)) == len({f for _, f in granted})
+    assert db.sound(store.conn)
+
+
+POINTS = [
+    *(
+        f"{when} {what}"
+        for what in ("Store.claim", "process.launch", "Store.beat", "Store.done")
+        for when in ("before", "after")
+    ),
+    "before process.end_orphans",
+    "before Attempt._conclude",
+    "before files.size",
+    "after files.write_copy",
+]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_worker_killed_at_each_step_of_a_jobs_life(tmp_path, started, point):
+    """T-JOB-01."""
+    store = watched(tmp_path)
+    job = chain(store, steps=20, every=2, ms=30)
+    assert started(tmp_path, "--crash", point).wait(60) == -signal.SIGKILL
+    before = store.get(job.id)
+    second = started(tmp_path, "--drain")
+    assert second.wait(60) == 0
+    sound(store, {job.id: 20})
+    ended = store.get(job.id)
+    assert ended.attempt == before.attempt + (before.state is not State.DONE)
+    if before.checkpoint_step and ended.attempt > before.attempt:
+        assert (ended.resumed_from or 0) >= before.checkpoint_step
+
+
+@pytest.mark.parametrize("victims", ["command", "command and worker", "worker then command"])
+@pytest.mark.parametrize("step", [0, 7])
+def test_command_killed_with_and_without_its_worker(tmp_path, started, victims, step):
+    store = watched(tmp_path)
+    job = chain(store, steps=20, every=3, ms=40)
+    first = started(tmp_path)
+    until(lambda: process.of_job(job.id) and (store.get(job.id).step or 0) >= step)
+    pids = process.of_job(job.id)
+    if victims == "worker then command":
+        first.kill()
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    if victims != "command":
+        first.kill()
+        started(tmp_path)
+    until(lambda: store.get(job.id).state is State.DONE)
+    sound(store, {job.id: 20})
+    assert store.get(job.id).attempt == 2
+    assert step == 0 or store.get(job.id).resumed_from >= 3
+
+
+def test_a_worker_that_sleeps_through_its_lease_is_replaced_and_told_so(tmp_path, started):
+    """T-JOB-04, with processes: SIGSTOP, take-over, SIGCONT."""
+    store = watched(tmp_path)
+    job = chain(store, steps=60, every=5, ms=40)
+    first = started(tmp_path, "--lease", "1")
+    until(lambda: (store.get(job.id).step or 0) >= 6)
+    first.send_signal(signal.SIGSTOP)
+    (orphan,) = process.of_job(job.id)
+    second = started(tmp_path, "--lease", "1", "--drain")
+    until(lambda: store.get(job.id).attempt == 2 and (store.get(job.id).resumed_from or 0) >= 5)
+    assert orphan not in process.of_job(job.id)  # two commands never share a run folder
+    first.send_signal(signal.SIGCONT)
+    assert second.wait(60) == 0
+    sound(store, {job.id: 60})
+    until(lambda: "another worker has it" in (tmp_path / "workers.log").read_text())
+    assert first.poll() is None  # it goes on with other work
+
+
+APP = "import sys, time; from jobs.worker import Background; b = Background(sys.argv[1:]); time.sleep(100)"
+
+
+@pytest.mark.parametrize("victims", ["app", "app, worker and command"])
+def test_app_killed_with_one_job_running_and_five_queued(tmp_path, victims):
+    """T-JOB-02."""
+    store = watched(tmp_path)
+    ids = [chain(store, steps=20, every=3, ms=20).id for _ in range(6)]
+    work = [sys.executable, "-m", "tests.standin", "work", "--studio", str(tmp_path)]
+    app = subprocess.Popen([sys.executable, "-c", APP, *work], cwd=ROOT)
+    try:
+        until(lambda: (store.get(ids[0]).step or 0) >= 7)
+        worker = int(store.get(ids[0]).worker.split("/")[2])
+        pids = process.of_job(ids[0])
+        app.kill()
+        for pid in [worker, *pids] if victims != "app" else []:
+            os.kill(pid, signal.SIGKILL)
+        app.wait()
+        until(lambda: not process.of_job(ids[0]) and process.dead(store.get(ids[0]).worker, store.clock))
+        states = [store.get(i).state for i in ids]
+        assert states[1:] == [State.QUEUED] * 5 and states[0] in (State.QUEUED, State.RUNNING)
+        app = subprocess.Popen([sys.executable, "-c", APP, *work], cwd=ROOT)
+        until(lambda: store.counts()[State.DONE] == 6)
+    finally:
+        app.kill()
+        app.wait()
+    sound(store, dict.fromkeys(ids, 20))
+    order = [store.get(i).started for i in ids]
+    assert order == sorted(order) and store.get(ids[0]).resumed_from >= 3
+    until(lambda: not store.workers(lambda who: process.dead(who, store.clock)))
+
+
+def test_a_worker_that_dies_beside_the_app_is_started_again(tmp_path):
+    store = watched(tmp_path)
+    job = chain(store, steps=40, every=3, ms=30)
+    work = [sys.executable, "-m", "tests.standin", "work", "--studio", str(tmp_path)]
+    app = subprocess.Popen([sys.executable, "-c", APP, *work], cwd=ROOT)
+    try:
+        until(lambda: (store.get(job.id).step or 0) >= 7)
+        os.kill(int(store.get(job.id).worker.split("/")[2]), signal.SIGKILL)
+        until(lambda: store.get(job.id).state is State.DONE)
+    finally:
+        app.kill()
+        app.wait()
+    sound(store, {job.id: 40})
+
+
+def storm(folder: Path, started, seed: int, jobs: int, kills: int, pause: float) -> Store:
+    """Six workers on six devices, and a killer that picks workers, commands, or both, at random moments."""
+    rng, store = random.Random(seed), watched(folder)
+    store.limits = type(store.limits)(waiting_per_owner=jobs)
+    steps = {}
+    for n in range(jobs):
+        count = rng.randint(1, 12)
+        steps[chain(store, steps=count, every=rng.randint(1, 4), ms=rng.uniform(0, 15), owner=f"o{n % 3}").id] = count
+    crew = [started(folder, "--slots", "6") for _ in range(6)]
+    for _ in range(kills):
+        time.sleep(rng.uniform(0.2, 1.8) * pause)
+        target = rng.randrange(6)
+        if rng.random() < 0.7:
+            crew[target].kill()
+            crew[target].wait()
+            crew[target] = started(folder, "--slots", "6")
+        busy = store.jobs([State.RUNNING])
+        for pid in process.of_job(rng.choice(busy).id) if busy and rng.random() < 0.6 else []:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    until(lambda: store.counts()[State.DONE] == jobs, seconds=60 + 2 * jobs)
+    for p in crew:
+        p.terminate()
+    assert [p.wait(30) for p in crew] == [0] * 6
+    sound(store, steps)
+    return store
+
+
+def test_a_short_storm(tmp_path, started):
+    """T-JOB-03 and T-JOB-01 at random."""
+    store = storm(tmp_path, started, seed=1, jobs=40, kills=6, pause=0.5)
+    assert max(j.attempt for j in store.jobs(limit=100)) > 1  # some were hit
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_a_long_storm(tmp_path, started, seed):
+    """`make storm`: 900 jobs, 240 kills."""
+    store = storm(tmp_path, started, seed=seed, jobs=300, kills=80, pause=0.8)
+    found = store.jobs(limit=1000)
+    extra = sum(j.attempt - 1 for j in found)
+    print(f"seed {seed}: {len(found)} done, {extra} more attempts, at most {max(j.attempt for j in found)} for one")
