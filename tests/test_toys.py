@@ -77,6 +77,12 @@ def test_things_are_drawn_where_they_are_placed():
         assert np.allclose([128 - rows.max() - 1, 128 - rows.min()], [low[1], high[1]], atol=1.6)
 
 
+def test_small_is_big_made_smaller():
+    big, small = (Scene((Thing("mug", "red"),), "blue", Camera(20, 20), size=size) for size in ("big", "small"))
+    area = [(render(s) != BACKGROUNDS["blue"]).any(-1).sum() for s in (small, big)]
+    assert 0.5 < (area[0] / area[1]) ** 0.5 < 0.58
+
+
 def test_colours_come_out_as_named():
     """A ball's mean colour is nearest, by hue and lightness, to the colour that it was given."""
     mean = {}
