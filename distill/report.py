@@ -115,11 +115,11 @@ class Reporter:
         if self.enabled:
             self.events.write("error", message=message)
 
-    def done(self) -> None:
+    def done(self, step: int) -> None:
         if not self.enabled:
             return
         if self.bar:
             self.bar.stop()
         newest = sorted((self.run / "checkpoints").glob("step-*"))[-1]
-        self.events.write("done", step=self.cfg.steps, outputs=[str(newest.relative_to(self.run))])
+        self.events.write("done", step=step, outputs=[str(newest.relative_to(self.run))])
         self.board.close()

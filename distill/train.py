@@ -30,7 +30,7 @@ from distill.config import override
 from distill.method import Batch, Method, Out, Rows
 from distill.report import Reporter
 from distill.world import Scene, build
-from models.events import Events
+from models.events import Events, trouble
 from models.paths import run_dir
 
 NON_FINITE, PAUSED = 65, 143
@@ -249,9 +249,11 @@ def loop(t: Trainer, report: Reporter, run: Path, stop: Stop) -> int:
                 report.sample(t)
             if t.step % cfg.checkpoint_every == 0 or ended or asked:
                 report.checkpoint(checkpoint.save(run, t.saved()), t.step)
-        if asked and not ended:
-            return PAUSED if stop.signalled else 0
-    report.done()
+        if stop.signalled and not ended:
+            return PAUSED
+        if asked:
+            break  # the minutes are over: what there is is the result
+    report.done(t.step)
     return 0
 
 
@@ -362,10 +364,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return train(args)
     except (ValueError, FileNotFoundError) as e:
-        print(f"distill.train: {e}", file=sys.stderr)
-        events = Events(run_dir(args.run))
-        events.write("error", message=str(e))
-        return 2
+        message, status = str(e), 2
+    except (MemoryError, OSError, RuntimeError) as e:
+        message, status = trouble(e), 1
+        if message is None:
+            raise
+    print(f"distill.train: {message}", file=sys.stderr)
+    Events(run_dir(args.run)).write("error", message=message)
+    return status
 
 
 if __name__ == "__main__":

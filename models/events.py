@@ -3,6 +3,7 @@
 Terminal bars, the Jobs page, plots and the worker read this file; nothing parses logs.
 """
 
+import errno
 import json
 import os
 import time
@@ -68,3 +69,14 @@ def read(run: Path) -> list[dict]:
             kept = [e for e in kept if e.get("step", 0) <= resumed and e["kind"] != "error"]
         kept.append(event)
     return kept
+
+
+def trouble(error: BaseException) -> str | None:
+    """One sentence for a fault of the machine that may pass, such as memory or disk; None for a fault of the code."""
+    if isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
+        return "memory ran out: a smaller batch or picture needs less"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full: free some space, then resume"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{error.filename or 'a file'} could not be used: {os.strerror(error.errno).lower()}"
+    return None
