@@ -1,0 +1,1 @@
+"""The page: everything that imports gradio. One file a tab."""

@@ -1,0 +1,77 @@
+"""The named HTTP endpoints: what the page can do, for programs. Documented on the page under `?view=api`.
+
+`/generate` takes the fields of ImageRequest by name, `/models` lists who can paint, `/restore` reads a
+picture's request.
+"""
+
+import dataclasses
+import inspect
+from typing import Any, get_type_hints
+
+import gradio as gr
+
+from models.request import ImageRequest, options
+from ui import menu
+from ui.desk import Desk
+
+
+def publish(desk: Desk) -> None:
+    """Declare the endpoints inside the current Blocks."""
+    gr.api(_generate(desk), api_name="generate", concurrency_limit=8)
+    gr.api(_models(desk), api_name="models", queue=False)
+    file, out = gr.File(visible=False, file_types=["image"]), gr.JSON(visible=False)
+    gr.Button(visible=False).click(_restore(desk), file, out, api_name="restore", queue=False)
+
+
+def _models(desk: Desk):
+    def models() -> list[dict]:
+        """Who can paint: id, a note, the step counts it takes, its range of guidance, and why it can't run here."""
+        return menu.described(desk.place)
+
+    return models
+
+
+def _restore(desk: Desk):
+    def restore(picture: str) -> dict[str, Any]:
+        """The request that a picture made here carries; POST it to /generate for the same picture again."""
+        if not picture:
+            raise gr.Error("picture is missing; upload a PNG that was made here", print_exception=False)
+        return spoken(desk.carried)(picture).to_dict()
+
+    return restore
+
+
+def _generate(desk: Desk):
+    """A function whose signature is ImageRequest's, so that the endpoint names, types and documents every field."""
+    fields = dataclasses.fields(ImageRequest)
+    hints = get_type_hints(ImageRequest)
+
+    def generate(*values: Any) -> list[dict]:
+        request = {f.name: v for f, v in zip(fields, values, strict=True)}
+        return spoken(desk.generate)(request)
+
+    kinds = {f.name: hints[f.name] | None if f.default is None else hints[f.name] for f in fields}
+    parameters = [
+        inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=f.default, annotation=kinds[n])
+        for n, f in zip(kinds, fields, strict=True)
+    ]
+    generate.__signature__ = inspect.Signature(parameters, return_annotation=list[dict])
+    generate.__annotations__ = {**kinds, "return": list[dict]}
+    notes = "; ".join(f"{name}: {option.help}" for name, option in options(ImageRequest).items())
+    generate.__doc__ = (
+        "Paint. Returns one object a picture: `picture` (a PNG as a data URL, its settings inside), `request` (what "
+        f"gives this picture alone), `seed`, `steps`, `calls` of the network, `latency_ms`. {notes}"
+    )
+    return generate
+
+
+def spoken(f):
+    """Mistakes as gradio's errors, so that whoever calls over HTTP reads the sentence."""
+
+    def wrapped(*args: Any) -> Any:
+        try:
+            return f(*args)
+        except ValueError as e:
+            raise gr.Error(str(e), print_exception=False) from None
+
+    return wrapped

@@ -1,0 +1,96 @@
+"""A frozen request as widgets, and widgets as a request: nothing is positional, nothing is written twice.
+
+Each field of a request is an `option` (models/request.py); its metadata says what widget it is. A new field
+appears in the form, over HTTP, on the command line and in a picture's metadata by its name alone.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, get_args, get_type_hints
+
+import gradio as gr
+from gradio.components import Component
+
+from models.request import Option, Request, options
+
+MOST_STOPS = 2000  # a number with more steps than this is typed, not slid
+Draw = Callable[..., Component]
+
+
+def widget(name: str, kind: type, option: Option, value: Any, **more: Any) -> Component:
+    """The widget that a field's type and metadata ask for."""
+    shared = {"value": value, "label": more.pop("label", name.replace("_", " ").capitalize()), **more}
+    if option.unit:
+        shared["label"] += f" ({option.unit})"
+    if kind is bool:
+        return gr.Checkbox(**shared)
+    if option.choices is not None:
+        return gr.Dropdown(choices=list(option.choices()), **shared)
+    if kind is str:
+        return gr.Textbox(lines=option.lines, max_length=option.longest, **shared)
+    ends = option.low is not None and option.high is not None and option.step is not None
+    if ends and (option.high - option.low) / option.step <= MOST_STOPS:
+        return gr.Slider(option.low, option.high, step=option.step, **shared)
+    return gr.Number(minimum=option.low, maximum=option.high, precision=0 if kind is int else None, **shared)
+
+
+class Form:
+    """Widgets of some fields of one request class, in the order in which they are added.
+
+    form = Form(ImageRequest(prompt="a fox")); form.add("seed"); …; form.read(inputs) -> {"seed": 7, …}
+    """
+
+    def __init__(self, start: Request):
+        self.start = start
+        self.widgets: dict[str, Component] = {}
+        self._options = options(type(start))
+        self._kinds = {k: _plain(v) for k, v in get_type_hints(type(start)).items()}
+
+    def add(self, name: str, draw: Draw | None = None, **more: Any) -> Component:
+        """Draw the widget of one field here. `draw(value=, label=, elem_id=, **more)` replaces the usual widget."""
+        assert name in self._options, f"{name!r} is no field; valid: {', '.join(self._options)}"
+        more.setdefault("elem_id", f"field-{name}")
+        value = getattr(self.start, name)
+        if draw is None:
+            made = widget(name, self._kinds[name], self._options[name], value, **more)
+        else:
+            made = draw(value=value, **more)
+        self.widgets[name] = made
+        return made
+
+    def add_all(self, skip: tuple[str, ...] = ()) -> None:
+        for name, option in self._options.items():
+            if name not in self.widgets and name not in skip:
+                self.add(name, info=option.help)
+
+    @property
+    def inputs(self) -> set[Component]:
+        return set(self.widgets.values())
+
+    def read(self, data: dict[Component, Any]) -> dict[str, Any]:
+        """What gradio hands to a handler whose inputs are a set, by field name; whole numbers stay whole."""
+        out = {}
+        for name, made in self.widgets.items():
+            value = data[made]
+            if self._kinds[name] is int and isinstance(value, float) and value.is_integer():
+                value = int(value)
+            out[name] = value
+        return out
+
+    def request(self, data: dict[Component, Any]) -> Request:
+        """The validated request. Raises ValueError with one sentence."""
+        return dataclasses.replace(self.start, **self.read(data))
+
+    def show(self, request: Request) -> dict[Component, Any]:
+        """Values for every widget, as a handler returns them."""
+        return {made: getattr(request, name) for name, made in self.widgets.items()}
+
+    def helps(self) -> dict[str, str]:
+        """elem_id -> what the field means, for titles."""
+        return {str(made.elem_id): self._options[name].help for name, made in self.widgets.items()}
+
+
+def _plain(kind: Any) -> type:
+    """`int | None` -> int."""
+    inner = [k for k in get_args(kind) if k is not type(None)]
+    return inner[0] if inner and type(None) in get_args(kind) else kind

@@ -1,0 +1,232 @@
+"""The gallery: pictures as files in the studio, what is said about them in `gallery.db` beside.
+
+A PNG carries its request, so the files are the truth and the database can be made again from them. On a
+Space each picture belongs to one browser (`owner`); at home the owner is empty and everybody sees everything.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import sqlite3
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs import db
+from models.picture import open_png, thumbnail
+
+THUMB = 256  # pixels on the longer side
+PAGE = 48  # pictures a listing returns at most
+SCHEMA = (
+    """
+    CREATE TABLE pictures (
+        id TEXT PRIMARY KEY, owner TEXT NOT NULL, made REAL NOT NULL, prompt TEXT NOT NULL, model TEXT NOT
+        NULL, request TEXT NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
+        favourite INTEGER NOT NULL DEFAULT 0, thumb BLOB NOT NULL
+    );
+    CREATE INDEX pictures_by_owner ON pictures (owner, id DESC);
+    """,
+)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture as the page lists it."""
+
+    id: str
+    made: float  # unix seconds
+    request: dict[str, Any]
+    width: int
+    height: int
+    favourite: bool
+    thumb: bytes  # WebP
+
+
+class Gallery:
+    """`read`: PNG bytes -> request as a dict, or ValueError; it rebuilds rows from files that have none.
+
+    `keep`: where more pictures than this are stored, the oldest that are no favourites go (None: nothing
+    ever goes).
+    """
+
+    def __init__(self, studio: Path, read: Callable[[bytes], dict[str, Any]], keep: int | None = None):
+        self.folder = studio / "pictures"
+        self.path = studio / "gallery.db"
+        self.keep = keep
+        self._lock = threading.RLock()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._conn = self._open()
+        self._adopt(read)
+
+    def _open(self) -> sqlite3.Connection:
+        """A sound, migrated database; one that is damaged is set aside, as the pictures can tell it again."""
+        try:
+            conn = db.connect(self.path)
+            if db.sound(conn):
+                db.migrate(conn, SCHEMA)
+                return conn
+            conn.close()
+        except db.DatabaseDamaged:
+            pass
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(f"{self.path}{suffix}", f"{self.path}{suffix}.damaged")
+        conn = db.connect(self.path)
+        db.migrate(conn, SCHEMA)
+        return conn
+
+    @contextlib.contextmanager
+    def _rows(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, db.transaction(self._conn) as conn:
+            yield conn
+
+    def add(self, png: bytes, request: dict[str, Any], owner: str = "") -> str:
+        """Keep a picture; returns its id. The file is whole before its row exists."""
+        made = time.time()
+        id = f"{int(made * 1000):012x}-{secrets.token_hex(4)}"
+        target = self._file(id)
+        part = target.with_suffix(".part")
+        try:
+            part.write_bytes(png)
+            os.replace(part, target)
+        except OSError as e:
+            part.unlink(missing_ok=True)
+            raise ValueError(f"the picture can't be kept: {os.strerror(e.errno or 0).lower()}") from e
+        self._insert(id, png, request, owner, made)
+        self._prune()
+        return id
+
+    def _insert(self, id: str, png: bytes, request: dict[str, Any], owner: str, made: float) -> None:
+        shown = open_png(png)
+        size, thumb = shown.size, thumbnail(shown, THUMB)
+        values = (
+            id,
+            owner,
+            made,
+            str(request["prompt"]),
+            str(request["model"]),
+            json.dumps(request),
+            *size,
+            thumb,
+        )
+        with self._rows() as conn:
+            conn.execute(
+                "INSERT INTO pictures (id, owner, made, prompt, model, request, width, height, thumb) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                values,
+            )
+
+    def _adopt(self, read: Callable[[bytes], dict[str, Any]]) -> None:
+        """Rows for PNGs that have none (the database was lost, or somebody put files there). Strangers stay out."""
+        with self._rows() as conn:
+            known = {r["id"] for r in conn.execute("SELECT id FROM pictures")}
+        for path in sorted(self.folder.glob("*.png")):
+            if path.stem in known or path.is_symlink():
+                continue
+            png = path.read_bytes()
+            try:
+                request = read(png)
+                self._insert(path.stem, png, request, "", path.stat().st_mtime)
+            except (ValueError, KeyError, OSError):
+                continue
+
+    def _prune(self) -> None:
+        if self.keep is None:
+            return
+        with self._rows() as conn:
+            order = "ORDER BY favourite DESC, id DESC LIMIT -1 OFFSET ?"
+            extra = [r["id"] for r in conn.execute(f"SELECT id FROM pictures {order}", (self.keep,))]
+            conn.executemany("DELETE FROM pictures WHERE id = ?", [(id,) for id in extra])
+        for id in extra:
+            self._file(id).unlink(missing_ok=True)
+
+    def search(
+        self,
+        owner: str = "",
+        text: str = "",
+        favourites: bool = False,
+        before: str | None = None,
+        limit: int = PAGE,
+    ) -> tuple[list[Item], int]:
+        """Newest first, and how many there are in all. `before`: the last id of the page before this one."""
+        where, values = _where(owner, text, favourites)
+        page, more = where, list(values)
+        if before is not None:
+            page, more = where + " AND id < ?", [*values, before]
+        with self._rows() as conn:
+            total = conn.execute(f"SELECT COUNT(*) FROM pictures WHERE {where}", values).fetchone()[0]
+            found = conn.execute(
+                f"SELECT * FROM pictures WHERE {page} ORDER BY id DESC LIMIT ?",
+                [*more, max(1, min(limit, PAGE))],
+            ).fetchall()
+        return [_item(r) for r in found], total
+
+    def get(self, id: str, owner: str = "") -> tuple[bytes, dict[str, Any]]:
+        """The PNG and its request. Raises ValueError in one sentence where it isn't there (or somebody else's)."""
+        with self._rows() as conn:
+            row = conn.execute("SELECT * FROM pictures WHERE id = ? AND owner = ?", (id, owner)).fetchone()
+        if row is None:
+            raise ValueError("this picture isn't in your gallery")
+        try:
+            return self._file(row["id"]).read_bytes(), json.loads(row["request"])
+        except FileNotFoundError:
+            raise ValueError("the file of this picture was removed from the studio folder") from None
+
+    def favourite(self, id: str, on: bool, owner: str = "") -> None:
+        with self._rows() as conn:
+            values = (int(on), id, owner)
+            if not conn.execute("UPDATE pictures SET favourite = ? WHERE id = ? AND owner = ?", values).rowcount:
+                raise ValueError("this picture isn't in your gallery")
+
+    def delete(self, id: str, owner: str = "") -> None:
+        """The row goes before the file, so that a kill between the two leaves a file that is found again."""
+        with self._rows() as conn:
+            if not conn.execute("DELETE FROM pictures WHERE id = ? AND owner = ?", (id, owner)).rowcount:
+                raise ValueError("this picture isn't in your gallery")
+        self._file(id).unlink(missing_ok=True)
+
+    def zip(self, target: Path, owner: str = "", text: str = "", favourites: bool = False) -> int:
+        """Every picture that `search` finds, as one file at `target`; returns how many. Names are made here."""
+        where, values = _where(owner, text, favourites)
+        with self._rows() as conn:
+            found = conn.execute(f"SELECT id, request FROM pictures WHERE {where} ORDER BY id", values).fetchall()
+        count = 0
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+            for row in found:
+                with contextlib.suppress(FileNotFoundError):
+                    archive.write(self._file(row["id"]), f"{file_name(json.loads(row['request']))}-{row['id']}.png")
+                    count += 1
+        return count
+
+    def close(self) -> None:
+        with self._lock:
+            self._conn.close()
+
+    def _file(self, id: str) -> Path:
+        """Only ids that came from the database or from `add` get here, never a visitor's text."""
+        return self.folder / f"{id}.png"
+
+
+def _where(owner: str, text: str, favourites: bool) -> tuple[str, list[Any]]:
+    where, values = "owner = ?", [owner]
+    for word in text.split()[:20]:
+        escaped = word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        where += " AND prompt LIKE ? ESCAPE '\\'"
+        values.append(f"%{escaped}%")
+    return where + (" AND favourite" if favourites else ""), values
+
+
+def _item(row: sqlite3.Row) -> Item:
+    values = {k: row[k] for k in ("id", "made", "width", "height", "thumb")}
+    return Item(**values, request=json.loads(row["request"]), favourite=bool(row["favourite"]))
+
+
+def file_name(request: dict[str, Any]) -> str:
+    """A name for a download: plain letters of the prompt and the seed, whatever the prompt holds."""
+    words = "".join(c if c.isascii() and c.isalnum() else " " for c in str(request["prompt"]).lower()).split()
+    return "-".join([*words[:8], f"seed-{int(request['seed'])}"])[:80]

@@ -1,0 +1,69 @@
+"use strict";
+/* One picture as large as the window allows, what made it, and everything that can be done with it. */
+
+still.closeup = (() => {
+  const { make, actions } = still;
+  const image = make("img", { className: "sl-large", alt: "" });
+  const text = make("p", { className: "sl-said" });
+  const facts = make("p", { className: "sl-facts" });
+  const row = make("div", { className: "sl-actions" });
+  const dialog = make("dialog", { className: "sl-closeup", ariaLabel: "Picture", onclick: (e) => e.target === dialog && dialog.close() },
+    image, make("div", { className: "sl-about" }, text, facts, row));
+  const help = make("dialog", { className: "sl-help", ariaLabel: "Keys", onclick: () => help.close() });
+
+  let pictures = [], index = 0, sure = false;
+
+  function show() {
+    const p = pictures[index], r = p.request;
+    sure = false;
+    image.src = p.src;
+    image.alt = `${r.prompt}, seed ${r.seed}`;
+    text.textContent = r.prompt;
+    const near = r.variation ? ` · ${Math.round(r.variation * 100)} % towards noise ${r.variation_seed}` : "";
+    facts.textContent = `${r.model} · ${still.plural(r.steps, "step")} · guidance ${r.guidance} · seed ${r.seed}${near} · ${p.width} × ${p.height} pixels`;
+    const button = (label, title, act) => make("button", { title, onclick: act }, label);
+    row.replaceChildren(
+      button(p.favourite ? "♥ Favourite" : "♡ Favourite", "F", () => actions.favourite(p)),
+      button("Download", "PNG with its settings inside (D)", () => actions.download(p)),
+      button("Larger, resized 4×", `${p.width * 4} × ${p.height * 4} pixels, resized: no new detail`, () => actions.download(p, 4)),
+      button("More like this", "Neighbours in noise (M)", () => { dialog.close(); actions.more(p); }),
+      button("Use its settings", "Prompt, model and seed into the form (U)", () => { dialog.close(); actions.settings(p); }),
+      button("A|B", "Compare with another (C)", () => { dialog.close(); actions.compare(p); }),
+      button("Copy link", "Restores prompt, model and seed (L)", () => actions.link(p)),
+      ...(p.id ? [make("button", { className: "sl-danger", title: "Delete from the gallery (Delete)", onclick: remove }, "Delete")] : []),
+    );
+  }
+
+  function remove(event) {
+    if (!sure) { sure = true; event.target.textContent = "Really delete?"; return; }
+    dialog.close();
+    actions.remove(pictures[index]);
+  }
+
+  function step(by) {
+    index = (index + by + pictures.length) % pictures.length;
+    show();
+  }
+
+  still.on("open", (what) => {
+    pictures = what.pictures.filter(Boolean);
+    index = Math.max(0, pictures.indexOf(what.pictures[what.index]));
+    show();
+    if (!dialog.open) dialog.showModal();
+    still.emit("selected", { picture: pictures[index], pictures, index, walk: () => {} });
+  });
+  still.on("changed", (p) => { if (dialog.open && pictures[index] === p) show(); });
+
+  /* The sheet of keys. */
+  function sheet(lines) {
+    const rows = lines.map(([key, what]) => make("div", {}, make("kbd", {}, key), make("span", {}, what)));
+    help.replaceChildren(make("h2", {}, "Keys"), ...rows);
+    help.showModal();
+  }
+
+  return {
+    dialogs: [dialog, help], sheet, step,
+    get open() { return dialog.open; }, get picture() { return pictures[index]; },
+    close: () => dialog.close(), remove: () => row.querySelector(".sl-danger")?.click(),
+  };
+})();

@@ -1,0 +1,119 @@
+"use strict";
+/* What the parts of the page share: one request, one bus of events, one way to call the server.
+
+   Pictures travel over server functions of gr.HTML, not over gradio's queue: from a keystroke to a decoded picture that
+   was 50 ms against 170 ms on two cores, with 30 ms of work in it. The page asks for a few pictures at a time, so
+   the newest prompt never waits for more than those, and stopping is mostly not asking again. */
+
+window.still = (() => {
+  const random = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
+
+  /* Storage may be blocked, as in a frame of another site: then a value lasts as long as the page. */
+  const memory = {};
+  const store = {
+    get(key) {
+      try { return localStorage.getItem("still-" + key) ?? memory[key] ?? null; } catch { return memory[key] ?? null; }
+    },
+    set(key, value) {
+      memory[key] = value;
+      try { localStorage.setItem("still-" + key, value); } catch { /* kept in memory */ }
+    },
+  };
+  if (!store.get("owner")) store.set("owner", random());
+
+  const listeners = {};
+  const on = (name, f) => (listeners[name] ??= []).push(f);
+  const emit = (name, data) => (listeners[name] ?? []).forEach((f) => f(data));
+
+  /* An element with properties, listeners (onclick: f) and children; text stays text. */
+  function make(tag, properties = {}, ...children) {
+    const element = document.createElement(tag);
+    for (const [key, value] of Object.entries(properties)) {
+      if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+      else if (key === "data") Object.assign(element.dataset, value);
+      else if (key in element) element[key] = value;
+      else element.setAttribute(key, value);
+    }
+    element.append(...children.filter((c) => c !== null));
+    return element;
+  }
+
+  /* When there is a body to add to. */
+  const ready = (f) => (document.body ? f() : addEventListener("DOMContentLoaded", f));
+
+  const say = (sentence, kind = "note") => emit("say", { sentence, kind });
+
+  /* The answer of a server function, or null when it refused (it says why) or could not be reached. */
+  const server = {};
+  async function call(name, data = {}) {
+    const ask = server[name];
+    let answer;
+    try {
+      answer = await ask({ tab: still.tab, owner: still.owner, ...data });
+    } catch {
+      say("The studio doesn't answer. Is it still running? What you typed is safe here.", "error");
+      return null;
+    }
+    if (answer.error) say(answer.error, "error");
+    return answer.error ? null : answer;
+  }
+
+  const still = {
+    tab: random(), owner: store.get("owner"), store, on, emit, make, say, call, ready, server, parts: {},
+    request: {}, model: {}, locked: store.get("locked") === "yes", fire: () => {},
+    adopt(part) { Object.assign(server, part.server); },
+    plural: (n, what) => `${n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}`,
+  };
+
+  /* Some fields changed: by typing, by a widget, by a restored picture. */
+  still.set = (fields, { paint = true } = {}) => {
+    Object.assign(still.request, fields);
+    emit("request", still.request);
+    if (paint) still.painter.want();
+  };
+  still.form = (names, values) => {
+    const filled = names.map((n, i) => [n, values[i]]).filter(([, v]) => v !== null && v !== "");
+    still.set({ negative: "", ...Object.fromEntries(filled) });
+  };
+  still.roll = () => {
+    const seed = crypto.getRandomValues(new Uint32Array(1))[0] >>> 1;
+    still.set(still.request.variation ? { variation_seed: seed } : { seed });
+    return [still.request.seed, still.request.variation_seed];
+  };
+  still.lock = () => {
+    still.locked = !still.locked;
+    store.set("locked", still.locked ? "yes" : "no");
+    emit("lock", still.locked);
+  };
+
+  /* What python tells the page: a request to show, the menu, a sentence. Its value is a message with a number. */
+  still.parts.told = (element, part) => {
+    still.fire = part.trigger;
+    const hear = () => {
+      const { request, model, menu, says, kind, paint } = part.props.value ?? {};
+      if (menu) emit("menu", menu);
+      if (model) emit("model", (still.model = model));
+      if (request) { still.set(request, { paint: false }); emit("restored", still.request); }
+      if (says) say(says, kind);
+      if (paint) still.painter.want();
+    };
+    part.watch("value", hear);
+    hear();
+  };
+
+  /* Dark or light: the reader's system decides until they say otherwise. */
+  still.theme = () => {
+    const dark = document.body.classList.toggle("dark");
+    store.set("theme", dark ? "dark" : "light");
+  };
+  const chosen = store.get("theme");
+  if (chosen && !new URLSearchParams(location.search).has("__theme"))
+    still.ready(() => {
+      const apply = () => document.body.classList.toggle("dark", chosen === "dark");
+      apply();
+      const watcher = new MutationObserver(() => document.body.classList.contains("dark") === (chosen === "dark") || apply());
+      watcher.observe(document.body, { attributes: true, attributeFilter: ["class"] });
+      setTimeout(() => watcher.disconnect(), 3000);
+    });
+  return still;
+})();

@@ -1,0 +1,94 @@
+"""What the page says about models: who is there, what each can be told, and why it can't run."""
+
+from typing import Any, get_type_hints
+
+from models import catalogue
+from models.catalogue import Row
+from models.request import ImageRequest
+from ui.place import Place
+
+LIVE_PARAMETERS = 60e6  # more than this is too slow on a CPU to paint at every keystroke
+ANY_STEPS = (4, 8, 20, 40)  # offered where a model takes any number
+METHODS = {
+    "scm_ladd": "SANA-Sprint: consistency and adversarial distillation",
+    "sft": "flow matching, the teacher",
+    "tscd": "Hyper-SD",
+    "dmd": "DMD2",
+    "msd": "multi-student distillation",
+    "disback": "distribution backtracking",
+    "cfg_lora": "guidance folded into a LoRA",
+}
+
+
+def model(id: str) -> dict[str, Any]:
+    """What the form needs to know of one model."""
+    row = catalogue.get(id)
+    guidance = row.manifest.guidance
+    return {
+        "id": row.id,
+        "note": note(row),
+        "steps": row.manifest.step_counts or sorted({*ANY_STEPS, row.manifest.default_steps}),
+        "guidance": guidance.range,
+        "negative_reason": None
+        if guidance.kind == "cfg"
+        else f"{row.id} has none: its guidance is part of the network.",
+        "guidance_reason": None if guidance.range[0] < guidance.range[1] else f"{row.id} was distilled at one value.",
+        "live": row.manifest.parameters <= LIVE_PARAMETERS or catalogue.here().gpu is not None,
+    }
+
+
+def rows(place: Place) -> list[dict[str, Any]]:
+    """The menu: every row, with the reason where it can't be chosen."""
+    out = []
+    for row in catalogue.menu():
+        reason = catalogue.available(row)
+        if reason is None and row.hub is not None and not catalogue.cached(row):
+            reason = place.refusal("download")
+        out.append({"id": row.id, "note": note(row), "reason": reason})
+    return out
+
+
+def described(place: Place) -> list[dict[str, Any]]:
+    """The menu for programs: what each model takes, too."""
+    keys = ("note", "steps", "guidance")
+    return [row | {k: v for k, v in model(row["id"]).items() if k in keys} for row in rows(place)]
+
+
+def note(row: Row) -> str:
+    """One line from the manifest: how it was made, how large it is, its licence."""
+    manifest = row.manifest
+    made = METHODS.get(manifest.method, manifest.method)
+    data = f"trained on {manifest.dataset}" if row.hub is None else f"from the Hub, {row.hub}"
+    return (
+        f"{made}. {count(manifest.parameters)} parameters, {row.size} × {row.size} pixels, {data}. {manifest.licence}."
+    )
+
+
+def count(n: int) -> str:
+    for unit, name in ((1e9, "billion"), (1e6, "million")):
+        if n >= unit:
+            return f"{n / unit:.3g} {name}"
+    return f"{n:,}"
+
+
+def switch(request: ImageRequest, fields: dict[str, Any]) -> ImageRequest:
+    """The form's wish for another model: what that one decides (steps, guidance, size) is its own."""
+    fields = request.to_dict() | {k: v for k, v in fields.items() if v is not None}
+    kept = {k: v for k, v in fields.items() if k not in ("steps", "guidance", "width", "height")}
+    if catalogue.get(fields["model"]).manifest.guidance.kind != "cfg":
+        kept["negative"] = ""
+    return ImageRequest.from_dict(kept)
+
+
+def linked(query: dict[str, str]) -> ImageRequest:
+    """The request of a link: its parameters are fields. Raises ValueError naming what is wrong."""
+    hints = get_type_hints(ImageRequest)
+    fields = {name: _value(name, text, hints[name]) if name in hints else text for name, text in query.items()}
+    return ImageRequest.from_dict(fields)
+
+
+def _value(name: str, text: str, kind: Any) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"{name} in the link must be a {'whole ' if kind is int else ''}number") from None

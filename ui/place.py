@@ -1,0 +1,66 @@
+"""Where the app runs, and what a visitor may do there.
+
+On one's own machine everybody who reaches the page is its owner. On a Hugging Face Space people share one
+machine and mostly one disk that is wiped: each browser has its own gallery, and what would cost others is
+refused in a sentence.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+SPACE_STORAGE = Path("/data")
+
+
+@dataclass(frozen=True)
+class Place:
+    """`space`: the Space's name, or None on one's own machine. `lasting`: pictures survive a restart."""
+
+    space: str | None = None
+    lasting: bool = True
+
+    @property
+    def shared(self) -> bool:
+        return self.space is not None
+
+    def refusal(self, action: str) -> str | None:
+        """None where a person may do it, else one sentence why not. `action`: download, distill, jobs, serve."""
+        if not self.shared:
+            return None
+        reasons = {
+            "download": "Visitors of a Space can't fetch large models; duplicate the Space or run it at home.",
+            "distill": "Visitors of a Space can't start a training; duplicate the Space or run it at home.",
+            "jobs": "Visitors of a Space can't see its jobs; duplicate the Space or run it at home.",
+            "serve": "Visitors of a Space can't add models; duplicate the Space or run it at home.",
+        }
+        assert action in reasons, f"action {action!r}; valid: {', '.join(reasons)}"
+        return reasons[action]
+
+    def banner(self) -> str | None:
+        """What a visitor must know before painting."""
+        if not self.shared:
+            return None
+        if self.lasting:
+            return "A shared demo: your gallery belongs to this browser, and nobody else sees it."
+        return (
+            "A shared demo on an ephemeral disk: your gallery belongs to this browser and is gone when the Space "
+            "restarts. Download what you want to keep."
+        )
+
+
+def here() -> Place:
+    """The place that the environment describes."""
+    space = os.environ.get("SPACE_ID")
+    return Place(space=space, lasting=space is None or _storage())
+
+
+def settle() -> Place:
+    """`here()`, with the studio on a Space's storage where it has one and no other folder was asked for."""
+    place = here()
+    if place.shared and place.lasting:
+        os.environ.setdefault("STILL_LIFE_STUDIO", str(SPACE_STORAGE))
+    return place
+
+
+def _storage() -> bool:
+    return SPACE_STORAGE.is_dir() and os.access(SPACE_STORAGE, os.W_OK)

@@ -1,0 +1,108 @@
+"""The look: one gradio theme of our own, the style sheet and the page's scripts.
+
+Colours, radii and fonts are tokens in `still.css`; the theme points gradio's own widgets at them, so that
+light and dark are decided in one place. Fonts are those of the reader's system: nothing is fetched.
+"""
+
+from pathlib import Path
+
+from gradio.themes import Base
+
+HERE = Path(__file__).parent
+SCRIPTS = (
+    "still.js",
+    "painter.js",
+    "fields.js",
+    "prompt.js",
+    "closeup.js",
+    "wall.js",
+    "gallery.js",
+    "keys.js",
+)
+SANS = ("ui-sans-serif", "system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
+MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "monospace")
+PAPER, PAPER_DARK, INK, INK_DARK = (
+    "#f4efe8",
+    "#151310",
+    "#2a241d",
+    "#f0e9df",
+)  # also painted before the sheet arrives
+
+
+def css() -> str:
+    return (HERE / "still.css").read_text(encoding="utf-8")
+
+
+def head() -> str:
+    """The scripts, inline: they run before any component mounts."""
+    code = "\n".join((HERE / "js" / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    assert "</script" not in code
+    return f'<meta name="color-scheme" content="light dark"><script>\n{code}\n</script>'
+
+
+def theme() -> Base:
+    made = Base(font=SANS, font_mono=MONO, radius_size="lg", text_size="md")
+    panel = {"block_background_fill": "transparent", "block_border_width": "0px", "block_padding": "0px"}
+    field = {
+        "input_background_fill": "var(--sl-panel)",
+        "input_border_color": "var(--sl-line)",
+        "input_border_color_focus": "var(--sl-accent)",
+        "input_border_width": "1px",
+        "input_radius": "var(--sl-r)",
+        "input_placeholder_color": "var(--sl-soft)",
+        "input_shadow": "none",
+        "input_shadow_focus": "0 0 0 1px var(--sl-accent)",
+    }
+    button = {
+        "button_primary_background_fill": "var(--sl-accent)",
+        "button_primary_background_fill_hover": "var(--sl-accent)",
+        "button_primary_text_color": "var(--sl-accent-ink)",
+        "button_primary_border_color": "var(--sl-accent)",
+        "button_secondary_background_fill": "var(--sl-panel)",
+        "button_secondary_background_fill_hover": "var(--sl-panel)",
+        "button_secondary_text_color": "var(--sl-ink)",
+        "button_secondary_border_color": "var(--sl-line)",
+        "button_border_width": "1px",
+    }
+    # A dark value that is left out would fall back to gradio's own, so each is pinned to the same token.
+    both = {**panel, **field, **button, **_rest()}
+    both |= {f"{k}_dark": v for k, v in both.items() if hasattr(made, f"{k}_dark")}
+    return made.set(
+        body_background_fill=PAPER,
+        body_background_fill_dark=PAPER_DARK,
+        body_text_color=INK,
+        body_text_color_dark=INK_DARK,
+        **both,
+    )
+
+
+def _rest() -> dict[str, str]:
+    ink, soft, line, panel = "var(--sl-ink)", "var(--sl-soft)", "var(--sl-line)", "var(--sl-panel)"
+    return {
+        "body_text_color_subdued": soft,
+        "background_fill_primary": panel,
+        "background_fill_secondary": panel,
+        "border_color_primary": line,
+        "border_color_accent": "var(--sl-accent)",
+        "color_accent": "var(--sl-accent)",
+        "color_accent_soft": line,
+        "block_border_color": line,
+        "block_info_text_color": soft,
+        "block_label_text_color": soft,
+        "block_title_text_color": soft,
+        "block_title_text_size": "13px",
+        "block_title_text_weight": "400",
+        "block_shadow": "none",
+        "link_text_color": "var(--sl-accent)",
+        "slider_color": "var(--sl-accent)",
+        "loader_color": "var(--sl-accent)",
+        "checkbox_background_color_selected": "var(--sl-accent)",
+        "checkbox_label_background_fill": panel,
+        "checkbox_label_background_fill_hover": panel,
+        "checkbox_label_background_fill_selected": "var(--sl-accent)",
+        "checkbox_label_text_color": ink,
+        "checkbox_label_text_color_selected": "var(--sl-accent-ink)",
+        "panel_background_fill": panel,
+        "error_background_fill": panel,
+        "error_text_color": ink,
+    }

@@ -1,0 +1,233 @@
+"""Create: type, and pictures change. The prompt, the wall, what it cost, the settings, the gallery.
+
+The page's scripts (ui/js) ask the server functions of `Desk` for pictures; gradio's widgets and events
+carry the settings. Python tells the scripts what to show through one invisible component, `told`.
+"""
+
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from models.request import ImageRequest
+from ui import menu, wall
+from ui.desk import Desk
+from ui.form import Form
+
+WALLS = (1, 4, 9, 16)
+PRIVATE = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+METADATA = "A PNG from here carries its settings; drop it anywhere on the page and they come back."
+HTTP = "Programs paint too: add ?view=api to this page's address."
+
+
+def part(
+    name: str,
+    elem_id: str,
+    server: Sequence[Callable] = (),
+    events: Sequence[str] = (),
+    value: Any = None,
+    **more: Any,
+) -> gr.HTML:
+    """A piece of the page that a script draws: `still.parts.<name>(element, {trigger, props, server,
+    watch})`.
+
+    Nothing that a person wrote goes through the template, which would run it; scripts write text as text.
+    """
+    script = f"still.parts.{name}(element, {{ trigger, props, server, watch, events: {json.dumps(list(events))} }});"
+    return gr.HTML(
+        value,
+        html_template="<div></div>",
+        js_on_load=script,
+        server_functions=list(server),
+        elem_id=elem_id,
+        apply_default_css=False,
+        **more,
+    )
+
+
+def segments(choices: Sequence[int], **more: Any) -> gr.Radio:
+    return gr.Radio(list(choices), elem_classes="sl-seg", **more)
+
+
+class Create:
+    """Builds the page inside the current Blocks."""
+
+    def __init__(self, desk: Desk):
+        self.desk = desk
+        self.count = itertools.count(1)
+        self.form = Form(wall.start())
+        self.told = part(
+            "told", "told", events=("restore", "compare", "roll", "zip"), value=self.message(self.form.start)
+        )
+        with gr.Column(elem_id="create"):
+            part("prompt", "prompt-part", desk.serve("words"), elem_classes="sl-wide")
+            served = desk.serve("paint", "stop", "where", "favourite", "download", "full")
+            part("wall", "wall-part", served, data=wall.first())
+            with gr.Column(elem_id="settings"):
+                self._settings(menu.model(self.form.start.model))
+            served = desk.serve("gallery_page", "remove")
+            part(
+                "gallery",
+                "gallery-part",
+                served,
+                data={"banner": desk.place.banner()},
+                elem_classes="sl-wide",
+            )
+        self._comparison()
+        self._events()
+
+    def _settings(self, model: dict[str, Any]) -> None:
+        add = self.form.add
+        with gr.Column(elem_classes="sl-card"):
+            add("model", lambda **k: part("menu", events=("input",), **k))
+            self.note = part("note", "model-note", value=model["note"])
+        with gr.Column(elem_classes="sl-card"):
+            add("steps", lambda **k: segments(model["steps"], label="Steps", **k))
+            low, high = model["guidance"]
+            add(
+                "guidance",
+                lambda **k: gr.Slider(low, high, step=0.1, label="Guidance", interactive=low < high, buttons=[], **k),
+            )
+            self.guidance_note = part("note", "guidance-note", value=model["guidance_reason"])
+            able = model["negative_reason"] is None
+            add("negative", label="Negative prompt", interactive=able)
+            self.negative_note = part("note", "negative-note", value=model["negative_reason"])
+        with gr.Column(elem_classes="sl-card"):
+            with gr.Row(elem_classes="sl-row"):
+                add("seed", lambda **k: gr.Number(precision=0, minimum=0, label="Seed", **k))
+                self.lock = gr.Button("Lock", elem_id="lock", elem_classes="sl-quiet")
+                self.roll = gr.Button("Roll", elem_id="roll", elem_classes="sl-quiet")
+            add("num_images", lambda **k: segments(WALLS, label="Pictures", **k))
+            add("variation", label="Distance of neighbours", visible="hidden", buttons=[])
+            add(
+                "variation_seed",
+                lambda **k: gr.Number(precision=0, label="Neighbours", visible="hidden", **k),
+            )
+        with gr.Column(elem_classes="sl-card sl-inline"):
+            add("style")
+        with gr.Column(elem_classes="sl-card"), gr.Accordion("Wildcards, metadata, HTTP", open=False):
+            part("note", "hint-wildcards", value="{red|blue} in the prompt picks one for each picture.")
+            part("note", "hint-metadata", value=METADATA)
+            part("note", "hint-http", value=HTTP)
+        types = [".png", ".jpg", ".jpeg", ".webp"]
+        self.upload = gr.UploadButton("Open a picture…", elem_id="restore", visible="hidden", file_types=types)
+        self.archive = gr.DownloadButton("Download all", elem_id="archive", visible="hidden")
+
+    def _comparison(self) -> None:
+        with gr.Column(visible=False, elem_id="compare") as self.sheet, gr.Column(elem_classes="sl-sheet"):
+            self.slider = gr.ImageSlider(
+                label="A | B",
+                show_label=False,
+                format="png",
+                interactive=False,
+                elem_id="slider",
+                buttons=["fullscreen"],
+            )
+            self.slider_note = part("note", "slider-note")
+            self.close = gr.Button("Close (Esc)", elem_id="compare-close", elem_classes="sl-quiet")
+
+    def _events(self) -> None:
+        widgets = {n: w for n, w in self.form.widgets.items() if n != "model"}
+        gr.on(
+            [w.input for w in widgets.values()],
+            None,
+            list(widgets.values()),
+            js=f"(...v) => {{ still.form({json.dumps(list(widgets))}, v); }}",
+            trigger_mode="always_last",
+            api_visibility="private",
+        )
+        shown = [*self.form.widgets.values(), self.note, self.guidance_note, self.negative_note, self.told]
+        live = {**PRIVATE, "trigger_mode": "always_last"}
+        self.form.widgets["model"].input(self.switch, self.form.inputs, shown, **live)
+        self.told.restore(self.restore, None, shown, **live)
+        self.upload.upload(self.dropped, self.upload, shown, **PRIVATE)
+        gr.on(None, self.arrive, None, shown, **PRIVATE)
+        seeds = [self.form.widgets["seed"], self.form.widgets["variation_seed"]]
+        for trigger in (self.roll.click, self.told.roll):
+            trigger(None, None, seeds, js="() => still.roll()", api_visibility="private")
+        self.lock.click(None, js="() => { still.lock(); }", api_visibility="private")
+        self.told.compare(self.compare, None, [self.sheet, self.slider, self.slider_note, self.told], **PRIVATE)
+        self.close.click(lambda: gr.Column(visible=False), None, self.sheet, **PRIVATE)
+        zipped = self.told.zip(self.zip, None, [self.archive, self.told], **PRIVATE)
+        zipped.then(None, js="() => { still.press('#archive'); }", api_visibility="private")
+
+    def message(self, request: ImageRequest | None = None, **more: Any) -> dict[str, Any]:
+        """What `told` says next. It is numbered, so that the same words said twice are two messages."""
+        if request is not None:
+            more |= {"request": request.to_dict(), "model": menu.model(request.model)}
+        return {"number": next(self.count), **more}
+
+    def switch(self, data: dict[Component, Any]) -> dict[Component, Any]:
+        """Another model was chosen: its steps, guidance and notes."""
+        fields = self.form.read(data)
+        try:
+            request = menu.switch(self.form.start, fields)
+        except ValueError as e:
+            return {self.told: self.message(says=str(e), kind="error")}
+        # The prompt is the script's, which has newer keystrokes than any message from here.
+        told = self.message(request, paint=True)
+        del told["request"]["prompt"]
+        return self.show(request) | {self.told: told}
+
+    def show(self, request: ImageRequest) -> dict[Component, Any]:
+        """Every widget set to a request, each as its model can obey it."""
+        model = menu.model(request.model)
+        low, high = model["guidance"]
+        able = model["negative_reason"] is None
+        form = self.form.widgets
+        steps = sorted({*model["steps"], request.steps})
+        return self.form.show(request) | {
+            form["steps"]: gr.Radio(choices=steps, value=request.steps),
+            form["guidance"]: gr.Slider(low, high, value=request.guidance, interactive=low < high),
+            form["negative"]: gr.Textbox(value=request.negative, interactive=able),
+            form["variation"]: gr.Slider(value=request.variation, visible=bool(request.variation) or "hidden"),
+            form["num_images"]: gr.Radio(choices=sorted({*WALLS, request.num_images}), value=request.num_images),
+            self.note: model["note"],
+            self.guidance_note: model["guidance_reason"] or "",
+            self.negative_note: model["negative_reason"] or "",
+        }
+
+    def restore(self, event: gr.EventData) -> dict[Component, Any]:
+        """A picture's settings come back into the form."""
+        asked = event._data if isinstance(event._data, dict) else {}
+        return self._shown(lambda: ImageRequest.from_dict(asked.get("request")), "")
+
+    def dropped(self, path: str) -> dict[Component, Any]:
+        """A picture was dropped on the page: everything that it says about itself comes back."""
+        return self._shown(lambda: self.desk.carried(path), "Restored from the picture.")
+
+    def arrive(self, request: gr.Request) -> dict[Component, Any]:
+        """The page opens: who can paint here, and what the link asks for."""
+        rows = {"menu": menu.rows(self.desk.place)}
+        linked = {k: v for k, v in dict(request.query_params).items() if not k.startswith("__") and k != "view"}
+        if not linked:
+            return self.show(wall.start()) | {self.told: self.message(wall.start(), paint=True, **rows)}
+        return self._shown(lambda: menu.linked(linked), "", **rows)
+
+    def _shown(self, read: Callable[[], ImageRequest], says: str, **more: Any) -> dict[Component, Any]:
+        try:
+            request = read()
+        except ValueError as e:
+            return {self.told: self.message(says=str(e), kind="error", **more)}
+        return self.show(request) | {self.told: self.message(request, says=says, paint=True, **more)}
+
+    def compare(self, event: gr.EventData) -> dict[Component, Any]:
+        """Two pictures under one slider."""
+        asked = event._data if isinstance(event._data, dict) else {}
+        try:
+            (a, said_a), (b, said_b) = self.desk.pair(asked.get("a"), asked.get("b"), asked)
+        except ValueError as e:
+            return {self.told: self.message(says=str(e), kind="error")}
+        note = f"Left, A: {said_a}. Right, B: {said_b}."
+        return {self.sheet: gr.Column(visible=True), self.slider: (a, b), self.slider_note: note}
+
+    def zip(self, event: gr.EventData) -> dict[Component, Any]:
+        """All that the gallery shows, as one file."""
+        try:
+            target = self.desk.archive(event._data if isinstance(event._data, dict) else {})
+        except ValueError as e:
+            return {self.told: self.message(says=str(e), kind="error")}
+        return {self.archive: gr.DownloadButton(value=str(target))}

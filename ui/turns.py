@@ -1,0 +1,97 @@
+"""Who paints now, who waits, and how somebody stops: the page's side of models.engine.
+
+An open page has at most one painting that counts; stopping is a ticket up to which nothing is wanted any
+more.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from models.request import ImageRequest
+
+if TYPE_CHECKING:
+    from models.engine import Engine
+    from models.generate import Image
+
+MOST_TABS = 1000  # pages whose last stop is remembered
+
+
+@dataclass
+class Painting:
+    """What one page's painting does at the moment."""
+
+    request: ImageRequest
+    place: int = 0  # generations before it
+    step: int = 0  # of the network, counted from 1; 0 before its first
+    loaded: bool = False
+
+    def sentence(self) -> str:
+        if self.place:
+            others = "1 other" if self.place == 1 else f"{self.place} others"
+            return f"Waiting for {others} to finish on {self.request.model}."
+        if not self.loaded:
+            return f"Loading {self.request.model} …"
+        if not self.step:
+            return "Reading the prompt …"
+        return f"Step {self.step} of {self.request.steps} …"
+
+
+class Turns:
+    def __init__(self, device: str = "auto", attention: str = "auto"):
+        self.device, self.attention = device, attention
+        self._lock, self._making = threading.Lock(), threading.Lock()
+        self._engine: Engine | None = None
+        self._now: dict[str, Painting] = {}
+        self._stopped: OrderedDict[str, int] = OrderedDict()
+
+    @property
+    def engine(self) -> "Engine":
+        """Made when somebody paints: importing torch and diffusers takes seconds that the page doesn't wait for."""
+        from models.engine import Engine
+
+        with self._making:
+            if self._engine is None:
+                self._engine = Engine(self.device, self.attention)
+            return self._engine
+
+    def paint(self, request: ImageRequest, tab: str, ticket: int) -> "Iterator[Image]":
+        """The pictures as they are done; fewer than asked for where it was stopped."""
+        with self._lock:
+            now = self._now[tab] = Painting(request)
+        engine = self.engine
+        now.loaded = request.model in engine.loaded()
+        from models.engine import Waiting
+        from models.generate import Step
+
+        try:
+            with closing(engine.generate(request)) as events:
+                for event in events:
+                    if self._stopped.get(tab, -1) >= ticket:
+                        return
+                    if isinstance(event, Waiting):
+                        now.place = event.place
+                        continue
+                    now.place, now.loaded = 0, True
+                    if isinstance(event, Step):
+                        now.step = event.i + 1
+                    else:
+                        yield event
+        finally:
+            with self._lock:
+                if self._now.get(tab) is now:
+                    del self._now[tab]
+
+    def stop(self, tab: str, ticket: int) -> None:
+        with self._lock:
+            self._stopped[tab] = max(ticket, self._stopped.pop(tab, -1))
+            while len(self._stopped) > MOST_TABS:
+                self._stopped.popitem(last=False)
+
+    def where(self, tab: str) -> str:
+        """What this page waits for; empty where it waits for nothing."""
+        now = self._now.get(tab)
+        return now.sentence() if now else ""
