@@ -24,6 +24,7 @@ LOG, OLDER_LOG, LOG_BYTES = "log.txt", "log.1.txt", 4_000_000
 MEASURE_SECONDS = 30.0
 FAULTY, NON_FINITE, STOPPED = 2, 65, 143
 READ_BYTES = 1_000_000  # of events at a time
+FULL, FULL_BYTES = "the disk is full: free some space, then resume", 16_000_000
 SPOKEN = {"stage": str, "step": int, "total": int, "seconds_left": (int, float), "resumed_from": int}
 
 
@@ -221,8 +222,12 @@ class Attempt:
         elif code in (FAULTY, NON_FINITE):
             self.store.failed(self.job, self.error or fault_of(code))
         else:
-            self.store.retry(self.job, self.error or (fault if code == 0 else fault_of(code)))
+            self.store.retry(self.job, self.error or (fault if code == 0 else self._fault_of(code)))
         log.info("job %s, attempt %d: ended with status %d", self.job.id, self.job.attempt, code)
+
+    def _fault_of(self, code: int) -> str:
+        """A full disk keeps a command from saying so itself."""
+        return FULL if files.free(self.run) < FULL_BYTES else fault_of(code)
 
 
 def fault_of(code: int) -> str:

@@ -135,7 +135,7 @@ def _sentence(e: sqlite3.Error, where: object) -> DatabaseUnusable | None:
         sqlite3.SQLITE_CANTOPEN: f"{where} cannot be opened: its folder is missing or may not be written",
         sqlite3.SQLITE_IOERR: f"the disk that holds {where} gave a read or write error ({e})",
     }
-    if _code(e) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if _code(e) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or str(e).startswith("Could not decode"):
         return DatabaseDamaged(f"{where} is damaged ({e})")
     return DatabaseUnusable(texts[_code(e)]) if _code(e) in texts else None
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jobs import db, schema
-from jobs.job import State
+from jobs.job import Job, State
 
 log = logging.getLogger("jobs")
 NAME, COPY = "jobs.db", "job.json"
@@ -64,7 +64,7 @@ def _migrated(path: Path, busy_seconds: float, check: bool) -> tuple[sqlite3.Con
     conn = db.connect(path, busy_seconds)
     try:
         found = db.migrate(conn, schema.STEPS)
-        if check and not db.sound(conn):
+        if check and not (db.sound(conn) and _readable(conn)):
             raise db.DatabaseDamaged(f"{path} is damaged")
     except db.DatabaseUnusable:
         conn.close()
@@ -73,6 +73,16 @@ def _migrated(path: Path, busy_seconds: float, check: bool) -> tuple[sqlite3.Con
         conn.close()
         raise db.DatabaseDamaged(f"{path} is damaged ({e})") from e
     return conn, found
+
+
+def _readable(conn: sqlite3.Connection) -> bool:
+    """Whether every row still is a job; what SQLite itself cannot see."""
+    try:
+        for row in conn.execute("SELECT * FROM jobs"):
+            Job.from_row(row)
+    except (ValueError, KeyError, TypeError, sqlite3.DatabaseError):
+        return False
+    return True
 
 
 def _set_aside(path: Path) -> Path:

@@ -1,10 +1,12 @@
 """What a job is: its states and their legal moves, its row, the clock and the limits that it lives under."""
 
+import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 
 class State(StrEnum):
@@ -67,6 +69,13 @@ class Job:
     worker: str | None
     error: str | None
     outputs: list[dict] = field(default_factory=list)  # {"path": relative to the run folder, "bytes": n}
+
+    @classmethod
+    def from_row(cls, row: Any) -> "Job":
+        """Raises ValueError, KeyError or TypeError for a row that no store wrote."""
+        plain = {f.name: row[f.name] for f in fields(cls)}
+        read = {"state": State(row["state"]), "request": json.loads(row["request"])}
+        return cls(**plain | read | {"outputs": json.loads(row["outputs"])})
 
     def to_json(self) -> dict:
         return {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("seq", "fence")}

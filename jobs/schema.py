@@ -37,7 +37,7 @@ CREATE TABLE jobs (
   error TEXT,
   outputs TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(outputs) AND (state <> 'done' OR outputs <> '[]')),
   deleting INTEGER NOT NULL DEFAULT 0
-);
+) STRICT;
 CREATE UNIQUE INDEX jobs_key ON jobs (owner, key) WHERE key IS NOT NULL;
 CREATE INDEX jobs_state ON jobs (state, seq);
 CREATE INDEX jobs_owner ON jobs (owner, state, seq);
@@ -50,7 +50,7 @@ CREATE TABLE workers (
   devices TEXT NOT NULL,
   note TEXT NOT NULL DEFAULT '',
   seen REAL NOT NULL
-);
+) STRICT;
 """
 
 STEPS = (V1,)

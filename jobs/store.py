@@ -10,7 +10,7 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ class Store:
             if not rows:
                 return None
             files.write_copy(self.run(job_id), rows[0])
-            return _job(rows[0])
+            return Job.from_row(rows[0])
 
     # Asking: page, HTTP, command line
 
@@ -115,7 +115,7 @@ class Store:
         with self._writing():
             known = self._rows("SELECT * FROM jobs WHERE owner = ? AND key = ?", (owner, key)) if key else []
             if known:
-                return _job(known[0])
+                return Job.from_row(known[0])
             self._check_limits(owner)
             new_id = "".join(secrets.choice(ALPHABET) for _ in range(10))
             columns = (new_id, kind, json.dumps(request, allow_nan=False), owner, priority, key, parent)
@@ -125,7 +125,7 @@ class Store:
                 (*columns, self.clock.wall()),
             )[0]
             files.write_copy(self.run(new_id), row)
-            return _job(row)
+            return Job.from_row(row)
 
     def _check_limits(self, owner: str) -> None:
         waiting = "SELECT COUNT(*) FROM jobs WHERE owner = ? AND state IN ('queued', 'paused')"
@@ -143,7 +143,7 @@ class Store:
         rows = self._rows("SELECT * FROM jobs WHERE id = ? AND NOT deleting", (job_id,))
         if not rows:
             raise ValueError(f"there is no job {job_id!r}")
-        return _job(rows[0])
+        return Job.from_row(rows[0])
 
     def find(self, start: str) -> Job:
         """The job whose id begins so. Raises ValueError when it is none, or more than one."""
@@ -151,7 +151,7 @@ class Store:
         rows = self._rows(sql, (start, start)) if start else []
         if len(rows) > 1:
             raise ValueError(f"several jobs begin with {start!r}: {', '.join(r['id'] for r in rows)}, …")
-        return _job(rows[0]) if rows else self.get(start)
+        return Job.from_row(rows[0]) if rows else self.get(start)
 
     def jobs(
         self,
@@ -168,7 +168,7 @@ class Store:
             if owner is not None:
                 sql, values = sql + " AND owner = ?", [*values, owner]
             found += self._rows(f"{sql} ORDER BY seq DESC LIMIT ?", (*values, limit))
-        return [_job(r) for r in sorted(found, key=lambda r: r["seq"], reverse=True)[:limit]]
+        return [Job.from_row(r) for r in sorted(found, key=lambda r: r["seq"], reverse=True)[:limit]]
 
     def waiting(self) -> bool:
         """Whether anything is queued; cheap, so that idle workers don't take the lock."""
@@ -228,7 +228,7 @@ class Store:
         limits = {"cap": BACKOFF_CAP, "per_owner": self.limits.running_per_owner}
         who = {"worker": worker, "device": device}
         rows = self._rows(schema.CLAIM, who | limits | self._lease() | {"wall": self.clock.wall()})
-        return _job(rows[0]) if rows else None
+        return Job.from_row(rows[0]) if rows else None
 
     def _lease(self) -> dict[str, Any]:
         return {
@@ -364,9 +364,3 @@ class Store:
 
 
 ASKED = {"cancel": State.CANCELLED, "pause": State.PAUSED, None: State.QUEUED}
-
-
-def _job(row: Any) -> Job:
-    plain = {f.name: row[f.name] for f in fields(Job)}
-    changed = {"state": State(row["state"]), "request": json.loads(row["request"])}
-    return Job(**plain | changed | {"outputs": json.loads(row["outputs"])})
