@@ -13,7 +13,11 @@ from torch.nn.utils.parametrizations import spectral_norm
 class Head(nn.Module):
     def __init__(self, channels: int, kernel: int):
         super().__init__()
-        pad = {"kernel_size": kernel, "padding": kernel // 2, "padding_mode": "circular"} if kernel > 1 else {"kernel_size": 1}
+        pad = (
+            {"kernel_size": kernel, "padding": kernel // 2, "padding_mode": "circular"}
+            if kernel > 1
+            else {"kernel_size": 1}
+        )
         self.first = spectral_norm(nn.Conv1d(channels, channels, 1))
         self.mix = spectral_norm(nn.Conv1d(channels, channels, **pad))
         self.last = spectral_norm(nn.Conv1d(channels, 1, 1))

@@ -9,12 +9,10 @@ statistics of ours. A folder appears whole: it is written beside its place and r
 
 import argparse
 import contextlib
-import dataclasses
 import json
 import shutil
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +22,13 @@ from torch import Tensor, nn
 
 from distill import checkpoint, world
 from distill.card import card, curve
-from distill.data import cache
+from distill.data import cache, sources
 from distill.methods.autoencoder import encode
 from distill.train import from_saved, import_method
-from models import catalogue
 from models.catalogue import Guidance, Manifest
 from models.paths import ROOT, assets, run_dir, studio
 from models.paths import cache as cache_dir
+from models.words import WORD
 
 LICENCE, VERSION = "Apache-2.0", "0.1.0"
 SPRINT_STEPS = {"1": [1.5707963], "2": [1.5682963, 1.3], "4": [1.5682963, 1.3, 1.1, 0.6]}  # SANA-Sprint, Table 7
@@ -64,6 +62,12 @@ def deviation(vae: nn.Module, dataset: str, n: int = 1000) -> Tensor:
     return torch.cat(found).square().mean((0, 2, 3)).sqrt()
 
 
+def vocabulary(dataset: str) -> list[str]:
+    """Every word of the captions that it was trained on."""
+    captions = (c for s in sources(dataset) for row in cache.draw(s, cache_dir()).captions for c in row)
+    return sorted({word for text in captions for word in WORD.findall(text.lower())})
+
+
 def trained(run: Path) -> tuple[dict, nn.Module, checkpoint.Saved]:
     """What the run was, and its student standing at the moving average."""
     facts = json.loads((run / "run.json").read_text())
@@ -73,7 +77,8 @@ def trained(run: Path) -> tuple[dict, nn.Module, checkpoint.Saved]:
     module = import_method(facts["method"])
     cfg = from_saved(module.Config(), facts["config"])
     torch.manual_seed(facts["train"]["seed"])
-    scene = world.build(module, cfg, facts["base"], facts["dataset"], facts["train"]["seed"], torch.device("cpu"))
+    asked = world.Asked(module, cfg, facts["base"], facts["dataset"], facts["train"]["seed"], facts["skip_bad"])
+    scene = world.build(asked, torch.device("cpu"))
     saved = checkpoint.load(found)
     player = "judge" if "labels" in module.Method.needs else "student"
     weights = saved.tensors.get(f"{player}.ema", saved.tensors[player])
@@ -120,16 +125,33 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
     facts, student, saved = trained(run)
     with tempfile(home) as tmp:
         own = WRITERS[facts["method"]](facts, student, tmp)
-        words = sorted({w for s in world.images(facts["dataset"], "sft") for w in s.vocabulary()})
-        (tmp / "vocabulary.json").write_text(json.dumps(words, ensure_ascii=False, indent=0))
+        if own.get("kind", "model") == "model":
+            words = vocabulary(facts["dataset"])
+            (tmp / "vocabulary.json").write_text(json.dumps(words, ensure_ascii=False, indent=0))
         curve(run, tmp / "curve.png")
         files = {str(p.relative_to(tmp)): checkpoint.sha256(p) for p in sorted(tmp.rglob("*")) if p.is_file()}
-        defaults = {"kind": "model", "family": "sana", "base": facts["base"], "timesteps": {}, "default_steps": 1,
-                    "guidance": Guidance(), "lora": None}
-        manifest = Manifest(**(defaults | own), id=id, method=facts["method"], dataset=facts["dataset"],
-                            command=facts["command"], code=code_version(), seed=facts["train"]["seed"],
-                            samples_seen=saved.counters["samples_seen"], licence=LICENCE, files=files,
-                            parameters=sum(p.numel() for p in student.parameters()))
+        defaults = {
+            "kind": "model",
+            "family": "sana",
+            "base": facts["base"],
+            "timesteps": {},
+            "default_steps": 1,
+            "guidance": Guidance(),
+            "lora": None,
+        }
+        manifest = Manifest(
+            **(defaults | own),
+            id=id,
+            method=facts["method"],
+            dataset=facts["dataset"],
+            command=facts["command"],
+            code=code_version(),
+            seed=facts["train"]["seed"],
+            samples_seen=saved.counters["samples_seen"],
+            licence=LICENCE,
+            files=files,
+            parameters=sum(p.numel() for p in student.parameters()),
+        )
         (tmp / "README.md").write_text(card(manifest, facts))
         (tmp / "manifest.json").write_text(json.dumps(manifest.to_dict(), indent=1))
     return manifest

@@ -29,7 +29,7 @@ from distill import checkpoint
 from distill.config import override
 from distill.method import Batch, Method, Out, Rows
 from distill.report import Reporter
-from distill.world import Scene, build
+from distill.world import Asked, Scene, build
 from models.events import Events, trouble
 from models.paths import run_dir
 
@@ -111,7 +111,9 @@ class Trainer:
         share = self.cfg.batch_size // (self.acc.num_processes * self.cfg.accumulate)
         for i in range(self.cfg.accumulate):
             start = (self.acc.process_index * self.cfg.accumulate + i) * share
-            rows = [Rows(self.cfg.seed, self.step, self.cfg.batch_size, start, s, self.acc.device) for s in (0, player + 1)]
+            rows = [
+                Rows(self.cfg.seed, self.step, self.cfg.batch_size, start, s, self.acc.device) for s in (0, player + 1)
+            ]
             yield self.scene.batch(self.step, share, rows[0]), rows[1]
 
     def move(self, index: int, mover: Mover) -> dict[str, Tensor]:
@@ -240,8 +242,10 @@ def loop(t: Trainer, report: Reporter, run: Path, stop: Stop) -> int:
     while t.step < cfg.steps:
         report.step(t.step, t.advance())
         if t.in_a_row >= MAX_SKIPS:
-            report.error(f"{MAX_SKIPS} steps in a row gave numbers that are not finite, up to step {t.step}; "
-                         f"resume goes on from the last checkpoint, a lower lr may help")
+            report.error(
+                f"{MAX_SKIPS} steps in a row gave numbers that are not finite, up to step {t.step}; "
+                f"resume goes on from the last checkpoint, a lower lr may help"
+            )
             return NON_FINITE
         ended, asked = t.step >= cfg.steps, stop.now()
         if t.acc.is_main_process:
@@ -283,7 +287,7 @@ def train(args: argparse.Namespace) -> int:
         saved = json.loads(described.read_text())
         if saved["method"] != args.method:
             raise ValueError(f"run {args.run!r} trains {saved['method']}, not {args.method}")
-        args.base, args.dataset = saved["base"], saved["dataset"]
+        args.base, args.dataset, args.skip_bad = saved["base"], saved["dataset"], saved["skip_bad"]
         trainer, own = from_saved(trainer, saved["train"]), from_saved(own, saved["config"])
     elif checkpoint.folders(run):
         raise ValueError(f"run {args.run!r} has checkpoints: --resume goes on with it, another --run starts anew")
@@ -298,19 +302,29 @@ def train(args: argparse.Namespace) -> int:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise ValueError(f"run {args.run!r} is being trained by another process") from None
-            facts = {"method": args.method, "base": args.base, "dataset": args.dataset, "config": dataclasses.asdict(own),
-                     "train": dataclasses.asdict(cfg), "command": command(args)}
+            facts = {
+                "run": args.run,
+                "method": args.method,
+                "base": args.base,
+                "dataset": args.dataset,
+                "skip_bad": args.skip_bad,
+                "config": dataclasses.asdict(own),
+                "train": dataclasses.asdict(cfg),
+                "command": command(args),
+            }
             described.write_text(json.dumps(facts, indent=1))
         if cfg.batch_size % (acc.num_processes * cfg.accumulate):
-            raise ValueError(f"train.batch_size={cfg.batch_size} does not divide by {acc.num_processes} processes × "
-                             f"train.accumulate={cfg.accumulate}")
+            raise ValueError(
+                f"train.batch_size={cfg.batch_size} does not divide by {acc.num_processes} processes × "
+                f"train.accumulate={cfg.accumulate}"
+            )
         return run_training(args, run, module, cfg, own, acc)
 
 
 def run_training(args: argparse.Namespace, run: Path, module, cfg: TrainConfig, own: object, acc: Accelerator) -> int:
     stop = Stop(args.minutes)
     torch.manual_seed(cfg.seed)  # the initial weights of new networks
-    scene = build(module, own, args.base, args.dataset, cfg.seed, acc.device)
+    scene = build(Asked(module, own, args.base, args.dataset, cfg.seed, args.skip_bad), acc.device)
     method = module.Method(scene.world, own)
     t = Trainer(method, scene, cfg, acc, movers(method, cfg))
     report = Reporter(run, cfg, enabled=acc.is_main_process)
@@ -342,7 +356,7 @@ def pair(text: str) -> tuple[str, str]:
 def command(args: argparse.Namespace) -> str:
     """What a person types to make this run again."""
     parts = ["python -m distill.train", args.method, "--run", args.run, "--dataset", args.dataset]
-    parts += ["--base", args.base] if args.base else []
+    parts += (["--base", args.base] if args.base else []) + (["--skip-bad"] if args.skip_bad else [])
     return " ".join(parts + [f"--set {text}" for text in args.set])
 
 
@@ -351,8 +365,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("method", help="the name of a file in distill/methods")
     p.add_argument("--run", required=True, help="name of the run's folder in the studio")
     p.add_argument("--base", help="id of a model to start from, or that teaches")
-    p.add_argument("--dataset", default="toys+emoji", help="toys, emoji, toys+emoji, mini, mixture or a folder of pictures")
-    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting; train.… for the loop's own")
+    p.add_argument(
+        "--dataset", default="toys+emoji", help="toys, emoji, toys+emoji, mini, mixture or a folder of pictures"
+    )
+    p.add_argument("--skip-bad", action="store_true", help="leave out files of a folder that cannot be used")
+    p.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting; train.… for the loop's own"
+    )
     p.add_argument("--seed", type=int)
     p.add_argument("--resume", action="store_true", help="go on from the newest good checkpoint")
     p.add_argument("--minutes", type=float, help="stop after so long, checkpoint kept")

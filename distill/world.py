@@ -1,4 +1,4 @@
-"""Builds what a method asks for: the student, the frozen teacher, the data. Nothing else knows where these come from."""
+"""Builds what a method asks for: the student, the frozen teacher, the data. Nothing else knows where they come from."""
 
 import copy
 import hashlib
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from distill import features
-from distill.data import PICTURES, Source, cache, sources
+from distill.data import NAMES, PICTURES, Source, cache, sources
 from distill.method import Batch, Rows, World
 from evals import labels as judge_labels
 from models import catalogue
@@ -55,33 +55,55 @@ def rows_of(draws: list[tuple[cache.Cached, int, float]]) -> tuple[np.ndarray, l
     return arrays, captions, [part.attributes[i] for part, i, _ in draws]
 
 
-def images(names: str, method: str) -> list[Source]:
-    """The sources of a training on pictures; an autoencoder and the judges hold pictures out, not wordings."""
-    return sources(names, toys=PICTURES, hold="pictures" if method == "autoencoder" else "wordings")
+def images(names: str, method: str, skip_bad: bool = False) -> list[Source]:
+    """The sources of a training on pictures; an autoencoder holds pictures out, not wordings."""
+    hold = "pictures" if method == "autoencoder" else "wordings"
+    return sources(names, toys=PICTURES, hold=hold, skip_bad=skip_bad)
 
 
-def pixel_scene(module: ModuleType, cfg: object, base: str | None, dataset: str, device: torch.device) -> Scene:
+@dataclass(frozen=True)
+class Asked:
+    """What a training is built from."""
+
+    module: ModuleType  # of the method
+    cfg: object
+    base: str | None
+    dataset: str
+    seed: int
+    skip_bad: bool = False
+
+    @property
+    def method(self) -> str:
+        return self.module.__name__.rpartition(".")[2]
+
+    @property
+    def needs(self) -> set[str]:
+        return self.module.Method.needs
+
+
+def pixel_scene(a: Asked, device: torch.device) -> Scene:
     """Pictures, with the truth about each where the method asks for labels."""
-    parts = [cache.draw(s, cache_dir()) for s in images(dataset, module.__name__.rpartition(".")[2])]
+    parts = [cache.draw(s, cache_dir()) for s in images(a.dataset, a.method, a.skip_bad)]
     draws = Draws(parts, [1.0] * len(parts))
     heads = {}
-    if "labels" in module.Method.needs:
-        heads = judge_labels.classes((a for part in parts for a in part.attributes), module.reads(cfg))
-    student = module.student(cfg, heads) if heads else module.student(cfg, load(base, device).vae if base else None)
+    if "labels" in a.needs:
+        heads = judge_labels.classes((row for part in parts for row in part.attributes), a.module.reads(a.cfg))
+    vae = load(a.base, device).vae if a.base else None
+    student = a.module.student(a.cfg, heads or vae).to(device)
 
     def batch(step: int, n: int, rng: Rows) -> Batch:
         arrays, captions, truth = rows_of(draws(n, rng))
         labels = {k: v.to(device) for k, v in judge_labels.batch(truth, heads).items()}
         return Batch(step, pixels=pixels(arrays).to(device), labels=labels, captions=captions)
 
-    return Scene(World(student=student.to(device)), batch)
+    return Scene(World(student=student), batch)
 
 
-def latent_scene(module: ModuleType, cfg: object, base: str | None, dataset: str, device: torch.device) -> Scene:
+def latent_scene(a: Asked, device: torch.device) -> Scene:
     """Latents of the base's autoencoder, and captions through its text encoder."""
-    if base is None:
-        raise ValueError(f"{module.__name__.rpartition('.')[2]} works on latents: give the model that has the autoencoder with --base")
-    parts = load(base, device)
+    if a.base is None:
+        raise ValueError(f"{a.method} works on latents: name the model that has the autoencoder with --base")
+    parts = load(a.base, device)
     vae = parts.vae.eval().requires_grad_(False)
 
     @torch.no_grad()
@@ -93,7 +115,7 @@ def latent_scene(module: ModuleType, cfg: object, base: str | None, dataset: str
         return vae.decode(z).sample
 
     key = weights_key(vae)
-    cached = [cache.latents(s, cache_dir(), key, encode) for s in sources(dataset)]
+    cached = [cache.latents(s, cache_dir(), key, encode) for s in sources(a.dataset, skip_bad=a.skip_bad)]
     draws = Draws(cached, [1.0] * len(cached))
 
     def batch(step: int, n: int, rng: Rows) -> Batch:
@@ -101,13 +123,10 @@ def latent_scene(module: ModuleType, cfg: object, base: str | None, dataset: str
         x0 = torch.from_numpy(arrays.astype(np.float32)).to(device)
         return Batch(step, x0=x0, cond=parts.text(captions), captions=captions)
 
-    student = module.student(cfg, parts.denoiser).to(device)
-    world = {"student": student, "null": parts.text([""]), "show": show}
-    if "teacher" in module.Method.needs:
-        world["teacher"] = copy.deepcopy(parts.denoiser).eval().requires_grad_(False)
-    if "features" in module.Method.needs:
-        world["features"] = lambda blocks: features.of(world["teacher"], blocks)
-    return Scene(World(**world), batch)
+    teacher = copy.deepcopy(parts.denoiser).eval().requires_grad_(False) if "teacher" in a.needs else None
+    seen = (lambda blocks: features.of(teacher, blocks)) if "features" in a.needs else None
+    student = a.module.student(a.cfg, parts.denoiser).to(device).requires_grad_(True)
+    return Scene(World(student, teacher, parts.text([""]), features=seen, show=show), batch)
 
 
 def scatter(x: Tensor, size: int = 128, reach: float = 2.5) -> Tensor:
@@ -118,11 +137,11 @@ def scatter(x: Tensor, size: int = 128, reach: float = 2.5) -> Tensor:
     return picture
 
 
-def mixture_scene(module: ModuleType, cfg: object, seed: int, device: torch.device) -> Scene:
+def mixture_scene(a: Asked, device: torch.device) -> Scene:
     """The 2-D Gaussian mixture, whose denoiser is known exactly; students start from a net that has learnt it a little."""
     teacher = toy2d.Mixture.ring()
     k = len(teacher.means)
-    net = features.pretrained_toy(toy2d.student(k, seed=seed), teacher)
+    net = features.pretrained_toy(toy2d.student(k, seed=a.seed), teacher)
 
     def batch(step: int, n: int, rng: Rows) -> Batch:
         component = rng.randint(0, k, n).cpu()
@@ -131,7 +150,7 @@ def mixture_scene(module: ModuleType, cfg: object, seed: int, device: torch.devi
 
     null = toy2d.labels(torch.tensor([-1]), k).map(lambda v: v.to(device))
     frozen = copy.deepcopy(net).requires_grad_(False)
-    student = module.student(cfg, net).to(device)
+    student = a.module.student(a.cfg, net).to(device)
     world = World(student, teacher, null, features=lambda _: features.of(frozen, ()), show=scatter)
     return Scene(world, batch)
 
@@ -149,12 +168,11 @@ def load(base: str, device: torch.device) -> Parts:
     return import_module(f"models.families.{row.manifest.family}").load(row, device, torch.float32)
 
 
-def build(module: ModuleType, cfg: object, base: str | None, dataset: str, seed: int, device: torch.device) -> Scene:
+def build(a: Asked, device: torch.device) -> Scene:
     """Raises ValueError where the data set and the method do not go together."""
-    if dataset == "mixture":
-        if "pixels" in module.Method.needs:
-            raise ValueError("the mixture has two numbers a sample and no pictures; valid for this method: toys, emoji, a folder")
-        return mixture_scene(module, cfg, seed, device)
-    if "pixels" in module.Method.needs:
-        return pixel_scene(module, cfg, base, dataset, device)
-    return latent_scene(module, cfg, base, dataset, device)
+    on_pictures = "pixels" in a.needs
+    if a.dataset == "mixture" and on_pictures:
+        raise ValueError(f"the mixture has no pictures, which {a.method} needs; valid: {', '.join(NAMES)} or a folder")
+    if a.dataset == "mixture":
+        return mixture_scene(a, device)
+    return (pixel_scene if on_pictures else latent_scene)(a, device)

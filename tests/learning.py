@@ -39,7 +39,7 @@ def trainer(method: str, steps: int, seed: int = 0, **own: str) -> Trainer:
     cfg = TrainConfig(steps=steps, batch_size=256, precision="fp32", warmup=10, ema=0.99, seed=seed)
     config = override(module.Config(), own)
     torch.manual_seed(seed)
-    scene = world.build(module, config, None, "mixture", seed, torch.device("cpu"))
+    scene = world.build(world.Asked(module, config, None, "mixture", seed), torch.device("cpu"))
     built = module.Method(scene.world, config)
     return Trainer(built, scene, cfg, Accelerator(cpu=True), movers(built, cfg))
 

@@ -28,10 +28,13 @@ PICTURES = 12_000
 NAMES = ("toys", "emoji", "toys+emoji", "mini")
 
 
-def sources(dataset: str, split: str = "train", toys: int = TOYS, hold: str = "wordings") -> list[Source]:
+def sources(
+    dataset: str, split: str = "train", toys: int = TOYS, hold: str = "wordings", skip_bad: bool = False
+) -> list[Source]:
     """The sources that a data set's name stands for, half and half where there are two.
 
     dataset: toys, emoji, toys+emoji, mini, or a folder of pictures with captions. hold: what emoji hold out.
+    skip_bad: leave out files of a folder that cannot be used, where an error would name them.
     """
     from distill.data.emoji import Emoji  # each source brings packages that the others do without
     from distill.data.folder import Folder
@@ -44,4 +47,4 @@ def sources(dataset: str, split: str = "train", toys: int = TOYS, hold: str = "w
         return [made[part]() for part in dataset.split("+")]
     if not Path(dataset).is_dir():
         raise ValueError(f"unknown data set {dataset!r}; valid: {', '.join(NAMES)}, mixture, or a folder of pictures")
-    return [Folder(Path(dataset), split=split)]
+    return [Folder(Path(dataset), split, skip_bad)]
