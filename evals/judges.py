@@ -28,11 +28,11 @@ class Residual(nn.Module):
     def __init__(self, width: int):
         super().__init__()
         self.norm = nn.GroupNorm(GROUPS, width)
-        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.last = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.relu(self.conv1(self.norm(x))))
+        return x + self.last(F.relu(self.first(self.norm(x))))
 
 
 class Next(nn.Module):
@@ -42,11 +42,12 @@ class Next(nn.Module):
         super().__init__()
         self.filter = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.norm = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, 3 * width), nn.ReLU(), nn.Linear(3 * width, width))
+        self.first = nn.Linear(width, 3 * width)
+        self.last = nn.Linear(3 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.filter(x).permute(0, 2, 3, 1)  # [B, H, W, C]
-        return x + self.mlp(self.norm(y)).permute(0, 3, 1, 2)
+        y = self.norm(self.filter(x).permute(0, 2, 3, 1))  # [B, H, W, C]
+        return x + self.last(F.relu(self.first(y))).permute(0, 3, 1, 2)
 
 
 def residual(widths: tuple[int, ...], depths: tuple[int, ...]) -> nn.Sequential:
@@ -67,10 +68,24 @@ def convnext(widths: tuple[int, ...], depths: tuple[int, ...]) -> nn.Sequential:
 
 
 BODIES: dict[str, Callable[[], nn.Sequential]] = {
-    "a": lambda: residual((16, 32, 64, 128), (1, 2, 2)),
-    "b": lambda: convnext((32, 96, 192), (1, 2, 2)),
-    "emoji": lambda: residual((16, 32, 96, 192), (1, 1, 2)),
+    "a": lambda: residual((16, 32, 64, 128), (0, 1, 2)),
+    "b": lambda: convnext((32, 64, 192), (1, 1, 2)),
+    "emoji": lambda: residual((16, 32, 64, 192), (0, 1, 2)),
 }
+
+
+def initialise(network: nn.Module) -> None:
+    """Signals keep their size through every layer, and blocks start as nothing (He et al. 2015; Goyal et al. 2017).
+
+    With torch's own start they shrink at each layer, and a judge takes several times longer to see colours.
+    """
+    for layer in network.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
+            nn.init.zeros_(layer.bias)
+    for block in network.modules():
+        if isinstance(block, (Residual, Next)):
+            nn.init.zeros_(block.last.weight)
 
 
 class Cosine(nn.Module):
@@ -98,6 +113,7 @@ class Judge(nn.Module):
         self.project = nn.Linear(width * GRID * GRID, FEATURES)
         head = Cosine if arch == "emoji" else nn.Linear
         self.heads = nn.ModuleDict({name: head(FEATURES, len(classes)) for name, classes in heads.items()})
+        initialise(self)
 
     @property
     def classes(self) -> dict[str, list[str]]:

@@ -25,7 +25,7 @@ def legible(attributes: Attributes) -> dict[str, object]:
     if truth.get("relation") == "right of":
         truth["relation"] = "left of"
         for name in PAIRED:
-            truth[name], truth[name + "2"] = truth[name + "2"], truth[name]
+            truth[name], truth[name + "2"] = truth.get(name + "2"), truth.get(name)
     if "relation" in truth and truth["relation"] is None:
         truth["relation"] = NONE
     if truth.get("view") != "overhead" and not truth.get("faced", True):

@@ -1,4 +1,4 @@
-"""The quality benchmark on tiny random parts: what is asked is true, scores mean what they say, rows and tables hold."""
+"""The quality benchmark on tiny random parts: what is asked is true, scores mean what they say, rows hold."""
 
 import json
 
@@ -62,6 +62,7 @@ def studio(tmp_path_factory):
 def home(studio, tmp_path, monkeypatch):
     """The studio in use; results and README are this test's own."""
     monkeypatch.setenv("STILL_LIFE_STUDIO", str(studio))
+    monkeypatch.setattr(quality, "ALIKE", 4)
     monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(report, "README", tmp_path / "README.md")
     (tmp_path / "README.md").write_text("# Figures\n<!-- quality:start -->\n<!-- quality:end -->\nend\n")
@@ -83,8 +84,8 @@ def test_painting_many_prompts_gives_the_pictures_that_generate_gives(home, id, 
 
 
 def test_what_is_expected_is_said_and_true():
-    source, asked = Scenes(questions.ASKED, "held_out", 200), questions.toys(200)
-    assert asked == questions.toys(200) and asked[:50] == questions.toys(50)
+    source, asked = Scenes(questions.ASKED, "held_out", 120), questions.toys(120)
+    assert asked[:20] == questions.toys(20)
     assert {q.group for q in asked} == {"one", "several", "relation"}
     for i, q in enumerate(asked):
         scene = source.scene(i)
@@ -98,7 +99,7 @@ def test_what_is_expected_is_said_and_true():
         if "background" not in q.expected:
             assert "background" not in q.prompt
     named = [head for q in asked for head in q.expected]
-    assert min(named.count(head) for head in ("pattern", "size", "background", "view")) > 15
+    assert min(named.count(head) for head in ("pattern", "size", "background", "view")) > 10
 
 
 def test_alike_pictures_share_what_their_prompt_names(monkeypatch):
@@ -209,7 +210,7 @@ def test_autoencoders_and_judges_are_measured_too(home):
     [
         (["--model", "nobody"], "unknown model 'nobody'; valid: "),
         (["--model", "tiny-sprint", "--steps", "3"], "tiny-sprint takes 1, 2 or 4 steps, not 3"),
-        (["--model", "tiny-sprint", "--guidance", "50"], "guidance of tiny-sprint must be 2 to 5, not 50"),
+        (["--model", "tiny-sprint", "--guidance", "7"], "guidance of tiny-sprint must be 2 to 5, not 7"),
         (["--model", "tiny-sprint", "--n", "3"], "--n must be at least 12, not 3"),
     ],
 )
