@@ -30,6 +30,8 @@ from ui.wire import answers, data_url, number, text, token
 
 MOST_PAINTING = 32  # calls that paint or wait to; more are refused, so that looking and stopping stay possible
 SMALL = 256  # pixels on a side up to which a picture travels as the PNG that a download would give
+PAINTS = ("paint", "favourite", "download", "full", "words")
+TRIES, WILD = 4, "a {red|teal} rocket"  # examples under the prompt, and one that shows what braces do
 SPACE_KEEPS = 2000  # pictures of all visitors together
 
 
@@ -53,22 +55,29 @@ class Desk:
             for _ in self.turns.paint(replace(request, num_images=1), "warm", 0):
                 pass
 
-    def serve(self, *names: str) -> list[Callable]:
-        """Server functions of the page by name. Those that paint wait in threads of their own."""
-        out = []
-        for name in names:
-            f = answers(getattr(self, name))
-            out.append(self._patient(f) if name in ("paint", "favourite", "download", "full") else f)
-            out[-1].__name__ = name
+    def functions(self, *names: str) -> list[Callable[[Any], dict[str, Any]]]:
+        """Server functions of the page by name."""
+        out = [answers(getattr(self, name)) for name in names]
+        for f, name in zip(out, names, strict=True):
+            f.__name__ = name
         return out
+
+    def serve(self, *names: str) -> list[Callable]:
+        """The same, where those that may paint wait in threads of their own."""
+        return [self._patient(f) if f.__name__ in PAINTS else f for f in self.functions(*names)]
 
     def _patient(self, f: Callable) -> Callable:
         async def asked(data: Any = None) -> dict[str, Any]:
-            if self._limiter.available_tokens < 1:
-                return {"error": f"{MOST_PAINTING} visitors are painting or waiting; try again in a moment."}
+            if refusal := self.full_house(self._limiter.available_tokens):
+                return {"error": refusal}
             return await anyio.to_thread.run_sync(f, data, limiter=self._limiter)
 
+        asked.__name__ = f.__name__
         return asked
+
+    def full_house(self, available: float) -> str | None:
+        """One sentence where nobody else can paint or wait now."""
+        return None if available >= 1 else f"{MOST_PAINTING} visitors are painting or waiting; try again in a moment."
 
     def paint(self, data: dict[str, Any]) -> dict[str, Any]:
         """Pictures first … first + count of a request; `keep` puts them into the gallery."""
@@ -97,8 +106,17 @@ class Desk:
         return {"sentence": self.turns.where(token(data, "tab"))}
 
     def words(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Words of a prompt that the model was never trained on, with near ones that it was."""
-        return {"unknown": []}
+        """Words of a prompt that the model was never trained on with near ones that it was; and what it knows."""
+        id = text(data, "model", 200)
+        catalogue.get(id)
+        known = self.turns.engine.words(id)
+        told = known.tell(text(data, "prompt", 2000))
+        tries = [*known.prompts()[:TRIES], *([] if known.unknown(WILD) else [WILD])]
+        return {
+            "unknown": [{"word": word, "near": near} for word, near in told.items()],
+            "tries": tries,
+            "knows": known.chips(),
+        }
 
     def gallery_page(self, data: dict[str, Any]) -> dict[str, Any]:
         """The newest pictures kept that match, 48 at a time; `before` is the last id seen."""

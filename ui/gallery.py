@@ -81,7 +81,12 @@ class Gallery:
         return conn
 
     @contextlib.contextmanager
-    def _rows(self) -> Iterator[sqlite3.Connection]:
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, db.explained(self._conn):
+            yield self._conn
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._lock, db.transaction(self._conn) as conn:
             yield conn
 
@@ -97,48 +102,27 @@ class Gallery:
         except OSError as e:
             part.unlink(missing_ok=True)
             raise ValueError(f"the picture can't be kept: {os.strerror(e.errno or 0).lower()}") from e
-        self._insert(id, png, request, owner, made)
+        with self._writing() as conn:
+            _insert(conn, id, png, request, owner, made)
         self._prune()
         return id
 
-    def _insert(self, id: str, png: bytes, request: dict[str, Any], owner: str, made: float) -> None:
-        shown = open_png(png)
-        size, thumb = shown.size, thumbnail(shown, THUMB)
-        values = (
-            id,
-            owner,
-            made,
-            str(request["prompt"]),
-            str(request["model"]),
-            json.dumps(request),
-            *size,
-            thumb,
-        )
-        with self._rows() as conn:
-            conn.execute(
-                "INSERT INTO pictures (id, owner, made, prompt, model, request, width, height, thumb) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                values,
-            )
-
     def _adopt(self, read: Callable[[bytes], dict[str, Any]]) -> None:
         """Rows for PNGs that have none (the database was lost, or somebody put files there). Strangers stay out."""
-        with self._rows() as conn:
+        with self._reading() as conn:
             known = {r["id"] for r in conn.execute("SELECT id FROM pictures")}
-        for path in sorted(self.folder.glob("*.png")):
-            if path.stem in known or path.is_symlink():
-                continue
-            png = path.read_bytes()
-            try:
-                request = read(png)
-                self._insert(path.stem, png, request, "", path.stat().st_mtime)
-            except (ValueError, KeyError, OSError):
-                continue
+        found = [p for p in sorted(self.folder.glob("*.png")) if p.stem not in known and not p.is_symlink()]
+        for start in range(0, len(found), PAGE):  # in pieces, so that another process is not kept waiting
+            with self._writing() as conn:
+                for path in found[start : start + PAGE]:
+                    with contextlib.suppress(ValueError, OSError):
+                        png = path.read_bytes()
+                        _insert(conn, path.stem, png, read(png), "", path.stat().st_mtime)
 
     def _prune(self) -> None:
         if self.keep is None:
             return
-        with self._rows() as conn:
+        with self._writing() as conn:
             order = "ORDER BY favourite DESC, id DESC LIMIT -1 OFFSET ?"
             extra = [r["id"] for r in conn.execute(f"SELECT id FROM pictures {order}", (self.keep,))]
             conn.executemany("DELETE FROM pictures WHERE id = ?", [(id,) for id in extra])
@@ -158,7 +142,7 @@ class Gallery:
         page, more = where, list(values)
         if before is not None:
             page, more = where + " AND id < ?", [*values, before]
-        with self._rows() as conn:
+        with self._reading() as conn:
             total = conn.execute(f"SELECT COUNT(*) FROM pictures WHERE {where}", values).fetchone()[0]
             found = conn.execute(
                 f"SELECT * FROM pictures WHERE {page} ORDER BY id DESC LIMIT ?",
@@ -168,7 +152,7 @@ class Gallery:
 
     def get(self, id: str, owner: str = "") -> tuple[bytes, dict[str, Any]]:
         """The PNG and its request. Raises ValueError in one sentence where it isn't there (or somebody else's)."""
-        with self._rows() as conn:
+        with self._reading() as conn:
             row = conn.execute("SELECT * FROM pictures WHERE id = ? AND owner = ?", (id, owner)).fetchone()
         if row is None:
             raise ValueError("this picture isn't in your gallery")
@@ -178,14 +162,14 @@ class Gallery:
             raise ValueError("the file of this picture was removed from the studio folder") from None
 
     def favourite(self, id: str, on: bool, owner: str = "") -> None:
-        with self._rows() as conn:
+        with self._writing() as conn:
             values = (int(on), id, owner)
             if not conn.execute("UPDATE pictures SET favourite = ? WHERE id = ? AND owner = ?", values).rowcount:
                 raise ValueError("this picture isn't in your gallery")
 
     def delete(self, id: str, owner: str = "") -> None:
         """The row goes before the file, so that a kill between the two leaves a file that is found again."""
-        with self._rows() as conn:
+        with self._writing() as conn:
             if not conn.execute("DELETE FROM pictures WHERE id = ? AND owner = ?", (id, owner)).rowcount:
                 raise ValueError("this picture isn't in your gallery")
         self._file(id).unlink(missing_ok=True)
@@ -193,7 +177,7 @@ class Gallery:
     def zip(self, target: Path, owner: str = "", text: str = "", favourites: bool = False) -> int:
         """Every picture that `search` finds, as one file at `target`; returns how many. Names are made here."""
         where, values = _where(owner, text, favourites)
-        with self._rows() as conn:
+        with self._reading() as conn:
             found = conn.execute(f"SELECT id, request FROM pictures WHERE {where} ORDER BY id", values).fetchall()
         count = 0
         with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
@@ -210,6 +194,16 @@ class Gallery:
     def _file(self, id: str) -> Path:
         """Only ids that came from the database or from `add` get here, never a visitor's text."""
         return self.folder / f"{id}.png"
+
+
+def _insert(conn: sqlite3.Connection, id: str, png: bytes, request: dict[str, Any], owner: str, made: float) -> None:
+    shown = open_png(png)
+    values = (id, owner, made, request["prompt"], request["model"], json.dumps(request), *shown.size)
+    conn.execute(
+        "INSERT INTO pictures (id, owner, made, prompt, model, request, width, height, thumb) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*values, thumbnail(shown, THUMB)),
+    )
 
 
 def _where(owner: str, text: str, favourites: bool) -> tuple[str, list[Any]]:

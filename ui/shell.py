@@ -35,8 +35,8 @@ def build(desk: Desk, pages: tuple[Page, ...] = PAGES) -> gr.Blocks:
     front, *rest = pages
     demo = gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400), fill_width=True)
     with demo:
+        publish(desk)  # first, so that the endpoints have the plain names
         _page(desk, front, pages)
-        publish(desk)
     for page in rest:
         if page.action is None or desk.place.refusal(page.action) is None:
             with demo.route(page.name, f"/{page.path}"):

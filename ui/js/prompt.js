@@ -15,12 +15,13 @@ still.parts.prompt = (element, part) => {
   const paint = make("button", { className: "sl-go", title: "Paint and keep (Ctrl+Enter)", onclick: () => still.painter.paint() }, "Paint");
   const unknown = make("span", { className: "sl-unknown-note", role: "status" });
   const tries = make("span", { className: "sl-tries" });
+  const knows = make("div", { className: "sl-knows", hidden: true });
   element.replaceChildren(
     make("div", { className: "sl-prompt" }, make("div", { className: "sl-box" }, mirror, area), stop, paint),
-    make("div", { className: "sl-chips" }, unknown, tries),
+    make("div", { className: "sl-chips" }, unknown, tries), knows,
   );
 
-  let odd = [], timer = 0, asked = "";
+  let odd = [], timer = 0, asked = "", suggested = "";
 
   function reflect() {
     const words = new Set(odd.map((o) => o.word));
@@ -65,11 +66,20 @@ still.parts.prompt = (element, part) => {
       if (!answer || mine !== asked) return;
       odd = answer.unknown;
       note();
+      suggest(answer);
     }, 180);
   }
 
-  function suggest({ tries: texts = [] }) {
-    tries.replaceChildren(...(texts.length ? ["try ", ...texts.map((t) => chip(t, () => write(t)))] : []));
+  /* What the model was trained on: a few prompts to try, and its words by what they name. */
+  function suggest(answer) {
+    if (suggested === still.request.model) return;
+    suggested = still.request.model;
+    const words = Object.entries(answer.knows);
+    const open = chip("words it knows ▾", () => { knows.hidden = !knows.hidden; }, "Everything that this model was trained on, by what it names");
+    tries.replaceChildren("try ", ...answer.tries.map((t) => chip(t, () => write(t))), ...(words.length ? [open] : []));
+    const append = (word) => write(`${area.value.trimEnd()} ${word}`.trimStart());
+    knows.replaceChildren(...words.map(([group, of]) => make("div", { className: "sl-chips" },
+      make("span", {}, `${group} `, ...of.map((word) => chip(word, () => append(word)))))));
   }
 
   area.addEventListener("input", () => {
@@ -84,12 +94,10 @@ still.parts.prompt = (element, part) => {
     note();
     look();
   });
-  still.on("model", suggest);
   still.on("busy", (busy) => {
     stop.disabled = !busy;
     paint.classList.toggle("sl-busy", busy);
   });
   if (still.request.prompt) area.value = still.request.prompt;
-  suggest(still.model);
   reflect();
 };

@@ -1,0 +1,140 @@
+"""The gallery: files and a database that survive restarts, damage and each other."""
+
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from models import picture
+from models.paths import ROOT
+from models.request import ImageRequest
+from tests import tiny
+from ui.gallery import PAGE, Gallery, file_name
+
+
+@pytest.fixture(scope="module", autouse=True)
+def models(tmp_path_factory):
+    folder = tiny.build(tmp_path_factory.mktemp("models"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STILL_LIFE_STUDIO", str(folder))
+        yield
+
+
+def read(png):
+    return picture.read(png).to_dict()
+
+
+def made(prompt="a red ball", seed=1, side=8):
+    request = ImageRequest(prompt, model="tiny-sprint", seed=seed)
+    colour = (seed * 40 % 256, 0, 0)
+    return picture.png_bytes(Image.new("RGB", (side, side), colour), request), request.to_dict()
+
+
+@pytest.fixture
+def gallery(tmp_path):
+    made = Gallery(tmp_path, read)
+    yield made
+    made.close()
+
+
+def test_what_is_kept_comes_back_byte_for_byte_after_a_restart(gallery, tmp_path):
+    png, request = made()
+    id = gallery.add(png, request)
+    gallery.favourite(id, True)
+    gallery.close()
+    again = Gallery(tmp_path, read)
+    assert again.get(id) == (png, request)
+    [item], total = again.search()
+    assert (item.id, item.favourite, item.request, item.width, total) == (id, True, request, 8, 1)
+    assert (tmp_path / "pictures" / f"{id}.png").read_bytes() == png
+    again.close()
+
+
+def test_newest_first_a_page_at_a_time(gallery):
+    ids = [gallery.add(*made(seed=s)) for s in range(PAGE + 3)]
+    first, total = gallery.search()
+    rest, _ = gallery.search(before=first[-1].id)
+    assert total == len(ids) and [i.id for i in first + rest] == ids[::-1]
+
+
+def test_search_finds_words_as_they_are(gallery):
+    for prompt in ("a red ball", "a RED cube, 100% red", "a blue ball", "under_score"):
+        gallery.add(*made(prompt))
+    found = {text: gallery.search(text=text)[1] for text in ("red", "ball red", "%", "_", "", "nothing", "' OR 1=1 --")}
+    assert found == {"red": 2, "ball red": 1, "%": 1, "_": 1, "": 4, "nothing": 0, "' OR 1=1 --": 0}
+
+
+def test_deleted_is_gone_from_both(gallery, tmp_path):
+    id = gallery.add(*made())
+    gallery.delete(id)
+    assert gallery.search()[1] == 0 and not list((tmp_path / "pictures").iterdir())
+    for act in (gallery.delete, gallery.get, lambda i: gallery.favourite(i, True)):
+        with pytest.raises(ValueError, match="isn't in your gallery"):
+            act(id)
+
+
+def test_a_file_that_somebody_removed_is_one_sentence(gallery, tmp_path):
+    id = gallery.add(*made())
+    (tmp_path / "pictures" / f"{id}.png").unlink()
+    with pytest.raises(ValueError, match="was removed from the studio folder"):
+        gallery.get(id)
+    assert gallery.zip(tmp_path / "all.zip") == 0
+
+
+@pytest.mark.parametrize("damage", ["gone", "garbage", "torn"])
+def test_a_lost_database_is_made_again_from_the_pictures(gallery, tmp_path, damage):
+    kept = {gallery.add(*made(seed=s)): made(seed=s) for s in range(30)}
+    gallery.close()
+    path = tmp_path / "gallery.db"
+    data = path.read_bytes()
+    path.unlink()
+    if damage != "gone":
+        path.write_bytes(b"not a database" * 100 if damage == "garbage" else data[:8192] + b"\xff" * (len(data) - 8192))
+    (tmp_path / "pictures" / "stranger.png").write_bytes(b"no picture")
+    again = Gallery(tmp_path, read)
+    assert {i.id: again.get(i.id) for i in again.search()[0]} == kept
+    assert (tmp_path / "gallery.db.damaged").exists() == (damage != "gone")
+    again.close()
+
+
+def test_a_shared_gallery_keeps_the_newest_and_the_favourites(tmp_path):
+    gallery = Gallery(tmp_path, read, keep=3)
+    loved = gallery.add(*made(seed=0), owner="anna")
+    gallery.favourite(loved, True, "anna")
+    ids = [gallery.add(*made(seed=s), owner="ben") for s in range(1, 5)]
+    assert [i.id for i in gallery.search("anna")[0]] == [loved]
+    assert [i.id for i in gallery.search("ben")[0]] == ids[:1:-1]
+    assert len(list((tmp_path / "pictures").iterdir())) == 3
+    gallery.close()
+
+
+KEEP = """
+import io, sys
+from pathlib import Path
+from PIL import Image
+from models import picture
+from models.paths import ROOT
+from models.request import ImageRequest
+from ui.gallery import Gallery
+gallery = Gallery(Path(sys.argv[1]), lambda png: picture.read(png).to_dict())
+for seed in range(10):
+    request = ImageRequest("a red ball", model="tiny-sprint", seed=seed)
+    gallery.add(picture.png_bytes(Image.new("RGB", (8, 8)), request), request.to_dict())
+"""
+
+
+def test_two_processes_lose_nothing(tmp_path):
+    workers = [subprocess.Popen([sys.executable, "-c", KEEP, str(tmp_path)], cwd=ROOT) for _ in range(2)]
+    assert [w.wait(120) for w in workers] == [0, 0]
+    gallery = Gallery(tmp_path, read)
+    assert gallery.search()[1] == 20
+    gallery.close()
+
+
+def test_names_of_downloads_are_plain():
+    assert file_name({"prompt": "../../etc/passwd; ünï <b>", "seed": 7}) == "etc-passwd-n-b-seed-7"
+    assert (
+        file_name({"prompt": "\u202e", "seed": 7}) == "seed-7"
+        and len(file_name({"prompt": "a b " * 500, "seed": 1})) <= 80
+    )
