@@ -64,7 +64,7 @@ class Sizes:
     @property
     def training(self) -> int:
         """Pictures of the training set among which the nearest is looked for."""
-        return 4 * self.toys
+        return 2 * self.toys
 
 
 @dataclass(frozen=True)

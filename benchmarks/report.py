@@ -4,6 +4,7 @@ A row is one flat JSON object. A benchmark that runs again replaces the rows tha
 """
 
 import json
+import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -54,8 +55,11 @@ def number(value: str | int | float | None, digits: int = 3) -> str:
         return value
     if isinstance(value, int) or abs(value) >= 10**digits:
         return f"{value:,.0f}"
-    text = f"{value:.{digits}g}"
-    return f"{float(text):f}".rstrip("0").rstrip(".") if "e" in text else text
+    if value == 0:
+        return "0"
+    places = digits - 1 - math.floor(math.log10(abs(value)))
+    text = f"{value:.{max(places, 0)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def markdown(rows: Sequence[dict], columns: Sequence[str], heads: Sequence[str] | None = None) -> str:

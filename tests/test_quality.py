@@ -221,8 +221,8 @@ def test_a_mistake_is_one_sentence(home, capsys, args, message):
 
 
 def test_report_numbers_tables_and_places(tmp_path):
-    shown = [report.number(v) for v in (None, "x", 1024, 0.97, 0.00001234, 12345.6, 3.0, -0.5)]
-    assert shown == ["–", "x", "1,024", "0.97", "0.0000123", "12,346", "3", "-0.5"]
+    shown = [report.number(v) for v in (None, "x", 1024, 0.97, 0.00001234, 12345.6, 3.0, -0.5, 0.0)]
+    assert shown == ["–", "x", "1,024", "0.97", "0.0000123", "12,346", "3", "-0.5", "0"]
     table = report.markdown([{"a": "x", "b": 1}, {"a": "y", "b": None}], ["a", "b"], ["name", "size"])
     assert table == "| name | size |\n| --- | ---: |\n| x | 1 |\n| y | – |\n"
     assert (

@@ -25,7 +25,7 @@ class Source(Protocol):
 
 TOYS = 24_000  # scenes drawn once for a training; a prefix does where pictures, not captions, are learnt
 PICTURES = 12_000
-NAMES = ("toys", "emoji", "toys+emoji", "mini")
+NAMES = ("toys", "emoji", "toys+emoji", "emoji+noto", "mini")
 
 
 def sources(
@@ -33,7 +33,7 @@ def sources(
 ) -> list[Source]:
     """The sources that a data set's name stands for, half and half where there are two.
 
-    dataset: toys, emoji, toys+emoji, mini, or a folder of pictures with captions. hold: what emoji hold out.
+    dataset: toys, emoji, toys+emoji, emoji+noto, mini, or a folder of captioned pictures. hold: what emoji hold out.
     skip_bad: leave out files of a folder that cannot be used, where an error would name them.
     """
     from distill.data.emoji import Emoji  # each source brings packages that the others do without
@@ -43,7 +43,11 @@ def sources(
     if dataset == "mini":
         return [Toys(split=split, size=min(toys, 8000), mini=True)]
     if dataset in NAMES:
-        made = {"toys": lambda: Toys(split=split, size=toys), "emoji": lambda: Emoji(split=split, hold=hold)}
+        made = {
+            "toys": lambda: Toys(split=split, size=toys),
+            "emoji": lambda: Emoji(split=split, hold=hold),
+            "noto": lambda: Emoji(split=split, hold=hold, look="noto"),  # other drawings, for the recogniser alone
+        }
         return [made[part]() for part in dataset.split("+")]
     if not Path(dataset).is_dir():
         raise ValueError(f"unknown data set {dataset!r}; valid: {', '.join(NAMES)}, mixture, or a folder of pictures")

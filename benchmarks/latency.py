@@ -1,0 +1,214 @@
+"""How long a picture takes, beside what it could take: every contender in turn, in one process, on the same weights.
+
+    python -m benchmarks.latency [--model toybox-sprint] [--teacher toybox-sana] [--repeats 30] [--threads N]
+
+Text encoder, transformer and decoder by themselves are the bare sum; `generate` adds the loop; the pipeline is
+diffusers' own. No prompt is remembered, but in the row that says so. Medians of rounds in which the contenders take
+turns, so that a busy computer is unfair to all of them alike.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from transformers.utils import logging
+
+from benchmarks.report import RESULTS, Row, markdown, publish, record
+from models import catalogue, families
+from models.denoiser import ATTENTION, pick_device
+from models.engine import Embeddings
+from models.export import call
+from models.families import Parts
+from models.generate import Image, generate
+from models.request import DEFAULT_MODEL, ImageRequest
+
+PROMPT = "a red mushroom on a blue background"
+BATCHES = (1, 2, 4, 8, 16)
+KEYS = ("model", "measure", "batch", "device", "threads")
+Work = Callable[[], object]
+
+
+def rounds(contenders: dict[str, Work], repeats: int, device: torch.device) -> dict[str, float]:
+    """Median milliseconds of each, after one round that doesn't count."""
+    spent: dict[str, list[float]] = {name: [] for name in contenders}
+    for k in range(repeats + 1):
+        for name, work in contenders.items():
+            start = now(device)
+            work()
+            if k:
+                spent[name].append(now(device) - start)
+    return {name: statistics.median(times) for name, times in spent.items()}
+
+
+def now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() * 1000
+
+
+def painting(parts: Parts, **fields) -> Work:
+    request = ImageRequest(PROMPT, model=parts.row.id, **fields)
+    return lambda: list(generate(parts, request))
+
+
+def bare(parts: Parts) -> dict[str, Work]:
+    """Each network once, on the inputs that `generate` would give it for one picture."""
+    pipeline, cond = parts.pipeline, parts.text([PROMPT])
+    ids = pipeline.tokenizer([PROMPT], return_tensors="pt").to(parts.device)
+    latent = torch.randn(1, *parts.latent, device=parts.device, dtype=parts.vae.dtype)
+    cond = replace(cond, guidance=torch.ones(1, device=parts.device)) if parts.denoiser.takes_guidance else cond
+    half = torch.full((1,), 0.5, device=parts.device)
+    return {
+        "text encoder": torch.no_grad()(lambda: pipeline.text_encoder(**ids)),
+        "transformer": torch.no_grad()(lambda: parts.denoiser.predict(latent.float(), half, cond)),
+        "decoder": torch.no_grad()(lambda: parts.vae.decode(latent, return_dict=False)),
+    }
+
+
+def pipeline_call(parts: Parts, steps: int) -> Work:
+    """diffusers' pipeline for the same picture; SANA-Sprint's can't do the paper's four steps."""
+    settings = call(parts.row, steps)
+    return lambda: parts.pipeline(PROMPT, generator=torch.Generator().manual_seed(0), **settings)
+
+
+def one_picture(parts: Parts, repeats: int) -> dict[str, float]:
+    """Milliseconds of each way to one picture at the fewest steps, and of its parts."""
+    steps = min(parts.row.manifest.step_counts, default=1)
+    remembering = replace(parts, text=Embeddings(parts.text, 8))
+    found = rounds(
+        bare(parts)
+        | {
+            "generate": painting(parts, steps=steps),
+            "generate, prompt remembered": painting(remembering, steps=steps),
+            "pipeline": pipeline_call(parts, steps),
+        },
+        repeats,
+        parts.device,
+    )
+    found["bare sum"] = found["text encoder"] + found["transformer"] + found["decoder"]
+    return found
+
+
+def peak_gib(device: torch.device, work: Work) -> float | None:
+    """Most memory that the work held: of the GPU, or of the process where Linux tells."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        work()
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    if not os.access(reset, os.W_OK):
+        return None
+    reset.write_text("5")
+    work()
+    line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+    return int(line.split()[1]) / 2**20
+
+
+def batches(parts: Parts, repeats: int) -> list[Row]:
+    """Pictures a second over the batch, each batch in one call of the network."""
+    rows: list[Row] = []
+    for n in BATCHES:
+        wide = replace(parts, row=replace(parts.row, batch=n))
+        work = painting(wide, num_images=n)
+        ms = rounds({"generate": work}, max(3, repeats // n), parts.device)["generate"]
+        rows += [
+            {"measure": "pictures a second", "batch": n, "value": 1000 * n / ms, "unit": "1/s"},
+            {"measure": "peak memory", "batch": n, "value": peak_gib(parts.device, work), "unit": "GiB"},
+        ]
+    return rows
+
+
+def against_teacher(student: Parts, teacher: Parts, repeats: int) -> list[Row]:
+    """One step against twenty with guidance: the networks' time, the whole, and the most that the whole could gain."""
+    spent: dict[str, list[Image]] = {"student": [], "teacher": []}
+    for k in range(repeats + 1):
+        for name, parts, steps in (("student", student, 1), ("teacher", teacher, 20)):
+            image = painting(parts, steps=steps)()[-1]
+            spent[name] += [image] * bool(k)
+    median = {(name, f): statistics.median(getattr(i, f) for i in images)
+              for name, images in spent.items() for f in ("denoise_ms", "latency_ms")}  # fmt: skip
+    around = median["teacher", "latency_ms"] - median["teacher", "denoise_ms"]
+    rows = [{"measure": f"{name}, {part}", "value": median[name, f], "unit": "ms"}
+            for name in spent for part, f in (("network", "denoise_ms"), ("end to end", "latency_ms"))]  # fmt: skip
+    gains = {
+        "teacher / student, network": median["teacher", "denoise_ms"] / median["student", "denoise_ms"],
+        "teacher / student, end to end": median["teacher", "latency_ms"] / median["student", "latency_ms"],
+        "the same with a student that costs nothing": median["teacher", "latency_ms"] / around,
+    }
+    targets = {"teacher / student, network": 30, "teacher / student, end to end": 10}
+    return rows + [ratio(name, value, at_least=targets.get(name)) for name, value in gains.items()]
+
+
+def ratio(name: str, value: float, at_least: float | None = None, at_most: float | None = None) -> Row:
+    target = f"≥ {at_least:g}" if at_least else f"≤ {at_most:g}" if at_most else None
+    return {"measure": name, "value": value, "unit": "×", "target": target}
+
+
+def measure(student: Parts, teacher: Parts | None, repeats: int) -> list[Row]:
+    one = one_picture(student, repeats)
+    rows = [{"measure": name, "value": ms, "unit": "ms"} for name, ms in one.items()]
+    rows += [
+        ratio("generate / bare sum", one["generate"] / one["bare sum"], at_most=1.15),
+        ratio("pipeline / generate", one["pipeline"] / one["generate"], at_least=1.3),
+        ratio("pipeline / generate, prompt remembered", one["pipeline"] / one["generate, prompt remembered"]),
+    ]
+    if teacher is not None:
+        rows += against_teacher(student, teacher, max(3, repeats // 3))
+    rows += batches(student, repeats)
+    where = {
+        "model": student.row.id,
+        "device": torch.cuda.get_device_name() if student.device.type == "cuda" else platform.machine() + " CPU",
+        "threads": torch.get_num_threads(),
+        "dtype": str(student.vae.dtype).removeprefix("torch."),
+        "torch": torch.__version__,
+    }
+    return [where | {"batch": 1, "target": None} | row for row in rows]
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Every model and machine has its rows together."""
+    columns = ["model", "device", "threads", "measure", "batch", "value", "unit", "target"]
+    return markdown(rows, columns)
+
+
+def main(argv: list[str] | None = None) -> int:
+    p = argparse.ArgumentParser(
+        "benchmarks.latency", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    p.add_argument("--model", default=DEFAULT_MODEL, help="an id of the catalogue")
+    p.add_argument("--teacher", help="what it is compared with; by default its base, where that paints")
+    p.add_argument("--repeats", type=int, default=30)
+    p.add_argument("--threads", type=int, help="of torch; by default its own choice")
+    p.add_argument("--device", default="auto")
+    p.add_argument("--attention", default="auto", help=", ".join(ATTENTION))
+    p.add_argument("--out", type=Path, default=RESULTS / "latency.json")
+    args = p.parse_args(argv)
+    logging.disable_progress_bar()
+    try:
+        if args.threads:
+            torch.set_num_threads(args.threads)
+        device = pick_device(args.device)
+        row = catalogue.get(args.model)
+        base = args.teacher or row.manifest.base
+        painters = [r.id for r in catalogue.menu()]
+        load = lambda id: families.load(catalogue.get(id), device, attention=args.attention)  # noqa: E731
+        rows = measure(load(args.model), load(base) if base in painters else None, args.repeats)
+    except ValueError as e:
+        print(f"benchmarks.latency: {e}", file=sys.stderr)
+        return 2
+    all_rows = record(args.out, rows, KEYS)
+    if args.out.parent == RESULTS:
+        publish("latency", table(all_rows))
+    print(table(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
