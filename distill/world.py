@@ -30,7 +30,7 @@ class Scene:
 
 def pixels(pictures: np.ndarray) -> Tensor:
     """uint8 [B, H, W, 3] -> [B, 3, H, W] in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 class Draws:
