@@ -4,18 +4,23 @@ A checkpoint is written to a temporary folder, every file is fsynced, its manife
 one rename makes it real. The newest folder whose sums are right is the one that counts; there is no "latest" file.
 """
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 KEEP = 2
+FULL = 2**22  # bytes; with less left on the disk, that is why writing failed
 
 
 @dataclass
@@ -39,15 +44,27 @@ def _fsync(path: Path) -> None:
         os.close(fd)
 
 
+@contextlib.contextmanager
+def _full_disk_said(folder: Path) -> Iterator[None]:
+    """Neither safetensors nor torch raises OSError on a full disk; torch does not even name it."""
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as e:
+        if "No space left" not in str(e) and shutil.disk_usage(folder).free > FULL:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from e
+
+
 def save(run: Path, state: Saved) -> Path:
     """Write `run/checkpoints/step-%08d`; older ones beyond the newest two go only afterwards."""
     home = run / "checkpoints"
     tmp = home / f".tmp-{state.step}-{os.getpid()}"
     shutil.rmtree(tmp, ignore_errors=True)
     tmp.mkdir(parents=True)
-    for name, tensors in state.tensors.items():
-        save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, tmp / f"{name}.safetensors")
-    torch.save(state.optimizers, tmp / "optimizers.pt")
+    with _full_disk_said(tmp):
+        for name, tensors in state.tensors.items():
+            save_file({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, tmp / f"{name}.safetensors")
+        torch.save(state.optimizers, tmp / "optimizers.pt")
     files = sorted(tmp.iterdir())
     sums = {f.name: sha256(f) for f in files}
     manifest = {"step": state.step, "counters": state.counters, "torch": torch.__version__, "files": sums}

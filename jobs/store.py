@@ -287,7 +287,8 @@ class Store:
                 return self._end(job, ASKED[wish])
             failures = row.failures + 1
             if failures >= self.limits.failures:
-                return self._end(job, State.FAILED, error=f"{error} ({failures} times in a row)", failures=failures)
+                often = f" ({failures} times in a row)" if failures > 1 else ""
+                return self._end(job, State.FAILED, error=error + often, failures=failures)
             return self._end(job, State.QUEUED, error=error, failures=failures, not_before=self._after(failures))
 
     def _after(self, times: int) -> float:
