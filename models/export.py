@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from transformers.utils import logging
 
@@ -37,25 +38,29 @@ image = pipe("a red mushroom", {settings}).images[0]
 """
 
 
-def settings(row: Row) -> str:
-    """What the pipeline's call needs to be told to give the pictures that Still Life gives."""
+def call(row: Row, steps: int) -> dict[str, Any]:
+    """What the pipeline's call must be told to give the pictures that Still Life gives.
+
+    SANA-Sprint's pipeline takes the paper's schedule for one and two steps only.
+    """
     manifest = row.manifest
-    said = {"num_inference_steps": manifest.default_steps, "guidance_scale": manifest.guidance.default}
+    said = {"num_inference_steps": steps, "guidance_scale": manifest.guidance.default}
     if manifest.scheduler == "SCMScheduler":
-        table = manifest.timesteps.get(str(manifest.default_steps), [1.5708])
+        table = manifest.timesteps.get(str(steps), [1.5708])
         said |= {"max_timesteps": table[0], "intermediate_timesteps": table[1] if len(table) == 2 else None}
     said |= {"height": row.size, "width": row.size}
     if not row.instruction:
         said |= {"use_resolution_binning": False, "complex_human_instruction": None}
         said |= {"max_sequence_length": row.tokens}
-    return ", ".join(f"{k}={v}" for k, v in said.items())
+    return said
 
 
 def card(parts: Parts) -> str:
     m = parts.row.manifest
     facts = {k: getattr(m, k) for k in ("id", "method", "family", "dataset", "command", "parameters")}
     name = type(parts.pipeline).__name__
-    return CARD.format(**facts, licence=m.licence.lower(), pipeline=name, settings=settings(parts.row))
+    settings = ", ".join(f"{k}={v}" for k, v in call(parts.row, m.default_steps).items())
+    return CARD.format(**facts, licence=m.licence.lower(), pipeline=name, settings=settings)
 
 
 def write(parts: Parts, home: Path) -> None:

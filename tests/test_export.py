@@ -6,7 +6,7 @@ import torch
 from diffusers import SanaPipeline, SanaSprintPipeline
 
 from models import catalogue, families
-from models.export import main, settings
+from models.export import call, main
 from models.generate import generate
 from models.request import ImageRequest
 from tests import tiny
@@ -27,10 +27,8 @@ def test_plain_diffusers_paints_the_same_picture(tmp_path, id, pipeline, capsys)
     loaded = pipeline.from_pretrained(home)
     loaded.set_progress_bar_config(disable=True)
     row = catalogue.get(id)
-    said = eval(f"dict({settings(row)})")
-    said |= {"num_inference_steps": 1 if id == "tiny-sprint" else 4, "generator": torch.Generator().manual_seed(3)}
-    theirs = np.asarray(loaded("a red mushroom", **said).images[0], dtype=int)
-    steps = said["num_inference_steps"]
+    steps, generator = 1 if id == "tiny-sprint" else 4, torch.Generator().manual_seed(3)
+    theirs = np.asarray(loaded("a red mushroom", generator=generator, **call(row, steps)).images[0], dtype=int)
     request = ImageRequest("a red mushroom", model=id, seed=3, steps=steps)
     events = list(generate(families.load(row), request))
     mine = np.asarray(events[-1].picture, dtype=int)

@@ -53,7 +53,7 @@ def pipeline_class(row: Row) -> type[Pipeline]:
 def _from_hub(row: Row, dtype: torch.dtype) -> Pipeline:
     """Asks the network only for what the local cache lacks."""
     make, local = pipeline_class(row).from_pretrained, catalogue.cached(row)
-    return make(row.hub, revision=row.revision, torch_dtype=dtype, use_safetensors=True, local_files_only=local)
+    return make(row.hub, revision=row.revision, dtype=dtype, use_safetensors=True, local_files_only=local)
 
 
 def _from_folders(row: Row, dtype: torch.dtype, encoder: nn.Module | None) -> Pipeline:
@@ -62,14 +62,14 @@ def _from_folders(row: Row, dtype: torch.dtype, encoder: nn.Module | None) -> Pi
     return pipeline_class(row)(
         tokenizer=text.load_tokenizer(home),
         text_encoder=text.load_encoder(home, dtype=dtype) if encoder is None else encoder,
-        vae=AutoencoderDC.from_pretrained(_part(row, "vae"), torch_dtype=dtype, use_safetensors=True),
+        vae=AutoencoderDC.from_pretrained(_part(row, "vae"), dtype=dtype, use_safetensors=True),
         transformer=None if alone else transformer(row, dtype),
         scheduler=None if alone else scheduler(row),
     )
 
 
 def transformer(row: Row, dtype: torch.dtype) -> SanaTransformer2DModel:
-    return SanaTransformer2DModel.from_pretrained(_part(row, "transformer"), torch_dtype=dtype, use_safetensors=True)
+    return SanaTransformer2DModel.from_pretrained(_part(row, "transformer"), dtype=dtype, use_safetensors=True)
 
 
 def scheduler(row: Row):
