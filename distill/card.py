@@ -52,7 +52,8 @@ library_name: diffusers
 
 # {m.id}
 
-{BLURBS.get(m.method, m.method)} {m.parameters:,} parameters, trained on a CPU on `{m.dataset}`, {m.samples_seen:,} samples seen.
+{BLURBS.get(m.method, m.method)} {m.parameters:,} parameters, trained on a CPU.
+Data: `{m.dataset}`, {m.samples_seen:,} samples seen.
 
 Made by, and remade with:
 

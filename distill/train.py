@@ -1,6 +1,6 @@
 """The training loop and its command line. One loop, every method: nothing below knows what is being distilled.
 
-    python -m distill.train METHOD --run NAME [--base ID] [--dataset toys+emoji] [--set lr=1e-4 …] [--resume] [--minutes M]
+    python -m distill.train METHOD --run NAME [--base ID] [--dataset toys+emoji] [--set lr=1e-4 …] [--resume] …
 
 Randomness is a function of (seed, step, index of the sample in the global batch), checkpoints are atomic, so a run
 that was killed and resumed is, on one thread, bit for bit the run that was not. SIGTERM: checkpoint, exit 143.
@@ -23,10 +23,10 @@ from typing import Literal
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from distill import checkpoint
 from distill.config import override
+from distill.hardware import attention, faster_precision
 from distill.method import Batch, Method, Out, Rows
 from distill.report import Reporter
 from distill.world import Asked, Scene, build
@@ -194,20 +194,13 @@ class Trainer:
         self.step, self.skipped = saved.step, saved.counters["skipped"]
 
 
-def faster_precision() -> str:
-    """bf16 where this CPU is quicker with it (some emulate it); CUDA always takes it."""
-    if torch.cuda.is_available():
-        return "bf16"
-    conv, x = nn.Conv2d(64, 64, 3, padding=1), torch.ones(8, 64, 32, 32)
-    seconds = {}
-    for name, on in (("fp32", False), ("bf16", True)):
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=on):
-            conv(x)
-            begin = time.perf_counter()
-            for _ in range(5):
-                conv(x)
-            seconds[name] = time.perf_counter() - begin
-    return min(seconds, key=seconds.get)
+def prepare(asked: Asked, cfg: TrainConfig, acc: Accelerator | None = None) -> Trainer:
+    """A trainer at step 0, on the CPU and in fp32 unless an accelerator says otherwise."""
+    acc = acc or Accelerator(cpu=True)
+    torch.manual_seed(cfg.seed)  # the initial weights of new networks
+    scene = build(asked, acc.device)
+    method = asked.module.Method(scene.world, asked.cfg)
+    return Trainer(method, scene, cfg, acc, movers(method, cfg))
 
 
 class Stop:
@@ -229,11 +222,6 @@ class Stop:
 
     def now(self) -> bool:
         return self.signalled or (self.end is not None and time.monotonic() > self.end)
-
-
-def attention(device: torch.device) -> contextlib.AbstractContextManager:
-    """The fused CPU kernel's backward takes a quarter of a SANA step at our sizes; plain matrix products do not."""
-    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else contextlib.nullcontext()
 
 
 def loop(t: Trainer, report: Reporter, run: Path, stop: Stop) -> int:
@@ -323,10 +311,7 @@ def train(args: argparse.Namespace) -> int:
 
 def run_training(args: argparse.Namespace, run: Path, module, cfg: TrainConfig, own: object, acc: Accelerator) -> int:
     stop = Stop(args.minutes)
-    torch.manual_seed(cfg.seed)  # the initial weights of new networks
-    scene = build(Asked(module, own, args.base, args.dataset, cfg.seed, args.skip_bad), acc.device)
-    method = module.Method(scene.world, own)
-    t = Trainer(method, scene, cfg, acc, movers(method, cfg))
+    t = prepare(Asked(module, own, args.base, args.dataset, cfg.seed, args.skip_bad), cfg, acc)
     report = Reporter(run, cfg, enabled=acc.is_main_process)
     found, faults = checkpoint.newest(run) if args.resume else (None, [])
     for fault in faults:

@@ -138,7 +138,7 @@ def scatter(x: Tensor, size: int = 128, reach: float = 2.5) -> Tensor:
 
 
 def mixture_scene(a: Asked, device: torch.device) -> Scene:
-    """The 2-D Gaussian mixture, whose denoiser is known exactly; students start from a net that has learnt it a little."""
+    """The 2-D Gaussian mixture, whose denoiser is known; students start from a net that has learnt it a little."""
     teacher = toy2d.Mixture.ring()
     k = len(teacher.means)
     net = features.pretrained_toy(toy2d.student(k, seed=a.seed), teacher)

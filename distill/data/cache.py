@@ -78,7 +78,7 @@ def draw(source: Source, root: Path, say: Callable[[str], None] = print) -> Cach
 def latents(
     source: Source, root: Path, key: str, encode: Callable[[np.ndarray], np.ndarray], say: Callable[[str], None] = print
 ) -> Cached:
-    """The source through an autoencoder whose weights have the hash `key`; encode: uint8 [B, H, W, 3] -> [B, C, h, w]."""
+    """The source through an autoencoder with this hash of its weights. encode: uint8 [B, H, W, 3] -> [B, C, h, w]."""
     pictures = draw(source, root, say)
     home = folder(source, root)
     arrays = []

@@ -42,9 +42,7 @@ FLUENT = Package(
     "@lobehub/fluent-emoji-3d", "1.1.0", "c1bb7eee7de090205a232518a9ab4adb3df458bfbe8a1f78232991194c8b2e58"
 )
 NAMES = Package("@emoji-mart/data", "1.2.1", "93899f6e12097a8842fb63d8b84b3d68f7ef2bbe625735a2f5d48bfc33237c2c")
-NOTO = Package(
-    "emoji-datasource-google", "16.0.0", "fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438"
-)
+NOTO = Package("emoji-datasource-google", "16.0.0", "fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438")
 PACKAGES = (FLUENT, NAMES, NOTO)
 
 
@@ -112,15 +110,17 @@ def index(names: dict, groups: list[dict], fluent: set[str], noto: set[str]) -> 
         if not pictures or is_clock_face(entry["name"].lower()) or pictures[0]["codepoint"] in CARD_SUITS:
             continue
         name, group = plain_name(entry["name"]), GROUPS[facts["category"]]
-        rows.append({
-            "name": name,
-            "aliases": aliases(name, group, facts["short_names"], taken),
-            "keywords": keywords(name, entry["keywords"]),
-            "group": group,
-            "subgroup": facts["subcategory"],
-            "order": facts["sort_order"],
-            "pictures": pictures,
-        })
+        rows.append(
+            {
+                "name": name,
+                "aliases": aliases(name, group, facts["short_names"], taken),
+                "keywords": keywords(name, entry["keywords"]),
+                "group": group,
+                "subgroup": facts["subcategory"],
+                "order": facts["sort_order"],
+                "pictures": pictures,
+            }
+        )
     return sorted(rows, key=lambda r: r["order"])
 
 

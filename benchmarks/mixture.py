@@ -1,0 +1,79 @@
+"""Trains a method on the 2-D mixture, whose answer is known, and says how far its samples are from the truth.
+
+Tests and ablations share it: a run takes seconds on one thread.
+"""
+
+from dataclasses import replace
+from math import pi
+
+import torch
+from torch import Tensor
+
+from distill.config import override
+from distill.train import TrainConfig, Trainer, import_method, prepare
+from distill.world import Asked
+from evals.metrics import sliced_wasserstein
+from models.denoiser import Cond
+from models.families.toy2d import Mixture, labels
+from models.schedule import add_noise, ddim
+
+N = 2000
+TEACHER = Mixture.ring()
+COND = labels(torch.arange(N) % len(TEACHER.means), len(TEACHER.means))
+TRUTH = TEACHER.sample(COND, torch.Generator().manual_seed(5))
+NOISE = torch.randn(N, 2, generator=torch.Generator().manual_seed(9))
+FEW = {1: (pi / 2,), 2: (pi / 2, 1.3), 4: (pi / 2, 1.3, 1.1, 0.6)}  # angles, as SANA-Sprint's steps
+
+
+def distance(samples: Tensor) -> float:
+    """Sliced Wasserstein-1 to the truth; `FLOOR` is that of another sample of the truth."""
+    return float(sliced_wasserstein(samples, TRUTH))
+
+
+FLOOR = distance(TEACHER.sample(COND, torch.Generator().manual_seed(6)))
+
+
+@torch.no_grad()
+def few_steps(student, steps: int, cond: Cond) -> Tensor:
+    """Consistency sampling: to x0, and back to the next time with fresh noise."""
+    rng, x = torch.Generator().manual_seed(11), NOISE
+    times = [angle * 2 / pi for angle in FEW[steps]]
+    for t, s in zip(times, [*times[1:], None], strict=True):
+        x = student(x, torch.full((N,), t), cond)
+        if s is not None:
+            x = add_noise(student.schedule, x, torch.randn(x.shape, generator=rng), torch.full((N,), s))
+    return x
+
+
+@torch.no_grad()
+def many_steps(denoiser, steps: int, cond: Cond) -> Tensor:
+    """DDIM from pure noise, uniform in t."""
+    x, times = NOISE, torch.linspace(1, 0, steps + 1)
+    for t, s in zip(times[:-1], times[1:], strict=True):
+        t, s = t.expand(N), s.expand(N)
+        x = ddim(denoiser.schedule, x, denoiser(x, t, cond), t, s)
+    return x
+
+
+def trainer(method: str, steps: int, seed: int = 0, **own: str) -> Trainer:
+    torch.set_num_threads(1)
+    module = import_method(method)
+    cfg = TrainConfig(steps=steps, batch_size=256, precision="fp32", warmup=10, ema=0.99, seed=seed)
+    return prepare(Asked(module, override(module.Config(), own), None, "mixture", seed), cfg)
+
+
+def measure(t: Trainer, steps: int) -> float:
+    """Distance of the student's samples: few steps where it was distilled, DDIM where it was not."""
+    student = t.scene.world.student
+    if "teacher" in t.method.needs:
+        return distance(few_steps(student, steps, replace(COND, guidance=torch.ones(N))))
+    return distance(many_steps(student, steps, COND))
+
+
+def learn(t: Trainer, steps: int = 1) -> tuple[float, float]:
+    """Distance before and after the training."""
+    before = measure(t, steps)
+    while t.step < t.cfg.steps:
+        t.advance()
+    with t.averaged():
+        return before, measure(t, steps)

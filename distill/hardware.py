@@ -1,0 +1,29 @@
+"""What this machine is quicker with, measured or known, so that the loop need not ask."""
+
+import contextlib
+import time
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+
+def faster_precision() -> str:
+    """bf16 where this CPU is quicker with it (some emulate it); CUDA always takes it."""
+    if torch.cuda.is_available():
+        return "bf16"
+    conv, x = nn.Conv2d(64, 64, 3, padding=1), torch.ones(8, 64, 32, 32)
+    seconds = {}
+    for name, on in (("fp32", False), ("bf16", True)):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=on):
+            conv(x)
+            begin = time.perf_counter()
+            for _ in range(5):
+                conv(x)
+            seconds[name] = time.perf_counter() - begin
+    return min(seconds, key=seconds.get)
+
+
+def attention(device: torch.device) -> contextlib.AbstractContextManager:
+    """The fused CPU kernel's backward takes a quarter of a SANA step at our sizes; plain matrix products do not."""
+    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else contextlib.nullcontext()
