@@ -12,6 +12,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from jobs import files, process
 from jobs.job import Job, Progress
@@ -68,9 +69,18 @@ class Tail:
 def _event(raw: bytes) -> dict | None:
     try:
         event = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) and isinstance(event.get("kind"), str) else None
+
+
+def _plain(value: object, kind: type | tuple[type, ...]) -> Any:
+    """The value as the table can hold it; None when it is not of its kind, or a number out of all proportion."""
+    if not isinstance(value, kind):
+        return None
+    if isinstance(value, str):
+        return value[:500].encode("utf-8", "replace").decode()
+    return value if isinstance(value, (int, float)) and abs(value) < 2**53 else None
 
 
 class Attempt:
@@ -86,12 +96,9 @@ class Attempt:
         self.tail = Tail(self.run / FILE)
         self.said, self.finish, self.error = Progress(), None, None
         self.asked_at = self.grace = 0.0
-        self.limit, self.again = (
-            None,
-            False,
-        )  # the sentence of a limit that was hit; whether trying again may help
+        self.limit, self.again = None, False  # the sentence of a limit that was hit; whether trying again may help
         self.begun = self.beaten = self.measured = self.heard = store.clock.mono()
-        self.log_size, self.over = 0, False
+        self.log_size, self.reaped, self.over = 0, False, False
         self.child = process.launch(argv, self._environment(), self.run / LOG, self._memory(), settings.nice)
         log.info("job %s, attempt %d: %s", job.id, job.attempt, " ".join(argv))
 
@@ -139,14 +146,14 @@ class Attempt:
                 self._hear(event)
 
     def _hear(self, event: dict) -> None:
-        told = {k: event[k] for k, kind in SPOKEN.items() if isinstance(event.get(k), kind)}
+        told = {k: v for k, kind in SPOKEN.items() if (v := _plain(event.get(k), kind)) is not None}
         if event["kind"] == "checkpoint":
             told |= {"checkpoint_step": told.get("step", 0), "checkpoint_at": self.store.clock.wall()}
         self.said = replace(self.said, **told)
         if event["kind"] == "done":
             self.finish = event
         if event["kind"] == "error":
-            self.error = str(event.get("message") or "")[:500] or None
+            self.error = _plain(event.get("message"), str) or None
 
     def _watch(self, stopping: bool) -> None:
         now = self.store.clock.mono()
@@ -205,7 +212,9 @@ class Attempt:
         self.log_size = size
 
     def _conclude(self, code: int) -> None:
-        process.signal_group(self.child, signal.SIGKILL)  # helpers that the command left behind
+        if not self.reaped:  # once: later the number may be another group's
+            process.signal_group(self.child, signal.SIGKILL)  # helpers that the command left behind
+            self.reaped = True
         self._listen()
         now = self.store.clock.mono()
         self.store.beat(self.job, self.said, now - self.beaten, files.size(self.run))
@@ -247,11 +256,13 @@ def present(run: Path, finish: dict | None) -> tuple[list[dict], str]:
         return [], "it said that it was done but named no output"
     outputs = []
     for name in named:
-        path = (run / str(name)).resolve()
+        if not isinstance(name, str) or not name.isprintable():
+            return [], f"its output {name!a} is no path"
+        path = (run / name).resolve()
         if not path.is_relative_to(run.resolve()):
             return [], f"its output {name} lies outside its run folder"
         size = files.size(path) if path.is_dir() else path.stat().st_size if path.is_file() else 0
         if not size:
             return [], f"its output {name} is missing or empty"
-        outputs.append({"path": str(name), "bytes": size})
+        outputs.append({"path": name, "bytes": size})
     return outputs, ""

@@ -3,6 +3,7 @@
 When the worker dies, however it dies, the kernel sends the command SIGTERM: it keeps a checkpoint and leaves.
 """
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -17,10 +18,13 @@ def main(argv: list[str]) -> None:
     parent, memory, nice = (int(text) for text in argv[:3])
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        Path("/proc/self/oom_score_adj").write_text("700")  # where memory ends, the job goes before the page
+        with contextlib.suppress(OSError):  # where memory ends, the job goes before the page; some containers forbid it
+            Path("/proc/self/oom_score_adj").write_text("700")
     if os.getppid() != parent:  # it died before the line above
         sys.exit(128 + signal.SIGTERM)
     if memory:
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        memory = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(nice)

@@ -237,6 +237,15 @@ class Jobs(RuleBasedStateMachine):
             row.go(ASKED[row.wish])
             row.not_before = self.hands.wall + BACKOFF * 2 ** (row.losses - 2) if row.losses > 1 else 0.0
 
+    @rule(target=claims, job=claims, other=st.sampled_from(WORKERS))
+    def hand_over(self, job, other):
+        """The worker vanishes, another sweeps up and takes the next job; the old claim may still be used."""
+        if job is None:
+            return None
+        self.die(job.worker)
+        self.sweep()
+        return self.claim(other, job.device)
+
     @rule(seconds=st.sampled_from((1.0, 5.0, LEASE / 2, LEASE + 1, BACKOFF_CAP)))
     def wait(self, seconds):
         self.hands.pass_(seconds)
@@ -266,6 +275,6 @@ class Jobs(RuleBasedStateMachine):
 
 
 Jobs.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestJobs = Jobs.TestCase

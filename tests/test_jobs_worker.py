@@ -1,17 +1,21 @@
 """A worker in this process, commands in theirs: how jobs end, well and badly. The commands are tests/standin.py's."""
 
+import json
 import os
 import shutil
 import time
 from dataclasses import replace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from jobs import attempt, kinds, process, store
 from jobs import worker as workers
-from jobs.attempt import LOG, OLDER_LOG, Settings, Tail, present
-from jobs.job import State
+from jobs.attempt import LOG, OLDER_LOG, Attempt, Settings, Tail, present
+from jobs.job import Progress, State
 from jobs.kinds import KINDS, Start
+from models.events import KINDS as KINDS_OF_EVENTS
 from models.events import read
 from tests.jobs_bench import QUICK, chain, opened, until, worker
 from tests.standin import expected
@@ -326,6 +330,33 @@ def test_a_line_without_end_does_not_fill_the_memory(tmp_path, monkeypatch):
     assert [e["kind"] for e in seen] == ["a"]
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**40), 10**40) | st.floats() | st.text(st.characters(), max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+FIELDS = st.sampled_from("stage step total seconds_left resumed_from message outputs path".split())
+
+
+@given(events=st.lists(st.tuples(st.sampled_from(KINDS_OF_EVENTS), st.dictionaries(FIELDS, JSON)), max_size=6))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_whatever_a_command_says_the_worker_lives(tmp_path, events):
+    """Numbers beyond all bounds, halves of surrogate pairs, lists for texts: nothing of it reaches the table."""
+    store = opened(tmp_path)
+    job = store.claim("worker", "cpu") or store.claim("worker", f"cpu:{chain(store).seq}")
+    heard = Attempt.__new__(Attempt)
+    heard.store, heard.said, heard.finish, heard.error = store, Progress(), None, None
+    for kind, told in events:
+        (event,) = [e for raw in [json.dumps({"kind": kind} | told).encode()] if (e := attempt._event(raw))]
+        heard._hear(event)
+    store.beat(job, heard.said)
+    outputs, fault = present(tmp_path, heard.finish)
+    assert outputs or fault
+    store.failed(job, heard.error or fault)
+    assert store.get(job.id).state is State.FAILED
+    store.close()
+
+
 def test_outputs_are_all_there_or_none_counts(tmp_path):
     (tmp_path / "a").write_text("x")
     (tmp_path / "empty").write_text("")
@@ -334,6 +365,7 @@ def test_outputs_are_all_there_or_none_counts(tmp_path):
     assert present(tmp_path, {"outputs": ["a", "empty"]})[0] == []
     assert present(tmp_path, {"outputs": ["folder"]})[0] == []
     assert present(tmp_path, {"outputs": "a"})[0] == []
+    assert present(tmp_path, {"outputs": ["a\0"]}) == ([], "its output 'a\\x00' is no path")
     (tmp_path / "folder" / "b").write_text("xy")
     assert present(tmp_path, {"outputs": ["folder"]})[0] == [{"path": "folder", "bytes": 2}]
 
