@@ -33,15 +33,13 @@ def group(scene: Scene) -> str:
 
 
 def ask(scene: Scene, rng: np.random.Generator, mini: bool = False) -> Question:
-    """Names kind and colour, how many or which relation, and some of the rest. Nothing that goes unsaid is expected."""
+    """Names kind and colour, how many or which relation, and some of the rest."""
     rest = ("background",) if mini else ("pattern", "size", "background", "view")
     names = ["colour", *(n for n in rest if rng.random() < NAMED)]
-    text, facts = prompt(scene, names, rng), legible(scene.attributes())
+    facts = legible(scene.attributes())
     said = [head for head in truth(scene, names) if head != "faced"]
     expected = {head: str(facts[head]) for head in said if facts[head] is not None}
-    if expected.get("pattern") == "plain" and "plain" not in text:
-        del expected["pattern"]
-    return Question(text, expected, group(scene))
+    return Question(prompt(scene, names, rng), expected, group(scene))
 
 
 def toys(n: int, mini: bool = False) -> list[Question]:
@@ -109,5 +107,5 @@ def conditions(n: int, pictures: int, mini: bool = False) -> tuple[list[str], Te
         alike.append(scene)
         if len(alike) == pictures:
             full.append(alike)
-    said = [prompt(scenes[0], ["colour"], np.random.default_rng(i)) for i, scenes in enumerate(full)]
+    said = [prompt(scenes[0], ["colour"]) for scenes in full]
     return said, tensor([render(scene) for scenes in full for scene in scenes])

@@ -111,7 +111,7 @@ def test_alike_pictures_share_what_their_prompt_names(monkeypatch):
         alike = shown[5 * i : 5 * i + 5]
         things = {(s.things[0].kind, s.things[0].colour) for s in alike}
         assert len(things) == 1 and len({s.background for s in alike}) > 1
-        assert questions.prompt(alike[0], ["colour"], np.random.default_rng(i)) == prompt
+        assert questions.prompt(alike[0], ["colour"]) == prompt
 
 
 ONE = Question("a red ball, from above", {"kind": "ball", "colour": "red", "count": "1", "view": "overhead"}, "one")
@@ -221,8 +221,8 @@ def test_a_mistake_is_one_sentence(home, capsys, args, message):
 
 
 def test_report_numbers_tables_and_places(tmp_path):
-    shown = [report.number(v) for v in (None, "x", 1024, 0.97, 0.00001234, 12345.6, 3.0, -0.5, 0.0)]
-    assert shown == ["–", "x", "1,024", "0.97", "0.0000123", "12,346", "3", "-0.5", "0"]
+    shown = [report.number(v) for v in (None, "x", 1024, 0.97, 0.00001234, 12345.6, 3.0, -0.5, 0.0, 120.0)]
+    assert shown == ["–", "x", "1,024", "0.97", "0.0000123", "12,346", "3", "-0.5", "0", "120"]
     table = report.markdown([{"a": "x", "b": 1}, {"a": "y", "b": None}], ["a", "b"], ["name", "size"])
     assert table == "| name | size |\n| --- | ---: |\n| x | 1 |\n| y | – |\n"
     assert (
