@@ -11,7 +11,7 @@ def main(argv: list[str] | None = None) -> None:
     settings = launch.settings(args, here)
     desk = Desk(here, device=args.device, attention=args.attention)
     desk.warm()
-    build(desk).launch(**settings)
+    launch.start(build(desk), settings)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from gradio import Blocks
 from starlette.middleware import Middleware
 
 from ui import style
@@ -64,6 +65,18 @@ def settings(args: argparse.Namespace, place: Place) -> dict[str, Any]:
         "css": style.css(),
         "head": style.head(),
     }
+
+
+def start(demo: Blocks, settings: dict[str, Any]) -> None:
+    """Serve until somebody stops it."""
+    try:
+        demo.launch(**settings)
+    except OSError as e:
+        if "empty port" not in str(e):
+            raise
+        asked = settings["server_port"]
+        taken = "every port from 7860 to 7959 is" if asked is None else f"port {asked} is"
+        raise SystemExit(f"{taken} taken: choose another with --port") from None
 
 
 def _login(text: str | None) -> tuple[str, str] | None:

@@ -60,7 +60,7 @@ class Create:
         self.count = itertools.count(1)
         self.form = Form(wall.start())
         self.told = part(
-            "told", "told", events=("restore", "compare", "roll", "zip"), value=self.message(self.form.start)
+            "told", "told", events=("restore", "compare", "seeds", "zip"), value=self.message(self.form.start)
         )
         with gr.Column(elem_id="create"):
             part("prompt", "prompt-part", desk.serve("words"), elem_classes="sl-wide")
@@ -146,8 +146,8 @@ class Create:
         self.upload.upload(self.dropped, self.upload, shown, **PRIVATE)
         gr.on(None, self.arrive, None, shown, **PRIVATE)
         seeds = [self.form.widgets["seed"], self.form.widgets["variation_seed"]]
-        for trigger in (self.roll.click, self.told.roll):
-            trigger(None, None, seeds, js="() => still.roll()", api_visibility="private")
+        self.roll.click(None, None, seeds, js="() => still.roll()", api_visibility="private")
+        self.told.seeds(None, None, seeds, js="() => still.seeds()", api_visibility="private")
         self.lock.click(None, js="() => { still.lock(); }", api_visibility="private")
         self.told.compare(self.compare, None, [self.sheet, self.slider, self.slider_note, self.told], **PRIVATE)
         self.close.click(lambda: gr.Column(visible=False), None, self.sheet, **PRIVATE)
@@ -193,7 +193,7 @@ class Create:
     def restore(self, event: gr.EventData) -> dict[Component, Any]:
         """A picture's settings come back into the form."""
         asked = event._data if isinstance(event._data, dict) else {}
-        return self._shown(lambda: ImageRequest.from_dict(asked.get("request")), "")
+        return self._shown(lambda: ImageRequest.from_dict(asked.get("request")))
 
     def dropped(self, path: str) -> dict[Component, Any]:
         """A picture was dropped on the page: everything that it says about itself comes back."""
@@ -203,16 +203,19 @@ class Create:
         """The page opens: who can paint here, and what the link asks for."""
         rows = {"menu": menu.rows(self.desk.place)}
         linked = {k: v for k, v in dict(request.query_params).items() if not k.startswith("__") and k != "view"}
-        if not linked:
-            return self.show(wall.start()) | {self.told: self.message(wall.start(), paint=True, **rows)}
-        return self._shown(lambda: menu.linked(linked), "", **rows)
+        wanted = wall.start()
+        try:
+            wanted = menu.linked(linked) if linked else wanted
+        except ValueError as e:
+            rows |= {"says": str(e), "kind": "error"}
+        return self.show(wanted) | {self.told: self.message(wanted, paint=True, **rows)}
 
-    def _shown(self, read: Callable[[], ImageRequest], says: str, **more: Any) -> dict[Component, Any]:
+    def _shown(self, read: Callable[[], ImageRequest], says: str = "") -> dict[Component, Any]:
         try:
             request = read()
         except ValueError as e:
-            return {self.told: self.message(says=str(e), kind="error", **more)}
-        return self.show(request) | {self.told: self.message(request, says=says, paint=True, **more)}
+            return {self.told: self.message(says=str(e), kind="error")}
+        return self.show(request) | {self.told: self.message(request, says=says, paint=True)}
 
     def compare(self, event: gr.EventData) -> dict[Component, Any]:
         """Two pictures under one slider."""

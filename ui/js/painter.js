@@ -31,7 +31,13 @@ still.painter = (() => {
 
   /* Paint: keep what is asked for. A wall that is already kept is followed by new seeds, unless they are locked. */
   function paint() {
-    if (wall.kept && wall.complete && same(wall.request, still.request) && !still.locked) still.fire("roll");
+    const again = wall.kept && same(wall.request, still.request);
+    if (again && busy) return;
+    if (again && wall.complete) {
+      if (still.locked) return void still.say("This wall is in the gallery. Unlock the seed to paint another.");
+      still.roll({ paint: false });
+      still.fire("seeds");
+    }
     want({ keep: true });
   }
 

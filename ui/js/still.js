@@ -46,16 +46,10 @@ window.still = (() => {
   /* The answer of a server function, or null when it refused (it says why) or could not be reached. */
   const server = {};
   async function call(name, data = {}) {
-    const ask = server[name];
-    let answer;
-    try {
-      answer = await ask({ tab: still.tab, owner: still.owner, ...data });
-    } catch {
-      say("The studio doesn't answer. Is it still running? What you typed is safe here.", "error");
-      return null;
-    }
-    if (answer.error) say(answer.error, "error");
-    return answer.error ? null : answer;
+    const answer = await server[name]({ tab: still.tab, owner: still.owner, ...data }).catch(() => undefined);
+    const problem = answer ? answer.error : "The studio doesn't answer. Is it still running? What you typed is safe here.";
+    if (problem) say(problem, "error");
+    return problem ? null : answer;
   }
 
   const still = {
@@ -68,17 +62,20 @@ window.still = (() => {
   /* Some fields changed: by typing, by a widget, by a restored picture. */
   still.set = (fields, { paint = true } = {}) => {
     Object.assign(still.request, fields);
-    emit("request", still.request);
-    if (paint) still.painter.want();
+    if (!paint) return;
+    say("");
+    still.painter.want();
   };
   still.form = (names, values) => {
     const filled = names.map((n, i) => [n, values[i]]).filter(([, v]) => v !== null && v !== "");
     still.set({ negative: "", ...Object.fromEntries(filled) });
   };
-  still.roll = () => {
+  /* New seeds, of the wall or of its neighbours; returns both for their widgets. */
+  still.seeds = () => [still.request.seed, still.request.variation_seed];
+  still.roll = ({ paint = true } = {}) => {
     const seed = crypto.getRandomValues(new Uint32Array(1))[0] >>> 1;
-    still.set(still.request.variation ? { variation_seed: seed } : { seed });
-    return [still.request.seed, still.request.variation_seed];
+    still.set(still.request.variation ? { variation_seed: seed } : { seed }, { paint });
+    return still.seeds();
   };
   still.lock = () => {
     still.locked = !still.locked;

@@ -150,7 +150,7 @@ still.parts.wall = (element, part) => {
   still.on("changed", () => tiles.forEach((tile) => tile.refresh?.()));
   still.on("marked", () => tiles.forEach((tile) => tile.refresh?.()));
   still.on("removed", () => tiles.forEach((tile) => tile.refresh?.()));
-  still.on("cost", ({ sentence }) => { cost.textContent = sentence; say.textContent = ""; });
+  still.on("cost", ({ sentence }) => { cost.textContent = sentence; });
   still.on("say", ({ sentence, kind }) => { say.textContent = sentence; say.dataset.kind = kind; });
   still.on("busy", (busy) => element.classList.toggle("sl-painting", busy));
 

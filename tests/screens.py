@@ -1,0 +1,74 @@
+"""Pictures of the page for docs/: the real app in Chromium, in the light, in the dark and on a phone.
+
+    python -m tests.screens [--out docs] [--model toybox-sprint]
+
+Uses a studio of its own, in which the gallery is filled first, so that the pictures show what a user sees.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from urllib.parse import urlencode
+
+from playwright.sync_api import Page, sync_playwright
+
+from benchmarks.keystroke import CHROMIUM, FLAGS, app
+from models.paths import ROOT
+from models.request import DEFAULT_MODEL
+
+PROMPT = "a red mushroom on a mossy log"
+GALLERY = ("a fox", "two blue cubes", "a teal robot", "an owl", "a pink house from above", "a yellow teapot")
+SHOTS = {
+    "create-light": ("light", {"width": 1400, "height": 1100}),
+    "create-dark": ("dark", {"width": 1400, "height": 1100}),
+    "create-phone": ("light", {"width": 390, "height": 844}),
+}
+WHOLE = "window.still?.painter.wall.complete && !still.painter.busy"
+
+
+def open_page(browser, address: str, theme: str, size: dict, **request) -> Page:
+    page = browser.new_page(viewport=size, color_scheme=theme)
+    page.set_default_timeout(300_000)
+    page.goto(f"{address}?{urlencode(request)}")
+    page.wait_for_function(WHOLE)
+    return page
+
+
+def fill(page: Page) -> None:
+    """Two kept pictures of each prompt, as somebody would paint them."""
+    for prompt in GALLERY:
+        page.locator("#prompt").fill(prompt)
+        page.wait_for_function(WHOLE)
+        page.keyboard.press("Control+Enter")
+        page.wait_for_function(f"{WHOLE} && still.painter.wall.kept")
+
+
+def main() -> int:
+    p = argparse.ArgumentParser("tests.screens", description=__doc__)
+    p.formatter_class = argparse.RawTextHelpFormatter
+    p.add_argument("--out", type=Path, default=ROOT / "docs")
+    p.add_argument("--model", default=DEFAULT_MODEL)
+    args = p.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as studio, app(Path(studio)) as (address, _), sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        fill(
+            open_page(
+                browser, address, "light", SHOTS["create-light"][1], prompt="a fox", model=args.model, num_images=4
+            )
+        )
+        for name, (theme, size) in SHOTS.items():
+            page = open_page(browser, address, theme, size, prompt=PROMPT, model=args.model, seed=7, num_images=9)
+            page.locator(".sl-odd, .sl-tries .sl-chip").first.wait_for()
+            page.locator("#gallery figure").first.wait_for()
+            page.evaluate("document.activeElement.blur()")
+            page.screenshot(path=args.out / f"{name}.png")
+            print(args.out / f"{name}.png")
+            page.close()
+        browser.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
