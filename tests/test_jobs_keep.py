@@ -5,8 +5,8 @@ import pytest
 from jobs import files, keep
 from jobs.db import DatabaseUnusable
 from jobs.job import State
-from jobs.store import Fenced
-from tests.jobs_bench import Hands, chain, opened
+from jobs.store import LEASE, Fenced
+from tests.jobs_bench import Hands, Never, chain, opened
 
 OUT = [{"path": "result.txt", "bytes": 1}]
 
@@ -121,3 +121,13 @@ def test_a_newer_table_is_refused(tmp_path):
     opened(tmp_path).conn.execute("PRAGMA user_version = 99")
     with pytest.raises(DatabaseUnusable, match="newer version"):
         opened(tmp_path)
+
+
+def test_workers_are_listed_while_they_live(jobs, hands):
+    jobs.present("a", ["cpu"], "waiting: the disk is full")
+    jobs.present("b", ["cuda:0"])
+    assert [w["id"] for w in jobs.workers(lambda who: who == "a")] == ["b"]
+    assert jobs.workers(Never())[0]["note"] == "waiting: the disk is full"
+    hands.pass_(3 * LEASE)
+    assert jobs.workers(Never()) == []
+    jobs.absent("b")

@@ -377,16 +377,6 @@ class TestAsking:
             jobs.resume(job.id)
 
 
-def test_workers_are_listed_while_they_live(jobs, hands):
-    jobs.present("a", ["cpu"], "waiting: the disk is full")
-    jobs.present("b", ["cuda:0"])
-    assert [w["id"] for w in jobs.workers(lambda who: who == "a")] == ["b"]
-    assert jobs.workers(Never())[0]["note"] == "waiting: the disk is full"
-    hands.pass_(3 * LEASE)
-    assert jobs.workers(Never()) == []
-    jobs.absent("b")
-
-
 def test_every_query_of_a_worker_uses_an_index(jobs):
     """T-JOB-18: no walk over the history."""
     from jobs import schema
