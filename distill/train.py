@@ -298,7 +298,7 @@ def train(args: argparse.Namespace) -> int:
                 "skip_bad": args.skip_bad,
                 "config": dataclasses.asdict(own),
                 "train": dataclasses.asdict(cfg),
-                "command": command(args),
+                "command": command(args, cfg, own),
             }
             described.write_text(json.dumps(facts, indent=1))
         if cfg.batch_size % (acc.num_processes * cfg.accumulate):
@@ -338,11 +338,17 @@ def pair(text: str) -> tuple[str, str]:
     return key, value
 
 
-def command(args: argparse.Namespace) -> str:
-    """What a person types to make this run again."""
+def command(args: argparse.Namespace, cfg: TrainConfig, own: object) -> str:
+    """What a person types to make this run again: whatever is not the default, however often it was resumed."""
     parts = ["python -m distill.train", args.method, "--run", args.run, "--dataset", args.dataset]
     parts += (["--base", args.base] if args.base else []) + (["--skip-bad"] if args.skip_bad else [])
-    return " ".join(parts + [f"--set {text}" for text in args.set])
+    for prefix, config in (("", own), ("train.", cfg)):
+        usual = dataclasses.asdict(type(config)()) | {"precision": getattr(config, "precision", None)}
+        for key, value in dataclasses.asdict(config).items():
+            if value != usual[key]:
+                shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+                parts.append(f"--set {prefix}{key}={shown}")
+    return " ".join(parts)
 
 
 def parser() -> argparse.ArgumentParser:
