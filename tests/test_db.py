@@ -5,6 +5,8 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,20 @@ def test_processes_that_start_at_once_migrate_once(tmp_path):
         p.join(30)
     assert [p.exitcode for p in starters] == [0] * 4
     assert db.connect(tmp_path / "a.db").execute("SELECT COUNT(*) FROM pictures").fetchone()[0] == 4
+
+
+def test_a_step_that_another_process_took_meanwhile_is_not_taken_again(tmp_path):
+    other, mine, seen = db.connect(tmp_path / "a.db"), db.connect(tmp_path / "a.db"), []
+    other.execute("BEGIN IMMEDIATE")
+    waiting = threading.Thread(target=lambda: seen.append(db.migrate(mine, [V1, V2])))
+    waiting.start()  # it reads version 0, then waits for the lock
+    time.sleep(0.3)
+    other.execute(V1)
+    other.execute("PRAGMA user_version = 1")
+    other.execute("COMMIT")
+    waiting.join()
+    assert seen == [0]
+    assert mine.execute("PRAGMA user_version").fetchone()[0] == 2
 
 
 def test_a_transaction_is_all_or_nothing(tmp_path):

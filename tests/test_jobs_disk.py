@@ -248,6 +248,14 @@ def test_damage_anywhere_in_the_table_loses_no_job(history, where, length, seed)
     assert set(after) <= set(before) or length < 200
 
 
+@pytest.mark.parametrize("old, new", [(b'"path"', b'"pa\xfeh"'), (b'"mode"', b'"mo"e"')])
+def test_damage_that_only_a_reader_of_texts_sees(history, old, new):
+    """SQLite does not look into texts: bytes that are no UTF-8, and JSON that is none."""
+    assert old in history.data
+    before, after = opens(history, history.data.replace(old, new))
+    assert after == before and any(history.folder.glob("jobs.db.damaged-*"))
+
+
 @pytest.mark.parametrize("keep", [0, 1, 100, 4096, 10_000])
 def test_a_table_that_was_cut_short_loses_no_job(history, keep):
     """T-JOB-11."""
