@@ -306,7 +306,7 @@ def test_a_space_listens_to_all_without_a_login_and_may_be_framed(monkeypatch, t
 
 def arrived(address, app, **headers):
     """The page, as soon as the process serves it."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and app.poll() is None:
         try:
             return httpx.get(address, headers=headers, timeout=30)

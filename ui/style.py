@@ -9,16 +9,7 @@ from pathlib import Path
 from gradio.themes import Base
 
 HERE = Path(__file__).parent
-SCRIPTS = (
-    "still.js",
-    "painter.js",
-    "fields.js",
-    "prompt.js",
-    "closeup.js",
-    "wall.js",
-    "gallery.js",
-    "keys.js",
-)
+SCRIPTS = "still painter fields prompt wall closeup gallery keys".split()
 SANS = ("ui-sans-serif", "system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "monospace")
 PAPER, PAPER_DARK, INK, INK_DARK = (
@@ -35,7 +26,7 @@ def css() -> str:
 
 def head() -> str:
     """The scripts, inline: they run before any component mounts."""
-    code = "\n".join((HERE / "js" / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    code = "\n".join((HERE / "js" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     assert "</script" not in code
     return f'<meta name="color-scheme" content="light dark"><script>\n{code}\n</script>'
 

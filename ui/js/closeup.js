@@ -7,35 +7,66 @@ still.closeup = (() => {
   const text = make("p", { className: "sl-said" });
   const facts = make("p", { className: "sl-facts" });
   const row = make("div", { className: "sl-actions" });
-  const dialog = make("dialog", { className: "sl-closeup", ariaLabel: "Picture", onclick: (e) => e.target === dialog && dialog.close() },
-    image, make("div", { className: "sl-about" }, text, facts, row));
+  const dialog = make(
+    "dialog",
+    { className: "sl-closeup", ariaLabel: "Picture", onclick: (e) => e.target === dialog && dialog.close() },
+    image,
+    make("div", { className: "sl-about" }, text, facts, row),
+  );
   const help = make("dialog", { className: "sl-help", ariaLabel: "Keys", onclick: () => help.close() });
 
-  let pictures = [], index = 0, sure = false;
+  const THUMB = 256; // pixels on a side, as ui/gallery.py makes them
+  let pictures = [];
+  let index = 0;
+  let sure = false;
 
   function show() {
-    const p = pictures[index], r = p.request;
+    const p = pictures[index];
+    const r = p.request;
     sure = false;
-    image.src = p.src;
+    image.src = p.full ?? p.src;
     image.alt = `${r.prompt}, seed ${r.seed}`;
     text.textContent = r.prompt;
-    const near = r.variation ? ` · ${Math.round(r.variation * 100)} % towards noise ${r.variation_seed}` : "";
-    facts.textContent = `${r.model} · ${still.plural(r.steps, "step")} · guidance ${r.guidance} · seed ${r.seed}${near} · ${p.width} × ${p.height} pixels`;
-    const button = (label, title, act) => make("button", { title, onclick: act }, label);
-    row.replaceChildren(
+    const near = r.variation ? [`${Math.round(r.variation * 100)} % towards noise ${r.variation_seed}`] : [];
+    const made = [r.model, still.plural(r.steps, "step"), `guidance ${r.guidance}`, `seed ${r.seed}`, ...near];
+    facts.textContent = [...made, `${p.width} × ${p.height} pixels`].join(" · ");
+    row.replaceChildren(...buttons(p));
+    if (p.id && !p.full && p.width > THUMB) sharpen(p);
+  }
+
+  /* The gallery lists thumbnails; a larger picture comes when it is looked at. */
+  async function sharpen(p) {
+    const answer = await still.call("full", { id: p.id });
+    if (!answer) return;
+    p.full = answer.src;
+    if (pictures[index] === p) image.src = p.full;
+  }
+
+  function buttons(p) {
+    const button = (label, title, onclick, className = "") => make("button", { title, onclick, className }, label);
+    const away = (act) => () => {
+      dialog.close();
+      act(p);
+    };
+    const large = `${p.width * 4} × ${p.height * 4} pixels, resized: no new detail`;
+    const here = [
       button(p.favourite ? "♥ Favourite" : "♡ Favourite", "F", () => actions.favourite(p)),
       button("Download", "PNG with its settings inside (D)", () => actions.download(p)),
-      button("Larger, resized 4×", `${p.width * 4} × ${p.height * 4} pixels, resized: no new detail`, () => actions.download(p, 4)),
-      button("More like this", "Neighbours in noise (M)", () => { dialog.close(); actions.more(p); }),
-      button("Use its settings", "Prompt, model and seed into the form (U)", () => { dialog.close(); actions.settings(p); }),
-      button("A|B", "Compare with another (C)", () => { dialog.close(); actions.compare(p); }),
+      button("Larger, resized 4×", large, () => actions.download(p, 4)),
+      button("More like this", "Neighbours in noise (M)", away(actions.more)),
+      button("Use its settings", "Prompt, model and seed into the form (U)", away(actions.settings)),
+      button("A|B", "Compare with another (C)", away(actions.compare)),
       button("Copy link", "Restores prompt, model and seed (L)", () => actions.link(p)),
-      ...(p.id ? [make("button", { className: "sl-danger", title: "Delete from the gallery (Delete)", onclick: remove }, "Delete")] : []),
-    );
+    ];
+    return p.id ? [...here, button("Delete", "Delete from the gallery (Delete)", remove, "sl-danger")] : here;
   }
 
   function remove(event) {
-    if (!sure) { sure = true; event.target.textContent = "Really delete?"; return; }
+    if (!sure) {
+      sure = true;
+      event.target.textContent = "Really delete?";
+      return;
+    }
     dialog.close();
     actions.remove(pictures[index]);
   }
@@ -52,7 +83,9 @@ still.closeup = (() => {
     if (!dialog.open) dialog.showModal();
     still.emit("selected", { picture: pictures[index], pictures, index, walk: () => {} });
   });
-  still.on("changed", (p) => { if (dialog.open && pictures[index] === p) show(); });
+  still.on("changed", () => {
+    if (dialog.open) show();
+  });
 
   /* The sheet of keys. */
   function sheet(lines) {
@@ -62,8 +95,16 @@ still.closeup = (() => {
   }
 
   return {
-    dialogs: [dialog, help], sheet, step,
-    get open() { return dialog.open; }, get picture() { return pictures[index]; },
-    close: () => dialog.close(), remove: () => row.querySelector(".sl-danger")?.click(),
+    dialogs: [dialog, help],
+    sheet,
+    step,
+    get open() {
+      return dialog.open;
+    },
+    get picture() {
+      return pictures[index];
+    },
+    close: () => dialog.close(),
+    remove: () => row.querySelector(".sl-danger")?.click(),
   };
 })();

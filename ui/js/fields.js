@@ -2,17 +2,28 @@
 /* What gradio has no widget for: a menu with greyed entries that say why, notes, and the status in the header. */
 
 still.parts.head = (element) => {
-  const write = (id, words) => { if (words) element.querySelector(id).textContent = words; };
+  const write = (id, words) => {
+    if (words) element.querySelector(id).textContent = words;
+  };
   element.querySelector(".sl-lamp").addEventListener("click", still.theme);
   still.on("busy", (busy) => element.querySelector(".sl-dot").classList.toggle("sl-busy", busy));
-  still.on("model", (model) => { write("#each", "ready"); write("#each-model", model.id); });
-  still.on("cost", (cost) => { write("#each", cost.each); write("#each-steps", cost.steps); write("#each-model", cost.model); });
+  still.on("model", (model) => {
+    write("#each", "ready");
+    write("#each-model", model.id);
+  });
+  still.on("cost", (cost) => {
+    write("#each", cost.each);
+    write("#each-steps", cost.steps);
+    write("#each-model", cost.model);
+  });
 };
 
 still.parts.note = (element, part) => {
   const line = still.make("p", { className: "sl-note" });
   element.replaceChildren(line);
-  const show = () => { line.textContent = part.props.value ?? ""; };
+  const show = () => {
+    line.textContent = part.props.value ?? "";
+  };
   part.watch("value", show);
   show();
 };
@@ -29,12 +40,16 @@ still.parts.menu = (element, part) => {
   }
 
   function fill(rows) {
-    const option = (r) => make("option", { value: r.id, disabled: Boolean(r.reason), title: r.reason ?? r.note }, r.id);
-    const able = rows.filter((r) => !r.reason), unable = rows.filter((r) => r.reason);
+    const option = (r) =>
+      make("option", { value: r.id, disabled: Boolean(r.reason), title: r.reason ?? r.note }, r.id);
+    const able = rows.filter((r) => !r.reason),
+      unable = rows.filter((r) => r.reason);
     const greyed = make("optgroup", { label: "Can't run here" }, ...unable.map(option));
     select.replaceChildren(...able.map(option), ...(unable.length ? [greyed] : []));
     const groups = Object.groupBy(unable, (r) => r.reason);
-    reasons.replaceChildren(...Object.entries(groups).map(([why, of]) => make("span", {}, `${of.map((r) => r.id).join(", ")}: ${why}`)));
+    reasons.replaceChildren(
+      ...Object.entries(groups).map(([why, of]) => make("span", {}, `${of.map((r) => r.id).join(", ")}: ${why}`)),
+    );
     show();
   }
 
@@ -45,7 +60,9 @@ still.parts.menu = (element, part) => {
   }
 
   still.on("menu", fill);
-  still.on("restored", (request) => { select.value = request.model; });
+  still.on("restored", (request) => {
+    select.value = request.model;
+  });
   part.watch("value", show);
   show();
 };

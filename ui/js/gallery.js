@@ -8,18 +8,38 @@ still.parts.gallery = (element, part) => {
   const loved = make("button", { className: "sl-small", ariaPressed: "false", onclick: toggle }, "♡ Favourites");
   const all = make("button", { className: "sl-small", onclick: () => still.fire("zip", query()) }, "Download all");
   const open = () => document.querySelector("#settings input[type=file]")?.click();
-  const restore = make("button", { className: "sl-small", title: "A PNG from here gives prompt, model and seed back", onclick: open }, "Open a picture…");
-  const search = make("input", { className: "sl-search", type: "search", placeholder: "Search prompts…", ariaLabel: "Search prompts", maxLength: 200 });
+  const restore = make(
+    "button",
+    { className: "sl-small", title: "A PNG from here gives prompt, model and seed back", onclick: open },
+    "Open a picture…",
+  );
+  const search = make("input", {
+    className: "sl-search",
+    type: "search",
+    placeholder: "Search prompts…",
+    ariaLabel: "Search prompts",
+    maxLength: 200,
+  });
   const strip = make("div", { className: "sl-strip", id: "gallery", role: "group", ariaLabel: "Gallery" });
   const empty = make("p", { className: "sl-note" });
-  const more = make("button", { className: "sl-small sl-more", hidden: true, onclick: () => load(true) }, "Show more");
+  const more = make(
+    "button",
+    { className: "sl-small sl-more", hidden: true, onclick: () => load(true) },
+    "Show more",
+  );
   element.replaceChildren(
     make("div", { className: "sl-top" }, make("h2", {}, "Gallery"), count, loved, all, restore, search),
     make("p", { className: "sl-note sl-banner" }, part.props.data.banner ?? ""),
-    strip, empty, more,
+    strip,
+    empty,
+    more,
   );
 
-  let pictures = [], tiles = [], favourites = false, timer = 0, turn = 0;
+  let pictures = [],
+    tiles = [],
+    favourites = false,
+    timer = 0,
+    turn = 0;
 
   const query = () => ({ text: search.value, favourites, owner: still.owner });
 
@@ -35,7 +55,11 @@ still.parts.gallery = (element, part) => {
     const before = further ? pictures.at(-1)?.id : null;
     const answer = await still.call("gallery_page", { ...query(), before });
     if (!answer || mine !== turn) return;
-    if (!further) { pictures = []; tiles = []; strip.replaceChildren(); }
+    if (!further) {
+      pictures = [];
+      tiles = [];
+      strip.replaceChildren();
+    }
     answer.pictures.forEach(add);
     count.textContent = still.plural(answer.total, "picture");
     more.hidden = pictures.length >= answer.total;
@@ -43,9 +67,11 @@ still.parts.gallery = (element, part) => {
     empty.textContent = answer.total ? "" : nothing();
   }
 
-  const nothing = () => (search.value || favourites
-    ? "No picture here matches."
-    : "Nothing kept yet. Paint (Ctrl+Enter) keeps its pictures; a favourite (F) is kept too. What appears while you type is not.");
+  const nothing = () =>
+    search.value || favourites
+      ? "No picture here matches."
+      : "Nothing kept yet. Paint (Ctrl+Enter) keeps its pictures, and a favourite (F) is kept too; " +
+        "what appears while you type is not.";
 
   function add(p) {
     const i = pictures.length;
@@ -61,10 +87,17 @@ still.parts.gallery = (element, part) => {
     strip.append(tile);
   }
 
-  search.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(load, 150); });
+  search.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(load, 150);
+  });
   still.on("kept", () => load());
-  still.on("changed", () => tiles.forEach((tile) => tile.refresh()));
-  still.on("marked", () => tiles.forEach((tile) => tile.refresh()));
-  still.on("selected", ({ picture }) => { if (!pictures.includes(picture)) tiles.forEach((tile) => tile.classList.remove("sl-on")); });
+  still.follow(
+    () => pictures,
+    () => tiles,
+  );
+  still.on("selected", ({ picture }) => {
+    if (!pictures.includes(picture)) tiles.forEach((tile) => tile.classList.remove("sl-on"));
+  });
   load();
 };

@@ -3,15 +3,30 @@
 
 still.keys = (() => {
   const SHEET = [
-    ["Ctrl Enter", "paint, and keep the pictures"], ["Esc", "stop; close"], ["/", "to the prompt"], ["R", "roll the seed"],
-    ["← → ↑ ↓", "walk through the pictures"], ["Enter", "look closer"], ["F", "favourite"], ["D", "download"],
-    ["M", "more like this"], ["U", "use its settings"], ["C", "compare: this one is A, the next B"], ["L", "copy its link"],
-    ["Delete", "delete from the gallery"], ["?", "this sheet"],
+    ["Ctrl Enter", "paint, and keep the pictures"],
+    ["Esc", "stop; close"],
+    ["/", "to the prompt"],
+    ["R", "roll the seed"],
+    ["← → ↑ ↓", "walk through the pictures"],
+    ["Enter", "look closer"],
+    ["F", "favourite"],
+    ["D", "download"],
+    ["M", "more like this"],
+    ["U", "use its settings"],
+    ["C", "compare: this one is A, the next B"],
+    ["L", "copy its link"],
+    ["Delete", "delete from the gallery"],
+    ["?", "this sheet"],
   ];
   let selected = null;
-  still.on("selected", (what) => { selected = what; });
+  still.on("selected", (what) => {
+    selected = what;
+  });
 
-  const typing = (target) => target.closest?.("input:not([type=radio]):not([type=range]):not([type=checkbox]), textarea, select, [contenteditable]");
+  const typing = (target) =>
+    target.closest?.(
+      "input:not([type=radio]):not([type=range]):not([type=checkbox]), textarea, select, [contenteditable]",
+    );
 
   function columns() {
     const container = document.activeElement?.closest(".sl-wall, .sl-strip") ?? document.querySelector(".sl-wall");
@@ -38,7 +53,8 @@ still.keys = (() => {
     if (key === "?") return still.closeup.sheet(SHEET) ?? true;
     if (key === "/") return document.querySelector("#prompt")?.focus() ?? true;
     if (key === "enter" && selected && !still.closeup.open) return still.emit("open", selected) ?? true;
-    if (key === "delete" && picture?.id) return still.closeup.open ? still.closeup.remove() ?? true : still.emit("open", selected) ?? true;
+    if (key === "delete" && picture?.id)
+      return still.closeup.open ? (still.closeup.remove() ?? true) : (still.emit("open", selected) ?? true);
     return false;
   }
 
@@ -55,8 +71,10 @@ still.keys = (() => {
     } else if (!event.ctrlKey && !event.metaKey && !event.altKey && !typing(event.target)) {
       const radio = event.target.matches?.("input");
       const button = event.target.closest?.("button, a, summary");
-      if (arrows[event.key] && !radio) { event.preventDefault(); walk(arrows[event.key]()); }
-      else if (!(button && event.key === "Enter") && act(event.key.toLowerCase())) event.preventDefault();
+      if (arrows[event.key] && !radio) {
+        event.preventDefault();
+        walk(arrows[event.key]());
+      } else if (!(button && event.key === "Enter") && act(event.key.toLowerCase())) event.preventDefault();
     }
   });
 

@@ -5,8 +5,16 @@
    that is slower than that is told to stop between two steps. */
 
 still.painter = (() => {
-  const CHUNK_MS = 100, SLOW_MS = 1000, PATIENCE_MS = 200;
-  let wanted = null, busy = false, since = 0, ticket = 0, pace = 60, timer = 0, typed = null;
+  const CHUNK_MS = 100,
+    SLOW_MS = 1000,
+    PATIENCE_MS = 200;
+  let wanted = null,
+    busy = false,
+    since = 0,
+    ticket = 0,
+    pace = 60,
+    timer = 0,
+    typed = null;
   let wall = { request: null, pictures: [], complete: false, kept: false };
 
   const same = (a, b) => a !== null && JSON.stringify(a) === JSON.stringify(b);
@@ -50,17 +58,21 @@ still.painter = (() => {
   async function pump() {
     busy = true;
     still.emit("busy", true);
-    while (wanted) {
-      const job = wanted;
-      wanted = null;
-      await run(job);
+    try {
+      while (wanted) {
+        const job = wanted;
+        wanted = null;
+        await run(job);
+      }
+    } finally {
+      busy = false;
+      still.emit("busy", false);
     }
-    busy = false;
-    still.emit("busy", false);
   }
 
   async function run(job) {
-    const total = job.request.num_images, cost = { text: 0, denoise: 0, decode: 0, first: null };
+    const total = job.request.num_images,
+      cost = { text: 0, denoise: 0, decode: 0, first: null };
     wall = { request: job.request, pictures: [], complete: false, kept: job.keep };
     still.emit("wall", { total, request: job.request });
     while (wall.pictures.length < total && !wanted) {
@@ -68,7 +80,13 @@ still.painter = (() => {
       const count = first === 0 ? 1 : Math.max(1, Math.min(total - first, Math.round(CHUNK_MS / pace)));
       since = performance.now();
       const waiting = setTimeout(() => watch(job), 400);
-      const answer = await still.call("paint", { request: job.request, first, count, keep: job.keep, ticket: job.ticket });
+      const answer = await still.call("paint", {
+        request: job.request,
+        first,
+        count,
+        keep: job.keep,
+        ticket: job.ticket,
+      });
       clearTimeout(waiting);
       if (!answer) return;
       if (answer.stopped) return void (wanted || still.say("Stopped."));
@@ -93,14 +111,20 @@ still.painter = (() => {
   }
 
   function report(job, total, cost) {
-    const seconds = (performance.now() - job.asked) / 1000, ms = (x) => `${x < 9.5 ? x.toFixed(1) : Math.round(x)} ms`;
+    const seconds = (performance.now() - job.asked) / 1000,
+      ms = (x) => `${x < 9.5 ? x.toFixed(1) : Math.round(x)} ms`;
     const parts = [
-      `${still.plural(total, "picture")} in ${seconds.toFixed(2)} s`, `text ${ms(cost.text)}`,
-      `denoiser ${ms(cost.denoise / total)}`, `decode ${ms(cost.decode / total)} each`,
+      `${still.plural(total, "picture")} in ${seconds.toFixed(2)} s`,
+      `text ${ms(cost.text)}`,
+      `denoiser ${ms(cost.denoise / total)}`,
+      `decode ${ms(cost.decode / total)} each`,
     ];
     still.emit("cost", {
-      sentence: parts.join(" · "), each: `${Math.round((seconds * 1000) / total)} ms a picture`,
-      steps: still.plural(job.request.steps, "step"), model: job.request.model, first: cost.first,
+      sentence: parts.join(" · "),
+      each: `${Math.round((seconds * 1000) / total)} ms a picture`,
+      steps: still.plural(job.request.steps, "step"),
+      model: job.request.model,
+      first: cost.first,
     });
   }
 
@@ -115,9 +139,21 @@ still.painter = (() => {
   }
 
   return {
-    want, paint, stop, typed: () => { typed = performance.now(); },
-    get wall() { return wall; }, get busy() { return busy; },
+    want,
+    paint,
+    stop,
+    typed: () => {
+      typed = performance.now();
+    },
+    get wall() {
+      return wall;
+    },
+    get busy() {
+      return busy;
+    },
     /* A wall that came with the page. */
-    shown(request, pictures) { wall = { request, pictures, complete: true, kept: false }; },
+    shown(request, pictures) {
+      wall = { request, pictures, complete: true, kept: false };
+    },
   };
 })();

@@ -8,25 +8,47 @@ still.parts.prompt = (element, part) => {
   still.adopt(part);
   const mirror = make("div", { className: "sl-mirror", ariaHidden: "true" });
   const area = make("textarea", {
-    id: "prompt", rows: 1, spellcheck: false, ariaLabel: "Prompt", placeholder: "Type what you want to see", maxLength: 2000,
-    autocomplete: "off", autocapitalize: "off", enterkeyhint: "go",
+    id: "prompt",
+    rows: 1,
+    spellcheck: false,
+    ariaLabel: "Prompt",
+    placeholder: "Type what you want to see",
+    maxLength: 2000,
+    autocomplete: "off",
+    autocapitalize: "off",
+    enterkeyhint: "go",
   });
-  const stop = make("button", { className: "sl-stop", title: "Stop (Esc)", disabled: true, onclick: () => still.painter.stop() }, "Stop");
-  const paint = make("button", { className: "sl-go", title: "Paint and keep (Ctrl+Enter)", onclick: () => still.painter.paint() }, "Paint");
+  const stop = make(
+    "button",
+    { className: "sl-stop", title: "Stop (Esc)", disabled: true, onclick: () => still.painter.stop() },
+    "Stop",
+  );
+  const paint = make(
+    "button",
+    { className: "sl-go", title: "Paint and keep (Ctrl+Enter)", onclick: () => still.painter.paint() },
+    "Paint",
+  );
   const unknown = make("span", { className: "sl-unknown-note", role: "status" });
   const tries = make("span", { className: "sl-tries" });
   const knows = make("div", { className: "sl-knows", hidden: true });
   element.replaceChildren(
     make("div", { className: "sl-prompt" }, make("div", { className: "sl-box" }, mirror, area), stop, paint),
-    make("div", { className: "sl-chips" }, unknown, tries), knows,
+    make("div", { className: "sl-chips" }, unknown, tries),
+    knows,
   );
 
-  let odd = [], timer = 0, asked = "", suggested = "";
+  let odd = [],
+    timer = 0,
+    asked = "",
+    suggested = "";
 
   function reflect() {
     const words = new Set(odd.map((o) => o.word));
     const pieces = area.value.split(/([\p{L}\p{N}'’-]+)/u);
-    mirror.replaceChildren(...pieces.map((p) => (words.has(p.toLowerCase()) ? make("span", { className: "sl-odd" }, p) : p)), "\u200b");
+    mirror.replaceChildren(
+      ...pieces.map((p) => (words.has(p.toLowerCase()) ? make("span", { className: "sl-odd" }, p) : p)),
+      "\u200b",
+    );
   }
 
   function chip(text, act, title = "") {
@@ -42,16 +64,22 @@ still.parts.prompt = (element, part) => {
   }
 
   function swap(word, near) {
-    const pattern = new RegExp(`(?<![\\p{L}\\p{N}])${word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}(?![\\p{L}\\p{N}])`, "giu");
+    const pattern = new RegExp(
+      `(?<![\\p{L}\\p{N}])${word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}(?![\\p{L}\\p{N}])`,
+      "giu",
+    );
     write(area.value.replace(pattern, near));
     area.focus();
   }
 
   function note() {
-    const first = odd.slice(0, 2).map(({ word, near }) => [
-      make("em", {}, word), near.length ? " is a word this model has never seen; close: " : " is a word this model has never seen. ",
-      ...near.map((n) => chip(n, () => swap(word, n), `Put ${n} for ${word}`)),
-    ]);
+    const first = odd
+      .slice(0, 2)
+      .map(({ word, near }) => [
+        make("em", {}, word),
+        near.length ? " is a word this model has never seen; close: " : " is a word this model has never seen. ",
+        ...near.map((n) => chip(n, () => swap(word, n), `Put ${n} for ${word}`)),
+      ]);
     unknown.replaceChildren(...first.flat());
     reflect();
   }
@@ -75,11 +103,28 @@ still.parts.prompt = (element, part) => {
     if (suggested === still.request.model) return;
     suggested = still.request.model;
     const words = Object.entries(answer.knows);
-    const open = chip("words it knows ▾", () => { knows.hidden = !knows.hidden; }, "Everything that this model was trained on, by what it names");
-    tries.replaceChildren("try ", ...answer.tries.map((t) => chip(t, () => write(t))), ...(words.length ? [open] : []));
+    const open = chip(
+      "words it knows ▾",
+      () => {
+        knows.hidden = !knows.hidden;
+      },
+      "Everything that this model was trained on, by what it names",
+    );
+    tries.replaceChildren(
+      "try ",
+      ...answer.tries.map((t) => chip(t, () => write(t))),
+      ...(words.length ? [open] : []),
+    );
     const append = (word) => write(`${area.value.trimEnd()} ${word}`.trimStart());
-    knows.replaceChildren(...words.map(([group, of]) => make("div", { className: "sl-chips" },
-      make("span", {}, `${group} `, ...of.map((word) => chip(word, () => append(word)))))));
+    knows.replaceChildren(
+      ...words.map(([group, of]) =>
+        make(
+          "div",
+          { className: "sl-chips" },
+          make("span", {}, `${group} `, ...of.map((word) => chip(word, () => append(word)))),
+        ),
+      ),
+    );
   }
 
   area.addEventListener("input", () => {

@@ -6,17 +6,26 @@
    the newest prompt never waits for more than those, and stopping is mostly not asking again. */
 
 window.still = (() => {
-  const random = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
+  const random = () =>
+    Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 
   /* Storage may be blocked, as in a frame of another site: then a value lasts as long as the page. */
   const memory = {};
   const store = {
     get(key) {
-      try { return localStorage.getItem("still-" + key) ?? memory[key] ?? null; } catch { return memory[key] ?? null; }
+      try {
+        return localStorage.getItem("still-" + key) ?? memory[key] ?? null;
+      } catch {
+        return memory[key] ?? null;
+      }
     },
     set(key, value) {
       memory[key] = value;
-      try { localStorage.setItem("still-" + key, value); } catch { /* kept in memory */ }
+      try {
+        localStorage.setItem("still-" + key, value);
+      } catch {
+        /* kept in memory */
+      }
     },
   };
   if (!store.get("owner")) store.set("owner", random());
@@ -47,15 +56,32 @@ window.still = (() => {
   const server = {};
   async function call(name, data = {}) {
     const answer = await server[name]({ tab: still.tab, owner: still.owner, ...data }).catch(() => undefined);
-    const problem = answer ? answer.error : "The studio doesn't answer. Is it still running? What you typed is safe here.";
+    const problem = answer
+      ? answer.error
+      : "The studio doesn't answer. Is it still running? What you typed is safe here.";
     if (problem) say(problem, "error");
     return problem ? null : answer;
   }
 
   const still = {
-    tab: random(), owner: store.get("owner"), store, on, emit, make, say, call, ready, server, parts: {},
-    request: {}, model: {}, locked: store.get("locked") === "yes", fire: () => {},
-    adopt(part) { Object.assign(server, part.server); },
+    tab: random(),
+    owner: store.get("owner"),
+    store,
+    on,
+    emit,
+    make,
+    say,
+    call,
+    ready,
+    server,
+    parts: {},
+    request: {},
+    model: {},
+    locked: store.get("locked") === "yes",
+    fire: () => {},
+    adopt(part) {
+      Object.assign(server, part.server);
+    },
     plural: (n, what) => `${n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}`,
   };
 
@@ -90,7 +116,10 @@ window.still = (() => {
       const { request, model, menu, says, kind, paint } = part.props.value ?? {};
       if (menu) emit("menu", menu);
       if (model) emit("model", (still.model = model));
-      if (request) { still.set(request, { paint: false }); emit("restored", still.request); }
+      if (request) {
+        still.set(request, { paint: false });
+        emit("restored", still.request);
+      }
       if (says) say(says, kind);
       if (paint) still.painter.want();
     };
@@ -108,7 +137,9 @@ window.still = (() => {
     still.ready(() => {
       const apply = () => document.body.classList.toggle("dark", chosen === "dark");
       apply();
-      const watcher = new MutationObserver(() => document.body.classList.contains("dark") === (chosen === "dark") || apply());
+      const watcher = new MutationObserver(
+        () => document.body.classList.contains("dark") === (chosen === "dark") || apply(),
+      );
       watcher.observe(document.body, { attributes: true, attributeFilter: ["class"] });
       setTimeout(() => watcher.disconnect(), 3000);
     });

@@ -8,8 +8,8 @@ still.actions = (() => {
   async function favourite(p) {
     const answer = await still.call("favourite", { ...which(p), on: !p.favourite });
     if (!answer) return;
-    Object.assign(p, { id: answer.id, favourite: !p.favourite });
-    still.emit("changed", p);
+    p.id = answer.id;
+    still.emit("changed", { id: p.id, now: { favourite: !p.favourite } });
     still.emit("kept");
   }
 
@@ -25,7 +25,10 @@ still.actions = (() => {
   function more(p) {
     const seed = crypto.getRandomValues(new Uint32Array(1))[0] >>> 1;
     const count = Math.max(4, still.request.num_images ?? 9);
-    still.fire("restore", { request: { ...p.request, num_images: count, variation: 0.35, variation_seed: seed }, paint: true });
+    still.fire("restore", {
+      request: { ...p.request, num_images: count, variation: 0.35, variation_seed: seed },
+      paint: true,
+    });
   }
 
   function settings(p) {
@@ -33,7 +36,8 @@ still.actions = (() => {
   }
 
   async function link(p) {
-    const r = p.request, fields = { prompt: r.prompt, model: r.model, seed: r.seed, steps: r.steps, guidance: r.guidance };
+    const r = p.request,
+      fields = { prompt: r.prompt, model: r.model, seed: r.seed, steps: r.steps, guidance: r.guidance };
     if (r.negative) fields.negative = r.negative;
     if (r.style !== "none") fields.style = r.style;
     if (r.variation) Object.assign(fields, { variation: r.variation, variation_seed: r.variation_seed });
@@ -62,29 +66,59 @@ still.actions = (() => {
   }
 
   async function remove(p) {
-    if (!p.id || !(await still.call("remove", { id: p.id }))) return;
-    Object.assign(p, { id: null, favourite: false });
-    still.emit("removed", p);
+    const { id } = p;
+    if (!id || !(await still.call("remove", { id }))) return;
+    still.emit("changed", { id, now: { id: null, favourite: false } });
     still.emit("kept");
   }
 
-  return { favourite, download, more, settings, link, compare, remove, get marked() { return first; } };
+  return {
+    favourite,
+    download,
+    more,
+    settings,
+    link,
+    compare,
+    remove,
+    get marked() {
+      return first;
+    },
+  };
 })();
 
 /* A tile: the picture whole and smooth, its label, and what can be done with it. */
 still.tile = (p, { label, select, open }) => {
   const { make, actions } = still;
-  const heart = make("button", { title: "Favourite (F)", ariaLabel: "Favourite", onclick: act(() => actions.favourite(p)) }, "♡");
+  const heart = make(
+    "button",
+    { title: "Favourite (F)", ariaLabel: "Favourite", onclick: act(() => actions.favourite(p)) },
+    "♡",
+  );
   function act(f) {
-    return (event) => { event.stopPropagation(); select(); f(); };
+    return (event) => {
+      event.stopPropagation();
+      select();
+      f();
+    };
   }
-  const image = make("img", { alt: `${p.request.prompt}, seed ${p.request.seed}`, decoding: "sync", draggable: true, src: p.src });
-  const figure = make("figure", { className: "sl-tile", tabIndex: 0, onclick: select, onfocus: select, ondblclick: open },
+  const image = make("img", {
+    alt: `${p.request.prompt}, seed ${p.request.seed}`,
+    decoding: "sync",
+    draggable: true,
+    src: p.src,
+  });
+  const figure = make(
+    "figure",
+    { className: "sl-tile", tabIndex: 0, onclick: select, onfocus: select, ondblclick: open },
     image,
     make("figcaption", {}, label),
-    make("div", { className: "sl-act" }, heart,
+    make(
+      "div",
+      { className: "sl-act" },
+      heart,
       make("button", { title: "Download (D)", ariaLabel: "Download", onclick: act(() => actions.download(p)) }, "↧"),
-      make("button", { title: "More (Enter)", ariaLabel: "More", onclick: act(open) }, "⋯")),
+      make("button", { title: "More (Enter)", ariaLabel: "More", onclick: act(open) }, "⋯"),
+    ),
   );
   figure.refresh = () => {
     heart.textContent = p.favourite ? "♥" : "♡";
@@ -94,6 +128,18 @@ still.tile = (p, { label, select, open }) => {
   };
   figure.refresh();
   return figure;
+};
+
+/* Pictures that are kept may be shown twice, on the wall and in the gallery: both follow what happens to them. */
+still.follow = (pictures, tiles) => {
+  const refresh = () => tiles().forEach((tile) => tile.refresh?.());
+  still.on("marked", refresh);
+  still.on("changed", ({ id, now }) => {
+    pictures()
+      .filter((p) => p.id === id)
+      .forEach((p) => Object.assign(p, now));
+    refresh();
+  });
 };
 
 still.parts.wall = (element, part) => {
@@ -106,7 +152,8 @@ still.parts.wall = (element, part) => {
   element.replaceChildren(grid, make("div", { className: "sl-under" }, cost, keys), say, ...still.closeup.dialogs);
 
   const tiles = [];
-  let selected = 0, pictures = [];
+  let selected = 0,
+    pictures = [];
 
   const label = (p) => (p.request.variation ? `neighbour ${p.index + 1}` : `seed ${p.request.seed}`);
 
@@ -124,14 +171,29 @@ still.parts.wall = (element, part) => {
     if (!pictures[i]) return;
     selected = i;
     tiles.forEach((tile, k) => tile.classList.toggle("sl-on", k === i));
-    still.emit("selected", { picture: pictures[i], pictures, index: i, walk: (k) => tiles[k]?.focus({ preventScroll: false }) });
+    still.emit("selected", {
+      picture: pictures[i],
+      pictures,
+      index: i,
+      walk: (k) => tiles[k]?.focus({ preventScroll: false }),
+    });
   }
 
   async function place(p) {
     const i = p.index;
-    const tile = still.tile(p, { label: label(p), select: () => select(i), open: () => { select(i); still.emit("open", { pictures, index: i }); } });
+    const tile = still.tile(p, {
+      label: label(p),
+      select: () => select(i),
+      open: () => {
+        select(i);
+        still.emit("open", { pictures, index: i });
+      },
+    });
     const focused = tiles[i] === document.activeElement;
-    await tile.querySelector("img").decode().catch(() => {});
+    await tile
+      .querySelector("img")
+      .decode()
+      .catch(() => {});
     pictures[i] = p;
     tiles[i]?.replaceWith(tile);
     tiles[i] = tile;
@@ -146,12 +208,21 @@ still.parts.wall = (element, part) => {
     if (selected >= total) selected = 0;
     tiles.forEach((tile) => tile.classList.add("sl-stale"));
   });
-  still.on("picture", async ({ picture, shown }) => { await place(picture); shown(); });
-  still.on("changed", () => tiles.forEach((tile) => tile.refresh?.()));
-  still.on("marked", () => tiles.forEach((tile) => tile.refresh?.()));
-  still.on("removed", () => tiles.forEach((tile) => tile.refresh?.()));
-  still.on("cost", ({ sentence }) => { cost.textContent = sentence; });
-  still.on("say", ({ sentence, kind }) => { say.textContent = sentence; say.dataset.kind = kind; });
+  still.on("picture", async ({ picture, shown }) => {
+    await place(picture);
+    shown();
+  });
+  still.follow(
+    () => pictures,
+    () => tiles,
+  );
+  still.on("cost", ({ sentence }) => {
+    cost.textContent = sentence;
+  });
+  still.on("say", ({ sentence, kind }) => {
+    say.textContent = sentence;
+    say.dataset.kind = kind;
+  });
   still.on("busy", (busy) => element.classList.toggle("sl-painting", busy));
 
   /* The wall that came with the page, so that a first visit never sees an empty one. */
