@@ -92,7 +92,8 @@ class SanaDenoiser(Denoiser):
         scale = net.config.guidance_embeds_scale
         guidance = None if cond.guidance is None else cond.guidance * scale
         time = t if net.config.guidance_embeds else t * (net.config.timestep_scale * 1000)
-        x, tokens = x_t.to(net.dtype), cond.tokens.to(net.dtype)
+        dtype = net.proj_out.weight.dtype  # net.dtype looks through every module
+        x, tokens = x_t.to(dtype), cond.tokens.to(dtype)
         v = net(x, tokens, time, guidance=guidance, encoder_attention_mask=cond.mask, return_dict=False)[0]
         return v.to(x_t.dtype)
 

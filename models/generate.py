@@ -151,7 +151,7 @@ def predict(net: Denoiser, stepper: Stepper, x_t: Tensor, t: float, cond: Cond, 
 
 def decode(parts: Parts, latents: Tensor) -> Picture:
     """One picture from latents [1, C, h, w]."""
-    z = latents.to(parts.vae.dtype) / parts.vae.config.scaling_factor
+    z = latents.to(next(parts.vae.parameters()).dtype) / parts.vae.config.scaling_factor
     return parts.pipeline.image_processor.postprocess(parts.vae.decode(z, return_dict=False)[0], output_type="pil")[0]
 
 

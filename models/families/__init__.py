@@ -27,7 +27,7 @@ class Parts:
 
     @property
     def device(self) -> torch.device:
-        return self.pipeline.device
+        return next(self.vae.parameters()).device  # pipeline.device looks through every module: milliseconds
 
     @property
     def latent(self) -> tuple[int, int, int]:

@@ -104,7 +104,7 @@ class Text:
         margin = 2 if self.instruction else 0  # where the instruction ends, tokens may merge differently
         tokens, mask = self.pipeline.encode_prompt(
             list(texts),
-            device=self.pipeline.device,
+            device=self.pipeline.text_encoder.device,
             max_sequence_length=min(self.row.tokens, max(map(len, ids)) + margin),
             complex_human_instruction=self.instruction,
             **self.extra,
