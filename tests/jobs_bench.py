@@ -33,7 +33,7 @@ class Hands:
 
 
 def opened(folder: Path, hands: Hands | None = None, **limits) -> Store:
-    return Store(folder, hands.clock() if hands else None, Limits(**limits), busy_seconds=5.0)
+    return Store(folder, hands.clock() if hands else None, Limits(**limits), busy_seconds=60.0)
 
 
 def chain(store: Store, mode: str = "good", owner: str = "local", **fields) -> Job:
@@ -44,12 +44,16 @@ def worker(store: Store, **settings) -> Worker:
     return Worker(store, replace(QUICK, **settings), KINDS)
 
 
-def until(condition: Callable[[], bool], turn: Callable[[], object] = lambda: None, seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
+def until(condition: Callable[[], object], turn: Callable[[], object] = lambda: None, still: float = 90.0) -> float:
+    """Wait for it; `still` seconds without it are a failure. Returns the seconds that a busy machine cost by itself."""
+    end, lag = time.monotonic() + still, 0.0
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         turn()
+        asleep = time.monotonic()
         time.sleep(0.02)
+        lag += time.monotonic() - asleep - 0.02
+    return lag
 
 
 @dataclass

@@ -45,7 +45,7 @@ def tensors(run: Path) -> dict:
 
 
 def reached(store: Store, job_id: str, step: int, hand: Worker) -> None:
-    until(lambda: (store.get(job_id).checkpoint_step or 0) >= step, hand.turn, 120)
+    until(lambda: (store.get(job_id).checkpoint_step or 0) >= step, hand.turn, 300)
 
 
 def test_killed_damaged_and_resumed_it_ends_where_the_undisturbed_one_ends(studio):
@@ -66,10 +66,10 @@ def test_killed_damaged_and_resumed_it_ends_where_the_undisturbed_one_ends(studi
     data[-5] ^= 4
     weights.write_bytes(data)
     damaged = int(newest.name[-8:])
-    until(lambda: store.get(job.id).attempt == 2 and store.get(job.id).resumed_from, hand.turn, 120)
+    until(lambda: store.get(job.id).attempt == 2 and store.get(job.id).resumed_from, hand.turn, 300)
     assert 0 < store.get(job.id).resumed_from < damaged
     assert f"passed over {newest.name}: wrong sha256" in (run / "log.txt").read_text()
-    until(lambda: store.get(job.id).state is State.DONE, hand.turn, 120)
+    until(lambda: store.get(job.id).state is State.DONE, hand.turn, 300)
     ended = store.get(job.id)
     assert ended.outputs[0]["path"] == "checkpoints/step-00000160" and ended.attempt == 2
     whole, resumed = tensors(studio / "runs" / "whole"), tensors(run)
@@ -83,7 +83,7 @@ def test_a_training_that_needs_too_much_memory(studio):
     store = opened(studio, failures=1)
     hand = Worker(store, QUICK.__class__(nice=0, poll=0.02, beat=0.2, memory_gb=4.0), KINDS)
     job = submit(store, **{"train.batch_size": "2000000000"})
-    until(lambda: store.get(job.id).state is State.FAILED, hand.turn, 120)
+    until(lambda: store.get(job.id).state is State.FAILED, hand.turn, 300)
     assert store.get(job.id).error == "memory ran out: a smaller batch or picture needs less"
 
 
