@@ -103,6 +103,7 @@ class Trainer:
     acc: Accelerator
     movers: list[Mover]
     step: int = 0
+    samples: int = 0
     skipped: int = 0
     in_a_row: int = 0
 
@@ -158,6 +159,7 @@ class Trainer:
             if mover.turn(self.step):
                 logs |= self.move(i, mover)
         self.step += 1
+        self.samples += self.cfg.batch_size
         return logs
 
     @contextlib.contextmanager
@@ -178,7 +180,7 @@ class Trainer:
         tensors |= {f"{m.name}.ema": m.ema for m in self.movers if m.ema is not None}
         if hasattr(self.method, "state_dict"):
             tensors["method"] = self.method.state_dict()
-        counters = {"samples_seen": self.step * self.cfg.batch_size, "skipped": self.skipped}
+        counters = {"samples_seen": self.samples, "skipped": self.skipped}
         return checkpoint.Saved(self.step, tensors, {m.name: m.optimizer.state_dict() for m in self.movers}, counters)
 
     def restore(self, saved: checkpoint.Saved) -> None:
@@ -191,7 +193,7 @@ class Trainer:
             m.optimizer.load_state_dict(saved.optimizers[m.name])
         if "method" in saved.tensors:
             self.method.load_state_dict(saved.tensors["method"])
-        self.step, self.skipped = saved.step, saved.counters["skipped"]
+        self.step, self.samples, self.skipped = saved.step, saved.counters["samples_seen"], saved.counters["skipped"]
 
 
 def prepare(asked: Asked, cfg: TrainConfig, acc: Accelerator | None = None) -> Trainer:
