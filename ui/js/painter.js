@@ -27,6 +27,8 @@ still.painter = (() => {
       return keep ? still.say("Type what you want to see.") : undefined;
     }
     if (!keep && !busy && wall.complete && same(wall.request, request)) return undefined;
+    const reason = still.reasons[request.model];
+    if (reason) return still.say(`${request.model} can't run here. ${reason}`, "error");
     if (!keep && !still.model.live) return still.say(`${request.model} is slow here: Ctrl+Enter paints.`);
     const start = () => {
       wanted = { request, keep, ticket: ++ticket, asked: performance.now(), typed };

@@ -77,6 +77,7 @@ window.still = (() => {
     parts: {},
     request: {},
     model: {},
+    reasons: {}, // why a model of the menu can't run
     locked: store.get("locked") === "yes",
     fire: () => {},
     adopt(part) {
@@ -114,7 +115,10 @@ window.still = (() => {
     still.fire = part.trigger;
     const hear = () => {
       const { request, model, menu, says, kind, paint } = part.props.value ?? {};
-      if (menu) emit("menu", menu);
+      if (menu) {
+        still.reasons = Object.fromEntries(menu.map((row) => [row.id, row.reason]));
+        emit("menu", menu);
+      }
       if (model) emit("model", (still.model = model));
       if (request) {
         still.set(request, { paint: false });
