@@ -83,7 +83,8 @@ def fill(store: Store, count: int) -> None:
         (f"h{n:09}", f"owner {n % 100}", ends[n % 5], n + 1, n, n, '[{"path": "x", "bytes": 1}]', 1000)
         for n in range(count)
     )
-    sql = """INSERT INTO jobs (id, kind, request, owner, priority, state, attempt, fence, created, ended, outputs, bytes)
+    sql = """INSERT INTO jobs
+             (id, kind, request, owner, priority, state, attempt, fence, created, ended, outputs, bytes)
              VALUES (?, 'distill', '{"method": "sft"}', ?, 0, ?, 1, ?, ?, ?, ?, ?)"""
     with db.transaction(store.conn):
         store.conn.executemany(sql, rows)

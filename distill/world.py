@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from distill import features
-from distill.data import NAMES, PICTURES, Source, cache, sources
+from distill.data import NAMES, PICTURES, Hold, Source, cache, sources
 from distill.method import Batch, Rows, World
 from evals import labels as judge_labels
 from models import catalogue
@@ -57,7 +57,7 @@ def rows_of(draws: list[tuple[cache.Cached, int, float]]) -> tuple[np.ndarray, l
 
 def images(names: str, method: str, skip_bad: bool = False) -> list[Source]:
     """The sources of a training on pictures; an autoencoder holds pictures out, not wordings."""
-    hold = "pictures" if method == "autoencoder" else "wordings"
+    hold: Hold = "pictures" if method == "autoencoder" else "wordings"
     return sources(names, toys=PICTURES, hold=hold, skip_bad=skip_bad)
 
 

@@ -77,9 +77,8 @@ def test_the_command_of_a_resumed_run_remakes_it(studio):
     assert main(["sft", "--run", "r", *QUICK, "--set", "train.steps=4", "--set", "lr=0.002"]) == 0
     assert main(["sft", "--run", "r", *QUICK, "--resume", "--set", "train.steps=6"]) == 0
     told = json.loads((studio / "runs/r/run.json").read_text())["command"]
-    assert told == (
-        "python -m distill.train sft --run r --dataset mixture --set lr=0.002 --set train.steps=6 --set train.batch_size=32"
-    )
+    run = "python -m distill.train sft --run r --dataset mixture"
+    assert told == f"{run} --set lr=0.002 --set train.steps=6 --set train.batch_size=32"
 
 
 def test_parse_takes_every_kind_of_field():

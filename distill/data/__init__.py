@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -13,6 +13,10 @@ class Example:
     captions: tuple[str, ...]  # several wordings, all true
     attributes: dict  # the truth, as JSON
     key: str  # hex hash of the content
+
+
+Split = Literal["train", "held_out"]
+Hold = Literal["wordings", "pictures"]  # what emoji hold out
 
 
 class Source(Protocol):
@@ -29,7 +33,7 @@ NAMES = ("toys", "emoji", "toys+emoji", "emoji+noto", "mini")
 
 
 def sources(
-    dataset: str, split: str = "train", toys: int = TOYS, hold: str = "wordings", skip_bad: bool = False
+    dataset: str, split: Split = "train", toys: int = TOYS, hold: Hold = "wordings", skip_bad: bool = False
 ) -> list[Source]:
     """The sources that a data set's name stands for, half and half where there are two.
 
