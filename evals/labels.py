@@ -34,13 +34,19 @@ def legible(attributes: Attributes) -> dict[str, object]:
 
 
 def classes(rows: Iterable[Attributes], reads: Sequence[str]) -> dict[str, list[str]]:
-    """The values that each attribute takes, sorted: the heads of a judge of these pictures."""
+    """The values that each attribute takes, sorted: the heads of a judge of these pictures.
+
+    First and second things have the same classes, so that a mirror can swap them.
+    """
     found: dict[str, set[str]] = {head: set() for head in reads}
     for row in rows:
         truth = legible(row)
         for head in reads:
             if truth.get(head) is not None:
                 found[head].add(str(truth[head]))
+    for name in PAIRED:
+        if found.get(name) and found.get(name + "2"):
+            found[name] = found[name + "2"] = found[name] | found[name + "2"]
     return {head: sorted(values) for head, values in found.items() if values}
 
 

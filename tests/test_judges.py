@@ -147,31 +147,64 @@ def test_compression_keeps_the_mean_and_coarse_steps_lose_detail():
 
 def test_moving_and_tinting_by_nothing_change_nothing():
     x, _ = squares(4, seed=0)
-    assert torch.allclose(oracle.moved(x, 0.0, Rows(0, 0, 4)), x, atol=1e-4)
-    assert torch.allclose(oracle.tinted(x, 0.0, Rows(0, 0, 4)), x, atol=1e-5)
+    none, one = torch.zeros(4), torch.ones(4)
+    assert torch.allclose(oracle.moved(x, none, Rows(0, 0, 4)), x, atol=1e-4)
+    assert torch.allclose(oracle.tinted(x, none, one), x, atol=1e-5)
     grey = torch.full((4, 3, 8, 8), 0.3)
-    assert torch.allclose(oracle.tinted(grey, 2.0, Rows(0, 0, 4)), grey, atol=1e-5)
+    assert torch.allclose(oracle.tinted(grey, 2 * one, one), grey, atol=1e-5)
 
 
 def test_tinting_turns_hues_and_keeps_light():
     x = torch.tensor([RGB["red"], RGB["green"]])[:, :, None, None].expand(2, 3, 4, 4)
-    y = oracle.tinted(x, 1.0, Rows(0, 0, 2))
+    angles = torch.tensor([0.3, -1.0])
+    y = oracle.tinted(x, angles, torch.tensor([1.0, 0.5]))
     assert torch.allclose(y.mean(1), x.mean(1), atol=1e-5)
-    angles = 0.17 * Rows(0, 0, 2).randn(2)
     before, after = x - x.mean(1, keepdim=True), y - y.mean(1, keepdim=True)
     cos = torch.cosine_similarity(before, after, dim=1)
     assert torch.allclose(cos, angles.cos()[:, None, None].expand_as(cos), atol=1e-5)
+    assert torch.allclose(after[1].norm(), 0.5 * before[1].norm(), atol=1e-5)
+    third = oracle.tinted(x[:1], torch.tensor([2 * torch.pi / 3]), torch.ones(1))
+    assert torch.allclose(third, x[:1].roll(1, dims=1), atol=1e-5)  # red to green to blue to red
 
 
-def test_moving_shifts_pictures_each_in_its_own_way():
-    x = torch.ones(6, 3, 128, 128)
+def test_moving_shifts_pictures_each_in_its_own_way_and_by_its_own_strength():
+    x = torch.ones(8, 3, 128, 128)
     x[:, :, 48:80, 48:80] = -1
-    y = oracle.moved(x, 1.0, Rows(0, 0, 6))
-    dark = (y.mean(1) < 0).float()
+    strength = torch.tensor([1.0, 0.2]).repeat(4)
+    dark = (oracle.moved(x, strength, Rows(0, 0, 8)).mean(1) < 0).float()
     places = torch.stack([(dark.sum(1) * torch.arange(128)).sum(1), (dark.sum(2) * torch.arange(128)).sum(1)], 1)
-    places = places / dark.sum((1, 2))[:, None]  # its centre, [6, 2]
-    assert places.std(0).min() > 3
-    assert places[:, 1].min() > 40 and places[:, 1].max() < 90
+    away = places / dark.sum((1, 2))[:, None] - 63.5  # of its centre from the middle, [8, 2]
+    assert away[0::2].abs().max() > 6
+    assert 0 < away[1::2].abs().max() < 3
+
+
+def test_in_a_mirror_the_first_thing_is_the_second():
+    x, _ = squares(40, seed=0)
+    relation, kind, kind2 = torch.arange(40) % 2, torch.arange(40), 100 + torch.arange(40)
+    pair = {"kind": kind, "kind2": kind2, "colour": kind, "colour2": kind2, "pattern": kind, "pattern2": kind2}
+    y, truth = oracle.mirrored(x, {"relation": relation, **pair}, 1, Rows(0, 0, 40))
+    flipped = (y == x.flip(3)).flatten(1).all(1)
+    assert torch.equal(y[~flipped], x[~flipped]) and 10 < flipped.sum() < 30
+    swapped = flipped & (relation == 1)
+    for name in labels.PAIRED:
+        assert torch.equal(truth[name], torch.where(swapped, kind2, kind))
+        assert torch.equal(truth[name + "2"], torch.where(swapped, kind, kind2))
+
+
+def test_what_was_made_unreadable_is_not_asked():
+    """Where hues were turned nothing is asked of colours, where the picture went far nothing of its size and view."""
+    heads = {"colour": ["red", "teal"], "view": ["front", "back"], "kind": ["ball"], "size": ["big", "small"]}
+    cfg = oracle.Config(augment=1.0)
+    method = oracle.Method(World(student=oracle.student(cfg, heads)), cfg)
+    x = torch.tensor(RGB["red"])[None, :, None, None].repeat(64, 1, 16, 16)
+    zero = torch.zeros(64, dtype=torch.int64)
+    shown, asked = method.augment(x, dict.fromkeys(heads, zero), Rows(0, 0, 64))
+    red = (shown.mean((2, 3)) - x.mean((2, 3))).norm(dim=1) < 0.4
+    assert red[asked["colour"] == 0].all() and not red[asked["colour"] == -1].all()
+    assert torch.equal(asked["size"], asked["view"]) and torch.equal(asked["kind"], zero)
+    for head in ("colour", "view"):
+        assert 10 < (asked[head] == -1).sum() < 35, head
+    assert not torch.equal(asked["colour"], asked["view"])
 
 
 THING = {"kind": "ball", "colour": "red", "pattern": "plain", "size": "big", "count": 1, "relation": None}
@@ -200,7 +233,7 @@ def test_labels_are_indices_into_the_heads():
     assert heads == {
         "kind": ["ball", "cube"],
         "colour": ["blue", "red"],
-        "kind2": ["ball"],
+        "kind2": ["ball", "cube"],
         "count": ["1", "2"],
         "relation": ["left of", "none"],
         "size": ["big"],

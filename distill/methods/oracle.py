@@ -2,9 +2,11 @@
 
     L = sum over heads of cross entropy(head, truth), heads that do not apply left out
 
-Judges read pictures that came out of an autoencoder, which blurs and quantises: so renders are blurred,
-compressed and dimmed a little while they learn, never so far that one colour becomes another. `augment` scales it
-all. The recogniser of emoji (`arch=emoji`) also sees them moved, scaled, turned, mirrored and tinted.
+Judges read pictures that came out of an autoencoder, which blurs and quantises: so renders are blurred, compressed and
+dimmed a little while they learn. `augment` scales all of it. Ten thousand renders are soon learnt by heart, so toys are
+also mirrored and moved; and of some rows the truth is given up to learn the rest of it better: hues are turned, and
+nothing is asked of colours; or the picture is moved far, and nothing is asked of size and view. Emoji (`arch=emoji`)
+are asked for their name alone, so all of theirs are moved and tinted.
 """
 
 from dataclasses import dataclass
@@ -17,11 +19,14 @@ from torch import Tensor
 
 from distill.method import Batch, Out, Player, Rows, World
 from evals.judges import Judge
-from evals.labels import Heads
+from evals.labels import PAIRED, Heads
 
 TOYS = ("kind", "colour", "pattern", "size", "background", "count", "relation", "view")
 TOYS += ("kind2", "colour2", "pattern2")
 EMOJI = ("emoji",)
+COLOURS, PLACES = ("colour", "colour2", "background"), ("size", "view")
+WILD = 0.35  # of the rows lose the truth about colours, and as many that about places
+NEAR = 0.3  # strength of the moves that take no truth away
 
 
 @dataclass(frozen=True)
@@ -87,29 +92,39 @@ def degraded(x: Tensor, strength: float, rng: Rows) -> Tensor:
     return x.clamp(-1, 1)
 
 
-def moved(x: Tensor, strength: float, rng: Rows) -> Tensor:
-    """Shifted by up to a tenth, scaled by up to a fifth, turned by about 10 degrees, half of it mirrored."""
+def mirrored(x: Tensor, truth: dict[str, Tensor], left: int | None, rng: Rows) -> tuple[Tensor, dict[str, Tensor]]:
+    """Half of the pictures in a mirror. `left`: the class of "left of"; what was left of something is now right of it.
+
+    A judge calls the left thing the first (evals/labels.py), so there the two things change places in the truth.
+    """
+    flip = rng.rand(len(x)) < 0.5
+    x = torch.where(like(flip, x), x.flip(3), x)
+    if left is None:
+        return x, truth
+    swap, out = flip & (truth["relation"] == left), dict(truth)
+    for name in PAIRED:
+        first, second = truth[name], truth[name + "2"]
+        out[name], out[name + "2"] = torch.where(swap, second, first), torch.where(swap, first, second)
+    return x, out
+
+
+def moved(x: Tensor, strength: Tensor, rng: Rows) -> Tensor:
+    """At strength [B] one: turned by about 10 degrees, 0.8 to 1.1 times as large, shifted by up to a tenth."""
     n = len(x)
-    angle = 0.17 * strength * rng.randn(n)
-    scale = 1 + 0.2 * strength * (2 * rng.rand(n) - 1)
-    mirror = 1 - 2 * (rng.rand(n) < 0.5 * min(1.0, strength)).float()
-    shift = 0.2 * strength * (2 * rng.rand(n, 2) - 1)
+    angle, scale = 0.17 * strength * rng.randn(n), 1 + strength * (0.35 * rng.rand(n) - 0.1)
+    shift = 0.2 * strength[:, None] * (2 * rng.rand(n, 2) - 1)
     cos, sin = angle.cos() * scale, angle.sin() * scale
-    rows = torch.stack([torch.stack([cos * mirror, -sin], 1), torch.stack([sin * mirror, cos], 1)], 1)
-    theta = torch.cat([rows, shift[..., None]], 2)  # [B, 2, 3]
-    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+    rows = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
+    grid = F.affine_grid(torch.cat([rows, shift[..., None]], 2), list(x.shape), align_corners=False)
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
-def tinted(x: Tensor, strength: float, rng: Rows) -> Tensor:
-    """Hues turned by about 10 degrees around the grey axis, saturation changed by about a fifth."""
-    n = len(x)
-    angle, saturation = 0.17 * strength * rng.randn(n), 1 + 0.2 * strength * rng.randn(n)
+def tinted(x: Tensor, angle: Tensor, saturation: Tensor) -> Tensor:
+    """Hues turned by angles [B] around the grey axis (Rodrigues), saturation [B] times as strong."""
     grey = torch.full((3, 3), 1 / 3, device=x.device)
     cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=x.device) / 3**0.5
     turn = like(angle.cos(), x[0]) * (torch.eye(3, device=x.device) - grey) + like(angle.sin(), x[0]) * cross
-    matrix = grey + like(saturation, x[0]) * turn  # [B, 3, 3]: Rodrigues' rotation about (1, 1, 1)
-    return torch.einsum("bij,bjhw->bihw", matrix, x)
+    return torch.einsum("bij,bjhw->bihw", grey + like(saturation, x[0]) * turn, x)
 
 
 def accuracy(logits: Tensor, truth: Tensor) -> Tensor:
@@ -125,22 +140,34 @@ class Method:
         self.cfg, self.judge = cfg, world.student
         self.judge.to(memory_format=torch.channels_last)
         self.players = {"judge": Player(self.judge, cfg.lr, ema=True)}
+        relations = self.judge.classes.get("relation", [])
+        self.left = relations.index("left of") if "left of" in relations else None
 
     @torch.no_grad()
-    def augment(self, x: Tensor, rng: Rows) -> Tensor:
-        cfg = self.cfg
-        if not cfg.augment:
-            return x
-        with torch.autocast(x.device.type, enabled=False):  # these are pictures: 8 bits of mantissa would be a blur too
-            if cfg.arch == "emoji":
-                x = tinted(moved(x, cfg.augment, rng), cfg.augment, rng)
-            return degraded(x, cfg.augment, rng)
+    def augment(self, x: Tensor, truth: dict[str, Tensor], rng: Rows) -> tuple[Tensor, dict[str, Tensor]]:
+        """What the judge is shown, and what it is asked of that."""
+        n, strength = len(x), self.cfg.augment
+        if not strength:
+            return x, truth
+        x, truth = mirrored(x, truth, self.left, rng)
+        wild, turn, saturation = rng.rand(n, 2) < WILD, rng.rand(n) * 2 * pi, 1 + 0.2 * strength * rng.randn(n)
+        far, tint = wild.unbind(1)
+        if self.cfg.arch == "emoji":
+            x = moved(x, torch.full_like(turn, strength), rng)
+            x = tinted(x, 0.17 * strength * rng.randn(n), saturation)
+        else:
+            x = moved(x, strength * torch.where(far, 1.0, NEAR), rng)
+            x[tint] = tinted(x[tint], turn[tint], saturation[tint])
+            given_up = dict.fromkeys(COLOURS, tint) | dict.fromkeys(PLACES, far)
+            truth = {k: v.masked_fill(given_up[k], -1) if k in given_up else v for k, v in truth.items()}
+        return degraded(x, strength, rng), truth
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
-        answers = self.judge(self.augment(batch.pixels, rng))
-        loss = torch.zeros((), device=batch.pixels.device)
-        logs = {}
-        for head, truth in batch.labels.items():
+        with torch.autocast(batch.pixels.device.type, enabled=False):  # pictures: 8 bits of mantissa would blur them
+            shown, asked = self.augment(batch.pixels, batch.labels, rng)
+        answers = self.judge(shown)
+        loss, logs = torch.zeros((), device=shown.device), {}
+        for head, truth in asked.items():
             logits = answers[head].float()
             # a mean over the batch, not over the rows that apply: slices of a batch then add up to the batch
             options = {"ignore_index": -1, "label_smoothing": self.cfg.smoothing, "reduction": "none"}
