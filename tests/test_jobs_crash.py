@@ -108,7 +108,7 @@ def test_worker_killed_at_each_step_of_a_jobs_life(tmp_path, started, point):
 @pytest.mark.parametrize("step", [0, 7])
 def test_command_killed_with_and_without_its_worker(tmp_path, started, victims, step):
     store = watched(tmp_path)
-    job = chain(store, steps=20, every=3, ms=40)
+    job = chain(store, steps=20, every=3, ms=120)
     first = started(tmp_path)
     until(lambda: process.of_job(job.id) and (store.get(job.id).step or 0) >= step)
     pids = process.of_job(job.id)
@@ -151,7 +151,7 @@ APP = "import sys, time; from jobs.worker import Background; b = Background(sys.
 def test_app_killed_with_one_job_running_and_five_queued(tmp_path, victims):
     """T-JOB-02."""
     store = watched(tmp_path)
-    ids = [chain(store, steps=20, every=3, ms=20).id for _ in range(6)]
+    ids = [chain(store, steps=20, every=3, ms=60).id for _ in range(6)]
     work = [sys.executable, "-m", "tests.standin", "work", "--studio", str(tmp_path)]
     app = subprocess.Popen([sys.executable, "-c", APP, *work], cwd=ROOT)
     try:

@@ -62,6 +62,7 @@ def studio(tmp_path_factory):
 def home(studio, tmp_path, monkeypatch):
     """The studio in use; results and README are this test's own."""
     monkeypatch.setenv("STILL_LIFE_STUDIO", str(studio))
+    monkeypatch.setattr(catalogue, "assets", lambda: tmp_path)  # the box has judges of the same names
     monkeypatch.setattr(quality, "ALIKE", 4)
     monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(report, "README", tmp_path / "README.md")

@@ -156,27 +156,25 @@ def test_everything_that_a_checkpoint_holds_is_needed(studio, monkeypatch, forgo
     assert not same(weights(studio / "runs/whole"), weights(studio / "runs/half"))
 
 
+def gradients(run: Path) -> dict[str, torch.Tensor]:
+    """What each player's first turn saw: Adam's first moment. (Its steps divide by rounding where a gradient is none.)"""
+    found, _ = checkpoint.newest(run)
+    states = checkpoint.load(found).optimizers
+    return {p: torch.cat([v["exp_avg"].flatten() for _, v in sorted(s["state"].items())]) for p, s in states.items()}
+
+
 def test_two_processes_match_one(studio):
-    steps = ["--set", "train.steps=6", "--set", "train.checkpoint_every=100", "--set", "train.sample_every=100"]
+    steps = ["--set", "train.steps=2", "--set", "train.sample_every=100"]
     assert main(["scm_ladd", "--run", "one", *QUICK, *steps]) == 0
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
-    command += [
-        "-m",
-        "--",
-        "distill.train",
-        "scm_ladd",
-        "--run",
-        "two",
-        *QUICK,
-        *steps,
-    ]  # "--": torchrun has a --run-path
+    command += ["-m", "--", "distill.train", "scm_ladd", "--run", "two", *QUICK, *steps]  # torchrun has a --run-path
     env = dict(os.environ) | {"ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr[-2000:]
-    one, two = weights(studio / "runs/one"), weights(studio / "runs/two")
-    for player in one:
-        for name, w in one[player].items():
-            assert torch.allclose(w, two[player][name], atol=1e-6, rtol=1e-4), (player, name)
+    one, two = gradients(studio / "runs/one"), gradients(studio / "runs/two")
+    assert one.keys() == {"student", "heads"}
+    for player, g in one.items():
+        assert g.norm() > 1e-4 and (g - two[player]).abs().max() < 1e-6, player
 
 
 def test_accumulated_slices_are_the_batch(studio):
