@@ -106,6 +106,6 @@ def conditions(n: int, pictures: int, mini: bool = False) -> tuple[list[str], Te
         alike = found[thing.kind, thing.colour]
         alike.append(scene)
         if len(alike) == pictures:
-            full.append(alike)
+            full.append(list(alike))  # a copy: later scenes of this kind still join the original
     said = [prompt(scenes[0], ["colour"]) for scenes in full]
     return said, tensor([render(scene) for scenes in full for scene in scenes])

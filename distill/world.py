@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from distill import features
-from distill.data import NAMES, PICTURES, Hold, Source, cache, sources
+from distill.data import NAMES, PICTURES, Source, cache, sources
 from distill.method import Batch, Rows, World
 from evals import labels as judge_labels
 from models import catalogue
@@ -56,9 +56,10 @@ def rows_of(draws: list[tuple[cache.Cached, int, float]]) -> tuple[np.ndarray, l
 
 
 def images(names: str, method: str, skip_bad: bool = False) -> list[Source]:
-    """The sources of a training on pictures; an autoencoder holds pictures out, not wordings."""
-    hold: Hold = "pictures" if method == "autoencoder" else "wordings"
-    return sources(names, toys=PICTURES, hold=hold, skip_bad=skip_bad)
+    """The sources of a training on pictures. An autoencoder holds pictures out, not wordings, and needs fewer."""
+    if method == "autoencoder":
+        return sources(names, toys=PICTURES, hold="pictures", skip_bad=skip_bad)
+    return sources(names, skip_bad=skip_bad)
 
 
 @dataclass(frozen=True)
