@@ -47,8 +47,9 @@ def generators(groups: dict[tuple, dict[str, Row]], metrics: Sequence[str], boun
     return markdown(lines, [*PLACE, *metrics], [*PLACE, *(NAMES.get(m, m) for m in metrics)])
 
 
-def plain(groups: dict[tuple, dict[str, Row]], metrics: Sequence[str]) -> str:
+def plain(groups: dict[tuple, dict[str, Row]], metrics: Sequence[str], bounds: dict[str, str]) -> str:
     lines = [{"model": place[0]} | {m: cell(rows.get(m)) for m in metrics} for place, rows in groups.items()]
+    lines += [bound(groups, metrics, field, name) for field, name in bounds.items()]
     return markdown(lines, ["model", *metrics], ["model", *(NAMES.get(m, m) for m in metrics)])
 
 
@@ -66,8 +67,8 @@ def tables(rows: Sequence[Row]) -> str:
             out += [generators(painters, shown, {"ceiling": "*real pictures*"})]
     if coders := grouped(rows, "autoencoder"):
         out += ["Held-out pictures through the autoencoder, and what the judge still reads in them, in per cent:\n"]
-        out += [plain(coders, present(coders, [*PSNR, *SHARES]))]
+        out += [plain(coders, present(coders, [*PSNR, *SHARES]), {"ceiling": "*real pictures*"})]
     if readers := grouped(rows, "judge"):
         heads = list(dict.fromkeys(m for rows in readers.values() for m in rows))
-        out += ["Judges on held-out real pictures, in per cent right:\n", plain(readers, heads)]
+        out += ["Judges on held-out real pictures, in per cent right:\n", plain(readers, heads, {})]
     return "\n".join(out)
