@@ -157,7 +157,7 @@ def test_everything_that_a_checkpoint_holds_is_needed(studio, monkeypatch, forgo
 
 
 def gradients(run: Path) -> dict[str, torch.Tensor]:
-    """What each player's first turn saw: Adam's first moment. (Its steps divide by rounding where a gradient is none.)"""
+    """What each player's first turn saw: Adam's first moment. (Its steps blow up rounding where a gradient is none.)"""
     found, _ = checkpoint.newest(run)
     states = checkpoint.load(found).optimizers
     return {p: torch.cat([v["exp_avg"].flatten() for _, v in sorted(s["state"].items())]) for p, s in states.items()}
