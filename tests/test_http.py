@@ -107,7 +107,7 @@ def test_the_endpoints_are_documented_field_by_field(client):
     assert sorted(told) == ["/generate", "/models", "/restore"]
     names = [p["parameter_name"] for p in told["/generate"]["parameters"]]
     assert names == list(ImageRequest.__dataclass_fields__)
-    assert "The same seed gives the same picture." in told["/generate"]["description"]
+    assert "The same seed gives the same picture;" in told["/generate"]["description"]
 
 
 @pytest.mark.parametrize(

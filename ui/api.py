@@ -1,4 +1,4 @@
-"""The named HTTP endpoints: what the page can do, for programs. Documented on the page under `?view=api`.
+"""The named HTTP endpoints: what the page can do, for programs. The page's own button shows their documentation.
 
 `/generate` takes the fields of ImageRequest by name, `/models` lists who can paint, `/restore` reads a
 picture's request.
@@ -57,7 +57,7 @@ def _generate(desk: Desk):
     ]
     generate.__signature__ = inspect.Signature(parameters, return_annotation=list[dict])
     generate.__annotations__ = {**kinds, "return": list[dict]}
-    notes = "; ".join(f"{name}: {option.help}" for name, option in options(ImageRequest).items())
+    notes = "; ".join(f"{name}: {option.help.rstrip('.')}" for name, option in options(ImageRequest).items())
     generate.__doc__ = (
         "Paint. Returns one object a picture: `picture` (a PNG as a data URL, its settings inside), `request` (what "
         f"gives this picture alone), `seed`, `steps`, `calls` of the network, `latency_ms`. {notes}"

@@ -59,8 +59,9 @@ def settings(args: argparse.Namespace, place: Place) -> dict[str, Any]:
         "strict_cors": True,
         "state_session_capacity": 1000,
         "ssr_mode": False,
-        "footer_links": [],
+        "footer_links": ["api"],  # hidden, but what the page's own button presses
         "app_kwargs": {"middleware": [guard], "docs_url": None, "redoc_url": None},
+        "favicon_path": str(style.HERE / "icon.png"),
         "theme": style.theme(),
         "css": style.css(),
         "head": style.head(),

@@ -11,12 +11,12 @@ LIVE_PARAMETERS = 60e6  # more than this is too slow on a CPU to paint at every 
 ANY_STEPS = (4, 8, 20, 40)  # offered where a model takes any number
 METHODS = {
     "scm_ladd": "SANA-Sprint: consistency and adversarial distillation",
-    "sft": "flow matching, the teacher",
-    "tscd": "Hyper-SD",
-    "dmd": "DMD2",
-    "msd": "multi-student distillation",
-    "disback": "distribution backtracking",
-    "cfg_lora": "guidance folded into a LoRA",
+    "sft": "Flow matching, a teacher",
+    "tscd": "Hyper-SD: consistency by segments of time",
+    "dmd": "DMD2: distribution matching",
+    "msd": "Multi-student distillation",
+    "disback": "Distribution backtracking",
+    "cfg_lora": "Guidance folded into a LoRA",
 }
 
 

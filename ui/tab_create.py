@@ -20,7 +20,7 @@ from ui.form import Form
 WALLS = (1, 4, 9, 16)
 PRIVATE = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 METADATA = "A PNG from here carries its settings; drop it anywhere on the page and they come back."
-HTTP = "Programs paint too: add ?view=api to this page's address."
+HTTP = "Programs paint too: /generate takes these settings by name, /models and /restore help."
 
 
 def part(
@@ -84,6 +84,7 @@ class Create:
         with gr.Column(elem_classes="sl-card"):
             add("model", lambda **k: part("menu", events=("input",), **k))
             self.note = part("note", "model-note", value=model["note"])
+            part("reasons", "model-reasons")
         with gr.Column(elem_classes="sl-card"):
             add("steps", lambda **k: segments(model["steps"], label="Steps", **k))
             low, high = model["guidance"]
@@ -112,6 +113,7 @@ class Create:
             part("note", "hint-wildcards", value="{red|blue} in the prompt picks one for each picture.")
             part("note", "hint-metadata", value=METADATA)
             part("note", "hint-http", value=HTTP)
+            self.endpoints = gr.Button("Endpoints…", elem_id="endpoints", elem_classes="sl-quiet")
         types = [".png", ".jpg", ".jpeg", ".webp"]
         self.upload = gr.UploadButton("Open a picture…", elem_id="restore", visible="hidden", file_types=types)
         self.archive = gr.DownloadButton("Download all", elem_id="archive", visible="hidden")
@@ -148,6 +150,7 @@ class Create:
         seeds = [self.form.widgets["seed"], self.form.widgets["variation_seed"]]
         self.roll.click(None, None, seeds, js="() => still.roll()", api_visibility="private")
         self.told.seeds(None, None, seeds, js="() => still.seeds()", api_visibility="private")
+        self.endpoints.click(None, js="() => { still.press('footer .show-api'); }", api_visibility="private")
         self.lock.click(None, js="() => { still.lock(); }", api_visibility="private")
         self.told.compare(self.compare, None, [self.sheet, self.slider, self.slider_note, self.told], **PRIVATE)
         self.close.click(lambda: gr.Column(visible=False), None, self.sheet, **PRIVATE)

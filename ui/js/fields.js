@@ -31,8 +31,7 @@ still.parts.note = (element, part) => {
 still.parts.menu = (element, part) => {
   const { make } = still;
   const select = make("select", { className: "sl-select", id: "model", onchange: choose });
-  const reasons = make("p", { className: "sl-note sl-reasons" });
-  element.replaceChildren(make("label", { className: "sl-label", htmlFor: "model" }, "Model"), select, reasons);
+  element.replaceChildren(make("label", { className: "sl-label", htmlFor: "model" }, "Model"), select);
 
   function choose() {
     part.props.value = select.value;
@@ -46,10 +45,6 @@ still.parts.menu = (element, part) => {
       unable = rows.filter((r) => r.reason);
     const greyed = make("optgroup", { label: "Can't run here" }, ...unable.map(option));
     select.replaceChildren(...able.map(option), ...(unable.length ? [greyed] : []));
-    const groups = Object.groupBy(unable, (r) => r.reason);
-    reasons.replaceChildren(
-      ...Object.entries(groups).map(([why, of]) => make("span", {}, `${of.map((r) => r.id).join(", ")}: ${why}`)),
-    );
     show();
   }
 
@@ -65,6 +60,20 @@ still.parts.menu = (element, part) => {
   });
   part.watch("value", show);
   show();
+};
+
+/* Why the greyed entries of the menu are grey; those with the same reason share a line. */
+still.parts.reasons = (element) => {
+  const lines = still.make("p", { className: "sl-note sl-reasons" });
+  element.replaceChildren(lines);
+  still.on("menu", (rows) => {
+    const groups = Object.groupBy(
+      rows.filter((r) => r.reason),
+      (r) => r.reason,
+    );
+    const line = ([why, of]) => still.make("span", {}, `${of.map((r) => r.id).join(", ")}: ${why}`);
+    lines.replaceChildren(...Object.entries(groups).map(line));
+  });
 };
 
 /* Press a button of gradio's by what it is called. */

@@ -112,18 +112,20 @@ still.painter = (() => {
     for (const key of ["text", "denoise", "decode"]) cost[key] += answer[key + "_ms"];
   }
 
+  const seconds = (ms) => `${(ms / 1000).toFixed(ms < 9950 ? 2 : 1)} s`;
+
   function report(job, total, cost) {
-    const seconds = (performance.now() - job.asked) / 1000,
-      ms = (x) => `${x < 9.5 ? x.toFixed(1) : Math.round(x)} ms`;
+    const took = performance.now() - job.asked;
+    const ms = (x) => (x < 1000 ? `${x < 9.5 ? x.toFixed(1) : Math.round(x)} ms` : seconds(x));
     const parts = [
-      `${still.plural(total, "picture")} in ${seconds.toFixed(2)} s`,
+      `${still.plural(total, "picture")} in ${seconds(took)}`,
       `text ${ms(cost.text)}`,
       `denoiser ${ms(cost.denoise / total)}`,
       `decode ${ms(cost.decode / total)} each`,
     ];
     still.emit("cost", {
       sentence: parts.join(" · "),
-      each: `${Math.round((seconds * 1000) / total)} ms a picture`,
+      each: `${ms(took / total)} a picture`,
       steps: still.plural(job.request.steps, "step"),
       model: job.request.model,
       first: cost.first,
