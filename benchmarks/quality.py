@@ -15,7 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -231,6 +231,18 @@ def with_teachers(rows: Iterable[report.Row]) -> list[report.Row]:
     return [row | {"teacher": teacher(row)} for row in rows]
 
 
+def note(row: Row, rows: Iterable[report.Row]) -> None:
+    """Write the figures into the model's own manifest, by step count, for cards and menus."""
+    quality = {k: dict(v) for k, v in row.manifest.quality.items()}
+    for r in rows:
+        if r["guidance"] in (0.0, row.manifest.guidance.default):
+            quality.setdefault(str(r["steps"]), {})[r["metric"]] = r["value"]
+    path = row.folder / catalogue.FILE
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(json.dumps(replace(row.manifest, quality=quality).to_dict(), indent=1), encoding="utf-8")
+    beside.rename(path)
+
+
 class Progress:
     """A line on the terminal and an event, each time that something got further."""
 
@@ -269,6 +281,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--guidance", type=float, help="default: the model's own")
     p.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="sampling seeds")
     p.add_argument("--n", type=int, default=Sizes.toys, help="toy captions; half as many emoji")
+    p.add_argument("--manifest", action="store_true", help="write the figures into the model's manifest too")
     p.add_argument("--json", action="store_true", help="print the new rows as JSON, one a line, not as tables")
     p.add_argument("--studio", type=Path, help="folder of everything that a person makes")
     return p
@@ -288,6 +301,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     report.write(path, rows)
     report.publish("quality", tables(rows))
+    if args.manifest:
+        note(catalogue.get(args.model), new)
     say.events.write("done", outputs=[])
     fresh = [r for r in rows if any(all(r[k] == n[k] for k in KEYS) for n in new)]
     print("\n".join(json.dumps(r) for r in fresh) if args.json else tables(fresh))

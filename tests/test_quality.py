@@ -180,8 +180,15 @@ def test_a_run_writes_rows_and_a_second_run_replaces_them(home, capsys):
         + "<!-- quality:end -->\nend\n"
     )
     report.write(home / "results" / "quality.json", [r | {"value": 7.0} for r in rows])
-    assert quality.main(["--model", "tiny-sprint", "--steps", "1", "--n", "12", "--seeds", "0", "1", "--json"]) == 0
+    assert (
+        quality.main(
+            ["--model", "tiny-sprint", "--steps", "1", "--n", "12", "--seeds", "0", "1", "--json", "--manifest"]
+        )
+        == 0
+    )
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    noted = catalogue.get("tiny-sprint").manifest
+    assert noted.quality == {"1": {r["metric"]: r["value"] for r in rows}}
     assert printed == rows == report.read(home / "results" / "quality.json")
 
 
