@@ -18,7 +18,7 @@ from jobs.job import ENDED, Job, Progress, State
 from jobs.store import BACKOFF, BACKOFF_CAP, LEASE, Fenced
 from tests.jobs_bench import Hands, opened
 
-LIMITS = {"failures": 2, "losses": 3, "waiting_per_owner": 6, "running_per_owner": 2}
+LIMITS = {"failures": 2, "losses": 3, "waiting_per_owner": 3, "running_per_owner": 2}
 WORKERS = ("w0", "w1", "w2")
 ASKED = {"cancel": State.CANCELLED, "pause": State.PAUSED, None: State.QUEUED}
 
@@ -165,15 +165,14 @@ class Jobs(RuleBasedStateMachine):
         """A write of a worker; the model knows whether its claim still holds."""
         if job is None:
             return None
-        row = self.rows.get(job.id)
-        holds = row is not None and row.state is State.RUNNING and row.fence == job.fence
+        holds = self.holds(job)
         try:
             action(job)
         except Fenced:
             assert not holds
             return None
         assert holds
-        return row
+        return self.rows[job.id]
 
     @rule(job=claims, step=st.none() | st.integers(0, 5))
     def beat(self, job, step):
@@ -239,12 +238,20 @@ class Jobs(RuleBasedStateMachine):
 
     @rule(target=claims, job=claims, other=st.sampled_from(WORKERS))
     def hand_over(self, job, other):
-        """The worker vanishes, another sweeps up and takes the next job; the old claim may still be used."""
+        """The worker vanishes, another sweeps up and takes the next job, the first wakes up and writes."""
         if job is None:
             return None
         self.die(job.worker)
         self.sweep()
-        return self.claim(other, job.device)
+        mine = self.claim(other, job.device)
+        for late in (self.store.beat, self.store.wish, self.store.stopped, lambda j: self.store.failed(j, "late")):
+            if not self.holds(job):
+                self.write(job, late)
+        return mine
+
+    def holds(self, job: Job) -> bool:
+        row = self.rows.get(job.id)
+        return row is not None and row.state is State.RUNNING and row.fence == job.fence
 
     @rule(seconds=st.sampled_from((1.0, 5.0, LEASE / 2, LEASE + 1, BACKOFF_CAP)))
     def wait(self, seconds):
@@ -275,6 +282,6 @@ class Jobs(RuleBasedStateMachine):
 
 
 Jobs.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestJobs = Jobs.TestCase
