@@ -125,6 +125,7 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
     facts, student, saved = trained(run)
     with tempfile(home) as tmp:
         own = WRITERS[facts["method"]](facts, student, tmp)
+        forget_paths(tmp)
         if own.get("kind", "model") == "model":
             words = vocabulary(facts["dataset"])
             (tmp / "vocabulary.json").write_text(json.dumps(words, ensure_ascii=False, indent=0))
@@ -155,6 +156,14 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
         (tmp / "README.md").write_text(card(manifest, facts))
         (tmp / "manifest.json").write_text(json.dumps(manifest.to_dict(), indent=1))
     return manifest
+
+
+def forget_paths(home: Path) -> None:
+    """diffusers notes where a network was loaded from; that is nobody else's business."""
+    for path in home.rglob("config.json"):
+        config = json.loads(path.read_text())
+        if config.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(config, indent=2) + "\n")
 
 
 @contextlib.contextmanager
