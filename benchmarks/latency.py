@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers.utils import logging
@@ -32,7 +33,7 @@ from models.request import DEFAULT_MODEL, ImageRequest
 PROMPT = "a red mushroom on a blue background"
 BATCHES = (1, 2, 4, 8, 16)
 KEYS = ("model", "measure", "batch", "device", "threads")
-Work = Callable[[], object]
+Work = Callable[[], Any]
 
 
 def rounds(contenders: dict[str, Work], repeats: int, device: torch.device) -> dict[str, float]:

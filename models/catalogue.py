@@ -261,8 +261,9 @@ def part(row: Row, name: str, known: dict[str, Row] | None = None) -> Path | Non
 def verify(row: Row) -> None:
     """Compare every file along the chain with its sha256. Raises ValueError naming the first that differs."""
     for r in chain(row):
+        home = r.folder or Path()
         for name, digest in r.manifest.files.items():
-            path = r.folder / name
+            path = home / name
             if not path.is_file():
                 raise ValueError(f"{r.id} lacks its file {name}; fetch it again")
             if sha256(path) != digest:
@@ -279,7 +280,8 @@ def cached(row: Row) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
     wanted = ("model_index.json", "transformer/config.json")
-    return all(isinstance(try_to_load_from_cache(row.hub, f, revision=row.revision), str) for f in wanted)
+    hub = row.hub or ""
+    return all(isinstance(try_to_load_from_cache(hub, f, revision=row.revision), str) for f in wanted)
 
 
 def reachable() -> bool:

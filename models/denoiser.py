@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from math import pi
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -57,8 +58,9 @@ class Denoiser(nn.Module):
 
     prediction: Prediction
     schedule: Schedule
+    network: Any
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: nn.Module | None):
         super().__init__()
         self.network = network
 
@@ -123,7 +125,7 @@ class UNetDenoiser(Denoiser):
     prediction, schedule = "epsilon", VP()
 
     def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
-        timestep = t * self.schedule.num_train_timesteps - 1
+        timestep = t * VP.num_train_timesteps - 1
         return self.network(x_t, timestep, cond.tokens, encoder_attention_mask=cond.mask, return_dict=False)[0]
 
 
@@ -164,7 +166,16 @@ def angle(t: Tensor) -> Tensor:
     return t * (pi / 2)
 
 
-def on_schedule(denoiser: Callable, schedule: Schedule) -> Callable[[Tensor, Tensor, Cond], Tensor]:
+class AnswersX0(Protocol):
+    """A Denoiser, or anything else that is called like one."""
+
+    @property
+    def schedule(self) -> Schedule: ...
+
+    def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor: ...
+
+
+def on_schedule(denoiser: AnswersX0, schedule: Schedule) -> Callable[[Tensor, Tensor, Cond], Tensor]:
     """The denoiser for samples of another schedule: x_t is scaled, t moved, to where the signal to noise is equal.
 
     Flow and TrigFlow convert into each other. Raises ValueError for other pairs.
@@ -197,7 +208,7 @@ def pick_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
-def set_attention(network: nn.Module, how: str, device: torch.device) -> str | None:
+def set_attention(network: Any, how: str, device: torch.device) -> str | None:
     """Choose the kernel of softmax attention; returns a sentence where the choice does not apply.
 
     `auto` and `sdpa` are torch's own. Raises ValueError for xformers off CUDA or not installed.

@@ -8,9 +8,10 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from threading import Condition, Lock
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers.utils import logging
 
@@ -131,7 +132,7 @@ class Engine:
         self._lines: dict[str, Line] = {}
         self._held = OrderedDict[str, Parts]()
         self._words: dict[str, tuple[Row, Words]] = {}
-        self._encoder: nn.Module | None = None
+        self._encoder: Any = None
         logging.disable_progress_bar()
 
     def generate(
@@ -207,13 +208,13 @@ class Engine:
         return parts
 
     def _load(self, row: Row) -> Parts:
-        shared = {} if row.hub else {"encoder": self._shared_encoder()}
-        parts = families.load(row, self.device, attention=self.attention, **shared)
+        encoder = None if row.hub else self._shared_encoder()
+        parts = families.load(row, self.device, attention=self.attention, encoder=encoder)
         if self.embeddings:
             parts = replace(parts, text=Embeddings(parts.text, self.embeddings))
         return parts
 
-    def _shared_encoder(self) -> nn.Module:
+    def _shared_encoder(self) -> Any:
         with self._lock:
             if self._encoder is None:
                 self._encoder = text.load_encoder(text.find(), self.device, pick_dtype(self.device))

@@ -70,7 +70,9 @@ def write(parts: Parts, home: Path) -> None:
         return
     parts.pipeline.save_config(home)  # model_index.json
     for name in ("transformer", "vae", "scheduler"):
-        shutil.copytree(catalogue.part(row, name), home / name)
+        found = catalogue.part(row, name)
+        assert found is not None  # it was loaded from there
+        shutil.copytree(found, home / name)
     parts.pipeline.tokenizer.save_pretrained(home / "tokenizer")
     text.load_encoder(text.find()).save_pretrained(home / "text_encoder", safe_serialization=True)
 

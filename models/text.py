@@ -6,6 +6,7 @@ so it doesn't matter where it was found.
 
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download, try_to_load_from_cache
@@ -24,8 +25,8 @@ FILES = (*PINNED, "config.json", "tokenizer_config.json")
 
 
 def in_cache() -> Path | None:
-    found = [try_to_load_from_cache(HUB, f) for f in FILES]
-    return Path(found[0]).parent if all(isinstance(f, str) for f in found) else None
+    found = [Path(p) for f in FILES if isinstance(p := try_to_load_from_cache(HUB, f), str)]
+    return found[0].parent if len(found) == len(FILES) else None
 
 
 def in_wheel() -> Path | None:
@@ -58,7 +59,7 @@ def _checked(folder: Path, name: str) -> Path:
 
 
 def load_encoder(folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> BertModel:
-    model = BertModel.from_pretrained(_checked(folder, "model.safetensors"), dtype=dtype, use_safetensors=True)
+    model: Any = BertModel.from_pretrained(_checked(folder, "model.safetensors"), dtype=dtype, use_safetensors=True)
     return model.to(device).eval().requires_grad_(False)
 
 

@@ -8,6 +8,7 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +54,7 @@ def vocabulary(row: Row) -> list[str] | None:
     return None
 
 
-def vectors(tokenizer: Callable, encoder: nn.Module) -> Callable[[Sequence[str]], Tensor]:
+def vectors(tokenizer: Callable, encoder: Any) -> Callable[[Sequence[str]], Tensor]:
     """Words to unit vectors [N, D]: the mean of their pieces' input embeddings, centred on all pieces."""
     table = encoder.get_input_embeddings().weight.detach()
     centre = table.mean(0)

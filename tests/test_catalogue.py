@@ -96,6 +96,7 @@ def test_models_come_and_go_while_the_page_is_open(studio):
     shutil.rmtree(studio / "models" / "tiny-sprint")
     assert "tiny-sprint" not in catalogue.rows()
     shutil.copytree(studio / "models" / "tiny-sana", studio / "models" / "copy")
+    assert "copy" not in catalogue.rows(), "its manifest still says tiny-sana"
     edit(studio, "copy", id="copy")
     assert "copy" in catalogue.rows()
 
@@ -230,3 +231,11 @@ def test_the_catalogue_needs_no_torch():
 
 def test_guidance_defaults_are_no_guidance():
     assert Guidance() == Guidance("none", 1.0, (1.0, 1.0))
+
+
+def test_nobody_shadows_a_model_of_the_box(studio, tmp_path, monkeypatch):
+    monkeypatch.setattr(catalogue, "assets", lambda: tmp_path / "assets")
+    shutil.copytree(studio / "models", tmp_path / "assets" / "weights")
+    rows = catalogue.rows()
+    assert rows["tiny-sprint"].folder == tmp_path / "assets" / "weights" / "tiny-sprint"
+    assert len(catalogue.broken()) == 3 and all("taken by a model of the box" in b for b in catalogue.broken())

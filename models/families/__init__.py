@@ -7,11 +7,10 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
-from torch import nn
 
 from models import catalogue
 from models.catalogue import Row
-from models.denoiser import Cond, Denoiser
+from models.denoiser import Cond
 
 
 @dataclass(frozen=True)
@@ -20,8 +19,8 @@ class Parts:
 
     row: Row
     text: Callable[[Sequence[str]], Cond]  # one row a text, padded to the longest
-    denoiser: Denoiser | None  # None where only an autoencoder was loaded, which paints nothing
-    vae: nn.Module
+    denoiser: Any  # a Denoiser; None where only an autoencoder was loaded, which paints nothing
+    vae: Any
     scheduler: Any
     pipeline: Any
 

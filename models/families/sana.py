@@ -4,6 +4,7 @@ import inspect
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import diffusers
 import torch
@@ -23,7 +24,7 @@ def load(
     row: Row,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
-    encoder: nn.Module | None = None,
+    encoder: Any = None,
     attention: str = "auto",
 ) -> Parts:
     """`encoder`: a text encoder of the box that is already loaded, to share it."""
@@ -46,17 +47,17 @@ def denoiser(pipeline: Pipeline) -> Denoiser | None:
     return TrigFlow(flow) if isinstance(pipeline, SanaSprintPipeline) else flow
 
 
-def pipeline_class(row: Row) -> type[Pipeline]:
+def pipeline_class(row: Row) -> Any:
     return SanaSprintPipeline if row.manifest.scheduler == "SCMScheduler" else SanaPipeline
 
 
 def _from_hub(row: Row, dtype: torch.dtype) -> Pipeline:
     """Asks the network only for what the local cache lacks."""
     make, local = pipeline_class(row).from_pretrained, catalogue.cached(row)
-    return make(row.hub, revision=row.revision, dtype=dtype, use_safetensors=True, local_files_only=local)
+    return make(row.hub or "", revision=row.revision, dtype=dtype, use_safetensors=True, local_files_only=local)
 
 
-def _from_folders(row: Row, dtype: torch.dtype, encoder: nn.Module | None) -> Pipeline:
+def _from_folders(row: Row, dtype: torch.dtype, encoder: Any) -> Pipeline:
     """A row that is an autoencoder alone gives a pipeline without transformer and scheduler."""
     home, alone = text.find(), row.manifest.kind == "autoencoder"
     return pipeline_class(row)(
@@ -93,7 +94,7 @@ class Text:
     -10,000 to the logits, whose exponential is zero), for a third of the time.
     """
 
-    def __init__(self, row: Row, pipeline: Pipeline):
+    def __init__(self, row: Row, pipeline: Any):
         self.row, self.pipeline = row, pipeline
         self.extra = {"do_classifier_free_guidance": False} if isinstance(pipeline, SanaPipeline) else {}
         self.instruction = _instruction(type(pipeline)) if row.instruction else None
@@ -117,6 +118,6 @@ def _instruction(pipeline: type[Pipeline]) -> list[str]:
     return inspect.signature(pipeline.__call__).parameters["complex_human_instruction"].default
 
 
-def encode(vae: AutoencoderDC, pixels: Tensor) -> Tensor:
+def encode(vae: Any, pixels: Tensor) -> Tensor:
     """Pictures [B, 3, H, W] in [-1, 1] to latents [B, C, h, w] of unit variance."""
     return vae.encode(pixels).latent * vae.config.scaling_factor

@@ -3,14 +3,13 @@
 x is [B, 2]. A prompt is which Gaussian: tokens are one-hot [B, 1, K]; all zeros is the empty prompt, any of them.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import pi
 
 import torch
 from torch import Tensor, nn
 
-from models.denoiser import Cond, ToyDenoiser
+from models.denoiser import AnswersX0, Cond, ToyDenoiser
 from models.schedule import VP, Flow, Prediction, Schedule, Trig, ddim, from_x0, like
 
 GUIDANCE_SCALE = 0.1
@@ -33,7 +32,8 @@ class Mixture:
     @property
     def prediction(self) -> Prediction:
         """What `predict` gives: what a network of this schedule usually predicts."""
-        return {Flow: "flow", Trig: "trigflow", VP: "epsilon"}[type(self.schedule)]
+        kinds: dict[type, Prediction] = {Flow: "flow", Trig: "trigflow", VP: "epsilon"}
+        return kinds[type(self.schedule)]
 
     @classmethod
     def ring(cls, num: int = 8, radius: float = 1.35, std: float = 0.15, schedule: Schedule | None = None) -> "Mixture":
@@ -74,14 +74,13 @@ class Net(nn.Module):
         self.prompt = nn.Linear(num_cond, dim)
         self.first = nn.Linear(2 + 2 + dim, dim)
         self.body = nn.Sequential(nn.SiLU(), nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, 2))
-        self.guidance = nn.Sequential(nn.Linear(2, dim), nn.SiLU(), nn.Linear(dim, dim)) if guided else None
-        if self.guidance is not None:
-            still(self.guidance[0], self.guidance[2])
+        self.guidance = still(nn.Linear(2, dim), nn.Linear(dim, dim)) if guided else None
 
     def forward(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
         time = torch.stack([t, t**2], -1)
         h = self.first(torch.cat([x_t, time, self.prompt(cond.tokens[:, 0])], -1))
         if self.guidance is not None:
+            assert cond.guidance is not None, "this net is told its guidance"
             w = cond.guidance * GUIDANCE_SCALE
             h = h + self.guidance(torch.stack([w.sin(), w.cos()], -1))
         return self.body(h)
@@ -89,17 +88,18 @@ class Net(nn.Module):
     def with_guidance(self) -> "Net":
         """A copy with a guidance input that has no effect yet."""
         guided = Net(self.prompt.in_features, self.prompt.out_features, guided=True).to(self.first.weight)
-        own = {f"guidance.{k}": v for k, v in guided.guidance.state_dict().items()}
+        own = {k: v for k, v in guided.state_dict().items() if k.startswith("guidance.")}
         guided.load_state_dict(self.state_dict() | own)
         return guided
 
 
-def still(first: nn.Linear, last: nn.Linear) -> None:
+def still(first: nn.Linear, last: nn.Linear) -> nn.Sequential:
     """An embedder without effect that can learn: only its last layer is zero, else no gradient would pass."""
     nn.init.normal_(first.weight, std=0.02)
     nn.init.zeros_(first.bias)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
+    return nn.Sequential(first, nn.SiLU(), last)
 
 
 def student(num_cond: int = 8, dim: int = 64, seed: int = 0) -> ToyDenoiser:
@@ -110,7 +110,7 @@ def student(num_cond: int = 8, dim: int = 64, seed: int = 0) -> ToyDenoiser:
 
 
 @torch.no_grad()
-def integrate(denoiser: Callable[[Tensor, Tensor, Cond], Tensor], noise: Tensor, cond: Cond, steps: int) -> Tensor:
+def integrate(denoiser: AnswersX0, noise: Tensor, cond: Cond, steps: int) -> Tensor:
     """Deterministic samples from pure noise, uniform steps of DDIM in the denoiser's own schedule."""
     schedule, x = denoiser.schedule, noise
     times = torch.linspace(1, 0, steps + 1).to(x)
