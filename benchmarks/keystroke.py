@@ -33,6 +33,8 @@ TEXT = "a small red mushroom and two blue cubes on a yellow background, in front
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ("--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync")
 FAST_MS = 90  # between two letters of somebody who types 130 words a minute
+WHOLE = """still.painter.wall.complete && !still.painter.busy
+    && still.painter.wall.request.prompt === document.querySelector("#prompt").value"""
 KEYS = ("model", "measure", "pictures", "device", "cores")
 
 
@@ -77,10 +79,10 @@ def typed(page, letters: str, pause_ms: int | None) -> list[float]:
     for letter in letters:
         page.keyboard.type(letter)
         if pause_ms is None:
-            page.wait_for_function("still.painter.wall.complete && !still.painter.busy")
+            page.wait_for_function(WHOLE)
         else:
             page.wait_for_timeout(pause_ms)
-    page.wait_for_function("still.painter.wall.complete && !still.painter.busy")
+    page.wait_for_function(WHOLE)
     return page.evaluate("performance.getEntriesByName('keystroke').map(e => e.duration)")
 
 
@@ -95,7 +97,7 @@ def measure(address: str, model: str, pictures: int, keystrokes: int) -> tuple[l
         page = browser.new_page(viewport={"width": 1400, "height": 1100})
         page.set_default_timeout(300_000)
         page.goto(f"{address}?{query}")
-        page.wait_for_function("window.still?.painter.wall.complete && !still.painter.busy")
+        page.wait_for_function(f"window.still?.arrived && {WHOLE}")
         page.locator("#prompt").press("End")
         typed(page, " ", None)
         one = typed(page, letters[:keystrokes], None)

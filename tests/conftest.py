@@ -86,8 +86,8 @@ class Visit:
     def painted(self, prompt=None):
         """Wait until the wall is whole, and for this prompt."""
         self.page.wait_for_function(
-            "(prompt) => window.still?.painter.wall.complete && !still.painter.busy"
-            " && (prompt === null || still.painter.wall.request.prompt === prompt)",
+            "(prompt) => window.still?.arrived && still.painter.wall.complete && !still.painter.busy"
+            " && still.painter.wall.request.prompt === (prompt ?? still.request.prompt)",
             arg=prompt,
         )
 

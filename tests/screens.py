@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.keystroke import CHROMIUM, FLAGS, app
+from benchmarks.keystroke import CHROMIUM, FLAGS, WHOLE, app
 from models.paths import ROOT
 from models.request import DEFAULT_MODEL
 
@@ -24,14 +24,13 @@ SHOTS = {
     "create-dark": ("dark", {"width": 1400, "height": 1100}),
     "create-phone": ("light", {"width": 390, "height": 844}),
 }
-WHOLE = "window.still?.painter.wall.complete && !still.painter.busy"
 
 
 def open_page(browser, address: str, theme: str, size: dict, **request) -> Page:
     page = browser.new_page(viewport=size, color_scheme=theme)
     page.set_default_timeout(300_000)
     page.goto(f"{address}?{urlencode(request)}")
-    page.wait_for_function(WHOLE)
+    page.wait_for_function(f"window.still?.arrived && {WHOLE}")
     return page
 
 

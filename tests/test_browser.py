@@ -49,6 +49,20 @@ def test_pictures_change_as_one_types_and_no_keystroke_is_lost(visit):
     assert v.page.evaluate("performance.getEntriesByName('keystroke').length") >= 1
 
 
+def test_what_is_typed_before_the_page_is_all_there_stays(visit):
+    v = visit()
+    late, arrival = [], re.compile("/gradio_api/run/")
+    v.page.route(arrival, lambda route: late.append(route))
+    with v.page.expect_request(arrival):
+        v.page.goto(v.site + "?prompt=a+blue+cube&model=tiny-sana&steps=4&num_images=1")
+    v.page.locator("#prompt").fill("mine")
+    for route in late:
+        route.continue_()
+    v.painted("mine")
+    assert v.page.locator("#prompt").input_value() == "mine"
+    assert (v.request()["model"], v.request()["steps"]) == ("tiny-sana", 4)
+
+
 def test_the_newest_prompt_does_not_wait_for_the_rest_of_a_wall(visit):
     v = visit(TINY.replace("num_images=4", "num_images=16"))
     asked = []

@@ -211,7 +211,7 @@ class Create:
             wanted = menu.linked(linked) if linked else wanted
         except ValueError as e:
             rows |= {"says": str(e), "kind": "error"}
-        return self.show(wanted) | {self.told: self.message(wanted, paint=True, **rows)}
+        return self.show(wanted) | {self.told: self.message(wanted, paint=True, arrival=True, **rows)}
 
     def _shown(self, read: Callable[[], ImageRequest], says: str = "") -> dict[Component, Any]:
         try:

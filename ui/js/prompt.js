@@ -128,6 +128,7 @@ still.parts.prompt = (element, part) => {
   }
 
   area.addEventListener("input", () => {
+    still.touched = true;
     still.painter.typed();
     reflect();
     still.set({ prompt: area.value });

@@ -76,6 +76,8 @@ window.still = (() => {
     server,
     parts: {},
     request: {},
+    touched: false, // whether anything was typed
+    arrived: false, // whether the server said what this page shows
     model: {},
     reasons: {}, // why a model of the menu can't run
     locked: store.get("locked") === "yes",
@@ -114,7 +116,9 @@ window.still = (() => {
   still.parts.told = (element, part) => {
     still.fire = part.trigger;
     const hear = () => {
-      const { request, model, menu, says, kind, paint } = part.props.value ?? {};
+      const { request, model, menu, says, kind, paint, arrival } = part.props.value ?? {};
+      still.arrived ||= Boolean(arrival);
+      if (arrival && still.touched) delete request.prompt; // somebody typed before the page was all there
       if (menu) {
         still.reasons = Object.fromEntries(menu.map((row) => [row.id, row.reason]));
         emit("menu", menu);
