@@ -172,7 +172,7 @@ def test_without_the_emoji_one_sentence_says_how_to_get_them(tmp_path, monkeypat
 
 def fake_npm(bin_folder, archive) -> None:
     script = bin_folder / "npm"
-    script.write_text(f"#!/bin/sh\ncp {archive} \"$4/x.tgz\"\n")
+    script.write_text(f'#!/bin/sh\ncp {archive} "$4/x.tgz"\n')
     script.chmod(0o755)
 
 
