@@ -135,7 +135,7 @@ def against_teacher(student: Parts, teacher: Parts, repeats: int) -> list[Row]:
             spent[name] += [image] * bool(k)
     median = {(name, f): statistics.median(getattr(i, f) for i in images)
               for name, images in spent.items() for f in ("denoise_ms", "latency_ms")}  # fmt: skip
-    around = median["teacher", "latency_ms"] - median["teacher", "denoise_ms"]
+    around = median["student", "latency_ms"] - median["student", "denoise_ms"]
     rows = [{"measure": f"{name}, {part}", "value": median[name, f], "unit": "ms"}
             for name in spent for part, f in (("network", "denoise_ms"), ("end to end", "latency_ms"))]  # fmt: skip
     gains = {

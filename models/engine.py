@@ -6,6 +6,7 @@ The least recently used goes when the memory budget is spent. Prompts that were 
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from threading import Condition, Lock
 from typing import Any
@@ -146,10 +147,11 @@ class Engine:
             while place := line.wait(ticket, seconds):
                 yield Waiting(place)
                 seconds = TICK
-            for event in generate(self._ready(request.model), request, choose, start):
-                line.lend(ticket)
-                yield event
-                line.back(ticket)
+            with closing(generate(self._ready(request.model), request, choose, start)) as events:
+                for event in events:
+                    line.lend(ticket)
+                    yield event
+                    line.back(ticket)
         finally:
             line.leave(ticket)
 

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from math import acos, log, sin
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import get_type_hints
 import torch
 from PIL.Image import Image as Picture
 from PIL.Image import new as new_picture
-from torch import Generator, Tensor
+from torch import Tensor
 from transformers.utils import logging
 
 from models import catalogue, families
@@ -111,12 +111,12 @@ def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
     return (sin((1 - share) * angle) * a + sin(share * angle) * b) / sin(angle)
 
 
-def noise(parts: Parts, request: ImageRequest, k: int) -> tuple[Tensor, Generator]:
+def noise(parts: Parts, request: ImageRequest, k: int) -> tuple[Tensor, torch.Generator]:
     """Picture k's noise [1, C, h, w] and the generator that goes on from there. Drawn on the CPU: equal everywhere."""
-    generator = Generator().manual_seed(request.seeds()[k])
+    generator = torch.Generator().manual_seed(request.seeds()[k])
     x = torch.randn((1, *parts.latent), generator=generator)
     if request.variation:
-        other = Generator().manual_seed((request.variation_seed + k) % SEEDS)
+        other = torch.Generator().manual_seed((request.variation_seed + k) % SEEDS)
         x = slerp(x, torch.randn(x.shape, generator=other), request.variation)
     return x.to(parts.device), generator
 
@@ -168,7 +168,7 @@ def encode(parts: Parts, request: ImageRequest, texts: list[str]) -> tuple[Cond,
 @torch.no_grad()
 def generate(
     parts: Parts, request: ImageRequest, choose: Choose | None = None, start: Start | None = None
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Steps and pictures, batch by batch.
 
     choose: who denoises step i at time t; the model's own denoiser where it is None.
@@ -184,7 +184,7 @@ def generate(
         yield from _batch(parts, request, which, rows, choose, start and start.rows(which), clock, texts)
 
 
-def _batch(parts, request, which, rows, choose, start, clock, texts) -> Iterator[Event]:
+def _batch(parts, request, which, rows, choose, start, clock, texts) -> Generator[Event, None, None]:
     clock.start()
     cond, null = rows
     table = parts.row.manifest.timesteps.get(str(request.steps))

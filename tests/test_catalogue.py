@@ -182,6 +182,9 @@ def test_a_model_in_the_hub_cache_is_the_same_model(hub):
     request = ImageRequest("a red ball", model="tiny-sprint", steps=2)
     a, b = (np.asarray(list(generate(p, request))[-1].picture, dtype=int) for p in (there, here))
     assert np.abs(a - b).max() <= 1 and a.std() > 5
+    next(hub.rglob("transformer/*.safetensors")).unlink()
+    with pytest.raises(ValueError, match="tiny-sprint is not whole in the local Hub cache"):
+        families.load(row)
 
 
 def test_long_instructions_go_before_prompts_of_the_hub(hub):

@@ -52,9 +52,13 @@ def pipeline_class(row: Row) -> Any:
 
 
 def _from_hub(row: Row, dtype: torch.dtype) -> Pipeline:
-    """Asks the network only for what the local cache lacks."""
-    make, local = pipeline_class(row).from_pretrained, catalogue.cached(row)
-    return make(row.hub or "", revision=row.revision, dtype=dtype, use_safetensors=True, local_files_only=local)
+    """From the local cache, which is completed where the Hub can be reached."""
+    make, local = pipeline_class(row).from_pretrained, not catalogue.reachable()
+    try:
+        return make(row.hub or "", revision=row.revision, dtype=dtype, use_safetensors=True, local_files_only=local)
+    except OSError as e:
+        where = "the local Hub cache, and the Hub can't be reached" if local else "the Hub"
+        raise ValueError(f"{row.id} is not whole in {where}: {str(e).splitlines()[0]}") from None
 
 
 def _from_folders(row: Row, dtype: torch.dtype, encoder: Any) -> Pipeline:
