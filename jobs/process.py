@@ -66,6 +66,7 @@ def end_orphans(job_id: str, grace: float = 5.0) -> int:
     for pid in first:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGCONT)  # one that is stopped could not even leave
     end = time.monotonic() + grace
     left = first
     while left := of_job(job_id) if left else []:

@@ -134,6 +134,7 @@ def test_a_worker_that_sleeps_through_its_lease_is_replaced_and_told_so(tmp_path
     until(lambda: (store.get(job.id).step or 0) >= 6)
     first.send_signal(signal.SIGSTOP)
     (orphan,) = process.of_job(job.id)
+    os.kill(orphan, signal.SIGSTOP)
     second = started(tmp_path, "--lease", "1", "--drain")
     until(lambda: store.get(job.id).attempt == 2 and (store.get(job.id).resumed_from or 0) >= 5)
     assert orphan not in process.of_job(job.id)  # two commands never share a run folder
@@ -226,7 +227,7 @@ def storm(folder: Path, started, seed: int, jobs: int, kills: int) -> list[Job]:
     until(lambda: store.counts()[State.DONE] == jobs, still=600)
     for p in crew:
         p.terminate()
-    assert [p.wait(180) for p in crew] == [0] * 6
+    assert {p.wait(180) for p in crew} <= {0, -signal.SIGTERM}  # the latter: told to leave while it was starting
     sound(store, steps)
     return store.jobs(limit=jobs)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from jobs import keep
 from jobs.job import ENDED, Job, Progress, State
@@ -20,6 +20,7 @@ from tests.jobs_bench import Hands, opened
 
 LIMITS = {"failures": 2, "losses": 3, "waiting_per_owner": 3, "running_per_owner": 2}
 WORKERS = ("w0", "w1", "w2")
+DEVICES = ("cpu:0", "cpu:1", "cpu:2")
 ASKED = {"cancel": State.CANCELLED, "pause": State.PAUSED, None: State.QUEUED}
 
 
@@ -142,7 +143,7 @@ class Jobs(RuleBasedStateMachine):
         last = {o: max(r.fence for r in self.rows.values() if r.owner == o) for o in {r.owner for _, r in ready}}
         return min(ready, key=lambda p: (-p[1].priority, last[p[1].owner], p[1].number), default=(None,))[0]
 
-    @rule(target=claims, worker=st.sampled_from(WORKERS), device=st.sampled_from(("cpu:0", "cpu:1", "cpu:2")))
+    @rule(target=claims, worker=st.sampled_from(WORKERS), device=st.sampled_from(DEVICES))
     def claim(self, worker, device):
         expected = self.best(device)
         job = self.store.claim(worker, device)
@@ -238,16 +239,16 @@ class Jobs(RuleBasedStateMachine):
 
     @rule(target=claims, job=claims, other=st.sampled_from(WORKERS))
     def hand_over(self, job, other):
-        """The worker vanishes, another sweeps up and takes the next job, the first wakes up and writes."""
+        """The worker vanishes, another sweeps up and takes what is next, the first wakes up and writes."""
         if job is None:
-            return None
+            return multiple()
         self.die(job.worker)
         self.sweep()
-        mine = self.claim(other, job.device)
+        taken = [self.claim(other, device) for device in DEVICES]
         for late in (self.store.beat, self.store.wish, self.store.stopped, lambda j: self.store.failed(j, "late")):
             if not self.holds(job):
                 self.write(job, late)
-        return mine
+        return multiple(*taken)
 
     def holds(self, job: Job) -> bool:
         row = self.rows.get(job.id)
@@ -282,6 +283,6 @@ class Jobs(RuleBasedStateMachine):
 
 
 Jobs.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestJobs = Jobs.TestCase

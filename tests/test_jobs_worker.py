@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from jobs import attempt, kinds, process, store
@@ -338,6 +338,8 @@ JSON = st.recursive(
 FIELDS = st.sampled_from("stage step total seconds_left resumed_from message outputs path".split())
 
 
+@example(events=[("progress", {"step": 2**70, "stage": "\ud800", "seconds_left": float("nan")})])
+@example(events=[("checkpoint", {"step": True}), ("done", {"outputs": ["\ud800", 3]}), ("error", {"message": [1]})])
 @given(events=st.lists(st.tuples(st.sampled_from(KINDS_OF_EVENTS), st.dictionaries(FIELDS, JSON)), max_size=6))
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_a_command_says_the_worker_lives(tmp_path, events):
