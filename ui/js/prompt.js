@@ -76,8 +76,9 @@ still.parts.prompt = (element, part) => {
     const first = odd
       .slice(0, 2)
       .map(({ word, near }) => [
+        "this model never saw ",
         make("em", {}, word),
-        near.length ? " is a word this model has never seen; close: " : " is a word this model has never seen. ",
+        near.length ? "; close: " : ". ",
         ...near.map((n) => chip(n, () => swap(word, n), `Put ${n} for ${word}`)),
       ]);
     unknown.replaceChildren(...first.flat());
