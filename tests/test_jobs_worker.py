@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -292,6 +294,25 @@ class TestRequestsThatNoLongerHold:
         job = jobs.submit("painting", {})
         workers.Worker(jobs, QUICK, KINDS).turn()
         assert jobs.get(job.id).error == "unknown kind 'painting'; valid: distill"
+
+
+def test_who_is_dead_and_who_may_not_be(jobs):
+    """By pid and start time, in this boot and name space; where that can't be known, nobody is dead."""
+    clock = jobs.clock
+    code = (
+        "import sys; from jobs import job, process; print(process.identity(job.Clock()), flush=True); sys.stdin.read()"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    who = child.stdout.readline().strip()
+    boot, space, pid, began = who.split("/")
+    assert not process.dead(who, clock) and not process.dead(process.identity(clock), clock)
+    assert process.dead("/".join((boot, space, pid, str(int(began) - 1))), clock)  # its number is another's now
+    child.kill()
+    until(lambda: process.dead(who, clock))  # a zombie: nobody has waited for it yet
+    child.communicate()
+    assert process.dead(who, clock)
+    assert not process.dead("/".join(("another boot", space, pid, began)), clock)
+    assert not process.dead("/".join((boot, "pid:[1]", pid, began)), clock)
 
 
 def test_a_command_that_cannot_be_started_is_tried_again(jobs, monkeypatch):
