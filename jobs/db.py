@@ -80,6 +80,8 @@ def migrate(conn: sqlite3.Connection, steps: Sequence[str]) -> int:
     """
     with explained(conn):
         first = conn.execute("PRAGMA user_version").fetchone()[0]
+    if not 0 <= first < 1000:  # no number that this program ever wrote
+        raise DatabaseDamaged(f"{path_of(conn)} is damaged (schema {first})")
     if first > len(steps):
         raise DatabaseUnusable(
             f"{path_of(conn)} was written by a newer version of this program (schema {first}, this one knows "
@@ -111,7 +113,7 @@ def sound(conn: sqlite3.Connection) -> bool:
     try:
         return conn.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok"
     except sqlite3.DatabaseError as e:
-        if _code(e) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        if damaged(e):
             return False
         raise
 
@@ -126,6 +128,13 @@ def _code(e: sqlite3.Error) -> int:
     return -1 if code is None else code & 0xFF
 
 
+def damaged(e: sqlite3.Error) -> bool:
+    """True for what SQLite answers to a file with wrong bytes; a wrong header is a plain error with a text of its own."""
+    if _code(e) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return True
+    return str(e).startswith(("Could not decode", "unsupported file format", "attached databases must use the same"))
+
+
 def _sentence(e: sqlite3.Error, where: object) -> DatabaseUnusable | None:
     texts = {
         sqlite3.SQLITE_BUSY: f"{where} is locked: another program has held it for too long, try again",
@@ -135,7 +144,7 @@ def _sentence(e: sqlite3.Error, where: object) -> DatabaseUnusable | None:
         sqlite3.SQLITE_CANTOPEN: f"{where} cannot be opened: its folder is missing or may not be written",
         sqlite3.SQLITE_IOERR: f"the disk that holds {where} gave a read or write error ({e})",
     }
-    if _code(e) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or str(e).startswith("Could not decode"):
+    if damaged(e):
         return DatabaseDamaged(f"{where} is damaged ({e})")
     return DatabaseUnusable(texts[_code(e)]) if _code(e) in texts else None
 

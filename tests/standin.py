@@ -142,7 +142,7 @@ def command(request: Chain, start) -> list[str]:
 
 
 def work(arguments: list[str]) -> int:
-    """A worker with short intervals; `--beat`, `--lease` in seconds."""
+    """A worker with short intervals that knows this kind alone; `--lease` in seconds, `--crash` as crash_at says."""
     from jobs import store, worker
     from jobs.attempt import Settings
     from jobs.kinds import Kind
@@ -152,7 +152,7 @@ def work(arguments: list[str]) -> int:
     p.add_argument("--lease", type=float, default=store.LEASE)
     p.add_argument("--crash")
     args, rest = p.parse_known_args(arguments)
-    store.LEASE = args.lease
+    store.LEASE, store.BACKOFF = args.lease, 0.1
     devices = tuple(f"cpu:{n}" for n in range(args.slots))
     settings = Settings(devices, nice=0, beat=0.2, poll=0.02, pause_grace=5.0, stop_grace=5.0)
     if args.crash:

@@ -92,20 +92,21 @@ POINTS = [
 def test_worker_killed_at_each_step_of_a_jobs_life(tmp_path, started, point):
     """T-JOB-01."""
     store = watched(tmp_path)
-    job = chain(store, steps=20, every=2, ms=30)
+    job = chain(store, steps=10, every=2, ms=25)
     assert started(tmp_path, "--crash", point).wait(180) == -signal.SIGKILL
     before = store.get(job.id)
     second = started(tmp_path, "--drain")
     assert second.wait(180) == 0
-    sound(store, {job.id: 20})
+    sound(store, {job.id: 10})
     ended = store.get(job.id)
     assert ended.attempt == before.attempt + (before.state is not State.DONE)
     if before.checkpoint_step and ended.attempt > before.attempt:
         assert (ended.resumed_from or 0) >= before.checkpoint_step
 
 
-@pytest.mark.parametrize("victims", ["command", "command and worker", "worker then command"])
-@pytest.mark.parametrize("step", [0, 7])
+@pytest.mark.parametrize(
+    "victims, step", [("command", 7), ("command and worker", 0), ("command and worker", 7), ("worker then command", 7)]
+)
 def test_command_killed_with_and_without_its_worker(tmp_path, started, victims, step):
     store = watched(tmp_path)
     job = chain(store, steps=20, every=3, ms=120)
@@ -171,7 +172,7 @@ def test_app_killed_with_one_job_running_and_five_queued(tmp_path, victims):
     finally:
         app.kill()
         app.wait()
-    sound(store, dict.fromkeys(ids, 20))
+    sound(store, steps)
     order = [store.get(i).started for i in ids]
     assert order == sorted(order) and store.get(ids[0]).resumed_from >= 3
     until(lambda: not store.workers(lambda who: process.dead(who, store.clock)))

@@ -237,7 +237,7 @@ class Desk:
 
     def _told(self, request: ImageRequest, shown: Picture, id: str | None) -> dict[str, Any]:
         if max(shown.size) <= SMALL:
-            src = data_url(picture.png_bytes(shown, request), "png")
+            src = data_url(picture.png_bytes(shown, request, level=1), "png")
         else:
             out = io.BytesIO()
             shown.convert("RGB").save(out, "JPEG", quality=92, subsampling=0)
