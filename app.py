@@ -1,5 +1,6 @@
-"""Still Life: parse flags, build the page, launch."""
+"""Still Life: parse flags, start a worker for jobs, build the page, launch."""
 
+from jobs.worker import start_background
 from ui import launch, place
 from ui.desk import Desk
 from ui.shell import build
@@ -11,7 +12,12 @@ def main(argv: list[str] | None = None) -> None:
     settings = launch.settings(args, here)
     desk = Desk(here, device=args.device, attention=args.attention)
     desk.warm()
-    launch.start(build(desk), settings)
+    worker = None if args.no_worker else start_background()
+    try:
+        launch.start(build(desk), settings)
+    finally:
+        if worker is not None:
+            worker.stop()
 
 
 if __name__ == "__main__":

@@ -35,6 +35,11 @@ def _namespace() -> str:
         return "none"
 
 
+def cards() -> int:
+    """NVIDIA GPUs of this machine, counted without loading CUDA."""
+    return len(list((PROC / "driver" / "nvidia" / "gpus").glob("*")))
+
+
 def identity(clock: Clock) -> str:
     stat = _stat(os.getpid())
     return "/".join((clock.boot, _namespace(), str(os.getpid()), stat[1] if stat else "0"))

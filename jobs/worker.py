@@ -119,7 +119,7 @@ class Worker:
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
-    cards = tuple(f"cuda:{n}" for n in range(args.cards))
+    cards = tuple(f"cuda:{n}" for n in range(process.cards() if args.cards is None else args.cards))
     slots = ("cpu",) if args.slots == 1 else tuple(f"cpu:{n}" for n in range(args.slots))
     return Settings(cards or slots, args.threads, args.nice, args.memory_gb, args.hours)
 
@@ -129,7 +129,7 @@ def parser() -> argparse.ArgumentParser:
     own = Settings()
     p.add_argument("--studio", type=Path, help="folder of everything that a person makes")
     p.add_argument("--slots", type=int, default=1, help="commands at a time on the CPU (default 1)")
-    p.add_argument("--cards", type=int, default=0, help="one command at a time on each of so many GPUs instead")
+    p.add_argument("--cards", type=int, help="one command at a time on each of so many GPUs instead (default: all)")
     p.add_argument("--threads", type=int, default=own.threads, help="of a command on the CPU (default %(default)s)")
     p.add_argument("--nice", type=int, default=own.nice, help="how far commands stand back (default %(default)s)")
     p.add_argument("--memory-gb", type=float, default=0.0, help="limit of a command (default 85 %% of the machine's)")

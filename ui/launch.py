@@ -28,6 +28,7 @@ def flags() -> argparse.ArgumentParser:
         help="ask for a login; or set $STILL_LIFE_AUTH, which ps does not show",
     )
     parser.add_argument("--open-to-everyone", action="store_true", help="listen beyond this machine without a login")
+    parser.add_argument("--no-worker", action="store_true", help="run no jobs: python -m jobs.worker does, or nobody")
     parser.add_argument("--share", action="store_true", help="a public link through gradio's tunnel; needs a login")
     return parser
 
