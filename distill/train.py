@@ -242,7 +242,9 @@ def loop(t: Trainer, report: Reporter, run: Path, stop: Stop) -> int:
             if t.step % cfg.sample_every == 0 or ended:
                 report.sample(t)
             if t.step % cfg.checkpoint_every == 0 or ended or asked:
-                report.checkpoint(checkpoint.save(run, t.saved()), t.step)
+                begun = time.monotonic()
+                folder = checkpoint.save(run, t.saved())
+                report.checkpoint(folder, t.step, time.monotonic() - begun)
         if stop.signalled and not ended:
             return PAUSED
         if asked:

@@ -174,8 +174,10 @@ class Store:
         """Whether anything is queued; cheap, so that idle workers don't take the lock."""
         return bool(self._rows("SELECT 1 FROM jobs WHERE state = 'queued' LIMIT 1"))
 
-    def counts(self) -> dict[State, int]:
-        found = dict(tuple(r) for r in self._rows("SELECT state, COUNT(*) FROM jobs GROUP BY state"))
+    def counts(self, owner: str | None = None) -> dict[State, int]:
+        """How many jobs are in each state, of one owner or of all."""
+        whose, values = ("", ()) if owner is None else (" WHERE owner = ?", (owner,))
+        found = dict(tuple(r) for r in self._rows(f"SELECT state, COUNT(*) FROM jobs{whose} GROUP BY state", values))
         return {state: found.get(state, 0) for state in State}
 
     def used(self) -> int:
