@@ -107,8 +107,10 @@ class Reporter:
         grid(pictures).save(path)
         self.events.write("sample", step=t.step, path=str(path.relative_to(self.run)))
 
-    def checkpoint(self, folder: Path, step: int) -> None:
-        self.events.write("checkpoint", step=step, path=str(folder.relative_to(self.run)))
+    def checkpoint(self, folder: Path, step: int, seconds: float) -> None:
+        """`seconds`: how long it took to write."""
+        where = str(folder.relative_to(self.run))
+        self.events.write("checkpoint", step=step, path=where, seconds=round(seconds, 3))
 
     def error(self, message: str) -> None:
         self.say(message)

@@ -100,7 +100,11 @@ class Attempt:
         self.begun = self.beaten = self.measured = self.heard = store.clock.mono()
         self.log_size, self.reaped, self.over = 0, False, False
         self.child = process.launch(argv, self._environment(), self.run / LOG, self._memory(), settings.nice)
-        log.info("job %s, attempt %d: %s", job.id, job.attempt, " ".join(argv))
+        log.info("a job was started", extra=self._who() | {"kind": job.kind, "command": " ".join(argv)})
+
+    def _who(self) -> dict[str, Any]:
+        """Fields of what is logged about it."""
+        return {"job": self.job.id, "attempt": self.job.attempt, "claim": self.job.fence}
 
     def _environment(self) -> dict[str, str]:
         card = (self.job.device or "").partition(":")
@@ -130,7 +134,7 @@ class Attempt:
                 self._conclude(code)
                 self.over = True
         except Fenced:
-            log.warning("job %s, claim %d: another worker has it, so it is ended here", self.job.id, self.job.fence)
+            log.warning("another worker has the job, so it is ended here", extra=self._who())
             self.kill()
             self.over = True
         return self.over
@@ -149,6 +153,8 @@ class Attempt:
         told = {k: v for k, kind in SPOKEN.items() if (v := _plain(event.get(k), kind)) is not None}
         if event["kind"] == "checkpoint":
             told |= {"checkpoint_step": told.get("step", 0), "checkpoint_at": self.store.clock.wall()}
+            if (seconds := _plain(event.get("seconds"), (int, float))) is not None:
+                self.store.count(checkpoints=1, checkpoint_seconds=seconds)
         self.said = replace(self.said, **told)
         if event["kind"] == "done":
             self.finish = event
@@ -232,7 +238,7 @@ class Attempt:
             self.store.failed(self.job, self.error or fault_of(code))
         else:
             self.store.retry(self.job, self.error or (fault if code == 0 else self._fault_of(code)))
-        log.info("job %s, attempt %d: ended with status %d", self.job.id, self.job.attempt, code)
+        log.info("a job's command ended", extra=self._who() | {"status": code})
 
     def _fault_of(self, code: int) -> str:
         """A full disk keeps a command from saying so itself."""

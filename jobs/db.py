@@ -129,7 +129,7 @@ def _code(e: sqlite3.Error) -> int:
 
 
 def damaged(e: sqlite3.Error) -> bool:
-    """True for what SQLite answers to a file with wrong bytes; a wrong header is a plain error with a text of its own."""
+    """True for what SQLite answers to a file with wrong bytes; a wrong header is a plain error with its own text."""
     if _code(e) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return True
     return str(e).startswith(("Could not decode", "unsupported file format", "attached databases must use the same"))

@@ -106,7 +106,8 @@ def write_copy(run: Path, row: sqlite3.Row) -> None:
             os.fsync(f.fileno())
         tmp.replace(run / COPY)
     except OSError as e:
-        log.warning("the copy of job %s could not be written: %s", row["id"], os.strerror(e.errno or errno.EIO))
+        why = os.strerror(e.errno or errno.EIO)
+        log.warning("the copy of a job could not be written: %s", why, extra={"job": row["id"]})
         with contextlib.suppress(OSError):
             tmp.unlink(missing_ok=True)
 
@@ -134,7 +135,7 @@ def adopt(conn: sqlite3.Connection, studio: Path) -> int:
             with db.explained(conn):
                 count += conn.execute(sql, tuple(row.values())).rowcount
         except sqlite3.IntegrityError as e:
-            log.warning("the copy of job %s is passed over: %s", row["id"], e)
+            log.warning("the copy of a job is passed over: %s", e, extra={"job": row["id"]})
     return count
 
 

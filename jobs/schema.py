@@ -53,7 +53,25 @@ CREATE TABLE workers (
 ) STRICT;
 """
 
-STEPS = (V1,)
+# Figures for those who watch: counted by the table itself, whichever process writes; they only grow.
+V2 = """
+CREATE TABLE totals (name TEXT PRIMARY KEY, value REAL NOT NULL) STRICT;
+INSERT INTO totals VALUES
+  ('attempts', 0), ('starts', 0), ('wait_seconds', 0), ('leases_lost', 0),
+  ('checkpoints', 0), ('checkpoint_seconds', 0);
+CREATE TRIGGER count_attempts AFTER UPDATE OF fence ON jobs BEGIN
+  UPDATE totals SET value = value + 1 WHERE name = 'attempts';
+END;
+CREATE TRIGGER count_starts AFTER UPDATE OF started ON jobs WHEN OLD.started IS NULL AND NEW.started IS NOT NULL BEGIN
+  UPDATE totals SET value = value + 1 WHERE name = 'starts';
+  UPDATE totals SET value = value + MAX(0, NEW.started - NEW.created) WHERE name = 'wait_seconds';
+END;
+CREATE TRIGGER count_leases_lost AFTER UPDATE OF losses ON jobs WHEN NEW.losses > OLD.losses BEGIN
+  UPDATE totals SET value = value + 1 WHERE name = 'leases_lost';
+END;
+"""
+
+STEPS = (V1, V2)
 
 # `fence` is the number of the claim, counted over all jobs: whatever a worker writes names it.
 # Highest priority first; between owners the one whose last start is longest ago; then first come, first served.

@@ -180,6 +180,21 @@ class Store:
         found = dict(tuple(r) for r in self._rows(f"SELECT state, COUNT(*) FROM jobs{whose} GROUP BY state", values))
         return {state: found.get(state, 0) for state in State}
 
+    def totals(self) -> dict[str, float]:
+        """What was counted since the table was made: attempts, starts, wait_seconds, leases_lost, checkpoints, …"""
+        return {r["name"]: r["value"] for r in self._rows("SELECT name, value FROM totals")}
+
+    def count(self, **more: float) -> None:
+        """Add to totals that the table can't count by itself."""
+        with self._writing():
+            for name, value in more.items():
+                self._rows("UPDATE totals SET value = value + ? WHERE name = ?", (value, name))
+
+    def oldest_wait(self) -> float:
+        """Seconds since the longest waiting job was submitted; 0 where none waits."""
+        found = self._rows("SELECT MIN(created) FROM jobs WHERE state = 'queued' AND NOT deleting")[0][0]
+        return 0.0 if found is None else max(0.0, self.clock.wall() - found)
+
     def used(self) -> int:
         """Bytes of all run folders, as last measured."""
         return self._rows("SELECT COALESCE(SUM(bytes), 0) FROM jobs WHERE bytes > 0")[0][0]

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from jobs import db, files, keep, process
+from jobs import db, files, keep, logs, process
 from jobs.attempt import Attempt, Settings
 from jobs.job import Job, State
 from jobs.kinds import KINDS, Kind
@@ -82,7 +82,8 @@ class Worker:
         self.attempts = [a for a in self.attempts if not a.poll(self.stopping)]
         if self.sweeps():
             for job in self.store.sweep(self.dead):
-                log.warning("job %s was left by a worker that is gone; it is %s now", job.id, job.state)
+                told = {"job": job.id, "attempt": job.attempt, "state": str(job.state)}
+                log.warning("a job was left by a worker that is gone", extra=told)
                 process.end_orphans(job.id)
         if not self.stopping:
             self._start()
@@ -118,9 +119,16 @@ class Worker:
             self.store.retry(job, f"it could not be started: {os.strerror(e.errno or 0).lower()} ({e.filename})")
 
 
+def _cards(args: argparse.Namespace) -> int:
+    """GPUs to use: as many as asked for, else all, unless slots on the CPU were asked for."""
+    if args.cards is not None:
+        return args.cards
+    return process.cards() if args.slots is None else 0
+
+
 def settings_of(args: argparse.Namespace) -> Settings:
-    cards = tuple(f"cuda:{n}" for n in range(process.cards() if args.cards is None else args.cards))
-    slots = ("cpu",) if args.slots == 1 else tuple(f"cpu:{n}" for n in range(args.slots))
+    cards = tuple(f"cuda:{n}" for n in range(_cards(args)))
+    slots = ("cpu",) if args.slots in (None, 1) else tuple(f"cpu:{n}" for n in range(args.slots))
     return Settings(cards or slots, args.threads, args.nice, args.memory_gb, args.hours)
 
 
@@ -128,19 +136,20 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser("jobs.worker", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     own = Settings()
     p.add_argument("--studio", type=Path, help="folder of everything that a person makes")
-    p.add_argument("--slots", type=int, default=1, help="commands at a time on the CPU (default 1)")
+    p.add_argument("--slots", type=int, help="commands at a time on the CPU (default 1)")
     p.add_argument("--cards", type=int, help="one command at a time on each of so many GPUs instead (default: all)")
     p.add_argument("--threads", type=int, default=own.threads, help="of a command on the CPU (default %(default)s)")
     p.add_argument("--nice", type=int, default=own.nice, help="how far commands stand back (default %(default)s)")
     p.add_argument("--memory-gb", type=float, default=0.0, help="limit of a command (default 85 %% of the machine's)")
     p.add_argument("--hours", type=float, default=own.hours, help="limit of one attempt (default %(default)s)")
+    p.add_argument("--log-prompts", action="store_true", help="log what people typed, not a digest of it")
     p.add_argument("--drain", action="store_true", help="leave when nothing is queued or running")
     return p
 
 
 def main(argv: list[str] | None = None, kinds: Mapping[str, Kind] = KINDS, settings: Settings | None = None) -> int:
     args = parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logs.begin(args.log_prompts)
     if args.studio:
         os.environ[process.STUDIO] = str(args.studio.resolve())
     try:

@@ -142,7 +142,7 @@ def test_a_worker_that_sleeps_through_its_lease_is_replaced_and_told_so(tmp_path
     first.send_signal(signal.SIGCONT)
     assert second.wait(180) == 0
     sound(store, {job.id: 60})
-    until(lambda: "another worker has it" in (tmp_path / "workers.log").read_text())
+    until(lambda: "another worker has the job" in (tmp_path / "workers.log").read_text())
     assert first.poll() is None  # it goes on with other work
 
 

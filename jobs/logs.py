@@ -1,0 +1,53 @@
+"""Logs on standard error: one JSON object a line, or plain lines where a terminal reads them.
+
+Whatever a call passes as `extra` becomes a field: `log.info("ended", extra={"job": job.id})`. What people typed is
+replaced by a digest, so that equal prompts can be told to be equal and none can be read, unless somebody asks for it.
+"""
+
+import hashlib
+import json
+import logging
+import sys
+import time
+
+TYPED = ("prompt", "command")  # fields that hold people's words
+FIXED = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def fields(record: logging.LogRecord, prompts: bool) -> dict[str, object]:
+    """What was passed as `extra`."""
+    own = {k: v for k, v in vars(record).items() if k not in FIXED}
+    return own if prompts else {k: digest(v) if k in TYPED else v for k, v in own.items()}
+
+
+def digest(words: object) -> str:
+    return "sha256:" + hashlib.sha256(str(words).encode("utf-8", "replace")).hexdigest()[:16]
+
+
+class Lines(logging.Formatter):
+    """`terminal`: for people, else JSON. `prompts`: people's words as they are."""
+
+    def __init__(self, prompts: bool, terminal: bool):
+        super().__init__()
+        self.prompts, self.terminal = prompts, terminal
+
+    def format(self, record: logging.LogRecord) -> str:
+        own = fields(record, self.prompts)
+        if self.terminal:
+            said = " ".join(f"{k}={v}" for k, v in own.items())
+            clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+            line = f"{clock} {record.levelname} {record.getMessage()}" + (f"  [{said}]" if said else "")
+            return line + (f"\n{self.formatException(record.exc_info)}" if record.exc_info else "")
+        line = {"time": round(record.created, 3), "level": record.levelname, "log": record.name}
+        line |= {"message": record.getMessage()} | own
+        line |= {"error": self.formatException(record.exc_info)} if record.exc_info else {}
+        return json.dumps(line, default=str)
+
+
+def begin(prompts: bool = False) -> None:
+    """Everything of ours from INFO on, everybody else's warnings."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(Lines(prompts, sys.stderr.isatty()))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    for name in ("jobs", "ui"):
+        logging.getLogger(name).setLevel(logging.INFO)
