@@ -45,9 +45,10 @@ class Lines(logging.Formatter):
 
 
 def begin(prompts: bool = False) -> None:
-    """Everything of ours from INFO on, everybody else's warnings."""
+    """What jobs do and everybody's warnings; every painting too, but not into somebody's terminal."""
+    terminal = sys.stderr.isatty()
     handler = logging.StreamHandler()
-    handler.setFormatter(Lines(prompts, sys.stderr.isatty()))
+    handler.setFormatter(Lines(prompts, terminal))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    for name in ("jobs", "ui"):
-        logging.getLogger(name).setLevel(logging.INFO)
+    logging.getLogger("jobs").setLevel(logging.INFO)
+    logging.getLogger("ui").setLevel(logging.WARNING if terminal else logging.INFO)

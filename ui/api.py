@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 import gradio as gr
 
+from jobs.db import DatabaseUnusable
 from models.request import ImageRequest, options
 from ui import menu
 from ui.desk import Desk
@@ -71,7 +72,7 @@ def spoken(f):
     def wrapped(*args: Any) -> Any:
         try:
             return f(*args)
-        except ValueError as e:
+        except (ValueError, DatabaseUnusable) as e:
             raise gr.Error(str(e), print_exception=False) from None
 
     return wrapped

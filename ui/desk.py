@@ -47,11 +47,16 @@ class Desk:
         self.turns = Turns(device, attention)
         self.recent = Recent()
         self._archives = tempfile.TemporaryDirectory(prefix="still-life-")
-        self._limiter = anyio.CapacityLimiter(MOST_PAINTING)
+        self.limiter = anyio.CapacityLimiter(MOST_PAINTING)
+        self._warming = threading.Thread(target=self._warm, daemon=True)
 
     def warm(self) -> None:
         """Load what the first visitor will need while the server starts."""
-        threading.Thread(target=self._warm, daemon=True).start()
+        self._warming.start()
+
+    def not_warm(self) -> str | None:
+        """One sentence while the first visitor would have to wait for a model."""
+        return f"{wall.start().model} is being loaded" if self._warming.is_alive() else None
 
     def _warm(self) -> None:
         request = wall.start()
@@ -76,9 +81,9 @@ class Desk:
 
     def _patient(self, f: Callable) -> Callable:
         async def asked(data: Any = None) -> dict[str, Any]:
-            if refusal := self.full_house(self._limiter.available_tokens):
+            if refusal := self.full_house(self.limiter.available_tokens):
                 return {"error": refusal}
-            return await anyio.to_thread.run_sync(f, data, limiter=self._limiter)
+            return await anyio.to_thread.run_sync(f, data, limiter=self.limiter)
 
         asked.__name__ = f.__name__
         return asked

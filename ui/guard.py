@@ -1,18 +1,33 @@
 """What stands between the network and gradio: size of a body, who may post, and headers that keep the page
 closed.
 
-Pure ASGI. Gradio limits uploads but not JSON, sends no security headers, and lets another site's form post
-to it.
+Pure ASGI. Gradio limits each file but neither JSON nor how many files come at once, sends no security headers, and
+lets another site's form post to it.
 """
 
+import logging
+import shutil
+from pathlib import Path
 from urllib.parse import urlsplit
 
+import anyio
+from gradio.utils import get_upload_folder
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ui.metrics import REFUSED
+
+log = logging.getLogger("ui")
 BODY_LIMIT = 262_144  # bytes of anything that is no upload
-UPLOADS = ("/gradio_api/upload",)  # limited by gradio's max_file_size
+UPLOAD_BYTES = 10 * 2**20  # of one file
+UPLOAD_LIMIT = UPLOAD_BYTES + BODY_LIMIT  # of all files of one request, with what the form adds
+UPLOADS = ("/gradio_api/upload",)
+BODY_SECONDS = 60.0  # in which a body that is no upload has to arrive
+DISK_LEFT = 1_000_000_000  # bytes; with less, nothing is uploaded
+RETRY_SECONDS = "5"
+READS = ("GET", "HEAD")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 CLOSED = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -32,24 +47,31 @@ class Guard:
         self.headers = {
             "x-content-type-options": "nosniff",
             "referrer-policy": "same-origin",
+            "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
             "content-security-policy": CLOSED
             + ("'self' https://huggingface.co https://*.hf.space" if framed else "'self'"),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
+        if scope["type"] != "http":  # the page has no websocket
+            return await send({"type": "websocket.close"})
 
         async def sealed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(self.headers)
+                headers = MutableHeaders(scope=message)
+                headers.update(self.headers)
+                if message["status"] == 503:
+                    headers["retry-after"] = RETRY_SECONDS
+                _note(scope, message["status"])
             await send(message)
 
         refusal = self._refusal(scope)
-        if refusal is None and scope["method"] == "POST" and not scope["path"].startswith(UPLOADS):
-            body, receive = await _buffered(receive)
-            if body is None:
-                refusal = PlainTextResponse(f"A request may hold {BODY_LIMIT // 1024} KiB at most.", 413)
+        if refusal is None and scope["path"].startswith(UPLOADS):
+            refusal, receive = _room(), _counted(receive)
+        elif refusal is None and scope["method"] not in READS:
+            refusal, receive = await _buffered(receive)
         return await (refusal or self.app)(scope, receive, sealed)
 
     def _refusal(self, scope: Scope) -> PlainTextResponse | None:
@@ -59,9 +81,15 @@ class Guard:
             return PlainTextResponse("This page answers to localhost only; start it with --host for other names.", 403)
         origin = headers.get("origin")
         own = {host, headers.get("x-forwarded-host", host)}
-        if scope["method"] == "POST" and origin is not None and urlsplit(origin).netloc not in own:
+        if scope["method"] not in READS and origin is not None and urlsplit(origin).netloc not in own:
             return PlainTextResponse("Another site may not post to this page.", 403)
         return None
+
+
+def from_here(scope: Scope) -> bool:
+    """Whether somebody on this machine asks, by a name of this machine: no tunnel, and no proxy for somebody else."""
+    address = (scope.get("client") or ("", 0))[0]
+    return address in LOOPBACK and _name(Headers(scope=scope).get("host", "")) in LOOPBACK
 
 
 def _name(host: str) -> str:
@@ -69,21 +97,52 @@ def _name(host: str) -> str:
     return host.partition("]")[0].strip("[") if host.startswith("[") else host.partition(":")[0]
 
 
-async def _buffered(receive: Receive) -> tuple[bytes | None, Receive]:
-    """The whole body and a `receive` that gives it again; None where it is longer than the limit."""
-    body = b""
-    while True:
+def _note(scope: Scope, status: int) -> None:
+    if status in (403, 408, 413, 503, 507):
+        REFUSED.labels(status).inc()
+        log.warning("a request was refused", extra={"status": status, "method": scope["method"], "path": scope["path"]})
+
+
+def _room() -> PlainTextResponse | None:
+    folder = Path(get_upload_folder())
+    folder.mkdir(parents=True, exist_ok=True)
+    full = shutil.disk_usage(folder).free < DISK_LEFT
+    return PlainTextResponse("The disk is nearly full: nothing can be uploaded now.", 507) if full else None
+
+
+def _counted(receive: Receive) -> Receive:
+    """The same messages, up to the limit of an upload."""
+    seen = 0
+
+    async def counting() -> Message:
+        nonlocal seen
         message = await receive()
-        if message["type"] == "http.disconnect":
-            break
-        body += message.get("body", b"")
-        if len(body) > BODY_LIMIT:
-            return None, receive
-        if not message.get("more_body"):
-            break
-    pending = [{"type": "http.request", "body": body, "more_body": False}]
+        seen += len(message.get("body", b""))
+        if seen > UPLOAD_LIMIT:
+            raise HTTPException(413, f"All files of one upload may hold {UPLOAD_BYTES // 2**20} MiB at most.")
+        return message
+
+    return counting
+
+
+async def _buffered(receive: Receive) -> tuple[PlainTextResponse | None, Receive]:
+    """A `receive` that gives the whole body again; a refusal where it is too long, or too long on its way."""
+    body = bytearray()
+    with anyio.move_on_after(BODY_SECONDS) as patience:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                break
+            body += message.get("body", b"")
+            if len(body) > BODY_LIMIT:
+                return PlainTextResponse(f"A request may hold {BODY_LIMIT // 1024} KiB at most.", 413), receive
+            if not message.get("more_body"):
+                break
+    if patience.cancelled_caught:
+        return PlainTextResponse(f"A request has to arrive within {BODY_SECONDS:.0f} s.", 408), receive
+    pending: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
     async def again() -> Message:
         return pending.pop() if pending else await receive()
 
-    return body, again
+    return None, again

@@ -9,10 +9,10 @@ from gradio import Blocks
 from starlette.middleware import Middleware
 
 from ui import style
-from ui.guard import LOOPBACK, Guard
+from ui.desk import Desk
+from ui.guard import LOOPBACK, UPLOAD_BYTES, Guard
+from ui.health import Health
 from ui.place import Place
-
-UPLOAD_LIMIT = "10mb"
 
 
 def flags() -> argparse.ArgumentParser:
@@ -29,6 +29,7 @@ def flags() -> argparse.ArgumentParser:
     )
     parser.add_argument("--open-to-everyone", action="store_true", help="listen beyond this machine without a login")
     parser.add_argument("--no-worker", action="store_true", help="run no jobs: python -m jobs.worker does, or nobody")
+    parser.add_argument("--log-prompts", action="store_true", help="log what people typed, not a digest of it")
     parser.add_argument("--share", action="store_true", help="a public link through gradio's tunnel; needs a login")
     return parser
 
@@ -52,7 +53,7 @@ def settings(args: argparse.Namespace, place: Place) -> dict[str, Any]:
         "server_port": args.port,
         "auth": auth,
         "share": args.share,
-        "max_file_size": UPLOAD_LIMIT,
+        "max_file_size": UPLOAD_BYTES,
         "allowed_paths": [],
         "enable_monitoring": False,
         "run_history": False,
@@ -69,8 +70,9 @@ def settings(args: argparse.Namespace, place: Place) -> dict[str, Any]:
     }
 
 
-def start(demo: Blocks, settings: dict[str, Any]) -> None:
+def start(demo: Blocks, settings: dict[str, Any], desk: Desk) -> None:
     """Serve until somebody stops it."""
+    settings["app_kwargs"]["routes"] = Health(desk).routes()
     try:
         demo.launch(**settings)
     except OSError as e:

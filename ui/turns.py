@@ -4,19 +4,23 @@ An open page has at most one painting that counts; stopping is a ticket up to wh
 more.
 """
 
+import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from models.request import ImageRequest
+from ui import metrics
 
 if TYPE_CHECKING:
     from models.engine import Engine
     from models.generate import Image
 
+log = logging.getLogger("ui")
 MOST_TABS = 1000  # pages whose last stop is remembered
 
 
@@ -28,6 +32,8 @@ class Painting:
     place: int = 0  # generations before it
     step: int = 0  # of the network, counted from 1; 0 before its first
     loaded: bool = False
+    asked: float = field(default_factory=time.monotonic)
+    begun: float | None = None  # since when it has the pipeline
 
     def sentence(self) -> str:
         if self.place:
@@ -68,22 +74,35 @@ class Turns:
         from models.generate import Step
 
         try:
-            with closing(engine.generate(request)) as events:
+            with metrics.IN_LINE.track_inprogress(), closing(engine.generate(request)) as events:
                 for event in events:
                     if self._stopped.get(tab, -1) >= ticket:
                         return
                     if isinstance(event, Waiting):
                         now.place = event.place
                         continue
+                    if now.begun is None:
+                        now.begun = time.monotonic()
+                        metrics.WAITED.observe(now.begun - now.asked)
                     now.place, now.loaded = 0, True
                     if isinstance(event, Step):
                         now.step = event.i + 1
                     else:
                         yield event
+            self._painted(now)
         finally:
             with self._lock:
                 if self._now.get(tab) is now:
                     del self._now[tab]
+
+    def _painted(self, now: Painting) -> None:
+        """Counted and logged, for those who look after the studio."""
+        asked, begun = now.request, now.begun or now.asked
+        seconds = time.monotonic() - begun
+        metrics.PAINTED.labels(asked.model).observe(seconds)
+        told = {"model": asked.model, "pictures": asked.num_images, "steps": asked.steps, "prompt": asked.prompt}
+        times = {"waited_s": round(begun - now.asked, 3), "took_s": round(seconds, 3)}
+        log.info("painted", extra=told | times)
 
     def stop(self, tab: str, ticket: int) -> None:
         with self._lock:

@@ -5,6 +5,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from jobs.db import DatabaseUnusable
+
 Answer = dict[str, Any]
 
 
@@ -17,7 +19,7 @@ def answers(f: Callable[[dict[str, Any]], Answer]) -> Callable[[Any], Answer]:
             if not isinstance(data, dict):
                 raise ValueError("a call takes one object")
             return f(data)
-        except ValueError as e:
+        except (ValueError, DatabaseUnusable) as e:
             return {"error": _printable(str(e))}
 
     return asked
