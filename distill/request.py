@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args, get_origin
 
 from distill.config import parse
 from models import catalogue
@@ -71,6 +71,41 @@ def settings(method: str) -> dict[str, Any]:
     own = _fields(HERE / "methods" / f"{method}.py", "Config")
     loop = _fields(HERE / "train.py", "TrainConfig")
     return own | {f"train.{k}": kind for k, kind in loop.items() if k != "seed"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting as people read it: its usual value and the comment beside it in the source."""
+
+    name: str
+    usual: str
+    note: str
+    choices: tuple[str, ...] = ()
+
+
+@cache
+def described(method: str) -> tuple[Setting, ...]:
+    """The settings of `settings(method)`, in their order, as the sources describe them."""
+    kinds, out = settings(method), []
+    sources = ((f"methods/{method}.py", "Config", ""), ("train.py", "TrainConfig", "train."))
+    for path, name, prefix in sources:
+        text = (HERE / path).read_text(encoding="utf-8")
+        lines = text.splitlines()
+        body = next((n.body for n in ast.parse(text).body if isinstance(n, ast.ClassDef) and n.name == name), [])
+        for node in body:
+            if not isinstance(node, ast.AnnAssign) or (key := prefix + ast.unparse(node.target)) not in kinds:
+                continue
+            note = lines[(node.end_lineno or node.lineno) - 1].partition("  # ")[2]
+            literal = get_args(kinds[key]) if get_origin(kinds[key]) is Literal else ()
+            usual = "" if node.value is None else ast.unparse(node.value).strip("'()").rstrip(",")
+            out.append(Setting(key, usual, note, tuple(map(str, literal))))
+    return tuple(out)
+
+
+def about(method: str) -> str:
+    """The first sentence of a method's own docstring."""
+    tree = ast.parse((HERE / "methods" / f"{method}.py").read_text(encoding="utf-8"))
+    return (ast.get_docstring(tree) or "").partition("\n")[0]
 
 
 @dataclass(frozen=True)

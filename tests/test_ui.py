@@ -107,10 +107,12 @@ def test_only_what_is_meant_to_be_public_is(desk):
     demo = build(desk)
     events = demo.get_config_file()["dependencies"]
     public = sorted(e["api_name"] for e in events if e["api_visibility"] == "public")
-    assert public == ["generate", "models", "restore"]
+    own = ["cancel", "events", "generate", "list", "models", "pause", "restore", "result", "resume", "status", "submit"]
+    assert public == own
     served = {f.__name__ for block in demo.blocks.values() for f in getattr(block, "server_fns", [])}
     assert served == {
         *("words", "paint", "stop", "where", "favourite", "download", "full", "gallery_page", "remove"),
+        *("jobs_page", "job", "job_sample", "job_do", "job_form", "job_submit"),
     }
     live = [e for e in events if any(t[1] == "input" for t in e["targets"])]
     assert len(live) == 2 and all(e["trigger_mode"] == "always_last" for e in live)
@@ -123,12 +125,12 @@ def test_the_app_is_imported_without_a_model():
 
 
 def test_pages_that_a_visitor_may_not_open_are_greyed_and_say_why(desk):
-    pages = (Page("Create", "", lambda d: None), Page("Jobs", "jobs", lambda d: gr.Markdown("jobs"), "jobs"))
+    pages = (Page("Create", "", lambda d: None), Page("Distill", "distill", lambda d: gr.Markdown("a"), "distill"))
     home = header(pages[0], pages, Place())
-    assert '<a href="./jobs">Jobs</a>' in home and "aria-current=page" in home
+    assert '<a href="./distill">Distill</a>' in home and "aria-current=page" in home
     space = header(pages[0], pages, Place(space="ada/still-life", lasting=False))
-    assert 'href="./jobs"' not in space and "Visitors of a Space can&#x27;t see its jobs" in space
-    assert [p[0] for p in build(desk, pages).pages] == ["", "jobs"]
+    assert 'href="./distill"' not in space and "Visitors of a Space can&#x27;t start a training" in space
+    assert [p[0] for p in build(desk, pages).pages] == ["", "distill"]
 
 
 def test_a_wall_in_pieces_is_the_wall(desk):
@@ -355,4 +357,4 @@ def test_recent_pictures_give_way_by_bytes():
 def test_a_place_that_is_full_refuses_and_recovers(desk, monkeypatch):
     assert "visitors are painting or waiting" in desk.full_house(available=0)
     assert desk.full_house(available=1) is None
-    assert replace(Place(), space="x").refusal("jobs").endswith(".")
+    assert replace(Place(), space="x").refusal("distill").endswith(".")

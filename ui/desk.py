@@ -25,6 +25,7 @@ from models.paths import studio
 from models.request import ImageRequest
 from ui import wall
 from ui.gallery import Gallery, Item, file_name
+from ui.jobs_desk import JobsDesk
 from ui.place import Place
 from ui.recent import Recent
 from ui.turns import Turns
@@ -46,6 +47,7 @@ class Desk:
         self.gallery = Gallery(studio(), _request_of, SPACE_KEEPS if place.shared else None)
         self.turns = Turns(device, attention)
         self.recent = Recent()
+        self.jobs = JobsDesk(place)
         self._archives = tempfile.TemporaryDirectory(prefix="still-life-")
         self.limiter = anyio.CapacityLimiter(MOST_PAINTING)
         self._warming = threading.Thread(target=self._warm, daemon=True)

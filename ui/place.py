@@ -24,13 +24,12 @@ class Place:
         return self.space is not None
 
     def refusal(self, action: str) -> str | None:
-        """None where a person may do it, else one sentence why not. `action`: download, distill, jobs, serve."""
+        """None where a person may do it, else one sentence why not. `action`: download, distill, serve."""
         if not self.shared:
             return None
         reasons = {
             "download": "Visitors of a Space can't fetch large models; duplicate the Space or run it at home.",
             "distill": "Visitors of a Space can't start a training; duplicate the Space or run it at home.",
-            "jobs": "Visitors of a Space can't see its jobs; duplicate the Space or run it at home.",
             "serve": "Visitors of a Space can't add models; duplicate the Space or run it at home.",
         }
         assert action in reasons, f"action {action!r}; valid: {', '.join(reasons)}"

@@ -11,8 +11,10 @@ import gradio as gr
 
 from ui.api import publish
 from ui.desk import Desk
+from ui.jobs_api import JobsApi
 from ui.place import Place
 from ui.tab_create import Create
+from ui.tab_jobs import Jobs
 
 TITLE = "Still Life"
 
@@ -27,7 +29,7 @@ class Page:
     action: str | None = None
 
 
-PAGES = (Page("Create", "", Create),)
+PAGES = (Page("Create", "", Create), Page("Jobs", "jobs", Jobs))
 
 
 def build(desk: Desk, pages: tuple[Page, ...] = PAGES) -> gr.Blocks:
@@ -36,6 +38,7 @@ def build(desk: Desk, pages: tuple[Page, ...] = PAGES) -> gr.Blocks:
     demo = gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 86400), fill_width=True)
     with demo:
         publish(desk)  # first, so that the endpoints have the plain names
+        JobsApi(desk.jobs).publish()
         _page(desk, front, pages)
     for page in rest:
         if page.action is None or desk.place.refusal(page.action) is None:

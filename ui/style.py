@@ -9,7 +9,8 @@ from pathlib import Path
 from gradio.themes import Base
 
 HERE = Path(__file__).parent
-SCRIPTS = "still painter fields prompt wall closeup gallery keys".split()
+SCRIPTS = "still painter fields prompt wall closeup gallery keys curves request job jobs".split()
+SHEETS = ("still", "jobs")
 SANS = ("ui-sans-serif", "system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "monospace")
 PAPER, PAPER_DARK, INK, INK_DARK = (
@@ -21,7 +22,7 @@ PAPER, PAPER_DARK, INK, INK_DARK = (
 
 
 def css() -> str:
-    return (HERE / "still.css").read_text(encoding="utf-8")
+    return "\n".join((HERE / f"{name}.css").read_text(encoding="utf-8") for name in SHEETS)
 
 
 def head() -> str:

@@ -59,7 +59,7 @@ still.keys = (() => {
   }
 
   addEventListener("keydown", (event) => {
-    if (event.isComposing) return;
+    if (event.isComposing || !document.querySelector("#create")) return;
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
       still.painter.paint();

@@ -1,0 +1,127 @@
+"""The HTTP endpoints of long work (docs/jobs.md): submit, list, status, events, result, cancel, pause, resume.
+
+What a program may ask is what the page may: the same desk, the same requests, the same owners. Where people log in,
+whose jobs are meant is told by the login; on a Space by `owner`, 32 hexadecimal digits that the program makes up.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import gradio as gr
+
+from jobs import db
+from jobs.attempt import Tail
+from jobs.job import Job, State
+from models.events import FILE
+from ui.jobs_desk import PAGE, JobsDesk, Visitor, told, username
+from ui.wire import number
+
+MOST_LISTED = 200
+
+
+class JobsApi:
+    """Each method is an endpoint; its docstring is what the page's documentation of endpoints shows."""
+
+    def __init__(self, desk: JobsDesk):
+        self.desk = desk
+
+    def publish(self) -> None:
+        """Declare the endpoints inside the current Blocks."""
+        for name in ("submit", "list", "status", "events", "result", "cancel", "pause", "resume"):
+            gr.api(_spoken(getattr(self, f"{name}_")), api_name=name, queue=False)
+
+    def _visitor(self, owner: str, request: gr.Request) -> Visitor:
+        return self.desk.visitor({"owner": owner}, username(request))
+
+    def _own(self, id: str, owner: str, request: gr.Request) -> Job:
+        return self.desk.own(id, self._visitor(owner, request))
+
+    def submit_(
+        self, request: gr.Request, kind: str, fields: dict, priority: int = 0, key: str | None = None, owner: str = ""
+    ) -> dict:
+        """Queue a job. `kind`: distill. `fields`: those of its request, such as {"method": "sft", "dataset": "mixture",
+        "set": {"train.steps": 200}}. `key`: the same one gives the same job, however often it comes."""
+        priority = number({"priority": priority}, "priority", -10, 10)
+        if key is not None and not (isinstance(key, str) and 0 < len(key) <= 200 and key.isprintable()):
+            raise ValueError("key must be 1 to 200 printable characters, or left out")
+        if not isinstance(kind, str):
+            raise ValueError("kind must be text")
+        return told(self.desk.submit(kind, fields, self._visitor(owner, request), priority, key))
+
+    def list_(
+        self,
+        request: gr.Request,
+        states: list | None = None,
+        limit: int = PAGE,
+        before: int | None = None,
+        owner: str = "",
+    ) -> dict:
+        """Jobs, the newest first: `jobs`, and `next`, which as `before` gives the page after. `states`: some of queued,
+        running, paused, done, failed, cancelled; all when left out."""
+        limit = number({"limit": limit}, "limit", 1, MOST_LISTED)
+        before = None if before is None else number({"before": before}, "before", 0, 2**53)
+        wanted = [_state(s) for s in _listed(states)] or list(State)
+        sees = self._visitor(owner, request).sees
+        found = self.desk.store.jobs(wanted, sees, limit + 1, before)
+        return {"jobs": [told(j) for j in found[:limit]], "next": found[limit - 1].seq if len(found) > limit else None}
+
+    def status_(self, request: gr.Request, id: str, owner: str = "") -> dict:
+        """One job: state, stage, step, total, seconds_left, checkpoint_step, attempt, resumed_from, error, outputs …"""
+        return told(self._own(id, owner, request))
+
+    def events_(self, request: gr.Request, id: str, after: int = 0, owner: str = "") -> dict:
+        """What a job said: `events` after a position, and `next`, the position to ask with again. An event with
+        `resumed_from` takes back what was said beyond that step."""
+        tail = Tail(self.desk.store.run(self._own(id, owner, request).id) / FILE)
+        tail.offset = number({"after": after}, "after", 0, 2**53)
+        return {"events": tail.read(), "next": tail.offset}
+
+    def result_(self, request: gr.Request, id: str, owner: str = "") -> dict:
+        """What a job that is done has made: `outputs` ({"path", "bytes"}, in runs/ID of the studio), `missing`: those
+        that somebody removed since, and `values`: the last of each curve."""
+        job = self._own(id, owner, request)
+        if job.state is not State.DONE:
+            why = f" ({job.error})" if job.error else ""
+            raise ValueError(f"job {job.id} is {job.state}: it has no result{why}")
+        plots = self.desk.live.look(self.desk.store.run(job.id), -1)["curves"]
+        values = {f"{line['name']}/{p['quantity']}": line["points"][-1][1] for p in plots for line in p["lines"]}
+        return {"id": job.id, "outputs": job.outputs, "missing": self.desk.missing(job), "values": values}
+
+    def cancel_(self, request: gr.Request, id: str, owner: str = "") -> dict:
+        """End a job; its checkpoints are kept."""
+        return self.desk.act("cancel", id, self._visitor(owner, request))
+
+    def pause_(self, request: gr.Request, id: str, owner: str = "") -> dict:
+        """Stop a job after a checkpoint."""
+        return self.desk.act("pause", id, self._visitor(owner, request))
+
+    def resume_(self, request: gr.Request, id: str, owner: str = "") -> dict:
+        """Queue a paused, failed or cancelled job again; it goes on from its newest good checkpoint."""
+        return self.desk.act("resume", id, self._visitor(owner, request))
+
+
+def _listed(states: Any) -> list:
+    if states is not None and not isinstance(states, list):
+        raise ValueError(f"states must be a list of some of {', '.join(State)}")
+    return states or []
+
+
+def _state(name: Any) -> State:
+    if name not in list(State):
+        raise ValueError(f"unknown state {name!a:.40}; valid: {', '.join(State)}")
+    return State(name)
+
+
+def _spoken(f: Callable) -> Callable:
+    """Mistakes as gradio's errors, so that whoever calls over HTTP reads the sentence."""
+
+    @wraps(f)
+    def wrapped(*args: Any, **named: Any) -> Any:
+        try:
+            return f(*args, **named)
+        except (ValueError, db.DatabaseUnusable) as e:
+            sentence = str(e).encode("utf-8", "replace").decode("utf-8")
+            raise gr.Error(sentence, print_exception=False) from None
+
+    return wrapped

@@ -1,0 +1,235 @@
+"""The desk of long work: all that the Jobs and Distill pages and the HTTP endpoints may ask of the store of jobs.
+
+Every call names its visitor. Where people log in, each sees and moves their own jobs; on a Space a job belongs to the
+browser that asked for it; on one's own machine everybody who reaches the page is its owner.
+"""
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import gradio as gr
+
+from jobs import db, keep, kinds, process
+from jobs.job import ENDED, MOVES, Job, State
+from jobs.store import Store
+from ui import jobs_form
+from ui.jobs_live import Live, log_end
+from ui.place import Place
+from ui.wire import number, text, token
+
+PAGE = 50  # ended jobs at a time
+ACTIVE = (State.RUNNING, State.QUEUED, State.PAUSED)
+BUSY_SECONDS = 10.0  # a page waits less for a locked file than a worker does
+ROW = "id kind owner state wish attempt stage step total seconds_left resumed_from error started ended ran".split()
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """`owner`: whose new jobs are; `sees`: whose jobs are shown, None for everybody's."""
+
+    owner: str = "local"
+    sees: str | None = None
+
+
+def username(request: Any) -> str | None:
+    """Who is logged in; None where nobody has to. `request`: gradio's, or the plain one that server functions get."""
+    if isinstance(request, gr.Request):
+        return request.username
+    app = request.app
+    if app.auth is None:
+        return None
+    names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
+    return app.tokens[next(request.cookies[n] for n in names if n in request.cookies)]
+
+
+class JobsDesk:
+    def __init__(self, place: Place):
+        self.place = place
+        self.live = Live()
+        self._opening = threading.Lock()
+
+    @cached_property
+    def store(self) -> Store:
+        """Opened when somebody asks. Raises db.DatabaseUnusable."""
+        with self._opening:
+            return Store(busy_seconds=BUSY_SECONDS)
+
+    def visitor(self, data: dict[str, Any], user: str | None) -> Visitor:
+        if user is not None:
+            return Visitor(user, user)
+        if self.place.shared:
+            own = token(data, "owner")
+            return Visitor(own, own)
+        return Visitor()
+
+    def functions(self, *names: str) -> list[Callable]:
+        """Server functions of a page by name; a mistake is `{"error": one sentence}`."""
+        return [self._answers(getattr(self, name), name) for name in names]
+
+    def _answers(self, f: Callable[[dict[str, Any], Visitor], dict[str, Any]], name: str) -> Callable:
+        def asked(data: Any, request: gr.Request) -> dict[str, Any]:
+            try:
+                if not isinstance(data, dict):
+                    raise ValueError("a call takes one object")
+                return f(data, self.visitor(data, username(request)))
+            except (ValueError, db.DatabaseUnusable) as e:
+                return {"error": str(e).encode("utf-8", "replace").decode("utf-8")}
+
+        asked.__name__ = name
+        return asked
+
+    # Looking
+
+    def own(self, id: Any, visitor: Visitor) -> Job:
+        """A job that this visitor may see. Raises ValueError, the same for one that is another's and for none."""
+        name = text({"id": id}, "id", 40)
+        job = self.store.get(name)
+        if visitor.sees not in (None, job.owner):
+            raise ValueError(f"there is no job {name!r}")
+        return job
+
+    def jobs_page(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
+        """What runs and waits, and a page of what ended, the newest first; `{"tag"}` alone where nothing changed."""
+        before = number(data, "before", 0, 2**53) if data.get("before") is not None else None
+        sees, now = visitor.sees, self.store.clock.wall()
+        ended = self.store.jobs(ENDED, sees, PAGE + 1, before)
+        active = [] if before is not None else self.active(sees)
+        counts = {str(s): n for s, n in self.store.counts(sees).items()}
+        out = {
+            "active": [row(j) for j in active],
+            "ended": [row(j) for j in ended[:PAGE]],
+            "next": ended[PAGE - 1].seq if len(ended) > PAGE else None,
+            "counts": counts,
+            "trouble": self.trouble() if counts["queued"] else "",
+            "refused": self.place.refusal("distill"),
+        }
+        if not self.place.shared:
+            out["disk"] = {"used": self.store.used(), "allowed": self.store.limits.quota_gb * 1e9}
+        tag = hashlib.sha256(json.dumps(out).encode()).hexdigest()[:16]
+        return {"tag": tag, "now": now} | ({} if data.get("tag") == tag else out)
+
+    def active(self, sees: str | None) -> list[Job]:
+        """What runs, then what waits in the order in which one owner's jobs start, then what is paused."""
+        found = self.store.jobs(ACTIVE, sees, 300)
+        return sorted(found, key=lambda j: (ACTIVE.index(j.state), -j.priority, j.seq))
+
+    def trouble(self) -> str:
+        """Why nothing starts, in a sentence; empty where a worker is there and well."""
+        clock = self.store.clock
+        workers = self.store.workers(lambda who: process.dead(who, clock))
+        if not workers:
+            return "No worker is there, so nothing starts: start the app without --no-worker, or python -m jobs.worker."
+        notes = [w["note"] for w in workers]
+        return notes[0] if all(notes) else ""
+
+    def job(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
+        """Everything about one job. `seen`: what the answer before called so; curves come where they changed."""
+        job = self.own(data.get("id"), visitor)
+        run = self.store.run(job.id)
+        shown = told(job) | {"title": title(job), "changed": changes(job), "missing": self.missing(job)}
+        out = {"job": shown, "now": self.store.clock.wall(), "actions": actions(job)}
+        log = log_end(run)
+        mark = hashlib.sha256(log.encode()).hexdigest()[:16]
+        out |= {"log": {"mark": mark} | ({} if data.get("log") == mark else {"text": log})}
+        return out | {"live": self.live.look(run, number(data | {"seen": data.get("seen", -1)}, "seen", -1, 2**53))}
+
+    def job_sample(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
+        """A sample grid; `step`: which, else the newest."""
+        job = self.own(data.get("id"), visitor)
+        step = None if data.get("step") is None else number(data, "step", 0, 2**53)
+        return self.live.sample(self.store.run(job.id), step)
+
+    def missing(self, job: Job) -> list[str]:
+        """Outputs that somebody removed since."""
+        return [o["path"] for o in job.outputs if not (self.store.run(job.id) / o["path"]).exists()]
+
+    # Moving
+
+    def submit(
+        self, kind: str, asked: Any, visitor: Visitor, priority: int = 0, key: str | None = None, parent: Any = None
+    ) -> Job:
+        """Queue a request of a kind; its own class validates the fields. Raises ValueError."""
+        if kind not in kinds.KINDS:
+            raise ValueError(f"unknown kind {kind!r}; valid: {', '.join(kinds.KINDS)}")
+        self.refuse(kind)
+        request = kinds.KINDS[kind].request.from_dict(asked)
+        return self.store.submit(kind, request.to_dict(), visitor.owner, priority, key, parent)
+
+    def refuse(self, kind: str) -> None:
+        """Raises ValueError where a visitor of this place may not start such work."""
+        if kind == "distill" and (reason := self.place.refusal(kind)):
+            raise ValueError(reason)
+
+    def job_submit(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
+        """A new job from texts by field and setting, as `--set` takes them; `parent`: the job that it runs again."""
+        kind, values = text(data, "kind", 40), data.get("values")
+        if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
+            raise ValueError("values must be an object of texts")
+        parent = data.get("parent")
+        if parent is not None:
+            parent = self.own(parent, visitor).id
+        self.refuse(kind)
+        request = kinds.request(kind, values, {})
+        return {"id": self.store.submit(kind, request.to_dict(), visitor.owner, parent=parent).id}
+
+    def job_form(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
+        """What a form asks for a job of a kind, given what was filled in so far."""
+        values = data.get("values")
+        if not isinstance(values, dict):
+            raise ValueError("values must be an object of texts")
+        return jobs_form.form(text(data, "kind", 40), values)
+
+    def job_do(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
+        """cancel, pause, resume or delete."""
+        return self.act(text(data, "action", 20), data.get("id"), visitor)
+
+    def act(self, action: str, id: Any, visitor: Visitor) -> dict[str, Any]:
+        job = self.own(id, visitor)
+        if action == "delete":
+            return {"id": job.id, "bytes": keep.delete(self.store, job.id)}
+        moves = {"cancel": self.store.cancel, "pause": self.store.pause, "resume": self.store.resume}
+        if action not in moves:
+            raise ValueError(f"unknown action {action!r}; valid: {', '.join(moves)}, delete")
+        if action == "resume":
+            self.refuse(job.kind)
+        return told(moves[action](job.id))
+
+
+def told(job: Job) -> dict[str, Any]:
+    """A job as people and programs get it: all but which process works on it."""
+    return {k: v for k, v in job.to_json().items() if k != "worker"}
+
+
+def row(job: Job) -> dict[str, Any]:
+    """A job in a list."""
+    facts = {name: getattr(job, name) for name in ROW}
+    return facts | {"title": title(job), "error": job.error and job.error[:300]}
+
+
+def title(job: Job) -> str:
+    """What it is called: a training by its method and data, other work by its prompt."""
+    asked = job.request
+    if job.kind == "distill":
+        return f"{asked.get('method')} · {asked.get('dataset')}"
+    return f"{job.kind} · {str(asked.get('prompt', job.id))[:80]}"
+
+
+def changes(job: Job) -> dict[str, str]:
+    """The fields of its request that are not the usual ones, settings one by one; as texts, as `--set` takes them."""
+    usual = {f.name: f.default for f in fields(kinds.KINDS[job.kind].request)} if job.kind in kinds.KINDS else {}
+    plain = {k: str(v) for k, v in job.request.items() if k != "set" and v is not None and v != usual.get(k, ...)}
+    return plain | dict(part.split("=", 1) for part in job.request.get("set") or ())
+
+
+def actions(job: Job) -> list[str]:
+    """What a person may do with it now."""
+    if job.state is State.RUNNING:
+        return {None: ["pause", "cancel"], "pause": ["resume", "cancel"], "cancel": []}[job.wish]
+    moves = MOVES[job.state]
+    named = {"pause": State.PAUSED, "resume": State.QUEUED, "cancel": State.CANCELLED}
+    return [name for name, to in named.items() if to in moves] + ["rerun", "delete"]

@@ -1,0 +1,46 @@
+"""What a form asks for a job of a kind: the fields of its request and, for a training, the settings of its method."""
+
+from dataclasses import fields
+from typing import Any
+
+from distill import request as distill
+from jobs import kinds
+from models import catalogue
+from models.request import Option, options
+
+AGAIN = ("method",)  # fields on which the rest of the form depends
+
+
+def form(kind: str, values: dict[str, str]) -> dict[str, Any]:
+    """`fields` and `settings`, each as a script draws it, and the `owner` of the settings."""
+    if kind not in kinds.KINDS:
+        raise ValueError(f"unknown kind {kind!r}; valid: {', '.join(kinds.KINDS)}")
+    made = kinds.KINDS[kind].request
+    usual = {f.name: f.default for f in fields(made)}
+    asked = [_field(name, option, usual[name]) for name, option in options(made).items() if name != "set"]
+    method = values.get("method", usual.get("method"))
+    if kind != "distill" or method not in distill.methods():
+        return {"fields": asked, "settings": [], "owner": ""}
+    asked[0]["help"] = distill.about(method)
+    return {"fields": asked, "settings": [_setting(s) for s in distill.described(method)], "owner": method}
+
+
+def _field(name: str, option: Option, usual: Any) -> dict[str, Any]:
+    shown = {"name": name, "label": name.replace("_", " ").capitalize(), "help": option.help, "unit": option.unit}
+    shown |= {"usual": "" if usual is None else str(usual), "optional": usual is None, "again": name in AGAIN}
+    if option.choices is not None:
+        shown["choices"] = [{"value": c} | _reason(name, c) for c in option.choices()]
+    return shown
+
+
+def _reason(name: str, choice: str) -> dict[str, str]:
+    """Why a base can't be chosen here."""
+    row = catalogue.rows().get(choice) if name == "base" else None
+    reason = catalogue.available(row) if row is not None and row.hub is not None else None
+    return {"reason": reason} if reason else {}
+
+
+def _setting(setting: distill.Setting) -> dict[str, Any]:
+    shown = {"name": setting.name, "label": setting.name, "help": setting.note, "unit": "", "usual": setting.usual}
+    choices = {"choices": [{"value": c} for c in setting.choices]} if setting.choices else {}
+    return shown | {"optional": False, "again": False} | choices

@@ -1,0 +1,136 @@
+"""What a run says while it goes: curves, samples, speed and the end of its log, read a little further at each look.
+
+A run's `events.jsonl` is read once; whoever looks again reads on from there. Nothing here trusts a run: what is no
+number is passed over, and pictures are opened as those of strangers are.
+"""
+
+import io
+import re
+import threading
+from collections import OrderedDict, deque
+from pathlib import Path
+from typing import Any
+
+from jobs.attempt import LOG, Tail
+from models.events import FILE
+from models.picture import open_png
+from ui.wire import data_url
+
+POINTS = 240  # of a curve at most; each is the mean of its neighbours
+MOST_CURVES, MOST_RUNS = 40, 16
+LOG_BYTES, LOG_LINES = 32_000, 200
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+class Run:
+    """The events of one run folder as far as they were read."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.tail = Tail(folder / FILE)
+        self.tail.offset = 0
+        self.series: dict[str, list[tuple[int, float]]] = {}
+        self.samples: list[tuple[int, str]] = []
+        self.pace: deque[tuple[float, int]] = deque(maxlen=12)  # (time, step) of this attempt's last words
+
+    def read(self) -> None:
+        while events := self.tail.read():
+            for event in events:
+                self._hear(event)
+
+    def _hear(self, event: dict[str, Any]) -> None:
+        step, resumed = event.get("step"), event.get("resumed_from")
+        if isinstance(resumed, int):
+            self._forget(resumed)
+        if not isinstance(step, int):
+            return
+        if event["kind"] == "progress" and isinstance(event.get("time"), (int, float)):
+            self.pace.append((event["time"], step))
+        if event["kind"] == "metric" and isinstance(event.get("values"), dict):
+            for name, value in event["values"].items():
+                if isinstance(value, (int, float)) and (name in self.series or len(self.series) < MOST_CURVES):
+                    self.series.setdefault(name, []).append((step, value))
+        if event["kind"] == "sample" and isinstance(event.get("path"), str):
+            self.samples.append((step, event["path"]))
+
+    def _forget(self, beyond: int) -> None:
+        """The run takes up again at a step: what was said beyond it did not happen."""
+        self.series = {k: [p for p in points if p[0] <= beyond] for k, points in self.series.items()}
+        self.samples = [s for s in self.samples if s[0] <= beyond]
+        self.pace.clear()
+
+    def curves(self) -> list[dict[str, Any]]:
+        """One plot for each quantity, such as loss; in it a line for each player."""
+        plots: dict[str, list[dict[str, Any]]] = {}
+        for name, points in self.series.items():
+            player, _, quantity = name.rpartition("/")
+            plots.setdefault(quantity, []).append({"name": player or quantity, "points": thinned(points)})
+        return [{"quantity": q, "lines": plots[q]} for q in sorted(plots, key=lambda q: (q != "loss", q))]
+
+    def speed(self) -> float | None:
+        """Steps a second, over the last minute or so."""
+        if len(self.pace) < 2:
+            return None
+        (t0, first), (t1, last) = self.pace[0], self.pace[-1]
+        return (last - first) / (t1 - t0) if t1 > t0 and last > first else None
+
+    def sample(self, step: int | None) -> dict[str, Any] | None:
+        """The grid of a step (None: the newest) as a data URL; None where there is none. Raises ValueError."""
+        found = [path for at, path in self.samples if step is None or at == step]
+        if not found:
+            return None
+        path = (self.folder / found[-1]).resolve()
+        if not path.is_relative_to(self.folder.resolve()) or not path.is_file():
+            raise ValueError("the sample is no longer there")
+        out, grid = io.BytesIO(), open_png(path.read_bytes()).convert("RGB")
+        grid.save(out, "WEBP", quality=90)
+        size = {"width": grid.width, "height": grid.height}
+        return {"src": data_url(out.getvalue(), "webp"), "step": step or self.samples[-1][0]} | size
+
+
+class Live:
+    """The runs that somebody looks at; the least recently seen goes."""
+
+    def __init__(self) -> None:
+        self._runs: OrderedDict[Path, Run] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def look(self, folder: Path, seen: int) -> dict[str, Any]:
+        """What is new since `seen`, which the answer before gave; curves only where they changed."""
+        with self._lock:
+            run = self._run(folder)
+            out: dict[str, Any] = {"seen": run.tail.offset, "speed": run.speed()}
+            if run.tail.offset != seen:
+                out |= {"curves": run.curves(), "samples": sorted({step for step, _ in run.samples})}
+            return out
+
+    def sample(self, folder: Path, step: int | None) -> dict[str, Any]:
+        with self._lock:
+            return self._run(folder).sample(step) or {}
+
+    def _run(self, folder: Path) -> Run:
+        run = self._runs.pop(folder, None) or Run(folder)
+        self._runs[folder] = run
+        while len(self._runs) > MOST_RUNS:
+            self._runs.popitem(last=False)
+        run.read()
+        return run
+
+
+def thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """At most POINTS means of neighbours, each at its last step."""
+    width = -(-len(points) // POINTS)
+    groups = (points[i : i + width] for i in range(0, len(points), width))
+    return [(g[-1][0], float(f"{sum(v for _, v in g) / len(g):.5g}")) for g in groups]
+
+
+def log_end(folder: Path) -> str:
+    """The last lines of a job's log, as plain text."""
+    path = folder / LOG
+    if not path.exists():
+        return ""
+    with path.open("rb") as f:
+        f.seek(max(0, path.stat().st_size - LOG_BYTES))
+        text = f.read(LOG_BYTES).decode("utf-8", "replace")
+    lines = (ESCAPES.sub("", line.rpartition("\r")[2]) for line in text.split("\n"))
+    return "\n".join(list(lines)[-LOG_LINES:]).strip("\n")

@@ -1,0 +1,189 @@
+"use strict";
+/* The Jobs page: what runs, waits and ended, and one job beside it. Its id is in the address, so that a reload, another
+   browser or a server that was started again shows the same; the page asks again by itself. */
+
+/* Asks a server function; says mistakes; when nobody answers, waits for the server and then goes on. */
+still.asker = (server, say) => {
+  let away = 0;
+  async function back() {
+    const there = await fetch(location.href, { cache: "no-store" }).then((r) => r.ok, () => false);
+    if (there && ++away > 3) location.reload(); // it serves pages but not this one's calls: it is another server now
+  }
+  return async (name, data = {}, complain = (sentence) => say(sentence, "error")) => {
+    const answer = await server[name]({ owner: still.owner, ...data }).catch(() => undefined);
+    if (!answer) {
+      say("The studio doesn't answer. Jobs go on without this page; it looks again by itself.", "error", "away");
+      await back();
+      return null;
+    }
+    away = 0;
+    say("", "note", "away");
+    if (answer.error) complain(answer.error);
+    return answer.error ? null : answer;
+  };
+};
+
+/* A line that says what went wrong; `source`: an empty word of the same source takes only its own back. */
+still.sayLine = (id) => {
+  const line = still.make("p", { className: "sl-say", id, role: "alert" });
+  let from = "";
+  const say = (sentence, kind = "note", source = "") => {
+    if (!sentence && source !== from) return;
+    line.textContent = sentence;
+    line.dataset.kind = kind;
+    from = source;
+  };
+  still.on("say", ({ sentence, kind }) => say(sentence, kind));
+  return { line, say };
+};
+
+/* Calls f again and again while somebody looks; f says after how many milliseconds. */
+still.often = (f) => {
+  let timer = 0, running = false;
+  async function turn() {
+    clearTimeout(timer);
+    if (running || document.hidden) return;
+    running = true;
+    const wait = await f().finally(() => (running = false));
+    timer = setTimeout(turn, wait);
+  }
+  document.addEventListener("visibilitychange", turn);
+  turn();
+  return turn;
+};
+
+still.parts.jobs = (element, part) => {
+  const { make, count } = still;
+  const { line, say } = still.sayLine("jobs-say");
+  const ask = still.asker(part.server, say);
+  const trouble = make("p", { className: "sl-note sl-trouble" });
+  const list = make("div", { className: "sl-jobs", role: "list" });
+  const empty = make("p", { className: "sl-note" });
+  const more = make("button", { className: "sl-small sl-more", hidden: true, onclick: older }, "Show more");
+  const groups = ["All", "Active", "Ended"];
+  const segments = make("div", { className: "sl-segments", role: "group", ariaLabel: "Which jobs" });
+  const detail = make("div", { className: "sl-job", id: "job", hidden: true });
+  const back = make("a", { className: "sl-back", href: "./jobs" }, "‹ All jobs");
+  const body = make("div", { className: "sl-jobspage" }, line, make("div", { className: "sl-joblist" }, segments, trouble, list, empty, more), make("div", { className: "sl-jobside" }, back, detail));
+  element.replaceChildren(body);
+  let group = "All", tag = "", page = { active: [], ended: [], counts: {} }, further = [], now = 0;
+  const view = still.jobView(detail, { ask, gone: () => go(null), changed: () => turn(), started: (id) => go(id) });
+
+  segments.replaceChildren(...groups.map((g) => make("button", { ariaPressed: String(g === group), onclick: () => filter(g) }, g)));
+  function filter(g) {
+    group = g;
+    for (const b of segments.children) b.ariaPressed = String(b.textContent === g);
+    draw();
+  }
+
+  const linked = () => new URLSearchParams(location.search).get("id");
+  function go(id) {
+    const query = new URLSearchParams(location.search);
+    if (id) query.set("id", id);
+    else query.delete("id");
+    history.pushState(null, "", `${location.pathname}${query.size ? `?${query}` : ""}`);
+    place();
+  }
+  function place() {
+    const id = linked();
+    body.classList.toggle("sl-one", Boolean(id));
+    if (id) view.open(id);
+    say("");
+    draw();
+    turn();
+  }
+  addEventListener("popstate", place);
+  back.addEventListener("click", (event) => {
+    event.preventDefault();
+    go(null);
+  });
+
+  function item(job, place) {
+    const running = job.state === "running";
+    const left = running && job.seconds_left !== null ? `${still.lasted(job.seconds_left)} left` : "";
+    const note = running ? left : job.ended ? still.when(job.ended, now) : place;
+    const words = still.jobWords(job);
+    const open = (event) => {
+      if (event.metaKey || event.ctrlKey) return;
+      event.preventDefault();
+      go(job.id);
+    };
+    const filled = make("u", { style: `width:${job.total ? (100 * (job.step ?? 0)) / job.total : 0}%` });
+    const made = make("a", { className: "sl-jobrow", href: `./jobs?id=${job.id}`, onclick: open, role: "listitem", data: { id: job.id, state: job.state } });
+    made.append(still.jobDot(job), make("b", {}, job.title), make("em", {}, note), make("small", {}, words), ...(running ? [make("span", { className: "sl-thin" }, filled)] : []));
+    made.classList.toggle("sl-on", job.id === shownId());
+    return made;
+  }
+
+  const shownId = () => linked() ?? view.id;
+  /* Places in the queue can be told while all that waits is one person's. */
+  function places() {
+    const waiting = page.active.filter((j) => j.state === "queued");
+    const alone = new Set(waiting.map((j) => j.owner)).size < 2;
+    const word = (i) => (i === 0 ? "next" : `${i + 1}${i % 100 >= 10 && i % 100 <= 12 ? "th" : (["th", "st", "nd", "rd"][(i + 1) % 10] ?? "th")}`);
+    return new Map(alone ? waiting.map((j, i) => [j.id, word(i)]) : []);
+  }
+
+  function draw() {
+    const order = places();
+    const shown = [...(group === "Ended" ? [] : page.active), ...(group === "Active" ? [] : [...page.ended, ...further])];
+    const focused = document.activeElement?.dataset?.id;
+    list.replaceChildren(...shown.map((j) => item(j, order.get(j.id) ?? "")));
+    if (focused) list.querySelector(`[data-id="${focused}"]`)?.focus();
+    more.hidden = group === "Active" || !page.next;
+    empty.textContent = shown.length ? "" : nothing();
+    trouble.textContent = page.trouble ?? "";
+  }
+
+  function nothing() {
+    if (page.refused) return page.refused;
+    const what = { All: "No job yet.", Active: "Nothing runs or waits.", Ended: "Nothing has ended yet." }[group];
+    return `${what} A training starts on the Distill page, or by python -m jobs submit distill --set method=sft --set dataset=mixture.`;
+  }
+
+  function head() {
+    const { running = 0, queued = 0 } = page.counts;
+    const words = [running && `${count(running)} running`, queued && `${count(queued)} waiting`].filter(Boolean).join(", ");
+    still.emit("busy", running > 0);
+    still.emit("cost", { each: words || "nothing runs", steps: page.disk ? `${still.size(page.disk.used)} of ${still.size(page.disk.allowed)}` : "" });
+  }
+
+  async function older() {
+    const answer = await ask("jobs_page", { before: page.next });
+    if (!answer) return;
+    further = [...further, ...answer.ended];
+    page.next = answer.next;
+    draw();
+  }
+
+  async function refresh() {
+    const answer = await ask("jobs_page", { tag });
+    if (!answer) return false;
+    now = answer.now;
+    if (answer.counts === undefined) return true;
+    tag = answer.tag;
+    const kept = new Set([...answer.active, ...answer.ended].map((j) => j.id));
+    further = further.filter((j) => !kept.has(j.id));
+    page = { ...answer, next: further.length ? page.next : answer.next };
+    head();
+    draw();
+    return true;
+  }
+
+  async function each() {
+    const there = await refresh();
+    const wide = matchMedia("(min-width: 761px)").matches;
+    const first = [...page.active, ...page.ended][0]?.id;
+    if (!view.id && wide && first) view.open(first);
+    if (there && view.id) {
+      const answer = await view.look();
+      if (!answer) detail.hidden = true;
+      draw();
+    }
+    return page.counts.running || page.counts.queued ? 1000 : 4000;
+  }
+
+  if (linked()) view.open(linked());
+  body.classList.toggle("sl-one", Boolean(linked()));
+  const turn = still.often(each);
+};
