@@ -19,6 +19,7 @@ from models.paths import assets, studio
 
 FILE = "manifest.json"
 KINDS = ("model", "lora", "autoencoder", "judge")
+LOADED = (".safetensors", ".json")  # what may be read from the folders of parts
 HIDDEN = ("autoencoder", "judge")  # parts of others, and tools: not in the menu
 SPRINT_STEPS = {"1": [1.5708], "2": [1.5683, 1.3], "4": [1.5683, 1.3, 1.1, 0.6]}  # SANA-Sprint, Table 7, radians
 NVIDIA = "NSCL v2-custom or NVIDIA Open Model License (read the model's page); text encoder under the Gemma terms"
@@ -259,7 +260,8 @@ def part(row: Row, name: str, known: dict[str, Row] | None = None) -> Path | Non
 
 
 def verify(row: Row) -> None:
-    """Compare every file along the chain with its sha256. Raises ValueError naming the first that differs."""
+    """Compare every file along the chain with its sha256. Raises ValueError naming the first that differs, or that
+    would be loaded but is not in the manifest."""
     for r in chain(row):
         home = r.folder or Path()
         for name, digest in r.manifest.files.items():
@@ -268,6 +270,10 @@ def verify(row: Row) -> None:
                 raise ValueError(f"{r.id} lacks its file {name}; fetch it again")
             if sha256(path) != digest:
                 raise ValueError(f"{name} of {r.id} is damaged: its sha256 is not the manifest's; fetch it again")
+        for path in sorted(home.glob("*/*") if r.folder else ()):
+            name = path.relative_to(home).as_posix()
+            if path.suffix in LOADED and name not in r.manifest.files:
+                raise ValueError(f"{name} of {r.id} is not in its manifest, so it is not served")
 
 
 def sha256(path: Path) -> str:

@@ -150,9 +150,12 @@ def predict(net: Denoiser, stepper: Stepper, x_t: Tensor, t: float, cond: Cond, 
 
 
 def decode(parts: Parts, latents: Tensor) -> Picture:
-    """One picture from latents [1, C, h, w]."""
+    """One picture from latents [1, C, h, w]. Raises FloatingPointError where the numbers are none."""
     z = latents.to(next(parts.vae.parameters()).dtype) / parts.vae.config.scaling_factor
-    return parts.pipeline.image_processor.postprocess(parts.vae.decode(z, return_dict=False)[0], output_type="pil")[0]
+    pixels = parts.vae.decode(z, return_dict=False)[0]  # [1, 3, H, W]
+    if not torch.isfinite(pixels).all():
+        raise FloatingPointError
+    return parts.pipeline.image_processor.postprocess(pixels, output_type="pil")[0]
 
 
 def encode(parts: Parts, request: ImageRequest, texts: list[str]) -> tuple[Cond, Cond | None]:
@@ -207,13 +210,21 @@ def _batch(parts, request, which, rows, choose, start, clock, texts) -> Generato
         clock.start()
         x = steps.step(i, x, x0, generators)
     clock.stop("denoise")
+    lost = []
     for row, k in enumerate(range(which.start, which.stop)):
         clock.start()
-        picture = decode(parts, x[row : row + 1])
-        clock.stop("decode")
+        try:
+            picture = decode(parts, x[row : row + 1])
+        except FloatingPointError:
+            lost.append(str(request.seeds()[k]))
+            continue
+        finally:
+            clock.stop("decode")
         spent = clock.spent
         times = (sum(spent.values()), spent["text"], spent["denoise"], spent["decode"])
         yield Image(k, picture, request.seeds()[k], request.steps, calls, *times, texts[k])
+    if lost:  # after the others of the batch
+        raise ValueError(f"{parts.row.id} gave numbers that are no picture for seed {', '.join(lost)}; try another")
 
 
 def grid(pictures: Sequence[Picture]) -> Picture:

@@ -36,11 +36,16 @@ class Parts:
 
 
 def load(row: Row, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, **options: Any) -> Parts:
-    """Every file is compared with its sha256 first. Raises ValueError with one sentence for what can't be loaded."""
+    """Every file is compared with its sha256, before and after. Raises ValueError for what can't be loaded."""
     name = f"models.families.{row.manifest.family}"
     if not row.manifest.family.isidentifier() or find_spec(name) is None:
         raise ValueError(f"unknown family {row.manifest.family!r} of {row.id}; valid: sana")
     if row.manifest.kind in catalogue.HIDDEN:
         raise ValueError(f"{row.id} paints nothing: it is part of other models")
     catalogue.verify(row)
-    return import_module(name).load(row, device, dtype, **options)
+    parts = import_module(name).load(row, device, dtype, **options)
+    try:
+        catalogue.verify(row)
+    except ValueError:
+        raise ValueError(f"{row.id} was replaced while it was being loaded; ask again") from None
+    return parts

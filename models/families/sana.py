@@ -11,7 +11,7 @@ import torch
 from diffusers import AutoencoderDC, SanaPipeline, SanaSprintPipeline, SanaTransformer2DModel
 from torch import Tensor, nn
 
-from models import catalogue, text
+from models import catalogue, text, weights
 from models.catalogue import Row
 from models.denoiser import Cond, Denoiser, SanaDenoiser, TrigFlow, pick_dtype, set_attention
 from models.families import Parts
@@ -67,14 +67,14 @@ def _from_folders(row: Row, dtype: torch.dtype, encoder: Any) -> Pipeline:
     return pipeline_class(row)(
         tokenizer=text.load_tokenizer(home),
         text_encoder=text.load_encoder(home, dtype=dtype) if encoder is None else encoder,
-        vae=AutoencoderDC.from_pretrained(_part(row, "vae"), dtype=dtype, use_safetensors=True),
+        vae=weights.load(AutoencoderDC, _part(row, "vae"), dtype),
         transformer=None if alone else transformer(row, dtype),
         scheduler=None if alone else scheduler(row),
     )
 
 
 def transformer(row: Row, dtype: torch.dtype) -> SanaTransformer2DModel:
-    return SanaTransformer2DModel.from_pretrained(_part(row, "transformer"), dtype=dtype, use_safetensors=True)
+    return weights.load(SanaTransformer2DModel, _part(row, "transformer"), dtype)
 
 
 def scheduler(row: Row):

@@ -1,0 +1,51 @@
+"""Weights from a file: safetensors by content, whole, and nothing else.
+
+diffusers fills what a file lacks with random numbers, passes over what it has too much, and serves numbers that are
+not finite. Each of these is a refusal here, in one sentence that names the file.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+HEADER_BYTES, TENSORS = 8_000_000, 20_000  # far above any model of ours, far below what takes seconds to read
+
+
+def load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+    """A diffusers model from its part folder. Raises ValueError."""
+    where = f"{folder.parent.name}/{folder.name}"
+    for path in sorted(folder.glob("*.safetensors")):
+        check(path)
+    try:
+        model, told = kind.from_pretrained(folder, dtype=dtype, use_safetensors=True, output_loading_info=True)
+    except (OSError, ValueError) as e:  # what diffusers says of a file that is missing or does not fit
+        reason = str(e).splitlines()[0].replace(str(folder), where)
+        raise ValueError(f"the weights of {where} don't fit its config.json: {reason}") from None
+    for fault, words in (("missing_keys", "lack"), ("unexpected_keys", "have, but the network has no place for,")):
+        if told[fault]:
+            raise ValueError(f"the weights of {where} {words} {min(told[fault])}")
+    for name, tensor in model.state_dict().items():
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"the weights of {where} are damaged: {name} holds numbers that are not finite")
+    return model
+
+
+def check(path: Path) -> None:
+    """Raises ValueError where the content is no safetensors file of floating-point numbers, whatever its name."""
+    where = f"{path.parent.parent.name}/{path.parent.name}/{path.name}"
+    with path.open("rb") as f:
+        size, first = int.from_bytes(f.read(8), "little"), f.read(1)
+    if first != b"{" or size > HEADER_BYTES:
+        raise ValueError(f"{where} is no safetensors file, so it is not opened")
+    try:
+        with safe_open(path, "pt") as f:
+            names = f.keys()
+            kinds = {f.get_slice(name).get_dtype() for name in names} if len(names) <= TENSORS else set()
+    except SafetensorError as e:
+        raise ValueError(f"{where} is damaged: {e}") from None
+    if len(names) > TENSORS:
+        raise ValueError(f"{where} holds {len(names):,} tensors; at most {TENSORS:,} are read")
+    if not kinds <= {"F64", "F32", "F16", "BF16"}:
+        raise ValueError(f"{where} holds numbers of kind {', '.join(sorted(kinds))}; valid: F64, F32, F16, BF16")
