@@ -47,7 +47,7 @@ class JobsApi:
             raise ValueError("key must be 1 to 200 printable characters, or left out")
         if not isinstance(kind, str):
             raise ValueError("kind must be text")
-        return told(self.desk.submit(kind, fields, self._visitor(owner, request), priority, key))
+        return _told(told(self.desk.submit(kind, fields, self._visitor(owner, request), priority, key)))
 
     def list_(
         self,
@@ -64,21 +64,24 @@ class JobsApi:
         wanted = [_state(s) for s in _listed(states)] or list(State)
         sees = self._visitor(owner, request).sees
         found = self.desk.store.jobs(wanted, sees, limit + 1, before)
-        return {"jobs": [told(j) for j in found[:limit]], "next": found[limit - 1].seq if len(found) > limit else None}
+        return {
+            "jobs": [_told(told(j)) for j in found[:limit]],
+            "next": found[limit - 1].seq if len(found) > limit else None,
+        }
 
     def status_(self, request: gr.Request, id: str, owner: str = "") -> dict:
         """One job: state, stage, step, total, seconds_left, checkpoint_step, attempt, resumed_from, error, outputs …"""
-        return told(self._own(id, owner, request))
+        return _told(told(self._own(id, owner, request)))
 
     def events_(self, request: gr.Request, id: str, after: int = 0, owner: str = "") -> dict:
         """What a job said: `events` after a position, and `next`, the position to ask with again. An event with
         `resumed_from` takes back what was said beyond that step."""
         tail = Tail(self.desk.store.run(self._own(id, owner, request).id) / FILE)
         tail.offset = number({"after": after}, "after", 0, 2**53)
-        return {"events": tail.read(), "next": tail.offset}
+        return {"events": [_filed(e) for e in tail.read()], "next": tail.offset}
 
     def result_(self, request: gr.Request, id: str, owner: str = "") -> dict:
-        """What a job that is done has made: `outputs` ({"path", "bytes"}, in runs/ID of the studio), `missing`: those
+        """What a job that is done has made: `outputs` ({"file", "bytes"}, in runs/ID of the studio), `missing`: those
         that somebody removed since, and `values`: the last of each curve."""
         job = self._own(id, owner, request)
         if job.state is not State.DONE:
@@ -86,19 +89,33 @@ class JobsApi:
             raise ValueError(f"job {job.id} is {job.state}: it has no result{why}")
         plots = self.desk.live.look(self.desk.store.run(job.id), -1)["curves"]
         values = {f"{line['name']}/{p['quantity']}": line["points"][-1][1] for p in plots for line in p["lines"]}
-        return {"id": job.id, "outputs": job.outputs, "missing": self.desk.missing(job), "values": values}
+        return {
+            "id": job.id,
+            "outputs": [_filed(o) for o in job.outputs],
+            "missing": self.desk.missing(job),
+            "values": values,
+        }
 
     def cancel_(self, request: gr.Request, id: str, owner: str = "") -> dict:
         """End a job; its checkpoints are kept."""
-        return self.desk.act("cancel", id, self._visitor(owner, request))
+        return _told(self.desk.act("cancel", id, self._visitor(owner, request)))
 
     def pause_(self, request: gr.Request, id: str, owner: str = "") -> dict:
         """Stop a job after a checkpoint."""
-        return self.desk.act("pause", id, self._visitor(owner, request))
+        return _told(self.desk.act("pause", id, self._visitor(owner, request)))
 
     def resume_(self, request: gr.Request, id: str, owner: str = "") -> dict:
         """Queue a paused, failed or cancelled job again; it goes on from its newest good checkpoint."""
-        return self.desk.act("resume", id, self._visitor(owner, request))
+        return _told(self.desk.act("resume", id, self._visitor(owner, request)))
+
+
+def _filed(said: dict[str, Any]) -> dict[str, Any]:
+    """An object whose `path` is called `file`: what has a path, gradio's client takes for a download."""
+    return {"file" if k == "path" else k: v for k, v in said.items()}
+
+
+def _told(job: dict[str, Any]) -> dict[str, Any]:
+    return job | {"outputs": [_filed(o) for o in job["outputs"]]}
 
 
 def _listed(states: Any) -> list:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ import gradio as gr
 from jobs import db, keep, kinds, process
 from jobs.job import ENDED, MOVES, Job, State
 from jobs.store import Store
+from models.request import options
 from ui import jobs_form
 from ui.jobs_live import Live, log_end
 from ui.place import Place
@@ -186,7 +187,7 @@ class JobsDesk:
 
     def job_do(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
         """cancel, pause, resume or delete."""
-        return self.act(text(data, "action", 20), data.get("id"), visitor)
+        return {"done": self.act(text(data, "action", 20), data.get("id"), visitor)}
 
     def act(self, action: str, id: Any, visitor: Visitor) -> dict[str, Any]:
         job = self.own(id, visitor)
@@ -221,7 +222,8 @@ def title(job: Job) -> str:
 
 def changes(job: Job) -> dict[str, str]:
     """The fields of its request that are not the usual ones, settings one by one; as texts, as `--set` takes them."""
-    usual = {f.name: f.default for f in fields(kinds.KINDS[job.kind].request)} if job.kind in kinds.KINDS else {}
+    made = kinds.KINDS[job.kind].request if job.kind in kinds.KINDS else None
+    usual = {name: getattr(made, name) for name in options(made)} if made else {}
     plain = {k: str(v) for k, v in job.request.items() if k != "set" and v is not None and v != usual.get(k, ...)}
     return plain | dict(part.split("=", 1) for part in job.request.get("set") or ())
 

@@ -1,6 +1,5 @@
 """What a form asks for a job of a kind: the fields of its request and, for a training, the settings of its method."""
 
-from dataclasses import fields
 from typing import Any
 
 from distill import request as distill
@@ -16,7 +15,7 @@ def form(kind: str, values: dict[str, str]) -> dict[str, Any]:
     if kind not in kinds.KINDS:
         raise ValueError(f"unknown kind {kind!r}; valid: {', '.join(kinds.KINDS)}")
     made = kinds.KINDS[kind].request
-    usual = {f.name: f.default for f in fields(made)}
+    usual = {name: getattr(made, name) for name in options(made)}  # a dataclass keeps them on the class
     asked = [_field(name, option, usual[name]) for name, option in options(made).items() if name != "set"]
     method = values.get("method", usual.get("method"))
     if kind != "distill" or method not in distill.methods():
@@ -26,7 +25,12 @@ def form(kind: str, values: dict[str, str]) -> dict[str, Any]:
 
 
 def _field(name: str, option: Option, usual: Any) -> dict[str, Any]:
-    shown = {"name": name, "label": name.replace("_", " ").capitalize(), "help": option.help, "unit": option.unit}
+    shown: dict[str, Any] = {
+        "name": name,
+        "label": name.replace("_", " ").capitalize(),
+        "help": option.help,
+        "unit": option.unit,
+    }
     shown |= {"usual": "" if usual is None else str(usual), "optional": usual is None, "again": name in AGAIN}
     if option.choices is not None:
         shown["choices"] = [{"value": c} | _reason(name, c) for c in option.choices()]
