@@ -1,0 +1,179 @@
+"""Jobs in a real browser: a training of seconds outlives its tab and its server, on a desk and on a phone.
+
+The app is started as people start it, with its own worker; jobs are real trainings on the 2-D mixture.
+"""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+from playwright.sync_api import expect
+
+from jobs import kinds
+from jobs.job import State
+from jobs.store import Store
+from models.paths import ROOT
+from tests.conftest import DESK, PATIENCE, PHONE, _wait_for
+
+pytestmark = pytest.mark.browser
+QUICK = {"method": "sft", "dataset": "mixture", "train.log_every": "10", "train.sample_every": "100"}
+
+
+class App:
+    """app.py on one port and one studio, to be killed and started again."""
+
+    def __init__(self, studio):
+        self.studio, self.process = studio, None
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}/"
+
+    def start(self):
+        env = {**os.environ, "STILL_LIFE_STUDIO": str(self.studio), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "app.py", "--port", str(self.port)]
+        self.process = subprocess.Popen(command, cwd=ROOT, env=env)
+        _wait_for(self.address, self.process)
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    made = App(tmp_path_factory.mktemp("studio"))
+    made.start()
+    yield made
+    made.process.terminate()
+    made.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def store(app):
+    made = Store(app.studio)
+    yield made
+    for job in made.jobs((State.QUEUED, State.RUNNING)):
+        made.cancel(job.id)
+    made.close()
+
+
+@pytest.fixture
+def visit(chromium, app):
+    """Open a page of the app in a browser of its own; whatever goes wrong in it fails the test."""
+    contexts, wrong = [], []
+
+    def go(path, **context):
+        contexts.append(chromium.new_context(**({"viewport": DESK} | context)))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(PATIENCE)
+        page.on("pageerror", lambda e: wrong.append(str(e)))
+        page.goto(app.address + path)
+        return page
+
+    yield go
+    for context in contexts:
+        context.close()
+    assert not wrong
+
+
+def submit(store, **settings):
+    return store.submit("distill", kinds.request("distill", QUICK | settings, {}).to_dict())
+
+
+def fits(page):
+    return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_job_outlives_its_tab_and_its_server(visit, app, store):
+    watcher = visit("jobs")
+    expect(watcher.locator(".sl-joblist")).to_contain_text("No job yet.")
+    job = submit(store, **{"train.steps": "1500", "train.checkpoint_every": "50"})
+    row = watcher.locator(f"[data-id='{job.id}']")
+    expect(row).to_contain_text("sft · mixture")
+    tab = visit(f"jobs?id={job.id}")
+    expect(tab.locator(".sl-figures")).to_contain_text("last checkpoint")
+    expect(tab.locator(".sl-words")).to_contain_text("Train,")
+    tab.context.close()
+    app.kill()
+    expect(watcher.locator("#jobs-say")).to_contain_text("The studio doesn't answer.")
+    app.start()
+    expect(row).to_have_attribute("data-state", "done")
+    expect(watcher.locator("#jobs-say")).to_be_empty()
+    again = visit(f"jobs?id={job.id}")
+    expect(again.locator(".sl-words")).to_contain_text(re.compile(r"^Done in .*, attempt [2-4]\.$"))
+    expect(again.locator("#job .sl-facts").first).to_contain_text("resumed from step")
+    expect(again.locator("#job polyline").first).to_be_visible()
+    expect(again.locator("#job .sl-grid")).to_have_attribute("src", re.compile("^data:image/webp"))
+    expect(again.locator("#job pre")).to_contain_text("trainable parameters")
+    assert store.get(job.id).resumed_from
+
+
+def test_rerun_with_changes_cancel_and_delete(visit, store):
+    old = store.jobs((State.DONE,))[0]
+    page = visit(f"jobs?id={old.id}")
+    page.get_by_role("button", name="Rerun with changes").click()
+    dialog = page.locator("dialog.sl-rerun")
+    expect(dialog.locator("#ask-train-steps")).to_have_value("1500")
+    dialog.locator("#ask-lr").fill("fast")
+    dialog.get_by_role("button", name="Start the new job").click()
+    expect(dialog.locator("[role=alert]")).to_have_text("lr='fast' must be a number")
+    dialog.locator("#ask-lr").fill("1e-4")
+    dialog.locator("#ask-train-steps").fill("90000")
+    dialog.get_by_role("button", name="Start the new job").click()
+    expect(dialog).to_have_count(0)
+    expect(page.locator("#job dl").last).to_contain_text("90000")
+    new = store.jobs((State.QUEUED, State.RUNNING))[0]
+    assert new.parent == old.id and page.url.endswith(f"jobs?id={new.id}")
+    assert {"lr=1e-4", "train.steps=90000", "train.log_every=10"} <= set(new.request["set"])
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".sl-words")).to_contain_text(re.compile("^(Pausing|Paused)"))
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".sl-words")).to_contain_text("Cancelled")
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name=re.compile("Really delete")).click()
+    expect(page.locator(f"[data-id='{new.id}']")).to_have_count(0)
+    assert not store.run(new.id).exists() and "id=" not in page.url
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen(visit, store):
+    page = visit("jobs", viewport=PHONE, color_scheme="dark")
+    rows = page.locator(".sl-jobrow")
+    expect(rows.first).to_be_visible()
+    assert fits(page) and page.locator("#job").is_hidden()
+    rows.first.click()
+    expect(page.locator("#job polyline").first).to_be_visible()
+    assert fits(page) and rows.first.is_hidden()
+    page.get_by_role("button", name="Rerun with changes").click()
+    expect(page.locator("dialog.sl-rerun #ask-lr")).to_be_visible()
+    assert fits(page)
+    page.get_by_role("button", name="Close").click()
+    page.get_by_role("link", name="All jobs").click()
+    expect(rows.first).to_be_visible()
+    page.go_back()
+    expect(page.locator("#job h1")).to_be_visible()
+
+
+def test_a_job_that_is_not_there_is_one_sentence(visit):
+    page = visit("jobs?id=<img src=x onerror=alert(1)>")
+    expect(page.locator("#jobs-say")).to_have_text("there is no job '<img src=x onerror=alert(1)>'")
+
+
+def test_a_hundred_thousand_ended_jobs(visit, store):
+    columns = "(id, kind, request, owner, priority, state, created, ended, ran, outputs)"
+    rows = (
+        (f"old{i:07}", "distill", "{}", "local", 0, "done", 1.0, 2.0, 60.0, '[{"path": "a"}]') for i in range(100_000)
+    )
+    with store._writing():
+        store.conn.executemany(f"INSERT INTO jobs {columns} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    page = visit("jobs")
+    expect(page.locator("[data-id=old0099999]")).to_be_visible()
+    assert page.locator(".sl-jobrow").count() == 50
+    page.get_by_role("button", name="Show more").click()
+    expect(page.locator(".sl-jobrow")).to_have_count(100)
+    with store._writing():
+        store.conn.execute("DELETE FROM jobs WHERE id LIKE 'old%'")
