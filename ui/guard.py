@@ -6,6 +6,7 @@ lets another site's form post to it.
 """
 
 import logging
+import re
 import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ UPLOADS = ("/gradio_api/upload",)
 BODY_SECONDS = 60.0  # in which a body that is no upload has to arrive
 DISK_LEFT = 1_000_000_000  # bytes; with less, nothing is uploaded
 RETRY_SECONDS = "5"
+RANGE = re.compile(r"bytes=(\d+-\d*|-\d+)")  # one; gradio fails at more
 READS = ("GET", "HEAD")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 CLOSED = (
@@ -83,6 +85,8 @@ class Guard:
         own = {host, headers.get("x-forwarded-host", host)}
         if scope["method"] not in READS and origin is not None and urlsplit(origin).netloc not in own:
             return PlainTextResponse("Another site may not post to this page.", 403)
+        if not RANGE.fullmatch(headers.get("range", "bytes=0-")):
+            return PlainTextResponse("One range of bytes at a time: Range: bytes=0-499", 416)
         return None
 
 

@@ -16,7 +16,7 @@ from jobs.job import Limits, State
 from jobs.store import Store
 from models.paths import studio
 from ui import metrics
-from ui.desk import Desk
+from ui.desk import Desk, counted
 from ui.guard import from_here
 
 PATIENCE = 2.0  # seconds that a check waits for another program to let go of a database
@@ -82,4 +82,4 @@ class Health:
             waiting = self.store.counts()[State.QUEUED]
         except db.DatabaseUnusable as e:
             return str(e)
-        return f"{waiting} jobs wait and no worker is there" if waiting and alone else None
+        return f"{counted(waiting, 'job')} in the queue and no worker is there" if waiting and alone else None

@@ -53,9 +53,9 @@ def _figures(store: Store) -> Iterator[Metric]:
     saved = [j.checkpoint_at for j in store.jobs([State.RUNNING]) if j.checkpoint_at]
     age = max((clock.wall() - at for at in saved), default=0.0)
     yield GaugeMetricFamily("still_life_checkpoint_age_seconds", "Of running jobs: what a kill would cost.", age)
-    waits = (totals["starts"], totals["wait_seconds"])
+    waits = (int(totals["starts"]), totals["wait_seconds"])
     yield SummaryMetricFamily("still_life_job_wait_seconds", "From submitting to the first start.", *waits)
-    writes = (totals["checkpoints"], totals["checkpoint_seconds"])
+    writes = (int(totals["checkpoints"]), totals["checkpoint_seconds"])
     yield SummaryMetricFamily("still_life_checkpoint_seconds", "To write a checkpoint.", *writes)
     yield CounterMetricFamily("still_life_job_attempts", "Times that a job was started.", totals["attempts"])
     yield CounterMetricFamily("still_life_leases_lost", "Jobs whose worker vanished.", totals["leases_lost"])
