@@ -14,12 +14,15 @@ from typing import Any
 
 import gradio as gr
 
+from distill.request import DistillRequest
 from jobs import db, keep, kinds, process
 from jobs.job import ENDED, MOVES, Job, State
 from jobs.store import Store
 from models.request import options
 from ui import jobs_form
+from ui.jobs_estimate import estimate
 from ui.jobs_live import Live, log_end
+from ui.jobs_serve import Serving
 from ui.place import Place
 from ui.wire import number, text, token
 
@@ -51,7 +54,7 @@ def username(request: Any) -> str | None:
 class JobsDesk:
     def __init__(self, place: Place):
         self.place = place
-        self.live = Live()
+        self.live, self.serving = Live(), Serving()
         self._opening = threading.Lock()
 
     @cached_property
@@ -134,6 +137,7 @@ class JobsDesk:
         run = self.store.run(job.id)
         shown = told(job) | {"title": title(job), "changed": changes(job), "missing": self.missing(job)}
         out = {"job": shown, "now": self.store.clock.wall(), "actions": actions(job)}
+        out |= {"serve": self.serving.state(job, self.place.refusal("serve"))}
         log = log_end(run)
         mark = hashlib.sha256(log.encode()).hexdigest()[:16]
         out |= {"log": {"mark": mark} | ({} if data.get("log") == mark else {"text": log})}
@@ -168,9 +172,7 @@ class JobsDesk:
 
     def job_submit(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
         """A new job from texts by field and setting, as `--set` takes them; `parent`: the job that it runs again."""
-        kind, values = text(data, "kind", 40), data.get("values")
-        if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
-            raise ValueError("values must be an object of texts")
+        kind, values = text(data, "kind", 40), self._values(data)
         parent = data.get("parent")
         if parent is not None:
             parent = self.own(parent, visitor).id
@@ -180,10 +182,29 @@ class JobsDesk:
 
     def job_form(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
         """What a form asks for a job of a kind, given what was filled in so far."""
+        return jobs_form.form(text(data, "kind", 40), self._values(data))
+
+    def _values(self, data: dict[str, Any]) -> dict[str, str]:
         values = data.get("values")
-        if not isinstance(values, dict):
+        if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
             raise ValueError("values must be an object of texts")
-        return jobs_form.form(text(data, "kind", 40), values)
+        return values
+
+    def job_estimate(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
+        """What a training would cost; a mistake in it is the answer's `mistake`, since the form is not done yet."""
+        try:
+            request = kinds.request("distill", self._values(data), {})
+        except ValueError as e:
+            return {"mistake": str(e)}
+        assert isinstance(request, DistillRequest)
+        return estimate(self.store, request, visitor.sees)
+
+    def job_serve(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
+        """Make a run a model of the studio; `job` then tells how far it is."""
+        if refusal := self.place.refusal("serve"):
+            raise ValueError(refusal)
+        self.serving.start(self.own(data.get("id"), visitor), text(data, "model", 100))
+        return {}
 
     def job_do(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
         """cancel, pause, resume or delete."""

@@ -7,6 +7,7 @@ from jobs import kinds
 from models import catalogue
 from models.request import Option, options
 
+MAIN = {"train.steps": "Steps"}  # settings that stand among the fields
 AGAIN = ("method",)  # fields on which the rest of the form depends
 
 
@@ -21,7 +22,11 @@ def form(kind: str, values: dict[str, str]) -> dict[str, Any]:
     if kind != "distill" or method not in distill.methods():
         return {"fields": asked, "settings": [], "owner": ""}
     asked[0]["help"] = distill.about(method)
-    return {"fields": asked, "settings": [_setting(s) for s in distill.described(method)], "owner": method}
+    settings = [_setting(s) for s in distill.described(method)]
+    asked += [
+        s | {"label": MAIN[s["name"]], "help": f"{s['usual']} when left out."} for s in settings if s["name"] in MAIN
+    ]
+    return {"fields": asked, "settings": [s for s in settings if s["name"] not in MAIN], "owner": method}
 
 
 def _field(name: str, option: Option, usual: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from ui.desk import Desk
 from ui.tab_create import part
 
-SERVED = ("jobs_page", "job", "job_sample", "job_do", "job_form", "job_submit")
+SERVED = ("jobs_page", "job", "job_sample", "job_do", "job_form", "job_submit", "job_serve")
 
 
 class Jobs:

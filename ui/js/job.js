@@ -60,7 +60,8 @@ still.jobView = (element, { ask, gone, changed, started }) => {
   const made = make("section", { className: "sl-card sl-none" });
   const two = make("div", { className: "sl-two" }, curves, samples);
   const head = make("div", { className: "sl-jobhead" }, make("div", {}, title, about), acts);
-  element.replaceChildren(head, words, bar, facts, two, made, logged, asked);
+  const serve = still.serveCard(ask, () => look());
+  element.replaceChildren(head, words, bar, facts, two, made, serve, logged, asked);
   const plot = still.curves(plots);
   let id = null, job = null, now = 0, live = {}, seen = -1, mark = "", steps = [], newest = true, sure = 0;
 
@@ -177,7 +178,7 @@ still.jobView = (element, { ask, gone, changed, started }) => {
     made.classList.toggle("sl-none", !outputs.length);
     if (made.dataset.key === `${job.id}${job.missing}${job.outputs.length}`) return;
     made.dataset.key = `${job.id}${job.missing}${job.outputs.length}`;
-    made.replaceChildren(make("h2", {}, "Result"), make("dl", {}, ...outputs), still.serve?.(job, ask) ?? "");
+    made.replaceChildren(make("h2", {}, "Result"), make("dl", {}, ...outputs));
   }
 
   async function look() {
@@ -195,6 +196,7 @@ still.jobView = (element, { ask, gone, changed, started }) => {
     buttons(last);
     follow(live);
     write(answer.log);
+    serve.show(job, answer.serve);
     request();
     return answer;
   }

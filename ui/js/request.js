@@ -22,7 +22,7 @@ still.requestForm = (element, { ask, kind, values, changed = () => {} }) => {
       ? make("select", { id, className: "sl-select", onchange: write }, ...(field.optional ? [make("option", { value: "" }, "none")] : []), ...field.choices.map(option))
       : make("input", { id, className: "sl-input", type: "text", placeholder: usual, autocomplete: "off", spellcheck: false, oninput: write });
     control.value = value || (field.choices ? usual : "");
-    const name = field.label + (field.unit ? ` (${field.unit})` : "");
+    const name = field.label + (field.unit && field.unit !== field.name ? ` (${field.unit})` : "");
     return make("div", { className: "sl-field" }, make("label", { className: "sl-label", htmlFor: id }, name), control, make("p", { className: "sl-note" }, field.help));
   }
 

@@ -1,0 +1,65 @@
+"""What a training will cost, as far as the past of this studio and its base can tell."""
+
+import os
+from typing import Any
+
+from distill.request import DistillRequest, described
+from jobs.job import Job, State
+from jobs.store import Store
+from models import catalogue
+
+RECENT = 200  # jobs that are looked at
+FEWEST = 20  # steps after which a pace means something
+BYTES = 20  # a trained parameter: weight, gradient, two moments and the moving average, in single precision
+STARTED = tuple(s for s in State if s is not State.QUEUED)
+
+
+def estimate(store: Store, request: DistillRequest, sees: str | None) -> dict[str, Any]:
+    """`sentences`: hours where an earlier training tells, memory where the base does."""
+    steps, batch = int(_setting(request, "train.steps")), int(_setting(request, "train.batch_size"))
+    like = _alike(store, request, sees)
+    return {"sentences": [s for s in (_hours(request, steps, batch, like), _memory(request)) if s]}
+
+
+def _setting(request: DistillRequest, name: str) -> str:
+    given = dict(text.split("=", 1) for text in request.set)
+    return given.get(name) or next(s.usual for s in described(request.method) if s.name == name)
+
+
+def _alike(store: Store, request: DistillRequest, sees: str | None) -> Job | None:
+    """The newest training of the same method on the same data, most equal in its settings."""
+    past = [j for j in store.jobs(STARTED, sees, RECENT) if j.kind == "distill" and (j.step or 0) >= FEWEST and j.ran]
+    same = [j for j in past if (j.request["method"], j.request["dataset"]) == (request.method, request.dataset)]
+    return max(same, key=lambda j: len({*j.request["set"]} & {*request.set}), default=None)
+
+
+def _hours(request: DistillRequest, steps: int, batch: int, like: Job | None) -> str:
+    if like is None:
+        known = f"No training of {request.method} on {request.dataset} has run here yet, so its hours can't be told; "
+        return known + "a minute after its start they are shown."
+    before = int(_setting(DistillRequest.from_dict(like.request), "train.batch_size"))
+    pace = like.ran / (like.step or 1) * batch / before
+    told = f"at {pace:.2g} s a step, as job {like.id} took"
+    if request.minutes and request.minutes * 60 < pace * steps:
+        reached = int(request.minutes * 60 / pace)
+        return f"The minutes are over at about step {reached:,} of {steps:,}, {told}."
+    return f"About {lasted(pace * steps)} for {steps:,} steps, {told}."
+
+
+def _memory(request: DistillRequest) -> str:
+    """A lower bound: what the base's own parameters need to be trained."""
+    if request.base is None:
+        return ""
+    parameters = catalogue.get(request.base).manifest.parameters
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    need = parameters * BYTES / 1e9
+    told = f"At least {need:.2g} GB of this machine's {whole:.3g} GB of memory, for {parameters:,} parameters"
+    return f"{told}; the pictures of a batch add to it."
+
+
+def lasted(seconds: float) -> str:
+    """A length of time in the unit that fits it."""
+    for most, unit, name in ((90, 1, "seconds"), (5400, 60, "minutes"), (172_800, 3600, "hours")):
+        if seconds < most:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds / 86_400:.3g} days"
