@@ -11,15 +11,18 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from jobs import kinds
 from jobs.job import State
 from jobs.store import Store
 from models.paths import ROOT
+from tests import tiny
 from tests.conftest import DESK, PATIENCE, PHONE, _wait_for
 
 pytestmark = pytest.mark.browser
+LONG = 400_000  # ms for what a training of seconds needs on a machine whose cores are all busy: jobs stand back
 QUICK = {"method": "sft", "dataset": "mixture", "train.log_every": "10", "train.sample_every": "100"}
 
 
@@ -46,7 +49,7 @@ class App:
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
-    made = App(tmp_path_factory.mktemp("studio"))
+    made = App(tiny.build(tmp_path_factory.mktemp("studio")))
     made.start()
     yield made
     made.process.terminate()
@@ -96,13 +99,13 @@ def test_a_job_outlives_its_tab_and_its_server(visit, app, store):
     row = watcher.locator(f"[data-id='{job.id}']")
     expect(row).to_contain_text("sft · mixture")
     tab = visit(f"jobs?id={job.id}")
-    expect(tab.locator(".sl-figures")).to_contain_text("last checkpoint")
+    expect(tab.locator(".sl-figures")).to_contain_text("last checkpoint", timeout=LONG)
     expect(tab.locator(".sl-words")).to_contain_text("Train,")
     tab.context.close()
     app.kill()
     expect(watcher.locator("#jobs-say")).to_contain_text("The studio doesn't answer.")
     app.start()
-    expect(row).to_have_attribute("data-state", "done")
+    expect(row).to_have_attribute("data-state", "done", timeout=LONG)
     expect(watcher.locator("#jobs-say")).to_be_empty()
     again = visit(f"jobs?id={job.id}")
     expect(again.locator(".sl-words")).to_contain_text(re.compile(r"^Done in .*, attempt [2-4]\.$"))
@@ -133,7 +136,7 @@ def test_rerun_with_changes_cancel_and_delete(visit, store):
     page.get_by_role("button", name="Pause").click()
     expect(page.locator(".sl-words")).to_contain_text(re.compile("^(Pausing|Paused)"))
     page.get_by_role("button", name="Cancel").click()
-    expect(page.locator(".sl-words")).to_contain_text("Cancelled")
+    expect(page.locator(".sl-words")).to_contain_text("Cancelled", timeout=LONG)
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name=re.compile("Really delete")).click()
     expect(page.locator(f"[data-id='{new.id}']")).to_have_count(0)
@@ -161,6 +164,37 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(visit, store):
 def test_a_job_that_is_not_there_is_one_sentence(visit):
     page = visit("jobs?id=<img src=x onerror=alert(1)>")
     expect(page.locator("#jobs-say")).to_have_text("there is no job '<img src=x onerror=alert(1)>'")
+
+
+def test_a_training_from_the_form_to_the_menu_of_create(visit, app, store):
+    folder = app.studio / "datasets" / "plushies"
+    folder.mkdir(parents=True)
+    for colour in ("red", "blue", "green", "white"):
+        Image.new("RGB", (128, 128), colour).save(folder / f"{colour}.png")
+        (folder / f"{colour}.txt").write_text(f"a {colour} ball")
+    page = visit("distill")
+    expect(page.locator(".sl-cost")).to_contain_text("No training of sft on toys+emoji has run here yet")
+    page.locator("#ask-base").select_option("tiny-sana")
+    page.locator("#ask-dataset").select_option("plushies")
+    page.locator("#ask-train-steps").fill("many")
+    expect(page.locator(".sl-cost")).to_have_text("train.steps='many' must be a whole number")
+    expect(page.locator("#start")).to_be_disabled()
+    page.locator("#ask-train-steps").fill("4")
+    page.locator("summary").click()
+    page.locator("#ask-train-batch_size").fill("4")
+    expect(page.locator(".sl-cost")).to_contain_text("of memory, for 1 parameters")
+    page.locator("#start").click()
+    expect(page.locator(".sl-words")).to_contain_text("Done in", timeout=LONG)
+    expect(page.locator(".sl-grid")).to_be_visible()
+    page.locator("#serve-name").fill("tiny-sana")
+    page.get_by_role("button", name="Serve this").click()
+    expect(page.locator(".sl-serve p")).to_have_text("there is a model 'tiny-sana' already; choose another name")
+    page.locator("#serve-name").fill("my-plushies")
+    page.get_by_role("button", name="Serve this").click()
+    expect(page.locator(".sl-serve p")).to_contain_text("my-plushies is in the menu of Create.", timeout=LONG)
+    page.get_by_role("link", name="Paint with it").click()
+    expect(page.locator("#model")).to_have_value("my-plushies")
+    expect(page.locator("#wall img").first).to_have_attribute("src", re.compile("^data:image/png"))
 
 
 def test_a_hundred_thousand_ended_jobs(visit, store):

@@ -94,6 +94,7 @@ def reason(job: Job) -> str | None:
 
 
 def told(errors: str) -> str:
-    """The sentence of a command that failed: its last line."""
-    lines = errors.strip().splitlines()
-    return lines[-1].removeprefix("distill.publish: ")[:500] if lines else "it ended without saying why"
+    """The sentence of a command that failed; a fault of the code shows its last line."""
+    last = (errors.strip().splitlines() or ["it ended without saying why"])[-1][:500]
+    said = last.removeprefix("distill.publish: ")
+    return said if said != last else f"it failed ({last})"
