@@ -3,9 +3,12 @@
 `read` gives the request back, from our own files or, as far as it goes, from those of tools that write A1111's text.
 """
 
+import contextlib
 import io
 import re
+import struct
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -19,6 +22,7 @@ JSON_KEY, TEXT_KEY, RESIZED_KEY, XMP_KEY = "still-life", "parameters", "still-li
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 MEGAPIXELS, MEGABYTES = 25, 64  # of an upload
 FORMATS = ("PNG", "JPEG", "WEBP")
+WHOLE = "[0-9]{1,18}"
 USER_COMMENT, EXIF_IFD = 0x9286, 0x8769
 XMP = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -86,21 +90,28 @@ def upload(source: Path | bytes | io.BytesIO) -> Picture:
     data = source if isinstance(source, bytes) else _bytes(source)
     if len(data) > MEGABYTES * 2**20:
         raise ValueError(f"the file has {len(data) / 2**20:.0f} MiB; at most {MEGABYTES} are read")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the next lines are stricter
-            picture = Image.open(io.BytesIO(data), formats=FORMATS)
-        pixels = picture.width * picture.height
-        if pixels > MEGAPIXELS * 1e6:
-            raise ValueError(f"the picture has {pixels / 1e6:.0f} megapixels; at most {MEGAPIXELS} are read")
+    with _harm_said(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the next lines are stricter
+        picture = Image.open(io.BytesIO(data), formats=FORMATS)
+    pixels = picture.width * picture.height
+    if pixels > MEGAPIXELS * 1e6:
+        raise ValueError(f"the picture has {pixels / 1e6:.0f} megapixels; at most {MEGAPIXELS} are read")
+    with _harm_said():
         picture.load()
+    return picture
+
+
+@contextlib.contextmanager
+def _harm_said() -> Iterator[None]:
+    """One sentence for whatever Pillow says of somebody's file."""
+    try:
+        yield
     except Image.DecompressionBombError:
         raise ValueError(f"the picture has far too many pixels; at most {MEGAPIXELS} megapixels are read") from None
     except UnidentifiedImageError:
         raise ValueError(f"this is no picture that can be read; valid: {', '.join(FORMATS)}") from None
-    except (OSError, SyntaxError, EOFError):
+    except (OSError, SyntaxError, EOFError, ValueError, struct.error):
         raise ValueError("the picture is damaged or cut short; get the file again") from None
-    return picture
 
 
 def _bytes(source: Path | io.BytesIO) -> bytes:
@@ -132,7 +143,8 @@ def resized(source: Path | bytes | io.BytesIO) -> str | None:
 
 def _comment(picture: Picture) -> str | None:
     """EXIF's UserComment, where A1111 puts the text of a JPEG or WebP."""
-    raw = picture.getexif().get_ifd(EXIF_IFD).get(USER_COMMENT)
+    with _harm_said():
+        raw = picture.getexif().get_ifd(EXIF_IFD).get(USER_COMMENT)
     if not isinstance(raw, bytes) or not raw.startswith(b"UNICODE\0"):
         return raw if isinstance(raw, str) else None
     return raw[8:].decode("utf-16-be", errors="replace")
@@ -151,15 +163,15 @@ def parse_a1111(text: str) -> ImageRequest:
         model = DEFAULT_MODEL if DEFAULT_MODEL in menu else menu[0]
     manifest = catalogue.get(model).manifest
     fields = {"prompt": prompt.strip().replace("\0", " ")[:PROMPT], "model": model}
-    if facts.get("Seed", "").isdigit():
+    if re.fullmatch(WHOLE, facts.get("Seed", "")):
         fields["seed"] = int(facts["Seed"]) % SEEDS
     if manifest.guidance.kind == "cfg":
         fields["negative"] = negative.strip()[:PROMPT]
-    steps = int(facts["Steps"]) if facts.get("Steps", "").isdigit() else 0
+    steps = int(facts["Steps"]) if re.fullmatch(WHOLE, facts.get("Steps", "")) else 0
     if steps in (manifest.step_counts or range(1, 101)):
         fields["steps"] = steps
     scale = facts.get("CFG scale", "")
     low, high = manifest.guidance.range
-    if re.fullmatch(r"\d{1,3}(\.\d+)?", scale) and low <= float(scale) <= high:
+    if re.fullmatch(r"[0-9]{1,3}(\.[0-9]+)?", scale) and low <= float(scale) <= high:
         fields["guidance"] = float(scale)
     return ImageRequest(**fields)
