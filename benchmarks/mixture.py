@@ -13,15 +13,16 @@ from distill.config import override
 from distill.train import TrainConfig, Trainer, import_method, prepare
 from distill.world import Asked
 from evals.metrics import sliced_wasserstein
-from models.denoiser import Cond
+from models.denoiser import Cond, TrigFlow
 from models.families.toy2d import Mixture, labels
-from models.schedule import add_noise, ddim
+from models.schedule import Trig, add_noise, ddim
 
 N = 2000
 TEACHER = Mixture.ring()
 COND = labels(torch.arange(N) % len(TEACHER.means), len(TEACHER.means))
 TRUTH = TEACHER.sample(COND, torch.Generator().manual_seed(5))
 NOISE = torch.randn(N, 2, generator=torch.Generator().manual_seed(9))
+UNIFORM = {n: tuple(1 - i / n for i in range(n)) for n in (1, 2, 4, 8)}
 FEW = {1: (pi / 2,), 2: (pi / 2, 1.3), 4: (pi / 2, 1.3, 1.1, 0.6)}  # angles, as SANA-Sprint's steps
 
 
@@ -37,7 +38,7 @@ FLOOR = distance(TEACHER.sample(COND, torch.Generator().manual_seed(6)))
 def few_steps(student, steps: int, cond: Cond) -> Tensor:
     """Consistency sampling: to x0, and back to the next time with fresh noise."""
     rng, x = torch.Generator().manual_seed(11), NOISE
-    times = [angle * 2 / pi for angle in FEW[steps]]
+    times = [angle * 2 / pi for angle in FEW[steps]] if student.schedule == Trig() else UNIFORM[steps]
     for t, s in zip(times, [*times[1:], None], strict=True):
         x = student(x, torch.full((N,), t), cond)
         if s is not None:
@@ -65,9 +66,10 @@ def trainer(method: str, steps: int, seed: int = 0, **own: str) -> Trainer:
 def measure(t: Trainer, steps: int) -> float:
     """Distance of the student's samples: few steps where it was distilled, DDIM where it was not."""
     student = t.scene.world.student
-    if "teacher" in t.method.needs:
-        return distance(few_steps(student, steps, replace(COND, guidance=torch.ones(N))))
-    return distance(many_steps(student, steps, COND))
+    if "teacher" not in t.method.needs:
+        return distance(many_steps(student, steps, COND))
+    told = getattr(student, "takes_guidance", False) or isinstance(student, TrigFlow)
+    return distance(few_steps(student, steps, replace(COND, guidance=torch.ones(N)) if told else COND))
 
 
 def learn(t: Trainer, steps: int = 1) -> tuple[float, float]:

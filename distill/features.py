@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from models.denoiser import Cond, Denoiser, ToyDenoiser, TrigFlow
+from models.denoiser import Cond, Denoiser, ToyDenoiser, UNetDenoiser
 from models.families.toy2d import Mixture, labels
 
 
@@ -11,11 +11,10 @@ class Hooked:
     """Outputs of chosen modules of the denoiser's network, as tokens [B, N, C]; gradients flow to x_t."""
 
     def __init__(self, denoiser: Denoiser, modules: list[nn.Module], channels: list[int], kernel: int):
-        self.denoiser = TrigFlow(denoiser)
+        self.denoiser, self.schedule = denoiser, denoiser.schedule
         self.modules, self.channels, self.kernel = modules, channels, kernel
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> list[Tensor]:
-        """x_t and t in TrigFlow's time."""
         found: list[Tensor] = []
         hooks = [m.register_forward_hook(lambda _, __, out: found.append(out)) for m in self.modules]
         try:
@@ -23,14 +22,22 @@ class Hooked:
         finally:
             for h in hooks:
                 h.remove()
-        return [f if f.ndim == 3 else f[:, None] for f in found]
+        return [tokens(f) for f in found]
+
+
+def tokens(x: Tensor) -> Tensor:
+    """Maps [B, C, h, w], tokens [B, N, C] or vectors [B, C] as tokens."""
+    return x.flatten(2).transpose(1, 2) if x.ndim == 4 else x if x.ndim == 3 else x[:, None]
 
 
 def of(denoiser: Denoiser, blocks: tuple[int, ...]) -> Hooked:
-    """Features of a SANA's transformer blocks, or of the toy's two hidden layers."""
+    """Features of a SANA's transformer blocks, a UNet's ends and middle, or the toy's two hidden layers."""
     net = denoiser.network
     if isinstance(denoiser, ToyDenoiser):
         return Hooked(denoiser, [net.first, net.body[1]], [net.first.out_features] * 2, kernel=1)
+    if isinstance(denoiser, UNetDenoiser):
+        found = [net.down_blocks[0].resnets[-1], net.mid_block.resnets[-1], net.up_blocks[-1].resnets[-1]]
+        return Hooked(denoiser, found, [m.out_channels for m in found], kernel=9)
     wrong = [b for b in blocks if not 0 <= b < len(net.transformer_blocks)]
     if wrong:
         raise ValueError(f"blocks={wrong} are not among the teacher's {len(net.transformer_blocks)} blocks")

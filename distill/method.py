@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.denoiser import Cond, Denoiser
+from models.schedule import Schedule
 
 
 class Rows:
@@ -38,6 +39,10 @@ class Rows:
     def randn_like(self, x: Tensor) -> Tensor:
         return self.randn(*x.shape)
 
+    def shared(self) -> float:
+        """One number in [0, 1) for the whole batch, the same in every process."""
+        return float(torch.rand((), generator=self.generator))
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -58,19 +63,22 @@ class Batch:
 class Player:
     """Parameters that share an optimiser: those of `module` that ask for a gradient when training starts.
 
-    Moves on steps where step % every == phase.
+    Moves on steps in [start, stop) where step % every == phase. Two players may move one module, at different times.
     """
 
     module: nn.Module
     lr: float
     every: int = 1
     phase: int = 0
+    start: int = 0
+    stop: int = 1 << 60
     ema: bool = False  # a moving average of this player is kept, and served
 
 
 class Features(Protocol):
     """Frozen features of a teacher: `(x_t, t, cond) -> [[B, N, C], …]`, through which gradients flow to x_t."""
 
+    schedule: Schedule  # of x_t and t
     channels: list[int]  # C of each map
     kernel: int  # width of a head's filter along the tokens
 
@@ -85,7 +93,8 @@ class World:
     teacher: Denoiser | Callable | None = None  # frozen
     null: Cond | None = None  # the empty prompt, one row
     vae: nn.Module | None = None
-    judge: nn.Module | None = None
+    judge: Callable[[Tensor, Batch], Tensor] | None = None  # x0 -> log probability [B] of what was asked, 0 if unknown
+    prompts: Cond | None = None  # some thousand prompts of the training set
     features: Callable[[tuple[int, ...]], Features] | None = None  # of the teacher's blocks, for discriminators
     show: Callable[[Tensor], Tensor] | None = None  # latents -> pictures [B, 3, H, W] in [-1, 1]
 
@@ -107,7 +116,7 @@ class Out:
 class Method(Protocol):
     """`distill/methods/<name>.py` holds a frozen dataclass Config and a class Method(world, cfg) like this.
 
-    `needs`: subset of {"pixels", "latents", "labels", "teacher", "features", "vae", "judge"}.
+    `needs`: subset of {"pixels", "latents", "labels", "teacher", "features", "vae", "judge", "prompts"}.
     `student(cfg, base)` in the same file makes the module that is shaped. Where a method has them:
     `state_dict` / `load_state_dict` carry state that is no player, `preview(batch)` draws pictures [N, 3, H, W].
     """

@@ -71,13 +71,16 @@ class Mover:
     name: str
     every: int
     phase: int
+    start: int
+    stop: int
     lr: float
     weights: dict[str, nn.Parameter]
+    buffers: dict[str, Tensor]  # what its module remembers beside, such as the vectors of a spectral norm
     optimizer: torch.optim.Optimizer
     ema: dict[str, Tensor] | None
 
     def turn(self, step: int) -> bool:
-        return step % self.every == self.phase
+        return self.start <= step < self.stop and step % self.every == self.phase
 
 
 def movers(method: Method, cfg: TrainConfig) -> list[Mover]:
@@ -88,8 +91,9 @@ def movers(method: Method, cfg: TrainConfig) -> list[Mover]:
         rest = [w for w in weights.values() if w.ndim <= 1]
         groups = [{"params": matrices, "weight_decay": cfg.weight_decay}, {"params": rest, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, lr=p.lr, betas=(0.9, 0.99))
+        buffers = {k: v for k, v in p.module.state_dict(keep_vars=True).items() if not isinstance(v, nn.Parameter)}
         ema = {k: w.detach().clone() for k, w in weights.items()} if p.ema else None
-        out.append(Mover(name, p.every, p.phase, p.lr, weights, optimizer, ema))
+        out.append(Mover(name, p.every, p.phase, p.start, p.stop, p.lr, weights, buffers, optimizer, ema))
     return out
 
 
@@ -119,9 +123,10 @@ class Trainer:
 
     def move(self, index: int, mover: Mover) -> dict[str, Tensor]:
         """One turn of one player: gradients of all slices and processes, clipped; no step on non-finite numbers."""
-        for other in self.movers:
-            for w in other.weights.values():
-                w.requires_grad_(other is mover)
+        for w in (w for other in self.movers for w in other.weights.values()):
+            w.requires_grad_(False)
+        for w in mover.weights.values():
+            w.requires_grad_(True)
         logs: dict[str, Tensor] = {}
         for batch, rng in self.slices(index):
             with self.acc.autocast():
@@ -149,7 +154,7 @@ class Trainer:
             group["lr"] = mover.lr * rate(self.cfg, self.step)
         mover.optimizer.step()
         if mover.ema is not None:
-            keep = ema_rate(self.cfg, self.step // mover.every)
+            keep = ema_rate(self.cfg, (self.step - mover.start) // mover.every)
             with torch.no_grad():
                 torch._foreach_lerp_(list(mover.ema.values()), list(mover.weights.values()), 1 - keep)
 
@@ -177,6 +182,7 @@ class Trainer:
 
     def saved(self) -> checkpoint.Saved:
         tensors: dict[str, dict[str, Tensor]] = {m.name: dict(m.weights) for m in self.movers}
+        tensors |= {f"{m.name}.buffers": m.buffers for m in self.movers if m.buffers}
         tensors |= {f"{m.name}.ema": m.ema for m in self.movers if m.ema is not None}
         if hasattr(self.method, "state_dict"):
             tensors["method"] = self.method.state_dict()
@@ -185,7 +191,8 @@ class Trainer:
 
     def restore(self, saved: checkpoint.Saved) -> None:
         for m in self.movers:
-            targets = {m.name: m.weights} | ({f"{m.name}.ema": m.ema} if m.ema is not None else {})
+            targets: dict[str, dict] = {m.name: m.weights} | ({f"{m.name}.ema": m.ema} if m.ema is not None else {})
+            targets |= {f"{m.name}.buffers": m.buffers} if m.buffers else {}
             for name, tensors in targets.items():
                 assert tensors.keys() == saved.tensors[name].keys(), f"the checkpoint's {name} is another network's"
                 for k, w in tensors.items():

@@ -20,7 +20,7 @@ from distill.heads import Heads
 from distill.losses import hinge_fake, hinge_real, mse
 from distill.method import Batch, Out, Player, Rows, World
 from models.denoiser import Cond, Denoiser, TrigFlow, cat
-from models.schedule import add_noise, like
+from models.schedule import add_noise, flow_time, like
 
 SIGMA_DATA = 0.5  # only in the law of t, so that the paper's numbers stay the paper's
 
@@ -143,8 +143,8 @@ class Method:
         """Logits [B, N] of the heads for x0, noised to the heads' own law of t."""
         if t is None:
             t = sample_t(rng, len(x0), self.cfg.heads_t_mean, self.cfg.heads_t_std)
-        x_t = add_noise(self.teacher.schedule, x0, rng.randn_like(x0), t)
-        return self.heads(self.features(x_t, t, cond))
+        s = flow_time(t)  # cos x0 + sin eps, scaled to the flow teacher's own input
+        return self.heads(self.features(add_noise(self.features.schedule, x0, rng.randn_like(x0), s), s, cond))
 
     def heads_loss(self, batch: Batch, cond: Cond, rng: Rows) -> Out:
         """Hinge loss on data, the student's pictures, and data under its neighbour's caption."""

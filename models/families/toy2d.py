@@ -62,6 +62,10 @@ class Mixture:
         post = means + (a * self.std**2 / var)[..., None] * d  # [B, K, 2]
         return (r[..., None] * post).sum(1)
 
+    def posterior(self, x0: Tensor) -> Tensor:
+        """Unnormalised log probability of each component, given clean data: [B, K]."""
+        return -((x0[:, None] - self.means.to(x0)) ** 2).sum(-1) / (2 * self.std**2)
+
     def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
         return from_x0(self.prediction, self.schedule, x_t, self(x_t, t, cond), t)
 

@@ -1,0 +1,65 @@
+"""LoRA-enhanced guided distillation (Golnari 2023): two calls folded into one, with no second copy of the network.
+
+    L = | student(x_t, t, c; adapter at (w - 1) / (W - 1)) - guided(x_t, t, c, w; adapter off) |^2
+
+The same network with its adapter off is the teacher. Differs from the paper, which bakes one guidance in: the scale w
+is drawn for every batch and sets how strongly the adapter acts. At w = 1 it is off, which is exactly the conditional
+model; guidance is linear in w, and to first order so is an adapter in its scale. So the page's slider stays, and
+diffusers serves it by `set_adapters(name, scale)`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from distill.adapt import add_lora, scaled, without
+from distill.losses import mse
+from distill.method import Batch, Out, Player, Rows, World
+from models.denoiser import Cond, Denoiser
+from models.schedule import add_noise, from_x0
+from models.score import guided
+
+
+@dataclass(frozen=True)
+class Config:
+    lr: float = 5e-4
+    rank: int = 16
+    full: float = 5.0  # W, the guidance at which the adapter acts as it is
+    guidance: tuple[float, ...] = (1.0, 6.0)  # drawn between these
+    t_min: float = 0.02
+
+
+def student(cfg: Config, base: Denoiser | None) -> Denoiser:
+    if base is None:
+        raise ValueError("cfg_lora adapts a model that takes guidance; give one with --base, such as toybox-sd")
+    return add_lora(base, cfg.rank)
+
+
+def strength(guidance: float, full: float) -> float:
+    """How strongly the adapter acts for a guidance scale."""
+    return (guidance - 1) / (full - 1)
+
+
+class Method:
+    needs = {"latents"}
+
+    def __init__(self, world: World, cfg: Config):
+        self.w, self.cfg = world, cfg
+        self.players = {"student": Player(world.student, cfg.lr, ema=True)}
+
+    def teacher(self, x_t: Tensor, t: Tensor, cond: Cond, w: float) -> Tensor:
+        """The guided x0 of the same weights, adapter off."""
+        with torch.no_grad(), without(self.w.student):
+            return guided(self.w.student, x_t, t, cond, self.w.null_like(cond), w)
+
+    def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
+        cfg, net, b = self.cfg, self.w.student, len(batch)
+        low, high = cfg.guidance
+        w = low + (high - low) * rng.shared()
+        t = cfg.t_min + (1 - cfg.t_min) * rng.rand(b)
+        x_t = add_noise(net.schedule, batch.x0, rng.randn_like(batch.x0), t)
+        target = from_x0(net.prediction, net.schedule, x_t, self.teacher(x_t, t, batch.cond, w), t)
+        with scaled(net, strength(w, cfg.full)):
+            loss = mse(net.predict(x_t, t, batch.cond), target)
+        return Out(loss.mean(), {"guidance": loss.new_tensor(w)})

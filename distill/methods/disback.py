@@ -1,0 +1,81 @@
+"""DisBack, distribution backtracking (Zhang et al. 2024): the way from the teacher to bad pictures, walked backwards.
+
+recording:     the fake score, which starts as the teacher, learns the pictures of the untrained student; what it was
+               on the way there is kept at `nodes` points
+backtracking:  distribution matching whose target is the last of these points, then the one before, …, then the teacher
+
+So the student is never asked to jump to a distribution that its pictures share nothing with. As in the paper, not as in
+its repository, where the target never moves (docs/methods/disback.md).
+"""
+
+import copy
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from distill.method import Batch, Out, Rows, World
+from distill.methods import dmd
+
+
+@dataclass(frozen=True)
+class Config(dmd.Config):
+    times: tuple[float, ...] = (0.4,)
+    adversarial: float = 0.0
+    alone: int = 500  # steps of recording
+    nodes: int = 5
+    per_node: int = 500  # steps on each target before the next; the teacher keeps the rest
+
+
+student = dmd.student
+
+
+def digest(net: torch.nn.Module) -> str:
+    """A hash of the weights: targets are told apart by it."""
+    h = hashlib.sha256()
+    for _, w in sorted(net.state_dict().items()):
+        h.update(w.detach().float().cpu().numpy().tobytes())
+    return h.hexdigest()[:12]
+
+
+class Method(dmd.Method):
+    def __init__(self, world: World, cfg: Config):
+        super().__init__(world, cfg)
+        assert cfg.alone % cfg.nodes == 0, "recording is cut into equal parts"
+        self.path: list[dict[str, Tensor]] = []  # what the fake was, the teacher's end first
+        self.at, self.node = None, copy.deepcopy(self.critic["fake"]).requires_grad_(False)
+
+    def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
+        """The critic's turns up to `alone` record; a node is kept before the update that follows it."""
+        every = self.cfg.alone // self.cfg.nodes
+        if player == "critic" and len(self.path) < min(batch.step // every, self.cfg.nodes):
+            self.path.append({k: v.detach().to(torch.bfloat16, copy=True) for k, v in self.fake_state().items()})
+        return super().loss(player, batch, rng)
+
+    def fake_state(self) -> dict[str, Tensor]:
+        return dict(self.critic["fake"].state_dict())
+
+    def which(self, step: int) -> int:
+        """Index of the target on the path: the farthest node first, -1 is the teacher."""
+        return max(-1, self.cfg.nodes - 2 - (step - self.cfg.alone) // self.cfg.per_node)
+
+    def target(self, step: int):
+        """The farthest node is where the fake starts, so the first target is the one before it (Alg. 2)."""
+        index = self.which(step)
+        if index < 0:
+            return self.w.teacher
+        if index != self.at:
+            before = digest(self.node)
+            self.node.load_state_dict(self.path[index])
+            assert digest(self.node) != before, "the target did not move"
+            self.at = index
+        return self.node
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {f"{i}.{k}": v for i, node in enumerate(self.path) for k, v in node.items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        found = sorted({int(k.partition(".")[0]) for k in state})
+        self.path = [{k.partition(".")[2]: v for k, v in state.items() if k.startswith(f"{i}.")} for i in found]
+        self.at = None

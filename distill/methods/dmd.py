@@ -1,0 +1,131 @@
+"""DMD2 (Yin et al. 2024): distribution matching with two time scales, a discriminator, and backward simulation.
+
+student:  push its pictures along (fake - teacher), and fool the heads      every `ratio` steps
+critic:   fake: denoise the student's pictures; heads: tell them from data    every step
+
+A student of several steps trains at one of them, drawn for the batch, on inputs that it made by the steps before.
+One-step students of an eps network take `times=0.4`: at t = 1 its x0 is 15 times its error (docs/methods/dmd.md).
+"""
+
+import copy
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from distill.adapt import add_lora
+from distill.adversary import T_MAX, T_MIN, Adversary
+from distill.losses import mse
+from distill.method import Batch, Out, Player, Rows, World
+from models.denoiser import Cond, Denoiser
+from models.schedule import add_noise, from_x0
+from models.score import guided, vsd_direction
+
+
+@dataclass(frozen=True)
+class Config:
+    lr: float = 5e-5
+    fake_lr: float = 1e-4
+    ratio: int = 5  # critic steps for one of the student
+    rank: int = 0  # of a LoRA; 0 trains the whole network
+    times: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)  # of the student's steps, noise first
+    guidance: float = 3.0  # of the teacher
+    adversarial: float = 5e-3
+    alone: int = 200  # critic steps before the student first moves
+    blocks: tuple[int, ...] = (1, 3, 5, 7)  # teacher blocks that the heads see
+
+
+def student(cfg: Config, base: Denoiser | None) -> Denoiser:
+    """The base itself, or the base with an adapter."""
+    if base is None:
+        raise ValueError("distribution matching distils a teacher; give one with --base, such as toybox-sd")
+    return add_lora(base, cfg.rank) if cfg.rank else base
+
+
+def denoising(net: Denoiser, x0: Tensor, cond: Cond, rng: Rows, t_min: float = T_MIN) -> Tensor:
+    """Denoising score matching of `net` on x0, [B], in what the network predicts."""
+    t = t_min + (1 - t_min) * rng.rand(len(x0))
+    x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)
+    target = from_x0(net.prediction, net.schedule, x_t, x0, t)
+    return mse(net.predict(x_t, t, cond), target)
+
+
+def matching(x: Tensor, teacher, fake, cond: Cond, null: Cond, guidance: float, rng: Rows) -> tuple[Tensor, Tensor]:
+    """A loss [B] whose gradient moves x along the direction of DMD (Eq. 7), and how long that direction is."""
+    t = T_MIN + (T_MAX - T_MIN) * rng.rand(len(x))
+    with torch.no_grad():
+        x_t = add_noise(teacher.schedule, x, rng.randn_like(x), t)
+        d = vsd_direction(x, guided(teacher, x_t, t, cond, null, guidance), fake(x_t, t, cond))
+    return mse(x, (x - d).detach()) / 2, d.abs().mean()
+
+
+def simulate(net: Denoiser, x: Tensor, cond: Cond, times: tuple[float, ...], step: int, rng: Rows) -> Tensor:
+    """x0 of the student at its step number `step`, from noise x through the steps before it (DMD2, Sec. 4.4)."""
+    with torch.no_grad():
+        for t, s in zip(times[:step], times[1:], strict=False):
+            x0 = net(x, torch.full((len(x),), t, device=x.device), cond).float()
+            x = add_noise(net.schedule, x0, rng.randn_like(x), torch.full((len(x),), s, device=x.device))
+    return net(x, torch.full((len(x),), times[step], device=x.device), cond).float()
+
+
+class Method:
+    needs = {"latents", "teacher", "features"}
+
+    def __init__(self, world: World, cfg: Config):
+        self.w, self.cfg = world, cfg
+        self.critic = nn.ModuleDict({"fake": self.fake_of(world)})
+        if cfg.adversarial:
+            self.critic["heads"] = Adversary(world.features(cfg.blocks))
+        self.players = {
+            "student": Player(world.student, cfg.lr, every=cfg.ratio, start=cfg.alone, ema=True),
+            "critic": Player(self.critic, cfg.fake_lr),
+        }
+
+    def fake_of(self, world: World) -> Denoiser:
+        """Where the fake score starts: at the teacher's, or the student's where the teacher has no network."""
+        source = world.teacher if isinstance(world.teacher, Denoiser) else world.student
+        return copy.deepcopy(source).requires_grad_(True)
+
+    def adversarial(self, step: int) -> float:
+        """Weight of the discriminator."""
+        return self.cfg.adversarial
+
+    def target(self, step: int):
+        """Whose distribution is matched."""
+        return self.w.teacher
+
+    def pictures(self, batch: Batch, rng: Rows) -> Tensor:
+        """x0 of the student at one of its steps."""
+        step = int(rng.shared() * len(self.cfg.times))
+        return simulate(self.w.student, rng.randn_like(batch.x0), batch.cond, self.cfg.times, step, rng)
+
+    def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
+        return self.student_loss(batch, rng) if player == "student" else self.critic_loss(batch, rng)
+
+    def student_loss(self, batch: Batch, rng: Rows) -> Out:
+        cfg, cond = self.cfg, batch.cond
+        x, null = self.pictures(batch, rng), self.w.null_like(batch.cond)
+        loss, size = matching(x, self.target(batch.step), self.critic["fake"], cond, null, cfg.guidance, rng)
+        logs = {"direction": size, "mean": x.detach().mean(), "std": x.detach().std()}
+        if weight := self.adversarial(batch.step):
+            fool = self.critic["heads"].fool(x, cond, rng)
+            loss, logs = loss + weight * fool, logs | {"adversarial": fool.detach().mean()}
+        return Out(loss.mean(), logs)
+
+    def critic_loss(self, batch: Batch, rng: Rows) -> Out:
+        with torch.no_grad():
+            x = self.pictures(batch, rng)
+        loss = denoising(self.critic["fake"], x, batch.cond, rng)
+        logs = {"denoising": loss.detach().mean()}
+        if self.adversarial(batch.step):
+            tell, right = self.critic["heads"].tell(batch.x0, x, batch.cond, rng)
+            loss, logs = loss + tell, logs | {"accuracy": right}
+        return Out(loss.mean(), logs)
+
+    @torch.no_grad()
+    def preview(self, batch: Batch) -> Tensor:
+        """All of its steps, from fixed noise."""
+        rng = Rows(0, 0, len(batch), device=batch.x0.device)
+        cond = replace(batch.cond, guidance=None)
+        x = rng.randn_like(batch.x0)
+        return self.w.show(simulate(self.w.student, x, cond, self.cfg.times, len(self.cfg.times) - 1, rng))

@@ -1,0 +1,62 @@
+"""Feedback from a judge (ReFL, Xu et al. 2023; Hyper-SD, Sec. 3.2): what was asked must be seen, and no more than that.
+
+    L = relu(threshold - log p(asked | picture)) + keep |x0 - x0 of the start|^2
+
+The hinge ends the reward where real pictures are: beyond it a generator only learns the judge's mistakes. `judge-a`
+gives it; what it brought is read by `judge-b`, which has another seed and another architecture.
+"""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from distill.losses import mse
+from distill.method import Batch, Out, Player, Rows, World
+from distill.methods import dmd
+from models.denoiser import Denoiser
+
+
+@dataclass(frozen=True)
+class Config:
+    lr: float = 1e-4
+    rank: int = 16  # of the LoRA; 0 trains the whole network
+    times: tuple[float, ...] = (1.0,)  # of the student's steps; the last alone is learnt from
+    threshold: float = -0.1
+    keep: float = 1.0
+
+
+def student(cfg: Config, base: Denoiser | None) -> Denoiser:
+    return dmd.student(cfg, base)
+
+
+def hinged(judge, x0: Tensor, batch: Batch, threshold: float) -> Tensor:
+    """How far the judge is from being sure enough of what was asked, [B]; zero where it can't be asked."""
+    return F.relu(threshold - judge(x0, batch))
+
+
+class Method:
+    needs = {"latents", "labels", "judge"}
+
+    def __init__(self, world: World, cfg: Config):
+        self.w, self.cfg = world, cfg
+        self.start = copy.deepcopy(world.student).requires_grad_(False)
+        self.players = {"student": Player(world.student, cfg.lr, ema=True)}
+
+    def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
+        cfg, noise, last = self.cfg, rng.randn_like(batch.x0), len(self.cfg.times) - 1
+        x = dmd.simulate(self.w.student, noise, batch.cond, cfg.times, last, rng)
+        with torch.no_grad():
+            was = dmd.simulate(self.start, noise, batch.cond, cfg.times, last, rng)
+        reward, kept = hinged(self.w.judge, x, batch, cfg.threshold), mse(x, was)
+        return Out((reward + cfg.keep * kept).mean(), {"short": reward.detach().mean(), "moved": kept.detach().mean()})
+
+    @torch.no_grad()
+    def preview(self, batch: Batch) -> Tensor:
+        rng = Rows(0, 0, len(batch), device=batch.x0.device)
+        noise = rng.randn_like(batch.x0)
+        return self.w.show(
+            dmd.simulate(self.w.student, noise, batch.cond, self.cfg.times, len(self.cfg.times) - 1, rng)
+        )

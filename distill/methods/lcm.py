@@ -1,0 +1,65 @@
+"""Latent consistency distillation (Luo et al. 2023): the baseline. Any point of the teacher's path leads to one x0.
+
+    L = huber(f(x_t), f(x_r)),    f = c_skip x + c_out x0(x),   x_r one DDIM step of the guided teacher below x_t
+
+c_skip = d^2 / (d^2 + (10 T t)^2) with d = 0.5 (diffusers' LCMScheduler, timestep_scaling 10): 1 at t = 0, else near 0.
+Differs: the neighbour's answer is the student's own, stopped (Song & Dhariwal 2023), not a moving average's.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from distill.losses import huber
+from distill.method import Batch, Out, Player, Rows, World
+from distill.methods import dmd
+from models.denoiser import Cond, Denoiser
+from models.schedule import add_noise, ddim, like
+from models.score import guided
+
+SIGMA_DATA, SCALING = 0.5, 10_000.0  # 1,000 timesteps, each times 10
+
+
+@dataclass(frozen=True)
+class Config:
+    lr: float = 3e-4
+    rank: int = 32  # of the LoRA; 0 trains the whole network
+    grid: int = 40  # steps of the teacher's solver from noise to data
+    guidance: float = 3.0  # of the teacher
+    huber_c: float = 0.03
+
+
+def student(cfg: Config, base: Denoiser | None) -> Denoiser:
+    return dmd.student(cfg, base)
+
+
+def consistent(net, x: Tensor, t: Tensor, cond: Cond) -> Tensor:
+    """f (Eq. 9): x itself at t = 0."""
+    skip = SIGMA_DATA**2 / (SIGMA_DATA**2 + (SCALING * t) ** 2)
+    out = SCALING * t / ((SCALING * t) ** 2 + SIGMA_DATA**2).sqrt()
+    return like(skip, x) * x + like(out, x) * net(x, t.clamp_min(1e-3), cond).float()
+
+
+class Method:
+    needs = {"latents", "teacher"}
+
+    def __init__(self, world: World, cfg: Config):
+        self.w, self.cfg = world, cfg
+        self.players = {"student": Player(world.student, cfg.lr, ema=True)}
+
+    def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
+        cfg, teacher = self.cfg, self.w.teacher
+        n = rng.randint(1, cfg.grid + 1, len(batch))
+        t, r = n / cfg.grid, (n - 1) / cfg.grid
+        x_t = add_noise(teacher.schedule, batch.x0, rng.randn_like(batch.x0), t)
+        with torch.no_grad():
+            x0 = guided(teacher, x_t, t, batch.cond, self.w.null_like(batch.cond), cfg.guidance)
+            target = consistent(self.w.student, ddim(teacher.schedule, x_t, x0, t, r), r, batch.cond)
+        return Out(huber(consistent(self.w.student, x_t, t, batch.cond), target, cfg.huber_c).mean())
+
+    @torch.no_grad()
+    def preview(self, batch: Batch) -> Tensor:
+        """One step, from fixed noise."""
+        rng = Rows(0, 0, len(batch), device=batch.x0.device)
+        return self.w.show(dmd.simulate(self.w.student, rng.randn_like(batch.x0), batch.cond, (1.0,), 0, rng))

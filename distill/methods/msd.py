@@ -1,0 +1,117 @@
+"""Multi-student distillation (Song et al. 2024): one small student for each part of the prompts, one call a picture.
+
+score matching (TSM):    new small students learn the teacher's guided answers        steps [0, matching)
+distribution matching:   DMD, each student with a fake score of its own size           steps [matching, …)
+adversarial (ADM):       + a discriminator that sees each part's own data               steps [adversarial_from, …)
+
+The students are one `Routed` denoiser: each row of a batch goes to its prompt's student, so an update costs what one
+student's would, and every part sees its share. Pairs of noise and the teacher's picture pull at all students alike
+(`pairs`): unfiltered, as App. B.2 found that filtering them costs modes.
+"""
+
+import copy
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from distill.losses import mse
+from distill.method import Batch, Out, Player, Rows, World
+from distill.methods import dmd
+from models.denoiser import Denoiser, SanaDenoiser, ToyDenoiser, UNetDenoiser
+from models.route import Routed, Router
+from models.schedule import add_noise, ddim, from_x0
+from models.score import guided
+
+
+@dataclass(frozen=True)
+class Config(dmd.Config):
+    lr: float = 3e-4
+    fake_lr: float = 3e-4
+    students: int = 4
+    width: float = 0.5  # of a student, as a share of the teacher's
+    matching: int = 2000  # steps of score matching
+    adversarial_from: int = 4000
+    times: tuple[float, ...] = (0.4,)
+    pairs: float = 0.25  # weight of the regression on the teacher's own pictures
+    solver: int = 12  # steps of the teacher for such a picture
+
+
+def smaller(base: Denoiser, width: float) -> Denoiser:
+    """A new network of the base's kind whose layers are `width` times as wide."""
+    net = base.network
+    if isinstance(base, ToyDenoiser):
+        made = type(net)(net.prompt.in_features, max(8, int(net.prompt.out_features * width)))
+        return ToyDenoiser(made)
+    config = {k: v for k, v in net.config.items() if k != "_use_default_values"}
+    if isinstance(base, SanaDenoiser):
+        heads = max(1, int(config["num_attention_heads"] * width))
+        config |= {"num_attention_heads": heads, "num_cross_attention_heads": heads}
+        config |= {"cross_attention_dim": heads * config["cross_attention_head_dim"]}
+        return SanaDenoiser(type(net).from_config(config))
+    groups = config["norm_num_groups"]
+    channels = [max(groups, int(c * width) // groups * groups) for c in config["block_out_channels"]]
+    return UNetDenoiser(type(net).from_config(config | {"block_out_channels": channels}))
+
+
+def student(cfg: Config, base: Denoiser | None) -> Routed:
+    """Students that know nothing yet, all alike; the router is fitted when the prompts are there."""
+    if base is None:
+        raise ValueError("msd distils a teacher; give one with --base, such as toybox-sd")
+    levels = cfg.students.bit_length() - 1
+    width = base.network.prompt.in_features if isinstance(base, ToyDenoiser) else 384
+    first = smaller(base, cfg.width)
+    empty = Router(torch.zeros(levels, width), torch.zeros(2**levels - 1))
+    return Routed(empty, [copy.deepcopy(first) for _ in range(cfg.students)])
+
+
+class Method(dmd.Method):
+    needs = {"latents", "teacher", "features", "prompts"}
+
+    def __init__(self, world: World, cfg: Config):
+        world.student.router.load_state_dict(Router.fit(world.prompts, cfg.students).state_dict())
+        super().__init__(world, cfg)
+        self.players = {
+            "matching": Player(world.student, cfg.lr, stop=cfg.matching),
+            "student": Player(world.student, cfg.lr, every=cfg.ratio, start=cfg.matching, ema=True),
+            "critic": Player(self.critic, cfg.fake_lr, start=cfg.matching),
+        }
+
+    def fake_of(self, world: World) -> Denoiser:
+        """Of the students' size."""
+        return copy.deepcopy(world.student)
+
+    def adversarial(self, step: int) -> float:
+        return self.cfg.adversarial if step >= self.cfg.adversarial_from else 0.0
+
+    def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
+        if player == "matching":
+            return Out(self.score_matching(batch, rng).mean())
+        if batch.step == self.cfg.matching and player == "student":  # the fake starts where score matching ended
+            self.critic["fake"].load_state_dict(self.w.student.state_dict())
+        out = super().loss(player, batch, rng)
+        if player == "student" and self.cfg.pairs:
+            pairs = self.regression(batch, rng).mean()
+            out = Out(out.loss + self.cfg.pairs * pairs, out.logs | {"pairs": pairs.detach()})
+        return out
+
+    def score_matching(self, batch: Batch, rng: Rows) -> Tensor:
+        """The teacher's guided answer, on data (TSM, Eq. 9), [B]."""
+        cfg, net, b = self.cfg, self.w.student, len(batch)
+        t = dmd.T_MIN + (1 - dmd.T_MIN) * rng.rand(b)
+        x_t = add_noise(net.schedule, batch.x0, rng.randn_like(batch.x0), t)
+        with torch.no_grad():
+            x0 = guided(self.w.teacher, x_t, t, batch.cond, self.w.null_like(batch.cond), cfg.guidance)
+        return mse(net.predict(x_t, t, batch.cond), from_x0(net.prediction, net.schedule, x_t, x0, t))
+
+    def regression(self, batch: Batch, rng: Rows) -> Tensor:
+        """The teacher's picture of the same noise, on a quarter of the batch: it takes `solver` guided steps."""
+        cfg, n = self.cfg, max(1, len(batch) // 4)
+        noise, cond = rng.randn_like(batch.x0)[:n], batch.cond.map(lambda v: v[:n])
+        null, x = self.w.null_like(cond), noise
+        for t, s in pairwise(torch.linspace(1, 0, cfg.solver + 1, device=noise.device)):
+            t, s = t.expand(n), s.expand(n)
+            with torch.no_grad():
+                x = ddim(self.w.teacher.schedule, x, guided(self.w.teacher, x, t, cond, null, cfg.guidance), t, s)
+        return mse(dmd.simulate(self.w.student, noise, cond, cfg.times, 0, rng), x)

@@ -1,0 +1,144 @@
+"""Hyper-SD (Ren et al. 2024): trajectory-segmented consistency, then feedback and score distillation, in one LoRA.
+
+    a = jump(x_t; student; t -> s),  b = jump(x_r; student, stopped; r -> s),  x_r = jump(x_t; guided teacher; t -> r)
+    L = huber(a, b) + adversarial(x0),      s drawn in [start of the segment of r, r]              (Sec. 3.1, Eq. 7)
+
+Segments merge, 8 -> 4 -> 2 -> 1, so one step is reached gently; `jump` is one DDIM step, so one student serves all
+step counts. From `feedback_from` on a hinged reward pulls at its one-step pictures (Sec. 3.2, `feedback.py`), from
+`score_from` on distribution matching (Sec. 3.3, `dmd.py`); consistency goes on beside them, so 8 steps stay.
+"""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from distill.adversary import Adversary
+from distill.losses import huber
+from distill.method import Batch, Out, Player, Rows, World
+from distill.methods import dmd
+from distill.methods.feedback import hinged
+from models.denoiser import Cond, Denoiser
+from models.schedule import add_noise, ddim, like
+from models.score import guided
+
+NEVER = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Config:
+    lr: float = 3e-4
+    critic_lr: float = 3e-4
+    rank: int = 32  # of the LoRA; 0 trains the whole network
+    grid: int = 40  # steps of the teacher's solver from noise to data
+    segments: tuple[int, ...] = (8, 4, 2, 1)
+    stage_steps: int = 500  # on each number of segments; the last one stays
+    guidance: float = 3.0  # of the teacher
+    huber_c: float = 0.03
+    adversarial: tuple[float, ...] = (0.0, 0.0, 0.01, 0.02)  # at each number of segments
+    feedback: float = 0.1
+    feedback_from: int = NEVER  # step
+    threshold: float = -0.1  # of the log probability of what was asked: no reward beyond it
+    score: float = 1.0
+    score_from: int = NEVER  # step
+    ratio: int = 5  # critic steps for one of score distillation
+    first: float = 1.0  # time at which one step sees pure noise
+    blocks: tuple[int, ...] = (1, 3, 5, 7)  # teacher blocks that the heads see
+
+
+def student(cfg: Config, base: Denoiser | None) -> Denoiser:
+    return dmd.student(cfg, base)
+
+
+def jump(net, x: Tensor, t: Tensor, s: Tensor, cond: Cond) -> Tensor:
+    """One DDIM step of the denoiser from t to s (CTM, Kim et al. 2024)."""
+    return ddim(net.schedule, x, net(x, t, cond).float(), t, s)
+
+
+def times(n: Tensor, u: Tensor, segments: int, grid: int) -> tuple[Tensor, Tensor, Tensor]:
+    """t = n / grid, its neighbour r, and an end s at the share u of the way from r to the start of their segment."""
+    t, r = n / grid, (n - 1) / grid
+    start = ((n - 1) * segments // grid) / segments
+    return t, r, r + u * (start - r)
+
+
+class Method:
+    needs = {"latents", "teacher", "features", "labels", "judge"}
+
+    def __init__(self, world: World, cfg: Config):
+        assert all(cfg.grid % k == 0 for k in cfg.segments), "segments begin and end on the solver's grid"
+        assert len(cfg.adversarial) == len(cfg.segments), "one adversarial weight for each number of segments"
+        self.w, self.cfg = world, cfg
+        self.players = {"student": Player(world.student, cfg.lr, ema=True)}
+        starts = [i * cfg.stage_steps for i, a in enumerate(cfg.adversarial) if a]
+        self.critic = nn.ModuleDict()
+        if starts:
+            self.critic["heads"] = Adversary(world.features(cfg.blocks))
+            self.players["heads"] = Player(self.critic["heads"], cfg.critic_lr, start=starts[0])
+        if cfg.score_from < NEVER:
+            source = world.teacher if isinstance(world.teacher, Denoiser) else world.student
+            self.critic["fake"] = copy.deepcopy(source).requires_grad_(True)
+            self.players["fake"] = Player(self.critic["fake"], cfg.critic_lr, start=max(0, cfg.score_from - 200))
+
+    def stage(self, step: int) -> int:
+        return min(step // self.cfg.stage_steps, len(self.cfg.segments) - 1)
+
+    def one_step(self, batch: Batch, rng: Rows) -> Tensor:
+        return dmd.simulate(self.w.student, rng.randn_like(batch.x0), batch.cond, (self.cfg.first,), 0, rng)
+
+    def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
+        if player == "student":
+            return self.student_loss(batch, rng)
+        with torch.no_grad():
+            x = self.one_step(batch, rng)
+        if player == "fake":
+            return Out(dmd.denoising(self.critic["fake"], x, batch.cond, rng).mean())
+        tell, right = self.critic["heads"].tell(batch.x0, x, batch.cond, rng)
+        return Out(tell.mean(), {"accuracy": right})
+
+    def student_loss(self, batch: Batch, rng: Rows) -> Out:
+        cfg, stage = self.cfg, self.stage(batch.step)
+        loss = self.consistency(batch, cfg.segments[stage], rng)
+        logs = {"consistency": loss.detach().mean(), "segments": loss.new_tensor(float(cfg.segments[stage]))}
+        parts = self.one_step_parts(batch, cfg.adversarial[stage], rng)
+        for name, part in parts.items():
+            loss, logs = loss + part, logs | {name: part.detach().mean()}
+        return Out(loss.mean(), logs)
+
+    def consistency(self, batch: Batch, segments: int, rng: Rows) -> Tensor:
+        """Neighbours on the guided teacher's path must land on one point, [B]."""
+        cfg, teacher, b = self.cfg, self.w.teacher, len(batch)
+        n = rng.randint(1, cfg.grid + 1, b)
+        t, r, s = times(n, rng.rand(b), segments, cfg.grid)
+        x_t = add_noise(teacher.schedule, batch.x0, rng.randn_like(batch.x0), t)
+        with torch.no_grad():
+            x0 = guided(teacher, x_t, t, batch.cond, self.w.null_like(batch.cond), cfg.guidance)
+            x_r = ddim(teacher.schedule, x_t, x0, t, r)
+            later = r.clamp_min(0.5 / cfg.grid)  # never asked at 0, where x_r is the answer already
+            target = torch.where(like(r > s, x_r), jump(self.w.student, x_r, later, s, batch.cond), x_r)
+        return huber(jump(self.w.student, x_t, t, s, batch.cond), target, cfg.huber_c)
+
+    def one_step_parts(self, batch: Batch, adversarial: float, rng: Rows) -> dict[str, Tensor]:
+        """What pulls at the pictures of one step, weighted, [B] each."""
+        cfg, parts = self.cfg, {}
+        feedback = batch.step >= cfg.feedback_from
+        score = batch.step >= cfg.score_from and batch.step % cfg.ratio == 0
+        if not (adversarial or feedback or score):
+            return parts
+        x, cond = self.one_step(batch, rng), batch.cond
+        if adversarial:
+            parts["adversarial"] = adversarial * self.critic["heads"].fool(x, cond, rng)
+        if feedback:
+            parts["feedback"] = cfg.feedback * hinged(self.w.judge, x, batch, cfg.threshold)
+        if score:
+            null = self.w.null_like(cond)
+            matched, _ = dmd.matching(x, self.w.teacher, self.critic["fake"], cond, null, cfg.guidance, rng)
+            parts["score"] = cfg.score * matched * x[0].numel()
+        return parts
+
+    @torch.no_grad()
+    def preview(self, batch: Batch) -> Tensor:
+        """One step, from fixed noise."""
+        rng = Rows(0, 0, len(batch), device=batch.x0.device)
+        return self.w.show(self.one_step(batch, rng))

@@ -1,0 +1,40 @@
+"""What a judge thinks of a picture, as a reward: the log probability of what its caption asked for."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from distill.data.toys.captions import COLOUR_WORDS
+from distill.method import Batch
+from evals import labels
+from evals.judges import Judge
+
+ALWAYS = ("kind", "kind2", "count", "relation")  # every caption names them where they apply
+COLOURS = ("colour", "colour2", "background")  # asked for where the caption has the word
+
+
+def asked(captions: Sequence[str], rows: Sequence[dict], heads: labels.Heads) -> dict[str, Tensor]:
+    """The truth as classes [B] by head, as far as the captions say it; -1 for the rest, and for what is no toy."""
+    toys = [row if "kind" in row else {} for row in rows]
+    found = {k: v for k, v in labels.batch(toys, heads).items() if k in ALWAYS + COLOURS}
+    words = [set(caption.lower().replace(",", " ").split()) for caption in captions]
+    for head in COLOURS:
+        for i, c in enumerate(found[head].tolist()):
+            if c >= 0 and not words[i] & set(COLOUR_WORDS[heads[head][c]]):
+                found[head][i] = labels.NOT_APPLICABLE
+    return found
+
+
+def reward(judge: Judge, decode: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Batch], Tensor]:
+    """x0, batch -> mean log probability [B] over what was asked, 0 where nothing was. Gradients reach x0."""
+
+    def score(x0: Tensor, batch: Batch) -> Tensor:
+        logits, total, n = judge(decode(x0)), x0.new_zeros(len(x0)), x0.new_zeros(len(x0))
+        for head, truth in batch.labels.items():
+            applies = truth >= 0
+            log_p = logits[head].float().log_softmax(1).gather(1, truth.clamp_min(0)[:, None])[:, 0]
+            total, n = total + torch.where(applies, log_p, 0), n + applies
+        return total / n.clamp_min(1)
+
+    return score

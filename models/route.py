@@ -1,0 +1,79 @@
+"""Which small student paints a prompt: median splits of prompt embeddings (multi-student distillation, Sec. 4.1).
+
+The prompts are cut in halves along their first principal direction, each half in halves along the second, and so on, so
+that every student has as many prompts as the others. The directions and medians are saved beside the students.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from models.denoiser import Cond, Denoiser
+
+
+def pooled(cond: Cond) -> Tensor:
+    """The mean of the tokens that count, [B, D]."""
+    mask = cond.mask[..., None].to(cond.tokens)
+    return ((cond.tokens * mask).sum(1) / mask.sum(1).clamp_min(1)).float()
+
+
+class Router(nn.Module):
+    """Prompts -> index of a student. A tree of log2(K) levels; its buffers are what is saved."""
+
+    directions: Tensor
+    medians: Tensor
+
+    def __init__(self, directions: Tensor, medians: Tensor):
+        """directions: [levels, D]; medians: [2^levels - 1], by level, left to right."""
+        super().__init__()
+        self.register_buffer("directions", directions)
+        self.register_buffer("medians", medians)
+
+    @classmethod
+    def fit(cls, prompts: Cond, students: int) -> "Router":
+        """Splits some thousand prompts into equal parts. Raises ValueError unless `students` is a power of two."""
+        levels = students.bit_length() - 1
+        if students < 2 or students != 2**levels:
+            raise ValueError(f"{students} students: medians split into 2, 4, 8, … parts")
+        x = pooled(prompts)
+        directions = torch.linalg.svd(x - x.mean(0), full_matrices=False).Vh[:levels]
+        directions = directions * directions.sum(1, keepdim=True).sign()  # svd leaves the sign open
+        parts, medians = [x], []
+        for direction in directions:
+            along = [p @ direction for p in parts]
+            middles = [a.median() for a in along]
+            medians += middles
+            parts = [half for p, a, m in zip(parts, along, middles, strict=True) for half in (p[a <= m], p[a > m])]
+        return cls(directions, torch.stack(medians))
+
+    @property
+    def students(self) -> int:
+        return len(self.medians) + 1
+
+    def forward(self, cond: Cond) -> Tensor:
+        """Index of the student, [B]."""
+        x, node = pooled(cond), torch.zeros(len(cond), dtype=torch.long, device=cond.tokens.device)
+        for level, direction in enumerate(self.directions):
+            right = x @ direction > self.medians[2**level - 1 + node]
+            node = 2 * node + right
+        return node
+
+
+class Routed(Denoiser):
+    """Several denoisers that answer as one: each row goes to its prompt's. All share prediction and schedule."""
+
+    def __init__(self, router: Router, members: Sequence[Denoiser]):
+        super().__init__(None)
+        self.router, self.members = router, nn.ModuleList(members)
+        self.prediction, self.schedule = members[0].prediction, members[0].schedule
+
+    def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
+        where, out = self.router(cond), None
+        for i in where.unique().tolist():
+            rows = (where == i).nonzero()[:, 0]
+            part = self.members[i].predict(x_t[rows], t[rows], cond.map(lambda v, rows=rows: v[rows]))
+            out = torch.zeros_like(x_t, dtype=part.dtype) if out is None else out
+            out = out.index_copy(0, rows, part)
+        assert out is not None, "a batch holds at least one row"
+        return out

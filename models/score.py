@@ -1,0 +1,35 @@
+"""Guidance, and the direction of variational score distillation. Pure; distillers and text to 3D share it.
+
+A score is (alpha x0 - x_t) / sigma^2, so a difference of scores at one x_t is one of x0, scaled: everything is in x0.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from models.denoiser import AnswersX0, Cond, cat
+from models.schedule import like
+
+
+def guided(denoiser: AnswersX0, x_t: Tensor, t: Tensor, cond: Cond, null: Cond, scale: Tensor | float) -> Tensor:
+    """x0 [B, ...] with classifier-free guidance (Ho & Salimans 2022, Eq. 6), both halves in one call.
+
+    scale: [B] or one number; 1 is the conditional model, and then the empty prompt `null` [B, ...] is not asked.
+    """
+    if isinstance(scale, float | int) and scale == 1:
+        return denoiser(x_t, t, cond).float()
+    both = cat(replace(null, guidance=None), replace(cond, guidance=None))
+    empty, asked = denoiser(torch.cat([x_t, x_t]), t.repeat(2), both).float().chunk(2)
+    return torch.lerp(empty, asked, like(torch.as_tensor(scale, device=x_t.device).expand(len(x_t)).float(), x_t))
+
+
+def vsd_direction(x: Tensor, x0_teacher: Tensor, x0_fake: Tensor) -> Tensor:
+    """Where gradient descent pushes x, sample by sample (DMD, Yin et al. 2024, Eq. 7; ProlificDreamer, Eq. 9).
+
+    Zero where the samples' own score, `fake`, is the teacher's. Over |x - teacher|, averaged over each sample (DMD,
+    Eq. 8), so that one bad sample doesn't drown the batch and all noise levels count alike.
+    """
+    x, real, fake = x.float(), x0_teacher.float(), x0_fake.float()
+    size = (x - real).abs().flatten(1).mean(1).clamp_min(1e-6)
+    return (fake - real) / like(size, x)
