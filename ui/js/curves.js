@@ -3,13 +3,18 @@
 
 still.curves = (element) => {
   const { make } = still;
-  const HEIGHT = 190, LEFT = 52, TOP = 8, BOTTOM = 24;
+  const HEIGHT = 190,
+    LEFT = 52,
+    TOP = 8,
+    BOTTOM = 24;
   const COLOURS = ["--sl-accent", "--sl-ok", "--sl-soft", "--sl-warn", "--sl-bad", "--sl-ink"];
   const pick = make("div", { className: "sl-picks", role: "group", ariaLabel: "Quantity" });
   const canvas = make("div", { className: "sl-plot" });
   const legend = make("div", { className: "sl-facts" });
   element.replaceChildren(pick, canvas, legend);
-  let plots = [], chosen = null, scale = null;
+  let plots = [],
+    chosen = null,
+    scale = null;
 
   const svg = (tag, attributes, ...children) => {
     const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -18,7 +23,8 @@ still.curves = (element) => {
     return made;
   };
   const colour = (i) => `var(${COLOURS[i % COLOURS.length]})`;
-  const short = (v) => (v === 0 ? "0" : Math.abs(v) >= 1e5 || Math.abs(v) < 1e-3 ? v.toExponential(1) : String(+v.toPrecision(3)));
+  const short = (v) =>
+    v === 0 ? "0" : Math.abs(v) >= 1e5 || Math.abs(v) < 1e-3 ? v.toExponential(1) : String(+v.toPrecision(3));
 
   /* Each value drawn towards those before it, as far as a sixteenth of the curve reaches. */
   function smooth(points) {
@@ -56,13 +62,24 @@ still.curves = (element) => {
     const ends = [text({ x: LEFT, y: HEIGHT - 6 }, "start", first.toLocaleString("en"))];
     if (last > first) ends.push(text({ x: width - 8, y: HEIGHT - 6 }, "end", `step ${last.toLocaleString("en")}`));
     const path = (points, i, kind) =>
-      svg("polyline", { points: points.map((p) => `${x(p[0]).toFixed(1)},${y(p[1]).toFixed(1)}`).join(" "), stroke: colour(i), class: kind });
-    const paths = [...lines.map((l, i) => path(l.points, i, "sl-raw")), ...lines.map((l, i) => path(smooth(l.points), i, ""))];
-    const dots = lines.map((l, i) => svg("circle", { r: 3, cx: x(l.points.at(-1)[0]), cy: y(l.points.at(-1)[1]), fill: colour(i) }));
+      svg("polyline", {
+        points: points.map((p) => `${x(p[0]).toFixed(1)},${y(p[1]).toFixed(1)}`).join(" "),
+        stroke: colour(i),
+        class: kind,
+      });
+    const paths = [
+      ...lines.map((l, i) => path(l.points, i, "sl-raw")),
+      ...lines.map((l, i) => path(smooth(l.points), i, "")),
+    ];
+    const dots = lines.map((l, i) =>
+      svg("circle", { r: 3, cx: x(l.points.at(-1)[0]), cy: y(l.points.at(-1)[1]), fill: colour(i) }),
+    );
     const cursor = svg("line", { class: "sl-cursor", y1: TOP, y2: HEIGHT - BOTTOM, visibility: "hidden" });
     const parts = [svg("g", { class: "sl-rules" }, ...rules), ...labels, ...ends, ...paths, ...dots, cursor];
     const says = `${chosen} up to step ${last}`;
-    canvas.replaceChildren(svg("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, height: HEIGHT, role: "img", "aria-label": says }, ...parts));
+    canvas.replaceChildren(
+      svg("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, height: HEIGHT, role: "img", "aria-label": says }, ...parts),
+    );
     tell(lines, null);
     canvas.onpointermove = (event) => {
       const at = event.clientX - canvas.getBoundingClientRect().left;
@@ -81,14 +98,17 @@ still.curves = (element) => {
 
   function tell(lines, found) {
     const at = (l, i) => (found ? found[i] : l.points.at(-1));
-    const words = lines.map((l, i) => make("span", { style: `color:${colour(i)}` }, `— ${l.name} ${short(at(l, i)[1])}`));
+    const words = lines.map((l, i) =>
+      make("span", { style: `color:${colour(i)}` }, `— ${l.name} ${short(at(l, i)[1])}`),
+    );
     const notes = found ? [`at step ${found[0][0].toLocaleString("en")}`] : scale.log ? ["logarithmic"] : [];
     legend.replaceChildren(...words, ...notes.map((n) => make("span", {}, n)));
   }
 
   function choose(quantity) {
     chosen = quantity;
-    for (const button of pick.children) button.ariaPressed = String(button.textContent === quantity.replaceAll("_", " "));
+    for (const button of pick.children)
+      button.ariaPressed = String(button.textContent === quantity.replaceAll("_", " "));
     draw();
   }
 
@@ -97,8 +117,10 @@ still.curves = (element) => {
     show(found) {
       plots = found;
       const names = plots.map((p) => p.quantity);
-      const button = (q) => make("button", { className: "sl-small", onclick: () => choose(q) }, q.replaceAll("_", " "));
-      if (pick.children.length !== names.length) pick.replaceChildren(...(names.length > 1 ? names.map(button) : []));
+      const button = (q) =>
+        make("button", { className: "sl-small", onclick: () => choose(q) }, q.replaceAll("_", " "));
+      if (pick.children.length !== names.length)
+        pick.replaceChildren(...(names.length > 1 ? names.map(button) : []));
       element.classList.toggle("sl-none", !names.length);
       if (names.length) choose(names.includes(chosen) ? chosen : names[0]);
     },

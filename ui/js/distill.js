@@ -4,26 +4,50 @@
 /* What a run needs to become a model: a name, and whoever presses the button. */
 still.serveCard = (ask, changed) => {
   const { make } = still;
-  const name = make("input", { className: "sl-input", id: "serve-name", ariaLabel: "Name of the model", maxLength: 60, spellcheck: false });
+  const name = make("input", {
+    className: "sl-input",
+    id: "serve-name",
+    ariaLabel: "Name of the model",
+    maxLength: 60,
+    spellcheck: false,
+  });
   const go = make("button", { className: "sl-go", onclick: serve }, "Serve this");
   const said = make("p", { className: "sl-note", role: "status" });
-  const card = make("section", { className: "sl-card sl-serve sl-none" }, make("h2", {}, "Serve"), make("div", { className: "sl-acts" }, name, go), said);
+  const card = make(
+    "section",
+    { className: "sl-card sl-serve sl-none" },
+    make("h2", {}, "Serve"),
+    make("div", { className: "sl-acts" }, name, go),
+    said,
+  );
   let job = null;
 
   async function serve() {
     go.disabled = true;
-    const answer = await ask("job_serve", { id: job.id, model: name.value }, (sentence) => (said.textContent = sentence));
+    const answer = await ask(
+      "job_serve",
+      { id: job.id, model: name.value },
+      (sentence) => (said.textContent = sentence),
+    );
     if (answer) changed();
     else go.disabled = false;
   }
 
   function words(state) {
     if (state.reason) return [state.reason];
-    if (!state.model) return ["Weights, manifest and card of the newest checkpoint go into the studio; the model appears in the menu of Create."];
+    if (!state.model)
+      return [
+        "Weights, manifest and card of the newest checkpoint go into the studio; the model appears in the menu of Create.",
+      ];
     if (!state.ended) return [`${state.model} is being published; this takes a minute …`];
     if (state.error) return [`${state.model} was not published: ${state.error}`];
-    if (!state.listed) return [`${state.model} is published; it paints nothing by itself, so others use it as their base.`];
-    const link = make("a", { href: `./?${new URLSearchParams({ model: state.model, prompt: "a red mushroom" })}` }, "Paint with it");
+    if (!state.listed)
+      return [`${state.model} is published; it paints nothing by itself, so others use it as their base.`];
+    const link = make(
+      "a",
+      { href: `./?${new URLSearchParams({ model: state.model, prompt: "a red mushroom" })}` },
+      "Paint with it",
+    );
     return [`${state.model} is in the menu of Create. `, link];
   }
 
@@ -48,9 +72,28 @@ still.parts.distill = (element, part) => {
   const cost = make("div", { className: "sl-cost", role: "status" });
   const start = make("button", { className: "sl-go", id: "start", onclick: submit }, "Start training");
   const detail = make("div", { className: "sl-job", hidden: true });
-  const hint = make("p", { className: "sl-note" }, "A training is a job: it goes on when this page is closed. What it does is shown here, and on the Jobs page.");
-  const ask_card = make("section", { className: "sl-card sl-ask" }, make("h2", {}, "A new training"), fields, cost, make("div", { className: "sl-acts" }, start));
-  element.replaceChildren(make("div", { className: "sl-jobspage sl-distill" }, line, ask_card, make("div", { className: "sl-jobside" }, hint, detail)));
+  const hint = make(
+    "p",
+    { className: "sl-note" },
+    "A training is a job: it goes on when this page is closed. What it does is shown here, and on the Jobs page.",
+  );
+  const ask_card = make(
+    "section",
+    { className: "sl-card sl-ask" },
+    make("h2", {}, "A new training"),
+    fields,
+    cost,
+    make("div", { className: "sl-acts" }, start),
+  );
+  element.replaceChildren(
+    make(
+      "div",
+      { className: "sl-jobspage sl-distill" },
+      line,
+      ask_card,
+      make("div", { className: "sl-jobside" }, hint, detail),
+    ),
+  );
   const linked = () => new URLSearchParams(location.search).get("id");
   const form = still.requestForm(fields, { ask, kind: "distill", values: {}, changed: () => estimate() });
   let timer = 0;
@@ -82,7 +125,12 @@ still.parts.distill = (element, part) => {
     turn();
   }
   addEventListener("popstate", place);
-  const view = still.jobView(detail, { ask, gone: () => location.assign("./jobs"), changed: () => turn(), started: go });
+  const view = still.jobView(detail, {
+    ask,
+    gone: () => location.assign("./jobs"),
+    changed: () => turn(),
+    started: go,
+  });
 
   async function newest() {
     const answer = await ask("jobs_page", {});

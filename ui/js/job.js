@@ -3,7 +3,9 @@
 
 /* Words for times and states; `now` is the server's clock. */
 still.lasted = (seconds) => {
-  const s = Math.max(0, Math.round(seconds)), minutes = Math.round(s / 60), hours = Math.floor(minutes / 60);
+  const s = Math.max(0, Math.round(seconds)),
+    minutes = Math.round(s / 60),
+    hours = Math.floor(minutes / 60);
   if (s < 60) return `${s} s`;
   if (minutes < 60) return `${minutes} min`;
   if (hours < 48) return `${hours} h ${String(minutes % 60).padStart(2, "0")} min`;
@@ -14,10 +16,16 @@ still.when = (time, now) => {
   const clock = then.toTimeString().slice(0, 5);
   if (then.toDateString() === today.toDateString()) return clock;
   const days = Math.round((new Date(today.toDateString()) - new Date(then.toDateString())) / 864e5);
-  return days === 1 ? `yesterday ${clock}` : then.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
+  return days === 1
+    ? `yesterday ${clock}`
+    : then.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
 };
 still.size = (bytes) =>
-  bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : bytes >= 1e6 ? `${(bytes / 1e6).toFixed(1)} MB` : `${Math.ceil(bytes / 1e3)} kB`;
+  bytes >= 1e9
+    ? `${(bytes / 1e9).toFixed(1)} GB`
+    : bytes >= 1e6
+      ? `${(bytes / 1e6).toFixed(1)} MB`
+      : `${Math.ceil(bytes / 1e3)} kB`;
 still.count = (n) => n.toLocaleString("en");
 
 still.jobWords = (job) => {
@@ -27,7 +35,9 @@ still.jobWords = (job) => {
     case "running":
       if (job.wish === "cancel") return "stopping; what is saved is kept";
       if (job.wish === "pause") return "pausing after a checkpoint";
-      return job.total ? `${job.stage ?? "at work"}, ${still.count(job.step ?? 0)} of ${still.count(job.total)}` : "starting";
+      return job.total
+        ? `${job.stage ?? "at work"}, ${still.count(job.step ?? 0)} of ${still.count(job.total)}`
+        : "starting";
     case "queued":
       if (job.error) return `tries again: ${job.error}`;
       return job.attempt ? "waits to go on" : "waits for its turn";
@@ -45,11 +55,15 @@ still.jobDot = (job) => still.make("i", { className: `sl-st sl-${job.state}`, ti
 
 still.jobView = (element, { ask, gone, changed, started }) => {
   const { make, count, lasted } = still;
-  const title = make("h1"), about = make("div", { className: "sl-facts" }), acts = make("div", { className: "sl-acts" });
+  const title = make("h1"),
+    about = make("div", { className: "sl-facts" }),
+    acts = make("div", { className: "sl-acts" });
   const words = make("p", { className: "sl-words", role: "status" });
-  const filled = make("u"), bar = make("div", { className: "sl-big" }, filled);
+  const filled = make("u"),
+    bar = make("div", { className: "sl-big" }, filled);
   const facts = make("div", { className: "sl-facts sl-figures" });
-  const plots = make("div"), curves = make("section", { className: "sl-card sl-none" }, make("h2", {}, "Curves"), plots);
+  const plots = make("div"),
+    curves = make("section", { className: "sl-card sl-none" }, make("h2", {}, "Curves"), plots);
   const grid = make("img", { className: "sl-grid", alt: "Samples" });
   const pick = make("input", { type: "range", className: "sl-steps", ariaLabel: "Step of the samples", min: 0 });
   const stepped = make("h2", {}, "Samples");
@@ -63,25 +77,58 @@ still.jobView = (element, { ask, gone, changed, started }) => {
   const serve = still.serveCard(ask, () => look());
   element.replaceChildren(head, words, bar, facts, two, made, serve, logged, asked);
   const plot = still.curves(plots);
-  let id = null, job = null, now = 0, live = {}, seen = -1, mark = "", steps = [], newest = true, sure = 0;
+  let id = null,
+    job = null,
+    now = 0,
+    live = {},
+    seen = -1,
+    mark = "",
+    steps = [],
+    newest = true,
+    sure = 0,
+    last = [];
 
+  /* New children only where they say something new: a selection, the focus or a press on the old ones stays. */
+  function fresh(parent, ...children) {
+    const key = children.map((c) => c.outerHTML).join("");
+    if (parent.dataset.key !== key) parent.replaceChildren(...children);
+    parent.dataset.key = key;
+  }
   const fact = (name, value, more = "") => make("span", {}, `${name} `, make("b", {}, value), more);
 
   function describe() {
     title.textContent = job.title;
     const base = job.request.base ? [fact("from", job.request.base)] : [];
-    const link = make("button", { className: "sl-link", title: "Copy the link of this job", onclick: copy }, job.id);
+    const link = make(
+      "button",
+      { className: "sl-link", title: "Copy the link of this job", onclick: copy },
+      job.id,
+    );
     const again = job.resumed_from ? [fact("resumed from step", count(job.resumed_from))] : [];
     const whose = job.owner === "local" ? [] : [fact("of", job.owner.slice(0, 20))];
-    const parent = job.parent ? [make("span", {}, "again after ", make("a", { href: `./jobs?id=${job.parent}` }, job.parent))] : [];
-    about.replaceChildren(...base, make("span", {}, "job ", link), ...whose, ...(job.attempt > 1 ? [fact("attempt", job.attempt)] : []), ...again, ...parent);
+    const parent = job.parent
+      ? [make("span", {}, "again after ", make("a", { href: `./jobs?id=${job.parent}` }, job.parent))]
+      : [];
+    fresh(
+      about,
+      ...base,
+      make("span", {}, "job ", link),
+      ...whose,
+      ...(job.attempt > 1 ? [fact("attempt", job.attempt)] : []),
+      ...again,
+      ...parent,
+    );
     words.textContent = sentence();
     words.dataset.state = job.state;
   }
 
   function sentence() {
     const said = still.jobWords(job);
-    const resume = { paused: "; resume goes on from the checkpoint", failed: ". Resume goes on from the last checkpoint", cancelled: "; resume goes on from the checkpoint" }[job.state];
+    const resume = {
+      paused: "; resume goes on from the checkpoint",
+      failed: ". Resume goes on from the last checkpoint",
+      cancelled: "; resume goes on from the checkpoint",
+    }[job.state];
     const whole = `${said}${(job.checkpoint_step !== null && resume) || ""}.`.replace(/\.\.$/, ".");
     return whole[0].toUpperCase() + whole.slice(1);
   }
@@ -92,31 +139,57 @@ still.jobView = (element, { ask, gone, changed, started }) => {
     bar.dataset.state = job.state;
     const out = [];
     if (job.total) out.push(make("span", {}, make("b", {}, count(job.step ?? 0)), ` / ${count(job.total)} steps`));
-    if (job.state === "running" && job.seconds_left !== null) out.push(make("span", {}, make("b", {}, lasted(job.seconds_left)), " left"));
+    if (job.state === "running" && job.seconds_left !== null)
+      out.push(make("span", {}, make("b", {}, lasted(job.seconds_left)), " left"));
     if (job.state === "running" && live.speed)
-      out.push(live.speed >= 1 ? fact("", live.speed.toPrecision(3), " steps/s") : fact("", (1 / live.speed).toPrecision(3), " s a step"));
+      out.push(
+        live.speed >= 1
+          ? fact("", live.speed.toPrecision(3), " steps/s")
+          : fact("", (1 / live.speed).toPrecision(3), " s a step"),
+      );
     if (job.checkpoint_step !== null)
-      out.push(fact("last checkpoint", count(job.checkpoint_step), job.checkpoint_at ? `, ${lasted(now - job.checkpoint_at)} ago` : ""));
+      out.push(
+        fact(
+          "last checkpoint",
+          count(job.checkpoint_step),
+          job.checkpoint_at ? `, ${lasted(now - job.checkpoint_at)} ago` : "",
+        ),
+      );
     if (job.state !== "running" && job.ran) out.push(fact("worked", lasted(job.ran)));
-    if (job.state === "running" && job.device) out.push(fact("on", job.device === "cpu" ? "the CPU, one thread" : job.device));
+    if (job.state === "running" && job.device)
+      out.push(fact("on", job.device === "cpu" ? "the CPU, one thread" : job.device));
     if (job.bytes) out.push(fact("files", still.size(job.bytes)));
     facts.replaceChildren(...out);
   }
 
-  const NAMES = { pause: "Pause", resume: "Resume", cancel: "Cancel", rerun: "Rerun with changes", delete: "Delete" };
+  const NAMES = {
+    pause: "Pause",
+    resume: "Resume",
+    cancel: "Cancel",
+    rerun: "Rerun with changes",
+    delete: "Delete",
+  };
   function buttons(names) {
     const key = names.join() + sure;
     if (acts.dataset.key === key) return;
     acts.dataset.key = key;
     const label = (name) => (name === "delete" && sure ? `Really delete ${still.size(job.bytes)}?` : NAMES[name]);
-    const press = (name) => make("button", { className: name === "cancel" || name === "delete" ? "sl-danger" : "", onclick: () => act(name) }, label(name));
+    const press = (name) =>
+      make(
+        "button",
+        { className: name === "cancel" || name === "delete" ? "sl-danger" : "", onclick: () => act(name) },
+        label(name),
+      );
     acts.replaceChildren(...names.map(press));
   }
 
   async function act(name) {
     if (name === "rerun") return still.rerun(job, ask, started);
     if (name === "delete" && !sure) {
-      sure = setTimeout(() => ((sure = 0), buttons(["resume", "rerun", "delete"].filter((n) => last.includes(n)))), 5000);
+      sure = setTimeout(() => {
+        sure = 0;
+        buttons(last);
+      }, 5000);
       return buttons(last);
     }
     clearTimeout(sure);
@@ -126,16 +199,18 @@ still.jobView = (element, { ask, gone, changed, started }) => {
     if (answer) await look();
     return changed();
   }
-  let last = [];
-
   const copy = async () => {
     const address = new URL(`./jobs?id=${id}`, location.href).href;
-    await navigator.clipboard?.writeText(address).then(() => still.say("The link is copied."), () => still.say(address));
+    await navigator.clipboard?.writeText(address).then(
+      () => still.say("The link is copied."),
+      () => still.say(address),
+    );
   };
 
   async function show(step) {
+    const mine = id;
     const answer = await ask("job_sample", { id, step });
-    if (!answer?.src) return;
+    if (!answer?.src || mine !== id) return;
     grid.src = answer.src;
     grid.style.maxWidth = `${answer.width * 2}px`;
     stepped.textContent = `Samples on fixed seeds, step ${count(answer.step)}`;
@@ -170,15 +245,20 @@ still.jobView = (element, { ask, gone, changed, started }) => {
   }
 
   function request() {
-    const rows = Object.entries(job.changed).map(([k, v]) => make("div", {}, make("dt", {}, k), make("dd", {}, v)));
-    asked.replaceChildren(make("h2", {}, "What was asked"), make("dl", {}, ...rows));
+    const rows = Object.entries(job.changed).map(([k, v]) =>
+      make("div", {}, make("dt", {}, k), make("dd", {}, v)),
+    );
+    fresh(asked, make("h2", {}, "What was asked"), make("dl", {}, ...rows));
     const outputs = job.outputs.map((o) =>
-      make("div", {}, make("dt", {}, o.path), make("dd", {}, job.missing.includes(o.path) ? "removed since" : still.size(o.bytes))),
+      make(
+        "div",
+        {},
+        make("dt", {}, o.path),
+        make("dd", {}, job.missing.includes(o.path) ? "removed since" : still.size(o.bytes)),
+      ),
     );
     made.classList.toggle("sl-none", !outputs.length);
-    if (made.dataset.key === `${job.id}${job.missing}${job.outputs.length}`) return;
-    made.dataset.key = `${job.id}${job.missing}${job.outputs.length}`;
-    made.replaceChildren(make("h2", {}, "Result"), make("dl", {}, ...outputs));
+    fresh(made, make("h2", {}, "Result"), make("dl", {}, ...outputs));
   }
 
   async function look() {

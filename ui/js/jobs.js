@@ -6,7 +6,10 @@
 still.asker = (server, say) => {
   let away = 0;
   async function back() {
-    const there = await fetch(location.href, { cache: "no-store" }).then((r) => r.ok, () => false);
+    const there = await fetch(location.href, { cache: "no-store" }).then(
+      (r) => r.ok,
+      () => false,
+    );
     if (there && ++away > 3) location.reload(); // it serves pages but not this one's calls: it is another server now
   }
   return async (name, data = {}, complain = (sentence) => say(sentence, "error")) => {
@@ -39,7 +42,8 @@ still.sayLine = (id) => {
 
 /* Calls f again and again while somebody looks; f says after how many milliseconds. */
 still.often = (f) => {
-  let timer = 0, running = false;
+  let timer = 0,
+    running = false;
   async function turn() {
     clearTimeout(timer);
     if (running || document.hidden) return;
@@ -57,19 +61,36 @@ still.parts.jobs = (element, part) => {
   const { line, say } = still.sayLine("jobs-say");
   const ask = still.asker(part.server, say);
   const trouble = make("p", { className: "sl-note sl-trouble" });
-  const list = make("div", { className: "sl-jobs", role: "list" });
+  const list = make("nav", { className: "sl-jobs", ariaLabel: "Jobs" });
   const empty = make("p", { className: "sl-note" });
   const more = make("button", { className: "sl-small sl-more", hidden: true, onclick: older }, "Show more");
   const groups = ["All", "Active", "Ended"];
   const segments = make("div", { className: "sl-segments", role: "group", ariaLabel: "Which jobs" });
   const detail = make("div", { className: "sl-job", id: "job", hidden: true });
   const back = make("a", { className: "sl-back", href: "./jobs" }, "‹ All jobs");
-  const body = make("div", { className: "sl-jobspage" }, line, make("div", { className: "sl-joblist" }, segments, trouble, list, empty, more), make("div", { className: "sl-jobside" }, back, detail));
+  const body = make(
+    "div",
+    { className: "sl-jobspage" },
+    line,
+    make("div", { className: "sl-joblist" }, segments, trouble, list, empty, more),
+    make("div", { className: "sl-jobside" }, back, detail),
+  );
   element.replaceChildren(body);
-  let group = "All", tag = "", page = { active: [], ended: [], counts: {} }, further = [], now = 0;
-  const view = still.jobView(detail, { ask, gone: () => go(null), changed: () => turn(), started: (id) => go(id) });
+  let group = "All",
+    tag = "",
+    page = { active: [], ended: [], counts: {} },
+    further = [],
+    now = 0;
+  const view = still.jobView(detail, {
+    ask,
+    gone: () => go(null),
+    changed: () => turn(),
+    started: (id) => go(id),
+  });
 
-  segments.replaceChildren(...groups.map((g) => make("button", { ariaPressed: String(g === group), onclick: () => filter(g) }, g)));
+  segments.replaceChildren(
+    ...groups.map((g) => make("button", { ariaPressed: String(g === group), onclick: () => filter(g) }, g)),
+  );
   function filter(g) {
     group = g;
     for (const b of segments.children) b.ariaPressed = String(b.textContent === g);
@@ -98,6 +119,8 @@ still.parts.jobs = (element, part) => {
     go(null);
   });
 
+  /* A row stays the same element while its job changes, so that a click or the focus on it is never lost. */
+  const rows = new Map();
   function item(job, place) {
     const running = job.state === "running";
     const left = running && job.seconds_left !== null ? `${still.lasted(job.seconds_left)} left` : "";
@@ -108,10 +131,22 @@ still.parts.jobs = (element, part) => {
       event.preventDefault();
       go(job.id);
     };
-    const filled = make("u", { style: `width:${job.total ? (100 * (job.step ?? 0)) / job.total : 0}%` });
-    const made = make("a", { className: "sl-jobrow", href: `./jobs?id=${job.id}`, onclick: open, role: "listitem", data: { id: job.id, state: job.state } });
-    made.append(still.jobDot(job), make("b", {}, job.title), make("em", {}, note), make("small", {}, words), ...(running ? [make("span", { className: "sl-thin" }, filled)] : []));
+    const made =
+      rows.get(job.id) ??
+      make("a", { className: "sl-jobrow", href: `./jobs?id=${job.id}`, onclick: open, data: { id: job.id } });
+    rows.set(job.id, made);
     made.classList.toggle("sl-on", job.id === shownId());
+    const key = JSON.stringify([job.state, job.title, note, words, running && job.step]);
+    if (made.dataset.key === key) return made;
+    Object.assign(made.dataset, { key, state: job.state });
+    const filled = make("u", { style: `width:${job.total ? (100 * (job.step ?? 0)) / job.total : 0}%` });
+    made.replaceChildren(
+      still.jobDot(job),
+      make("b", {}, job.title),
+      make("em", {}, note),
+      make("small", {}, words),
+      ...(running ? [make("span", { className: "sl-thin" }, filled)] : []),
+    );
     return made;
   }
 
@@ -120,16 +155,22 @@ still.parts.jobs = (element, part) => {
   function places() {
     const waiting = page.active.filter((j) => j.state === "queued");
     const alone = new Set(waiting.map((j) => j.owner)).size < 2;
-    const word = (i) => (i === 0 ? "next" : `${i + 1}${i % 100 >= 10 && i % 100 <= 12 ? "th" : (["th", "st", "nd", "rd"][(i + 1) % 10] ?? "th")}`);
+    const word = (i) =>
+      i === 0
+        ? "next"
+        : `${i + 1}${i % 100 >= 10 && i % 100 <= 12 ? "th" : (["th", "st", "nd", "rd"][(i + 1) % 10] ?? "th")}`;
     return new Map(alone ? waiting.map((j, i) => [j.id, word(i)]) : []);
   }
 
   function draw() {
     const order = places();
-    const shown = [...(group === "Ended" ? [] : page.active), ...(group === "Active" ? [] : [...page.ended, ...further])];
-    const focused = document.activeElement?.dataset?.id;
-    list.replaceChildren(...shown.map((j) => item(j, order.get(j.id) ?? "")));
-    if (focused) list.querySelector(`[data-id="${focused}"]`)?.focus();
+    const shown = [
+      ...(group === "Ended" ? [] : page.active),
+      ...(group === "Active" ? [] : [...page.ended, ...further]),
+    ];
+    const items = shown.map((j) => item(j, order.get(j.id) ?? ""));
+    if (items.length !== list.children.length || items.some((made, i) => made !== list.children[i]))
+      list.replaceChildren(...items);
     more.hidden = group === "Active" || !page.next;
     empty.textContent = shown.length ? "" : nothing();
     trouble.textContent = page.trouble ?? "";
@@ -143,9 +184,14 @@ still.parts.jobs = (element, part) => {
 
   function head() {
     const { running = 0, queued = 0 } = page.counts;
-    const words = [running && `${count(running)} running`, queued && `${count(queued)} waiting`].filter(Boolean).join(", ");
+    const words = [running && `${count(running)} running`, queued && `${count(queued)} waiting`]
+      .filter(Boolean)
+      .join(", ");
     still.emit("busy", running > 0);
-    still.emit("cost", { each: words || "nothing runs", steps: page.disk ? `${still.size(page.disk.used)} of ${still.size(page.disk.allowed)}` : "" });
+    still.emit("cost", {
+      each: words || "nothing runs",
+      steps: page.disk ? `${still.size(page.disk.used)} of ${still.size(page.disk.allowed)}` : "",
+    });
   }
 
   async function older() {

@@ -17,22 +17,48 @@ still.requestForm = (element, { ask, kind, values, changed = () => {} }) => {
     };
     const id = `ask-${field.name.replaceAll(".", "-")}`;
     const usual = field.usual ?? "";
-    const option = (c) => make("option", { value: c.value, disabled: Boolean(c.reason), title: c.reason ?? "" }, c.value);
+    const option = (c) =>
+      make("option", { value: c.value, disabled: Boolean(c.reason), title: c.reason ?? "" }, c.value);
     const control = field.choices
-      ? make("select", { id, className: "sl-select", onchange: write }, ...(field.optional ? [make("option", { value: "" }, "none")] : []), ...field.choices.map(option))
-      : make("input", { id, className: "sl-input", type: "text", placeholder: usual, autocomplete: "off", spellcheck: false, oninput: write });
+      ? make(
+          "select",
+          { id, className: "sl-select", onchange: write },
+          ...(field.optional ? [make("option", { value: "" }, "none")] : []),
+          ...field.choices.map(option),
+        )
+      : make("input", {
+          id,
+          className: "sl-input",
+          type: "text",
+          placeholder: usual,
+          autocomplete: "off",
+          spellcheck: false,
+          oninput: write,
+        });
     control.value = value || (field.choices ? usual : "");
     const name = field.label + (field.unit && field.unit !== field.name ? ` (${field.unit})` : "");
-    return make("div", { className: "sl-field" }, make("label", { className: "sl-label", htmlFor: id }, name), control, make("p", { className: "sl-note" }, field.help));
+    return make(
+      "div",
+      { className: "sl-field" },
+      make("label", { className: "sl-label", htmlFor: id }, name),
+      control,
+      make("p", { className: "sl-note" }, field.help),
+    );
   }
 
   function draw() {
     const focus = document.activeElement?.id;
     const set = spec.settings.filter((s) => s.name in values).length;
-    const settings = make("details", { className: "sl-settings", open: element.querySelector("details")?.open ?? set > 0 },
+    const settings = make(
+      "details",
+      { className: "sl-settings", open: element.querySelector("details")?.open ?? set > 0 },
       make("summary", {}, `Settings of ${spec.owner}${set ? `, ${set} changed` : ""}`),
-      make("div", { className: "sl-fields" }, ...spec.settings.map(input)));
-    element.replaceChildren(make("div", { className: "sl-fields" }, ...spec.fields.map(input)), ...(spec.settings.length ? [settings] : []));
+      make("div", { className: "sl-fields" }, ...spec.settings.map(input)),
+    );
+    element.replaceChildren(
+      make("div", { className: "sl-fields" }, ...spec.fields.map(input)),
+      ...(spec.settings.length ? [settings] : []),
+    );
     if (focus) element.querySelector(`#${CSS.escape(focus)}`)?.focus();
   }
 
@@ -57,14 +83,24 @@ still.rerun = (job, ask, started) => {
   problem.dataset.kind = "error";
   const go = make("button", { className: "sl-go" }, "Start the new job");
   const close = make("button", {}, "Close");
-  const dialog = make("dialog", { className: "sl-rerun", ariaLabel: "Rerun with changes" },
-    make("h2", {}, `${job.title}, again`), make("p", { className: "sl-note" }, "A new job from step 0; the old one stays as it is."), body, problem,
-    make("div", { className: "sl-acts" }, go, close));
+  const dialog = make(
+    "dialog",
+    { className: "sl-rerun", ariaLabel: "Rerun with changes" },
+    make("h2", {}, `${job.title}, again`),
+    make("p", { className: "sl-note" }, "A new job from step 0; the old one stays as it is."),
+    body,
+    problem,
+    make("div", { className: "sl-acts" }, go, close),
+  );
   const form = still.requestForm(body, { ask, kind: job.kind, values: job.changed });
   close.addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", () => dialog.remove());
   go.addEventListener("click", async () => {
-    const answer = await ask("job_submit", { kind: job.kind, values: form.values(), parent: job.id }, (sentence) => (problem.textContent = sentence));
+    const answer = await ask(
+      "job_submit",
+      { kind: job.kind, values: form.values(), parent: job.id },
+      (sentence) => (problem.textContent = sentence),
+    );
     if (!answer) return;
     dialog.close();
     started(answer.id);
