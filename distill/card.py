@@ -12,8 +12,8 @@ from models import events
 from models.catalogue import Manifest
 
 BLURBS = {
-    "autoencoder": "A deep-compression autoencoder: 128 x 128 pictures to 8 x 8 x 16 latents and back.",
-    "sft": "A small SANA, trained by flow matching on toy scenes and emoji: the teacher of one-step students.",
+    "autoencoder": "An autoencoder: 128 x 128 pictures to 8 x 8 x 16 latents and back.",
+    "sft": "Trained on toy scenes and emoji: the teacher of students of few steps.",
     "scm_ladd": "A one-step SANA-Sprint student: continuous-time consistency with latent adversarial distillation.",
     "oracle": "A judge: reads what is in a picture. It measures generators; it paints nothing.",
 }

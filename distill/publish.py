@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import DPMSolverMultistepScheduler, SCMScheduler
+from diffusers import AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, SCMScheduler
 from torch import Tensor, nn
 
 from distill import checkpoint, world
@@ -26,12 +26,15 @@ from distill.data import cache, sources
 from distill.methods.autoencoder import encode
 from distill.train import from_saved, import_method
 from models.catalogue import Guidance, Manifest
+from models.denoiser import UNetDenoiser
 from models.paths import ROOT, assets, run_dir, studio
 from models.paths import cache as cache_dir
+from models.schedule import VP
 from models.words import WORD
 
 LICENCE, VERSION = "Apache-2.0", "0.1.0"
 SPRINT_STEPS = {"1": [1.5707963], "2": [1.5682963, 1.3], "4": [1.5682963, 1.3, 1.1, 0.6]}  # SANA-Sprint, Table 7
+BETAS = {"beta_start": VP.beta_start, "beta_end": VP.beta_end, "beta_schedule": "scaled_linear", "steps_offset": 1}
 
 
 def code_version() -> str:
@@ -46,8 +49,9 @@ def fold(vae: nn.Module, std: Tensor) -> None:
 
     The mean is left alone: zeros that pad the decoder's first layer would become another value at the border.
     """
-    vae.encoder.conv_out.weight /= std[:, None, None, None]
-    vae.encoder.conv_out.bias /= std
+    mean = slice(0, len(std))  # AutoencoderKL's last layer gives the log variance too
+    vae.encoder.conv_out.weight[mean] /= std[:, None, None, None]
+    vae.encoder.conv_out.bias[mean] /= std
     vae.decoder.conv_in.weight *= std[None, :, None, None]
 
 
@@ -94,15 +98,28 @@ def write_autoencoder(facts: dict, vae: nn.Module, home: Path) -> dict:
     if not facts["config"]["decoder_only"]:
         fold(vae, deviation(vae, facts["dataset"]))
     vae.half().to(memory_format=torch.contiguous_format).save_pretrained(home / "vae")
-    return {"kind": "autoencoder", "family": "sana", "scheduler": None, "prediction": None, "base": None}
+    family = "sd" if isinstance(vae, AutoencoderKL) else "sana"
+    return {"kind": "autoencoder", "family": family, "scheduler": None, "prediction": None, "base": None}
 
 
 def write_teacher(facts: dict, denoiser: nn.Module, home: Path) -> dict:
+    if isinstance(denoiser, UNetDenoiser):
+        return write_unet_teacher(denoiser, home)
     denoiser.network.half().save_pretrained(home / "transformer")
     scheduler = DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.5)
     scheduler.save_pretrained(home / "scheduler")
     guidance = Guidance("cfg", 3.0, (1.0, 8.0))
     return {"scheduler": type(scheduler).__name__, "prediction": "flow", "guidance": guidance, "default_steps": 20}
+
+
+def write_unet_teacher(denoiser: UNetDenoiser, home: Path) -> dict:
+    """DDIM from the noisiest step there is (Lin et al. 2024, "trailing") to clean data."""
+    denoiser.network.half().save_pretrained(home / "unet")
+    scheduler = DDIMScheduler(**BETAS, clip_sample=False, timestep_spacing="trailing")
+    scheduler.save_pretrained(home / "scheduler")
+    guidance = Guidance("cfg", 3.0, (1.0, 8.0))
+    own = {"family": "sd", "scheduler": type(scheduler).__name__, "prediction": "epsilon"}
+    return own | {"guidance": guidance, "default_steps": 25}
 
 
 def write_sprint(facts: dict, student: nn.Module, home: Path) -> dict:

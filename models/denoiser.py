@@ -120,13 +120,14 @@ class SanaDenoiser(Denoiser):
 
 
 class UNetDenoiser(Denoiser):
-    """UNet2DConditionModel with the schedule of Stable Diffusion."""
+    """UNet2DConditionModel with the schedule of Stable Diffusion. As there, it sees the padding of a prompt too."""
 
     prediction, schedule = "epsilon", VP()
 
     def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
+        dtype = self.network.conv_in.weight.dtype  # network.dtype looks through every module
         timestep = t * VP.num_train_timesteps - 1
-        return self.network(x_t, timestep, cond.tokens, encoder_attention_mask=cond.mask, return_dict=False)[0]
+        return self.network(x_t.to(dtype), timestep, cond.tokens.to(dtype), return_dict=False)[0].to(x_t.dtype)
 
 
 class ToyDenoiser(Denoiser):

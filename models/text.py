@@ -60,6 +60,7 @@ def _checked(folder: Path, name: str) -> Path:
 
 def load_encoder(folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> BertModel:
     model: Any = BertModel.from_pretrained(_checked(folder, "model.safetensors"), dtype=dtype, use_safetensors=True)
+    model.config.use_attention_mask = True  # else StableDiffusionPipeline lets it read the padding
     return model.to(device).eval().requires_grad_(False)
 
 

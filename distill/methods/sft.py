@@ -1,29 +1,32 @@
-"""Flow matching on data: how a teacher is trained, and the file to copy when adding a method.
+"""Denoising of data: how a teacher is trained, and the file to copy when adding a method.
 
-    L = | v(x_t, t, c) - (eps - x0) |^2,   x_t = (1 - t) x0 + t eps        (Lipman et al. 2023, Eq. 23)
+    SANA:              L = | v(x_t, t, c) - (eps - x0) |^2,   x_t = (1 - t) x0 + t eps      (Lipman et al. 2023, Eq. 23)
+    Stable Diffusion:  L = | eps(x_t, t, c) - eps |^2,        x_t = alpha x0 + sigma eps         (Ho et al. 2020, Eq. 14)
 
-t is logit-normal (Esser et al. 2024, Eq. 19). A tenth of the captions is dropped, so the network can be guided. The
-network has SANA-Sprint's two stabilisers from the start, the dense time embedding and QK-norm (Sec. 3.2), so no
-fine-tuning stands between the teacher and its students. Students of other prediction kinds (eps, v) learn their own.
+A SANA's t is logit-normal (Esser et al. 2024, Eq. 19), a UNet's uniform. A tenth of the captions is dropped, so the
+network can be guided. A new SANA has SANA-Sprint's two stabilisers from the start, the dense time embedding and QK-norm
+(Sec. 3.2), so no fine-tuning stands between the teacher and its students.
 """
 
 from dataclasses import dataclass, replace
 
 import torch
-from diffusers import SanaTransformer2DModel
+from diffusers import SanaTransformer2DModel, UNet2DConditionModel
 from torch import Tensor
 
 from distill.losses import mse
 from distill.method import Batch, Out, Player, Rows, World
-from models.denoiser import Cond, Denoiser, SanaDenoiser
-from models.schedule import add_noise, ddim, from_x0
+from models.denoiser import Cond, Denoiser, SanaDenoiser, UNetDenoiser
+from models.schedule import VP, add_noise, ddim, from_x0
 
 
 @dataclass(frozen=True)
 class Config:
     lr: float = 1e-3
-    layers: int = 8
-    width: int = 256  # a multiple of 32
+    layers: int = 8  # of a new SANA
+    width: int = 256  # of a new SANA, a multiple of 32
+    channels: tuple[int, ...] = (96, 128)  # of a new UNet, one a resolution, multiples of 32
+    blocks: int = 2  # of a new UNet, at each resolution
     drop: float = 0.1  # share of captions that training hides
     t_mean: float = 0.0
     t_std: float = 1.0
@@ -31,10 +34,33 @@ class Config:
     preview_guidance: float = 3.0
 
 
-def student(cfg: Config, base: Denoiser | None) -> Denoiser:
-    """The base, to be trained further, or a new SANA of this size."""
-    if base is not None:
-        return base
+def student(cfg: Config, base: Denoiser) -> Denoiser:
+    """The base, to be trained further."""
+    return base
+
+
+def new(cfg: Config, family: str) -> Denoiser:
+    """A network that knows nothing yet, for the latents of this family's autoencoder."""
+    return {"sana": new_sana, "sd": new_unet}[family](cfg)
+
+
+def new_unet(cfg: Config) -> UNetDenoiser:
+    network = UNet2DConditionModel(
+        in_channels=16,
+        out_channels=16,
+        sample_size=8,
+        block_out_channels=cfg.channels,
+        layers_per_block=cfg.blocks,
+        down_block_types=("CrossAttnDownBlock2D",) * len(cfg.channels),
+        up_block_types=("CrossAttnUpBlock2D",) * len(cfg.channels),
+        cross_attention_dim=384,
+        attention_head_dim=tuple(c // 32 for c in cfg.channels),  # diffusers' name for how many heads there are
+        norm_num_groups=16,
+    )
+    return UNetDenoiser(network)
+
+
+def new_sana(cfg: Config) -> SanaDenoiser:
     heads = cfg.width // 32
     network = SanaTransformer2DModel(
         in_channels=16,
@@ -68,11 +94,16 @@ class Method:
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
         net, b = self.w.student, len(batch)
-        t = torch.sigmoid(self.cfg.t_mean + self.cfg.t_std * rng.randn(b))
+        t = self.times(b, rng)
         x_t = add_noise(net.schedule, batch.x0, rng.randn_like(batch.x0), t)
         cond = drop(batch.cond, self.w.null_like(batch.cond), rng.rand(b) < self.cfg.drop)
         target = from_x0(net.prediction, net.schedule, x_t, batch.x0, t)
         return Out(mse(net.predict(x_t, t, cond), target).mean())
+
+    def times(self, n: int, rng: Rows) -> Tensor:
+        if isinstance(self.w.student.schedule, VP):
+            return 1 - rng.rand(n)  # never 0, where eps can't be told
+        return torch.sigmoid(self.cfg.t_mean + self.cfg.t_std * rng.randn(n))
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:

@@ -1,16 +1,20 @@
-"""One file a family: `load(row, device, dtype) -> Parts`."""
+"""One file a family: `load(row, device, dtype) -> Parts`, and `encode(vae, pixels)`. Here: what they share."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
+from torch import nn
 
 from models import catalogue
 from models.catalogue import Row
-from models.denoiser import Cond
+from models.denoiser import Cond, set_attention
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ def load(row: Row, device: torch.device | str = "cpu", dtype: torch.dtype | None
     """Every file is compared with its sha256, before and after. Raises ValueError for what can't be loaded."""
     name = f"models.families.{row.manifest.family}"
     if not row.manifest.family.isidentifier() or find_spec(name) is None:
-        raise ValueError(f"unknown family {row.manifest.family!r} of {row.id}; valid: sana")
+        raise ValueError(f"unknown family {row.manifest.family!r} of {row.id}; valid: sana, sd, sdxl")
     if row.manifest.kind in catalogue.HIDDEN:
         raise ValueError(f"{row.id} paints nothing: it is part of other models")
     catalogue.verify(row)
@@ -49,3 +53,42 @@ def load(row: Row, device: torch.device | str = "cpu", dtype: torch.dtype | None
     except ValueError:
         raise ValueError(f"{row.id} was replaced while it was being loaded; ask again") from None
     return parts
+
+
+def part(row: Row, name: str) -> Path:
+    """The folder of a part of the row, or of its base. Raises ValueError where neither has it."""
+    folder = catalogue.part(row, name)
+    if folder is None:
+        raise ValueError(f"{row.id} has no folder {name}/, and neither has its base")
+    return folder
+
+
+def scheduler(row: Row, valid: Sequence[str], config: Any = None) -> Any:
+    """The scheduler that the manifest names, from its folder or with this configuration."""
+    name = row.manifest.scheduler
+    if name not in valid:
+        raise ValueError(f"scheduler {name!r} of {row.id}; valid: {', '.join(valid)}")
+    kind = getattr(diffusers, name)
+    return kind.from_pretrained(part(row, "scheduler")) if config is None else kind.from_config(config)
+
+
+def from_hub(kind: Any, row: Row, dtype: torch.dtype, **options: Any) -> Any:
+    """A pipeline from the local cache, which is completed where the Hub can be reached."""
+    make, local = kind.from_pretrained, not catalogue.reachable()
+    options |= {"dtype": dtype, "use_safetensors": True, "local_files_only": local}
+    try:
+        return make(row.hub or "", revision=row.revision, **options)
+    except OSError as e:
+        where = "the local Hub cache, and the Hub can't be reached" if local else "the Hub"
+        raise ValueError(f"{row.id} is not whole in {where}: {str(e).splitlines()[0]}") from None
+
+
+def prepare(row: Row, pipeline: Any, network: Any, device: torch.device, attention: str) -> None:
+    """Onto the device, silent and frozen."""
+    pipeline.to(device)
+    pipeline.set_progress_bar_config(disable=True)
+    for component in pipeline.components.values():
+        if isinstance(component, nn.Module):
+            component.eval().requires_grad_(False)
+    if note := set_attention(network, attention, device):
+        warnings.warn(f"{row.id}: {note}", stacklevel=3)

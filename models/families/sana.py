@@ -1,19 +1,16 @@
 """SANA and SANA-Sprint: the box's own and, from the Hub, the published ones, through the same code."""
 
 import inspect
-import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import diffusers
 import torch
 from diffusers import AutoencoderDC, SanaPipeline, SanaSprintPipeline, SanaTransformer2DModel
-from torch import Tensor, nn
+from torch import Tensor
 
-from models import catalogue, text, weights
+from models import families, text, weights
 from models.catalogue import Row
-from models.denoiser import Cond, Denoiser, SanaDenoiser, TrigFlow, pick_dtype, set_attention
+from models.denoiser import Cond, Denoiser, SanaDenoiser, TrigFlow, pick_dtype
 from models.families import Parts
 
 SCHEDULERS = ("SCMScheduler", "DPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler")
@@ -30,13 +27,8 @@ def load(
     """`encoder`: a text encoder of the box that is already loaded, to share it."""
     device = torch.device(device)
     dtype = pick_dtype(device) if dtype is None else dtype
-    pipeline = (_from_hub(row, dtype) if row.hub else _from_folders(row, dtype, encoder)).to(device)
-    pipeline.set_progress_bar_config(disable=True)
-    for part in pipeline.components.values():
-        if isinstance(part, nn.Module):
-            part.eval().requires_grad_(False)
-    if note := set_attention(pipeline.transformer, attention, device):
-        warnings.warn(f"{row.id}: {note}", stacklevel=2)
+    pipeline = families.from_hub(pipeline_class(row), row, dtype) if row.hub else _from_folders(row, dtype, encoder)
+    families.prepare(row, pipeline, pipeline.transformer, device, attention)
     return Parts(row, Text(row, pipeline), denoiser(pipeline), pipeline.vae, pipeline.scheduler, pipeline)
 
 
@@ -51,44 +43,20 @@ def pipeline_class(row: Row) -> Any:
     return SanaSprintPipeline if row.manifest.scheduler == "SCMScheduler" else SanaPipeline
 
 
-def _from_hub(row: Row, dtype: torch.dtype) -> Pipeline:
-    """From the local cache, which is completed where the Hub can be reached."""
-    make, local = pipeline_class(row).from_pretrained, not catalogue.reachable()
-    try:
-        return make(row.hub or "", revision=row.revision, dtype=dtype, use_safetensors=True, local_files_only=local)
-    except OSError as e:
-        where = "the local Hub cache, and the Hub can't be reached" if local else "the Hub"
-        raise ValueError(f"{row.id} is not whole in {where}: {str(e).splitlines()[0]}") from None
-
-
 def _from_folders(row: Row, dtype: torch.dtype, encoder: Any) -> Pipeline:
     """A row that is an autoencoder alone gives a pipeline without transformer and scheduler."""
     home, alone = text.find(), row.manifest.kind == "autoencoder"
     return pipeline_class(row)(
         tokenizer=text.load_tokenizer(home),
         text_encoder=text.load_encoder(home, dtype=dtype) if encoder is None else encoder,
-        vae=weights.load(AutoencoderDC, _part(row, "vae"), dtype),
+        vae=weights.load(AutoencoderDC, families.part(row, "vae"), dtype),
         transformer=None if alone else transformer(row, dtype),
-        scheduler=None if alone else scheduler(row),
+        scheduler=None if alone else families.scheduler(row, SCHEDULERS),
     )
 
 
 def transformer(row: Row, dtype: torch.dtype) -> SanaTransformer2DModel:
-    return weights.load(SanaTransformer2DModel, _part(row, "transformer"), dtype)
-
-
-def scheduler(row: Row):
-    name = row.manifest.scheduler
-    if name not in SCHEDULERS:
-        raise ValueError(f"scheduler {name!r} of {row.id}; valid: {', '.join(SCHEDULERS)}")
-    return getattr(diffusers, name).from_pretrained(_part(row, "scheduler"))
-
-
-def _part(row: Row, name: str) -> Path:
-    folder = catalogue.part(row, name)
-    if folder is None:
-        raise ValueError(f"{row.id} has no folder {name}/, and neither has its base")
-    return folder
+    return weights.load(SanaTransformer2DModel, families.part(row, "transformer"), dtype)
 
 
 class Text:

@@ -1,0 +1,72 @@
+"""Stable Diffusion: the box's own UNet and, from the Hub, the published ones, through the same code."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from torch import Tensor
+
+from models import families, text, weights
+from models.catalogue import Row
+from models.denoiser import Cond, UNetDenoiser, pick_dtype
+from models.families import Parts
+
+SCHEDULERS = ("DDIMScheduler", "EulerDiscreteScheduler", "LCMScheduler", "TCDScheduler")
+
+
+def load(
+    row: Row,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    encoder: Any = None,
+    attention: str = "auto",
+) -> Parts:
+    """`encoder`: a text encoder of the box that is already loaded, to share it."""
+    device = torch.device(device)
+    dtype = pick_dtype(device) if dtype is None else dtype
+    pipeline = _from_hub(row, dtype) if row.hub else _from_folders(row, dtype, encoder)
+    families.prepare(row, pipeline, pipeline.unet, device, attention)
+    denoiser = None if pipeline.unet is None else UNetDenoiser(pipeline.unet)
+    return Parts(row, Text(pipeline), denoiser, pipeline.vae, pipeline.scheduler, pipeline)
+
+
+def _from_hub(row: Row, dtype: torch.dtype) -> StableDiffusionPipeline:
+    pipeline = families.from_hub(StableDiffusionPipeline, row, dtype, safety_checker=None)
+    pipeline.scheduler = families.scheduler(row, SCHEDULERS, pipeline.scheduler.config)
+    return pipeline
+
+
+def _from_folders(row: Row, dtype: torch.dtype, encoder: Any) -> StableDiffusionPipeline:
+    """A row that is an autoencoder alone gives a pipeline without UNet and scheduler."""
+    home, alone = text.find(), row.manifest.kind == "autoencoder"
+    tokenizer = text.load_tokenizer(home)
+    tokenizer.model_max_length = row.tokens  # the pipeline pads to it
+    return StableDiffusionPipeline(
+        tokenizer=tokenizer,
+        text_encoder=text.load_encoder(home, dtype=dtype) if encoder is None else encoder,
+        vae=weights.load(AutoencoderKL, families.part(row, "vae"), dtype),
+        unet=None if alone else weights.load(UNet2DConditionModel, families.part(row, "unet"), dtype),
+        scheduler=None if alone else families.scheduler(row, SCHEDULERS),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+class Text:
+    """Prompts through the pipeline's `encode_prompt`: all of one length, and the UNet sees the padding."""
+
+    def __init__(self, pipeline: StableDiffusionPipeline):
+        self.pipeline = pipeline
+
+    @torch.no_grad()
+    def __call__(self, texts: Sequence[str]) -> Cond:
+        device = self.pipeline.text_encoder.device
+        tokens, _ = self.pipeline.encode_prompt(list(texts), device, 1, do_classifier_free_guidance=False)
+        return Cond(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=device))
+
+
+def encode(vae: Any, pixels: Tensor) -> Tensor:
+    """Pictures [B, 3, H, W] in [-1, 1] to latents [B, C, h, w] of unit variance."""
+    return vae.encode(pixels).latent_dist.mode() * vae.config.scaling_factor
