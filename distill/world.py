@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from distill import features
+from distill import features, reward
 from distill.data import NAMES, PICTURES, Source, cache, sources
 from distill.method import Batch, Rows, World
 from evals import labels as judge_labels
+from evals.judges import Judge
+from evals.judges import load as load_judge
 from models import catalogue
-from models.families import Parts, sana, toy2d
+from models.families import Parts, toy2d
 from models.paths import cache as cache_dir
 
 
@@ -105,29 +107,59 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
     if a.base is None:
         raise ValueError(f"{a.method} works on latents: name the model that has the autoencoder with --base")
     parts = load(a.base, device)
-    vae = parts.vae.eval().requires_grad_(False)
+    name = parts.row.manifest.family
+    vae, family = parts.vae.eval().requires_grad_(False), import_module(f"models.families.{name}")
 
     @torch.no_grad()
     def encode(pictures: np.ndarray) -> np.ndarray:
-        return sana.encode(vae, pixels(pictures).to(device)).float().cpu().numpy()
+        return family.encode(vae, pixels(pictures).to(device)).float().cpu().numpy()
 
     @torch.no_grad()
     def show(z: Tensor) -> Tensor:
-        return vae.decode(z).sample
+        return vae.decode(z / vae.config.scaling_factor).sample
 
     key = weights_key(vae)
     cached = [cache.latents(s, cache_dir(), key, encode) for s in sources(a.dataset, skip_bad=a.skip_bad)]
     draws = Draws(cached, [1.0] * len(cached))
+    reader = read_judge(a, device)
 
     def batch(step: int, n: int, rng: Rows) -> Batch:
-        arrays, captions, _ = rows_of(draws(n, rng))
+        arrays, captions, truth = rows_of(draws(n, rng))
         x0 = torch.from_numpy(arrays.astype(np.float32)).to(device)
-        return Batch(step, x0=x0, cond=parts.text(captions), captions=captions)
+        asked = reward.asked(captions, truth, reader.classes) if reader else {}
+        labels = {k: v.to(device) for k, v in asked.items()}
+        return Batch(step, x0=x0, cond=parts.text(captions), captions=captions, labels=labels)
 
+    judge = reward.reward(reader, lambda z: vae.decode(z).sample.float()) if reader else None
+    prompts = parts.text(some_captions(cached)) if "prompts" in a.needs else None
     teacher = copy.deepcopy(parts.denoiser).eval().requires_grad_(False) if "teacher" in a.needs else None
     seen = (lambda blocks: features.of(teacher, blocks)) if "features" in a.needs else None
-    student = a.module.student(a.cfg, parts.denoiser).to(device).requires_grad_(True)
-    return Scene(World(student, teacher, parts.text([""]), features=seen, show=show), batch)
+    if parts.denoiser is not None:
+        parts.denoiser.requires_grad_(True)  # a method that adapts it says otherwise
+    fresh = parts.denoiser is None and hasattr(a.module, "new")
+    student = (a.module.new(a.cfg, name) if fresh else a.module.student(a.cfg, parts.denoiser)).to(device)
+    null = parts.text([""])
+    return Scene(World(student, teacher, null, judge=judge, features=seen, prompts=prompts, show=show), batch)
+
+
+def read_judge(a: Asked, device: torch.device) -> Judge | None:
+    """judge-a: rewards are its alone, so that judge-b can report."""
+    if "judge" not in a.needs:
+        return None
+    row = catalogue.get("judge-a")
+    catalogue.verify(row)
+    assert row.folder is not None
+    return load_judge(row.folder).to(device)
+
+
+def some_captions(parts: list[cache.Cached], n: int = 4000) -> list[str]:
+    """n captions of the training set, evenly from all its parts."""
+    return [
+        c
+        for part in parts
+        for i in torch.linspace(0, len(part) - 1, n // len(parts)).long().tolist()
+        for c in part.captions[i][:1]
+    ]
 
 
 def scatter(x: Tensor, size: int = 128, reach: float = 2.5) -> Tensor:
@@ -152,7 +184,14 @@ def mixture_scene(a: Asked, device: torch.device) -> Scene:
     null = toy2d.labels(torch.tensor([-1]), k).map(lambda v: v.to(device))
     frozen = copy.deepcopy(net).requires_grad_(False)
     student = a.module.student(a.cfg, net).to(device)
-    world = World(student, teacher, null, features=lambda _: features.of(frozen, ()), show=scatter)
+    every = toy2d.labels(torch.arange(1000) % k, k).map(lambda v: v.to(device))
+
+    def judge(x0: Tensor, batch: Batch) -> Tensor:
+        """The log posterior of the component that was asked for."""
+        return teacher.posterior(x0).log_softmax(1).gather(1, batch.cond.tokens[:, 0].argmax(1)[:, None])[:, 0]
+
+    seen = lambda _: features.of(frozen, ())  # noqa: E731
+    world = World(student, teacher, null, judge=judge, features=seen, prompts=every, show=scatter)
     return Scene(world, batch)
 
 
