@@ -3,13 +3,16 @@ PY := .venv/bin/python
 APP := .venv/.app
 DEV := .venv/.dev
 
-.PHONY: run test check data bench ablations space
+.PHONY: run test storm check data bench ablations space
 
 run: $(APP)
 	$(PY) app.py $(ARGS)
 
 test: $(DEV) .venv/.chromium
 	$(PY) -m pytest $(ARGS)
+
+storm: $(DEV)
+	$(PY) -m pytest -m slow -s $(ARGS)
 
 check: $(DEV)
 	$(PY) -m ruff check . && $(PY) -m pyright

@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
@@ -286,3 +287,11 @@ Jobs.TestCase.settings = settings(
     max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestJobs = Jobs.TestCase
+
+
+class Longer(Jobs):
+    """`make storm`: more and longer histories."""
+
+
+Longer.TestCase.settings = settings(Jobs.TestCase.settings, max_examples=200, stateful_step_count=80)
+TestLonger = pytest.mark.slow(Longer.TestCase)
