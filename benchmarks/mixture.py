@@ -56,10 +56,10 @@ def many_steps(denoiser, steps: int, cond: Cond) -> Tensor:
     return x
 
 
-def trainer(method: str, steps: int, seed: int = 0, **own: str) -> Trainer:
+def trainer(method: str, steps: int, seed: int = 0, batch_size: int = 256, **own: str) -> Trainer:
     torch.set_num_threads(1)
     module = import_method(method)
-    cfg = TrainConfig(steps=steps, batch_size=256, precision="fp32", warmup=10, ema=0.99, seed=seed)
+    cfg = TrainConfig(steps=steps, batch_size=batch_size, precision="fp32", warmup=10, ema=0.99, seed=seed)
     return prepare(Asked(module, override(module.Config(), own), None, "mixture", seed), cfg)
 
 

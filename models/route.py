@@ -34,8 +34,8 @@ class Router(nn.Module):
     def fit(cls, prompts: Cond, students: int) -> "Router":
         """Splits some thousand prompts into equal parts. Raises ValueError unless `students` is a power of two."""
         levels = students.bit_length() - 1
-        if students < 2 or students != 2**levels:
-            raise ValueError(f"{students} students: medians split into 2, 4, 8, … parts")
+        if students < 1 or students != 2**levels:
+            raise ValueError(f"{students} students: medians split into 1, 2, 4, 8, … parts")
         x = pooled(prompts)
         directions = torch.linalg.svd(x - x.mean(0), full_matrices=False).Vh[:levels]
         directions = directions * directions.sum(1, keepdim=True).sign()  # svd leaves the sign open
@@ -45,7 +45,7 @@ class Router(nn.Module):
             middles = [a.median() for a in along]
             medians += middles
             parts = [half for p, a, m in zip(parts, along, middles, strict=True) for half in (p[a <= m], p[a > m])]
-        return cls(directions, torch.stack(medians))
+        return cls(directions, torch.tensor(medians))
 
     @property
     def students(self) -> int:

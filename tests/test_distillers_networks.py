@@ -1,0 +1,96 @@
+"""Each distiller takes steps on tiny networks of the classes that it serves: SANA by flow, a UNet by eps."""
+
+import copy
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+
+from distill import features
+from distill.config import override
+from distill.method import Batch, Rows, World
+from distill.methods import msd, sft
+from distill.train import TrainConfig, import_method, movers
+from models.denoiser import Cond, Denoiser, UNetDenoiser
+from models.families import toy2d
+
+B = 4
+PLAYERS = {
+    "lcm": {"rank": "4"},
+    "tscd": {"rank": "4", "stage_steps": "1", "adversarial": "0,0.1,0.1,0.1", "feedback_from": "1", "score_from": "1"},
+    "dmd": {"times": "1,0.5", "alone": "0", "blocks": "0,1"},
+    "disback": {"alone": "4", "nodes": "2", "per_node": "1", "blocks": "0,1"},
+    "msd": {"students": "2", "matching": "2", "adversarial_from": "3", "ratio": "1", "solver": "2", "blocks": "0,1"},
+    "cfg_lora": {"rank": "4"},
+    "feedback": {"rank": "4", "times": "1,0.5"},
+}
+
+
+def unet() -> Denoiser:
+    torch.manual_seed(0)
+    return UNetDenoiser(
+        UNet2DConditionModel(
+            sample_size=8,
+            in_channels=16,
+            out_channels=16,
+            block_out_channels=(32, 64),
+            layers_per_block=1,
+            down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+            cross_attention_dim=384,
+            attention_head_dim=8,
+            norm_num_groups=8,
+        )
+    )
+
+
+def sana() -> Denoiser:
+    torch.manual_seed(0)
+    return sft.new(sft.Config(layers=2, width=64), "sana")
+
+
+def world(method: str, teacher: Denoiser, cfg) -> World:
+    module = import_method(method)
+    frozen = copy.deepcopy(teacher).requires_grad_(False)
+    rows = torch.Generator().manual_seed(1)
+    prompts = Cond(torch.randn(64, 5, 384, generator=rows), torch.ones(64, 5, dtype=torch.bool))
+    null = Cond(torch.zeros(1, 2, 384), torch.ones(1, 2, dtype=torch.bool))
+    return World(
+        module.student(cfg, copy.deepcopy(teacher)),
+        frozen,
+        null,
+        judge=lambda x0, batch: -x0.square().flatten(1).mean(1),
+        features=lambda blocks: features.of(frozen, blocks),
+        prompts=prompts,
+    )
+
+
+@pytest.mark.parametrize("network", [unet, sana], ids=["unet", "sana"])
+@pytest.mark.parametrize("method", PLAYERS)
+def test_every_player_moves_and_the_teacher_does_not(method, network):
+    module, teacher = import_method(method), network()
+    cfg = override(module.Config(), PLAYERS[method] | ({"blocks": "0,1"} if method == "tscd" else {}))
+    w = world(method, teacher, cfg)
+    before = copy.deepcopy(w.teacher.state_dict())
+    made = module.Method(w, cfg)
+    moved = set()
+    for step in range(6):
+        rng = Rows(0, step, B)
+        for mover in movers(made, TrainConfig()):
+            if not mover.turn(step):
+                continue
+            cond = Cond(torch.randn(B, 5, 384), torch.ones(B, 5, dtype=torch.bool))
+            out = made.loss(mover.name, Batch(step, x0=torch.randn(B, 16, 8, 8), cond=cond), rng)
+            out.loss.backward()
+            assert torch.isfinite(out.loss)
+            assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in mover.weights.values()), mover.name
+            moved.add(mover.name)
+    assert moved == set(made.players)
+    assert all(torch.equal(v, before[k]) for k, v in w.teacher.state_dict().items())
+    assert all(p.grad is None for p in w.teacher.parameters())
+
+
+def test_students_of_a_part_are_smaller():
+    for base in (unet(), sana(), toy2d.student()):
+        small = msd.smaller(base, 0.5)
+        assert sum(p.numel() for p in small.parameters()) < 0.5 * sum(p.numel() for p in base.parameters())
