@@ -17,7 +17,7 @@ SETTINGS = {"guidance": "1,1", "lr": "1e-3", "heads_lr": "2e-3", "warmup": "100"
 def teacher() -> SanaDenoiser:
     """A small SANA whose weights are not the ones that it starts with (some of those are zero)."""
     torch.manual_seed(0)
-    net = sft.student(sft.Config(layers=2, width=64), None)
+    net = sft.new(sft.Config(layers=2, width=64), "sana")
     for p in net.parameters():
         p.data += 0.03 * torch.randn_like(p)
     return net.requires_grad_(False)
