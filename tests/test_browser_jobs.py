@@ -100,7 +100,7 @@ def test_a_job_outlives_its_tab_and_its_server(visit, app, store):
     expect(row).to_contain_text("sft · mixture")
     tab = visit(f"jobs?id={job.id}")
     expect(tab.locator(".sl-figures")).to_contain_text("last checkpoint", timeout=LONG)
-    expect(tab.locator(".sl-words")).to_contain_text("Train,")
+    expect(tab.locator(".sl-words")).to_contain_text("Train: step")
     tab.context.close()
     app.kill()
     expect(watcher.locator("#jobs-say")).to_contain_text("The studio doesn't answer.")

@@ -18,6 +18,7 @@ from models.events import Events
 from ui import launch
 from ui.desk import Desk
 from ui.jobs_desk import JobsDesk, Visitor
+from ui.jobs_live import folded
 from ui.place import Place
 from ui.shell import build
 
@@ -297,6 +298,16 @@ def test_a_run_that_lies_harms_nobody(studio, store, tmp_path):
     with pytest.raises(ValueError, match="the sample is no longer there"):
         desk.job_sample({"id": job.id}, Visitor())
     store.cancel(job.id)
+
+
+def test_a_strip_of_samples_is_folded_so_that_each_is_larger():
+    strip = Image.new("RGB", (32, 8))
+    for i in range(16):
+        strip.paste((i, 0, 0), (i % 8 * 4, i // 8 * 4, i % 8 * 4 + 4, i // 8 * 4 + 4))
+    square = folded(strip)
+    assert square.size == (16, 16)
+    assert [square.getpixel((i % 4 * 4 + 1, i // 4 * 4 + 1))[0] for i in range(16)] == list(range(16))
+    assert folded(square) is square and folded(strip.crop((0, 0, 31, 8))).size == (31, 8)
 
 
 def test_a_long_history_is_listed_at_once(studio, store):

@@ -11,6 +11,9 @@ from collections import OrderedDict, deque
 from pathlib import Path
 from typing import Any
 
+from PIL.Image import Image
+from PIL.Image import new as new_image
+
 from jobs.attempt import LOG, Tail
 from models.events import FILE
 from models.picture import open_png
@@ -82,7 +85,7 @@ class Run:
         path = (self.folder / found[-1]).resolve()
         if not path.is_relative_to(self.folder.resolve()) or not path.is_file():
             raise ValueError("the sample is no longer there")
-        out, grid = io.BytesIO(), open_png(path.read_bytes()).convert("RGB")
+        out, grid = io.BytesIO(), folded(open_png(path.read_bytes()).convert("RGB"))
         grid.save(out, "WEBP", quality=90)
         size = {"width": grid.width, "height": grid.height}
         return {"src": data_url(out.getvalue(), "webp"), "step": step or self.samples[-1][0]} | size
@@ -115,6 +118,18 @@ class Live:
             self._runs.popitem(last=False)
         run.read()
         return run
+
+
+def folded(grid: Image) -> Image:
+    """A sheet of square pictures, eight in a row, with four in a row where it is a strip, so that each is larger."""
+    side, half = grid.width // 8, grid.width // 2
+    if grid.width % 8 or grid.width < 4 * grid.height or grid.height % side:
+        return grid
+    out = new_image("RGB", (half, 2 * grid.height))
+    for y in range(0, grid.height, side):
+        for x in (0, half):
+            out.paste(grid.crop((x, y, x + half, y + side)), (0, 2 * y + (side if x else 0)))
+    return out
 
 
 def thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:

@@ -36,7 +36,7 @@ still.jobWords = (job) => {
       if (job.wish === "cancel") return "stopping; what is saved is kept";
       if (job.wish === "pause") return "pausing after a checkpoint";
       return job.total
-        ? `${job.stage ?? "at work"}, ${still.count(job.step ?? 0)} of ${still.count(job.total)}`
+        ? `${job.stage ?? "work"}: step ${still.count(job.step ?? 0)} of ${still.count(job.total)}`
         : "starting";
     case "queued":
       if (job.error) return `tries again: ${job.error}`;
@@ -184,7 +184,7 @@ still.jobView = (element, { ask, gone, changed, started }) => {
   }
 
   async function act(name) {
-    if (name === "rerun") return still.rerun(job, ask, started);
+    if (name === "rerun") return still.rerun(job, ask, { started, home: element.parentElement });
     if (name === "delete" && !sure) {
       sure = setTimeout(() => {
         sure = 0;

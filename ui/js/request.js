@@ -76,7 +76,7 @@ still.requestForm = (element, { ask, kind, values, changed = () => {} }) => {
 };
 
 /* Rerun with changes: the old request in a dialog, a new job from it. */
-still.rerun = (job, ask, started) => {
+still.rerun = (job, ask, { started, home }) => {
   const { make } = still;
   const body = make("div", {});
   const problem = make("p", { className: "sl-say", role: "alert" });
@@ -105,6 +105,6 @@ still.rerun = (job, ask, started) => {
     dialog.close();
     started(answer.id);
   });
-  document.querySelector(".gradio-container").append(dialog);
+  home.append(dialog);
   dialog.showModal();
 };
