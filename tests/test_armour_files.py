@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save
 
 from models import catalogue, families, picture, weights
 from models.catalogue import sha256
+from models.engine import Engine
 from models.generate import Image as Painted
 from models.generate import generate
 from models.paths import ROOT
@@ -29,6 +30,7 @@ from models.request import ImageRequest
 from tests import tiny
 from tests.test_architecture import modules, name_of
 from tests.test_http import bomb
+from ui.turns import Turns
 
 WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
 
@@ -188,6 +190,21 @@ def test_numbers_that_are_no_picture_cost_only_that_picture(studio):
         for event in generate(parts, request, choose=lambda i, t: Poisoned()):
             done += [event.seed] if isinstance(event, Painted) else []
     assert done == [7, 9]
+
+
+def test_memory_that_runs_out_costs_one_visitor_a_sentence(studio, monkeypatch):
+    """T-MOD-06, without a GPU: the error is torch's own."""
+    turns, paint = Turns("cpu"), Engine.generate
+
+    def greedy(self, request):
+        yield from paint(self, request, choose=lambda i, t: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA")))
+
+    request = ImageRequest(prompt="a ball", model="tiny-sprint")
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "generate", greedy)
+        with pytest.raises(ValueError, match="memory ran out while tiny-sprint painted; ask for fewer pictures"):
+            list(turns.paint(request, "a", 0))
+    assert len(list(turns.paint(request, "a", 1))) == 1 and turns.where("a") == ""
 
 
 # Pictures: read by a process of its own, under a limit of memory

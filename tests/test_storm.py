@@ -61,7 +61,9 @@ def test_a_hundred_clients_for_a_minute(tmp_path):
             app.wait(30)
     rows = {row["name"]: row for row in json.loads(out.stdout)}
     quarters = ", ".join(f"{seen[min(len(seen) * n // 4, len(seen) - 1)]:.0f}" for n in range(5))
-    print("\n".join(report(rows)), f"memory at each quarter: {quarters} MB; quick again after {recovered:.1f} s", sep="\n")
+    print(
+        "\n".join(report(rows)), f"memory at each quarter: {quarters} MB; quick again after {recovered:.1f} s", sep="\n"
+    )
     assert out.returncode == 0 and not any(row["num_failures"] for row in rows.values()), out.stderr[-3000:]
     assert rows["picture"]["num_requests"] > CLIENTS and recovered < 5
     assert max(seen[len(seen) // 2 :]) - seen[len(seen) // 2] < MEGABYTES

@@ -70,6 +70,8 @@ class Turns:
             now = self._now[tab] = Painting(request)
         engine = self.engine
         now.loaded = request.model in engine.loaded()
+        from torch import OutOfMemoryError, cuda
+
         from models.engine import Waiting
         from models.generate import Step
 
@@ -90,6 +92,9 @@ class Turns:
                     else:
                         yield event
             self._painted(now)
+        except OutOfMemoryError:
+            cuda.empty_cache()  # of this process, so that the next visitor has it
+            raise ValueError(f"memory ran out while {request.model} painted; ask for fewer pictures at once") from None
         finally:
             with self._lock:
                 if self._now.get(tab) is now:
