@@ -5,11 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from PIL import Image
+
 from jobs.attempt import Settings
-from jobs.job import Clock, Job, Limits
+from jobs.job import Clock, Job, Limits, Progress
 from jobs.kinds import Kind
 from jobs.store import Store
 from jobs.worker import Worker
+from models.events import Events
 from tests.standin import Chain, command
 
 KINDS = {"chain": Kind(Chain, command)}
@@ -65,3 +68,21 @@ class Never:
     def __call__(self, who: str) -> bool:
         self.asked.append(who)
         return False
+
+
+def worked(store: Store, id: str) -> None:
+    """Claim a job, say what a training says, and end it, as a worker does."""
+    job = store.claim("boot/ns/1/1", f"cpu:{id}")
+    assert job is not None and job.id == id
+    run, events = store.run(id), Events(store.run(id))
+    for step in (10, 20):
+        events.write("metric", step=step, values={"student/loss": 1 / step, "student/grad_norm": 1.0})
+        events.write("progress", stage="train", step=step, total=20, seconds_left=20.0 - step)
+    (run / "samples").mkdir()
+    Image.new("RGB", (16, 8), "red").save(run / "samples" / "a.png")
+    events.write("sample", step=20, path="samples/a.png")
+    (run / "weights").write_bytes(b"12345")
+    events.write("done", step=20, outputs=["weights"])
+    (run / "log.txt").write_text("\x1b[31mfrom step 0\x1b[0m\nhalf\rwhole <b>\n")
+    store.beat(job, Progress("train", 20, 20, 0.0, None, 20, time.time()), 3.0, 5)
+    store.done(job, [{"path": "weights", "bytes": 5}])

@@ -12,9 +12,10 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from jobs.job import Progress, State
+from jobs.job import State
 from jobs.store import Store
 from models.events import Events
+from tests.jobs_bench import worked
 from ui import launch
 from ui.desk import Desk
 from ui.jobs_desk import JobsDesk, Visitor
@@ -73,24 +74,6 @@ def store(studio):
     made = Store(studio)
     yield made
     made.close()
-
-
-def worked(store: Store, id: str) -> None:
-    """Claim a job, say what a training says, and end it, as a worker does."""
-    job = store.claim("boot/ns/1/1", f"cpu:{id}")
-    assert job is not None and job.id == id
-    run, events = store.run(id), Events(store.run(id))
-    for step in (10, 20):
-        events.write("metric", step=step, values={"student/loss": 1 / step, "student/grad_norm": 1.0})
-        events.write("progress", stage="train", step=step, total=20, seconds_left=20.0 - step)
-    (run / "samples").mkdir()
-    Image.new("RGB", (16, 8), "red").save(run / "samples" / "a.png")
-    events.write("sample", step=20, path="samples/a.png")
-    (run / "weights").write_bytes(b"12345")
-    events.write("done", step=20, outputs=["weights"])
-    (run / "log.txt").write_text("\x1b[31mfrom step 0\x1b[0m\nhalf\rwhole <b>\n")
-    store.beat(job, Progress("train", 20, 20, 0.0, None, 20, time.time()), 3.0, 5)
-    store.done(job, [{"path": "weights", "bytes": 5}])
 
 
 def plainly(http: httpx.Client, name: str, **arguments):

@@ -195,7 +195,11 @@ still.jobView = (element, { ask, gone, changed, started }) => {
     clearTimeout(sure);
     sure = 0;
     const answer = await ask("job_do", { action: name, id });
-    if (answer && name === "delete") return gone();
+    if (answer && name === "delete") {
+      id = null; // so that nobody asks for it again
+      element.hidden = true;
+      return gone();
+    }
     if (answer) await look();
     return changed();
   }
@@ -263,7 +267,8 @@ still.jobView = (element, { ask, gone, changed, started }) => {
 
   async function look() {
     const mine = id;
-    const answer = await ask("job", { id, seen, log: mark });
+    const complain = (sentence) => mine === id && still.say(sentence, "error");
+    const answer = await ask("job", { id, seen, log: mark }, complain);
     if (!answer || mine !== id) return answer;
     job = answer.job;
     now = answer.now;
