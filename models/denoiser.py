@@ -119,15 +119,76 @@ class SanaDenoiser(Denoiser):
         return SanaDenoiser(student)
 
 
+class Adapters:
+    """The LoRAs on a network that several denoisers share: which of them acts, and how strongly."""
+
+    def __init__(self):
+        self.layers: list[Any] = []
+        self.acting: tuple[str | None, float] | None = None
+
+    def found(self, layers: list[Any]) -> None:
+        """Every layer of the network that has an adapter, after one more was put on it."""
+        self.layers, self.acting = layers, None
+
+    def use(self, name: str | None, scale: float) -> None:
+        """None: the network as it was without any, exactly."""
+        if not self.layers or self.acting == (name, scale):
+            return
+        for layer in self.layers:
+            layer.enable_adapters(name is not None)
+            if name is not None:
+                layer.set_adapter(name, inference_mode=True)
+                layer.set_scale(name, scale)
+        self.acting = name, scale
+
+
 class UNetDenoiser(Denoiser):
     """UNet2DConditionModel with the schedule of Stable Diffusion. As there, it sees the padding of a prompt too."""
 
     prediction, schedule = "epsilon", VP()
 
+    def __init__(self, network: nn.Module | None):
+        super().__init__(network)
+        self.adapters = Adapters()
+        self.adapter: str | None = None
+        self.full: float | None = None  # guidance at which the adapter acts as it is; at 1 it is off
+
+    def adapted(self, name: str, full: float | None = None) -> "UNetDenoiser":
+        """The same network with this adapter on."""
+        other = type(self)(self.network)
+        other.adapters, other.adapter, other.full = self.adapters, name, full
+        return other
+
+    @property
+    def takes_guidance(self) -> bool:
+        return self.full is not None
+
+    def strength(self, guidance: float) -> float:
+        return 1.0 if self.full is None else (guidance - 1) / (self.full - 1)
+
     def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
+        guidance = 1.0 if cond.guidance is None else float(cond.guidance[0])  # pictures of a batch share it
+        self.adapters.use(self.adapter, self.strength(guidance))
         dtype = self.network.conv_in.weight.dtype  # network.dtype looks through every module
+        tokens, more = self.conditions(cond.tokens.to(dtype))
         timestep = t * VP.num_train_timesteps - 1
-        return self.network(x_t.to(dtype), timestep, cond.tokens.to(dtype), return_dict=False)[0].to(x_t.dtype)
+        return self.network(x_t.to(dtype), timestep, tokens, **more, return_dict=False)[0].to(x_t.dtype)
+
+    def conditions(self, tokens: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        """What cross-attention sees, and what else the network is told."""
+        return tokens, {}
+
+
+class SDXLDenoiser(UNetDenoiser):
+    """SDXL's UNet. The pooled text rides as the last token; the sizes it is told are those of the picture."""
+
+    def conditions(self, tokens: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        config = self.network.config
+        pixels = config.sample_size * 8
+        sizes = torch.tensor([pixels, pixels, 0, 0, pixels, pixels], dtype=tokens.dtype, device=tokens.device)
+        width = config.projection_class_embeddings_input_dim - config.addition_time_embed_dim * len(sizes)
+        told = {"text_embeds": tokens[:, -1, :width], "time_ids": sizes.expand(len(tokens), -1)}
+        return tokens[:, :-1], {"added_cond_kwargs": told}
 
 
 class ToyDenoiser(Denoiser):

@@ -167,9 +167,10 @@ class Engine:
             line.leave(ticket)
 
     def waiting(self, id: str) -> int:
-        """Generations that run or wait on a model."""
+        """Generations that run or wait on a model's network."""
+        home = home_of(catalogue.get(id))
         with self._lock:
-            line = self._lines.get(id)
+            line = self._lines.get(home)
         return line.length() if line else 0
 
     def loaded(self) -> list[str]:
@@ -188,23 +189,25 @@ class Engine:
             return self._words[id][1]
 
     def _line(self, id: str) -> Line:
-        catalogue.get(id)
+        """LoRAs stand in the line of their base, whose network they use."""
+        home = home_of(catalogue.get(id))
         with self._lock:
-            return self._lines.setdefault(id, Line(self.patience))
+            return self._lines.setdefault(home, Line(self.patience))
 
     def _ready(self, id: str) -> Parts:
         """The parts, loaded now where they aren't, or where the model was published anew. The caller has the turn."""
         row = catalogue.get(id)
+        base = self._ready(row.manifest.base or "") if row.manifest.kind == "lora" else None
         with self._lock:
             held = self._held.get(id)
-            if held is not None and held.row == row:
+            if held is not None and held.row == row and (base is None or held.vae is base.vae):
                 self._held.move_to_end(id)
                 return held
             self._held.pop(id, None)
             self._make_room(row)
         if reason := catalogue.available(row):
             raise ValueError(f"{id} can't run here. {reason}")
-        parts = self._load(row)
+        parts = self._load(row) if base is None else families.load(row, self.device, base=base)
         with self._lock:
             self._held[id] = parts
         return parts
@@ -227,12 +230,24 @@ class Engine:
         for id in list(self._held):
             if cost(row) + sum(cost(p.row) for p in self._held.values()) <= self.budget:
                 return
-            if self._lines[id].length() == 0:
-                del self._held[id]
+            home = home_of(self._held[id].row) if id in self._held else ""
+            if home and self._lines[home].length() == 0:
+                for other in [k for k, p in self._held.items() if home_of(p.row) == home]:
+                    del self._held[other]
+
+
+def home_of(row: Row) -> str:
+    """The id whose network it paints with: its own, or of a LoRA its base's."""
+    return (row.manifest.kind == "lora" and row.manifest.base) or row.id
 
 
 def cost(row: Row) -> float:
-    """GiB of weights, about: what the Hub's row says, else four bytes for every parameter along the chain."""
+    """GiB of weights, about: what the Hub's row says, else four bytes for every parameter along the chain.
+
+    A LoRA's base is counted by itself.
+    """
+    if row.manifest.kind == "lora":
+        return row.manifest.parameters * 4 / 2**30
     return row.memory_gib or sum(r.manifest.parameters for r in catalogue.chain(row)) * 4 / 2**30
 
 

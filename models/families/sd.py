@@ -7,7 +7,7 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from torch import Tensor
 
-from models import families, text, weights
+from models import catalogue, families, text, weights
 from models.catalogue import Row
 from models.denoiser import Cond, UNetDenoiser, pick_dtype
 from models.families import Parts
@@ -21,14 +21,24 @@ def load(
     dtype: torch.dtype | None = None,
     encoder: Any = None,
     attention: str = "auto",
+    base: Parts | None = None,
 ) -> Parts:
-    """`encoder`: a text encoder of the box that is already loaded, to share it."""
+    """`encoder`: a text encoder of the box that is already loaded, to share it; `base`: a LoRA's, likewise."""
+    if row.manifest.kind == "lora":
+        return on_base(row, base, device=device, dtype=dtype, encoder=encoder, attention=attention)
     device = torch.device(device)
     dtype = pick_dtype(device) if dtype is None else dtype
     pipeline = _from_hub(row, dtype) if row.hub else _from_folders(row, dtype, encoder)
     families.prepare(row, pipeline, pipeline.unet, device, attention)
     denoiser = None if pipeline.unet is None else UNetDenoiser(pipeline.unet)
     return Parts(row, Text(pipeline), denoiser, pipeline.vae, pipeline.scheduler, pipeline)
+
+
+def on_base(row: Row, base: Parts | None, **options: Any) -> Parts:
+    """A LoRA on its base, which is loaded where it isn't given."""
+    from models import lora  # brings peft
+
+    return lora.attach(row, base or families.load(catalogue.get(row.manifest.base or ""), **options), SCHEDULERS)
 
 
 def _from_hub(row: Row, dtype: torch.dtype) -> StableDiffusionPipeline:

@@ -1,0 +1,62 @@
+"""SDXL and the LoRAs on it, from the Hub."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionXLPipeline
+from torch import Tensor, nn
+
+from models import families
+from models.catalogue import Row
+from models.denoiser import Cond, SDXLDenoiser, pick_dtype
+from models.families import Parts, sd
+
+encode = sd.encode
+
+
+def load(
+    row: Row,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    encoder: Any = None,
+    attention: str = "auto",
+    base: Parts | None = None,
+) -> Parts:
+    """`encoder` is the box's, of no use here; `base`: a LoRA's, which is shared."""
+    if row.manifest.kind == "lora":
+        return sd.on_base(row, base, device=device, dtype=dtype, attention=attention)
+    if row.hub is None:
+        raise ValueError(f"{row.id} is an SDXL of a folder; valid: those of the Hub")
+    device = torch.device(device)
+    dtype = pick_dtype(device) if dtype is None else dtype
+    pipeline = families.from_hub(StableDiffusionXLPipeline, row, dtype, add_watermarker=False)
+    pipeline.scheduler = families.scheduler(row, sd.SCHEDULERS, pipeline.scheduler.config)
+    families.prepare(row, pipeline, pipeline.unet, device, attention)
+    if dtype == torch.float16:
+        pipeline.vae.to(torch.float32)  # its activations don't fit
+    denoiser = SDXLDenoiser(pipeline.unet)
+    return Parts(row, Text(pipeline), denoiser, pipeline.vae, pipeline.scheduler, pipeline)
+
+
+class Text:
+    """Prompts through the pipeline's `encode_prompt`; the pooled text is the last token, padded with zeros.
+
+    An empty prompt is all zeros where the pipeline's configuration says so.
+    """
+
+    def __init__(self, pipeline: StableDiffusionXLPipeline):
+        self.pipeline = pipeline
+
+    @torch.no_grad()
+    def __call__(self, texts: Sequence[str]) -> Cond:
+        device = self.pipeline.text_encoder.device
+        tokens, _, pooled, _ = self.pipeline.encode_prompt(
+            list(texts), device=device, num_images_per_prompt=1, do_classifier_free_guidance=False
+        )
+        assert isinstance(tokens, Tensor) and isinstance(pooled, Tensor)
+        last = nn.functional.pad(pooled, (0, tokens.shape[2] - pooled.shape[1]))
+        both = torch.cat([tokens, last[:, None]], 1)
+        if self.pipeline.config.force_zeros_for_empty_prompt:
+            both[[not t.strip() for t in texts]] = 0
+        return Cond(both, torch.ones(both.shape[:2], dtype=torch.bool, device=device))

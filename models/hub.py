@@ -1,0 +1,95 @@
+"""The models of the Hub that can be served: data only."""
+
+from typing import Any
+
+from models.manifest import Guidance, Manifest, Row
+
+SPRINT_STEPS = {"1": [1.5708], "2": [1.5683, 1.3], "4": [1.5683, 1.3, 1.1, 0.6]}  # SANA-Sprint, Table 7, radians
+TCD_STEPS = {  # TCDScheduler's own, from 50
+    "1": [999],
+    "2": [999, 499],
+    "4": [999, 759, 499, 259],
+    "8": [999, 879, 759, 639, 499, 379, 259, 139],
+}
+HYPER = "ByteDance/Hyper-SD"
+NVIDIA = "NSCL v2-custom or NVIDIA Open Model License (read the model's page); text encoder under the Gemma terms"
+
+
+def _hub(id: str, family: str, method: str, licence: str, parameters: int, **own: Any) -> Manifest:
+    """Of a model that others made."""
+    elsewhere = {"dataset": "not published", "command": "not made here", "code": "not made here", "samples_seen": 0}
+    usual = {"base": None, "kind": "model", "seed": 0, "timesteps": {}, "guidance": Guidance(), "lora": None}
+    facts = {"id": id, "family": family, "method": method, "licence": licence, "parameters": parameters, "files": {}}
+    return Manifest(**(elsewhere | usual | {"prediction": "epsilon"} | facts | own))
+
+
+def _hub_sprint(name: str, parameters: int, memory_gib: float) -> Row:
+    own = {"scheduler": "SCMScheduler", "timesteps": SPRINT_STEPS, "default_steps": 2, "prediction": "trigflow"}
+    own |= {"guidance": Guidance("embedded", 4.5, (1.0, 10.0))}
+    manifest = _hub(f"sana-sprint-{name.lower()}", "sana", "scm_ladd", NVIDIA, parameters, **own)
+    hub = f"Efficient-Large-Model/Sana_Sprint_{name}_1024px_diffusers"
+    return Row(manifest, 1024, None, hub, "main", memory_gib, tokens=300, instruction=True, batch=1)
+
+
+def _hub_base(id: str, family: str, hub: str, size: int, memory_gib: float, **own: Any) -> Row:
+    manifest = _hub(id, family, "teacher", **own)
+    return Row(manifest, size, None, hub, "main", memory_gib, tokens=77, batch=1)
+
+
+def _hub_lora(id: str, base: Row, hub: str, file: str, **own: Any) -> Row:
+    """A LoRA on a row of the Hub."""
+    manifest = _hub(id, base.manifest.family, base=base.id, kind="lora", lora={}, **own)
+    return Row(manifest, base.size, None, hub, "main", base.memory_gib + 0.5, base.tokens, batch=1, file=file)
+
+
+def hub_rows() -> list[Row]:
+    """Memory: two bytes for each parameter of denoiser, text encoders and autoencoder, and room to work.
+
+    No commit hash could be looked up when these rows were written, so they follow the branch.
+    """
+    small = _hub_base(
+        "sd15",
+        "sd",
+        "stable-diffusion-v1-5/stable-diffusion-v1-5",
+        512,
+        4.0,
+        licence="CreativeML Open RAIL-M",
+        parameters=859_520_964,
+        scheduler="DDIMScheduler",
+        default_steps=25,
+        guidance=Guidance("cfg", 7.5, (1.0, 20.0)),
+    )
+    large = _hub_base(
+        "sdxl",
+        "sdxl",
+        "stabilityai/stable-diffusion-xl-base-1.0",
+        1024,
+        10.0,
+        licence="CreativeML Open RAIL++-M",
+        parameters=2_567_463_684,
+        scheduler="EulerDiscreteScheduler",
+        default_steps=30,
+        guidance=Guidance("cfg", 5.0, (1.0, 20.0)),
+    )
+    hyper = {"licence": "not stated (read the model's page)", "scheduler": "TCDScheduler", "default_steps": 1}
+    hyper |= {"method": "tscd", "hub": HYPER, "timesteps": TCD_STEPS, "eta": 0.3}  # one step is the same for any eta
+    return [
+        _hub_sprint("0.6B", 600_000_000, 10.0),
+        _hub_sprint("1.6B", 1_600_000_000, 12.0),
+        small,
+        _hub_lora("hyper-sd15", small, file="Hyper-SD15-1step-lora.safetensors", parameters=67_000_000, **hyper),
+        large,
+        _hub_lora("hyper-sdxl", large, file="Hyper-SDXL-1step-lora.safetensors", parameters=197_000_000, **hyper),
+        _hub_lora(
+            "dmd2-sdxl",
+            large,
+            method="dmd",
+            hub="tianweiy/DMD2",
+            file="dmd2_sdxl_4step_lora_fp16.safetensors",
+            licence="CC BY-NC-SA (read the model's page)",
+            parameters=197_000_000,
+            scheduler="LCMScheduler",
+            timesteps={"4": [999, 749, 499, 249]},
+            default_steps=4,
+        ),
+    ]

@@ -1,0 +1,88 @@
+"""LoRAs (Hu et al. 2022) on a UNet that several models share in memory, in the file format of diffusers.
+
+    save(network, "default", folder)         what `load_lora_weights` of a plain pipeline reads
+    attach(row, base)                        a row of kind `lora` on its base's parts
+
+Two traps of the libraries are closed here: keys go into the file as peft has them, as converted ones are lost on the
+way back without an error, and alpha goes with them, as without it every LoRA is read with alpha = rank.
+"""
+
+import copy
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from diffusers import StableDiffusionPipeline
+from peft import get_peft_model_state_dict
+from peft.tuners.tuners_utils import BaseTunerLayer
+from safetensors import safe_open
+from torch import nn
+
+from models import catalogue, weights
+from models.families import Parts, scheduler
+
+FILE = "lora.safetensors"
+DOWN = re.compile(r"lora(_A|_down|\.down)\.")  # the first matrix of a pair, in every dialect that diffusers reads
+
+
+def save(network: Any, adapter: str, home: Path) -> None:
+    """`home/lora.safetensors`."""
+    StableDiffusionPipeline.save_lora_weights(
+        home,
+        unet_lora_layers=get_peft_model_state_dict(network, adapter_name=adapter),
+        unet_lora_adapter_metadata=network.peft_config[adapter].to_dict(),
+        weight_name=FILE,
+    )
+
+
+def layers(network: nn.Module) -> list[BaseTunerLayer]:
+    return [m for m in network.modules() if isinstance(m, BaseTunerLayer)]
+
+
+def attach(row: catalogue.Row, base: Parts, valid: tuple[str, ...]) -> Parts:
+    """Parts that paint with the base's own modules. Models of one base take turns (`engine.py`)."""
+    path, name = file(row), row.id.replace(".", "·")  # a dot would part the names of modules
+    network = base.pipeline.unet
+    if name in getattr(network, "peft_config", {}):  # published anew
+        base.pipeline.delete_adapters(name)
+    base.pipeline.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=name, local_files_only=True)
+    network.eval().requires_grad_(False)
+    adapted = layers(network)
+    _whole(row, path, sum(name in layer.lora_A for layer in adapted))
+    base.denoiser.adapters.found(adapted)
+    own = scheduler(row, valid, base.pipeline.scheduler.config if row.hub else None)
+    pipeline = copy.copy(base.pipeline)  # `from_pipe` would cast the modules that are shared
+    pipeline.scheduler = own
+    return replace(
+        base,
+        row=row,
+        denoiser=base.denoiser.adapted(name, (row.manifest.lora or {}).get("full")),
+        scheduler=own,
+        pipeline=pipeline,
+    )
+
+
+def file(row: catalogue.Row) -> Path:
+    """Raises ValueError where the file is not there, or is none."""
+    if row.hub:
+        return catalogue.hub_file(row)
+    assert row.folder is not None
+    if FILE not in row.manifest.files:
+        raise ValueError(f"{row.id} lacks its file {FILE}; fetch it again")
+    weights.check(row.folder / FILE)
+    return row.folder / FILE
+
+
+def _whole(row: catalogue.Row, path: Path, placed: int) -> None:
+    with safe_open(path, "pt") as f:
+        pairs = sum(bool(DOWN.search(key)) for key in f.keys())  # noqa: SIM118  (not a dict)
+    if placed != pairs:
+        raise ValueError(f"{path.name} of {row.id} has {pairs} pairs of matrices, and its base took {placed} of them")
+
+
+def fuse(parts: Parts) -> None:
+    """The adapter becomes part of the UNet, for good, as strong as at the default guidance."""
+    denoiser, guidance = parts.denoiser, parts.row.manifest.guidance.default
+    parts.pipeline.fuse_lora(lora_scale=denoiser.strength(guidance), adapter_names=[denoiser.adapter])
+    parts.pipeline.unload_lora_weights()

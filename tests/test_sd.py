@@ -1,0 +1,221 @@
+"""Stable Diffusion: the loop against plain pipelines, LoRAs that share their base, files that plain diffusers reads."""
+
+import copy
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file, save_file
+
+from distill.publish import fold
+from models import catalogue, families, lora
+from models.denoiser import UNetDenoiser
+from models.engine import Engine
+from models.export import call, main
+from models.families import sd
+from models.generate import Image, Start, Step, generate
+from models.request import ImageRequest
+from tests import tiny
+
+PROMPT = "a red mushroom on a blue ball"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def studio(tmp_path_factory):
+    folder = tiny.build_sd(tmp_path_factory.mktemp("studio"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STILL_LIFE_STUDIO", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def base(studio):
+    return families.load(catalogue.get("tiny-sd"))
+
+
+def ask(model="tiny-sd", **fields):
+    return ImageRequest(**({"prompt": PROMPT, "model": model, "seed": 7} | fields))
+
+
+def latents(parts, request, **more):
+    """x0 and the picture at the end of the loop."""
+    events = list(generate(parts, request, **more))
+    return [e for e in events if isinstance(e, Step)], np.asarray(events[-1].picture, dtype=int)
+
+
+def with_scheduler(parts, name, timesteps=None, eta=0.0):
+    scheduler = copy.deepcopy(tiny.CONFIGS[name])
+    pipeline = copy.copy(parts.pipeline)
+    pipeline.scheduler = scheduler
+    manifest = replace(parts.row.manifest, scheduler=name, timesteps=timesteps or {}, eta=eta)
+    return replace(parts, row=replace(parts.row, manifest=manifest), scheduler=scheduler, pipeline=pipeline)
+
+
+@pytest.mark.parametrize("guidance, negative", [(3.0, ""), (4.5, "a cube"), (1.0, "")])
+@pytest.mark.parametrize(
+    "name, timesteps, eta",
+    [
+        ("DDIMScheduler", None, 0.0),
+        ("DDIMScheduler", None, 0.5),
+        ("EulerDiscreteScheduler", None, 0.0),
+        ("EulerDiscreteScheduler", [999, 749, 499, 249], 0.0),
+        ("LCMScheduler", [999, 749, 499, 249], 0.0),
+        ("TCDScheduler", None, 0.3),
+        ("TCDScheduler", [999, 759, 499, 259], 0.0),
+    ],
+)
+def test_the_loop_is_the_pipeline(base, monkeypatch, name, timesteps, eta, guidance, negative):
+    parts = with_scheduler(base, name, timesteps and {"4": timesteps}, eta)
+    ends = []
+    decoded = parts.vae.decode
+    monkeypatch.setattr(parts.vae, "decode", lambda z, **more: ends.append(z) or decoded(z, **more))
+    list(generate(parts, ask(steps=4, guidance=guidance, negative=negative)))
+    theirs = parts.pipeline(
+        PROMPT,
+        negative_prompt=negative,
+        guidance_scale=guidance,
+        eta=eta,
+        generator=torch.Generator().manual_seed(7),
+        output_type="latent",
+        height=128,
+        width=128,
+        **({"timesteps": timesteps} if timesteps else {"num_inference_steps": 4}),
+    ).images
+    assert theirs.std() > 0.3
+    assert (ends[0] - theirs).abs().max() < 1e-4 * max(1, theirs.abs().max())
+
+
+def test_ddim_takes_no_timesteps_but_its_own(base):
+    parts = with_scheduler(base, "DDIMScheduler", {"2": [999, 499], "4": [999, 600, 300, 100]})
+    assert [s.t for s in latents(parts, ask(steps=2))[0]] == pytest.approx([1.0, 0.5])
+    with pytest.raises(ValueError, match=r"takes its own timesteps, \[999, 749, 499, 249\], not \[999, 600"):
+        latents(parts, ask(steps=4))
+
+
+@pytest.mark.parametrize("name, eta", [("TCDScheduler", 0.5), ("LCMScheduler", 0.0), ("EulerDiscreteScheduler", 0.0)])
+def test_a_run_goes_on_from_a_stored_step(base, name, eta):
+    parts = with_scheduler(base, name, eta=eta)
+    steps, whole = latents(parts, ask(steps=4, num_images=2))
+    assert np.abs(whole - latents(parts, ask(steps=4, num_images=2), start=Start.at(steps, 2))[1]).max() <= 1
+    assert np.abs(whole - latents(parts, ask(steps=4, seed=8))[1]).max() <= 1, "a picture of a batch is its seed's"
+
+
+def test_prompts_are_padded_to_the_model_and_cut_there(base):
+    cond = base.text(["a ball", "ball " * 100])
+    assert cond.tokens.shape == (2, 32, 384) and cond.mask.all()
+    alone, _ = base.pipeline.encode_prompt("a ball", torch.device("cpu"), 1, False)
+    assert torch.allclose(cond.tokens[:1], alone, atol=1e-5)
+
+
+def predict(parts, guidance=None):
+    g = torch.Generator().manual_seed(0)
+    x, t, cond = torch.randn(2, 16, 8, 8, generator=g), torch.tensor([0.9, 0.3]), parts.text([PROMPT] * 2)
+    with torch.no_grad():
+        w = None if guidance is None else torch.full((2,), guidance)
+        return parts.denoiser.predict(x, t, replace(cond, guidance=w))
+
+
+def test_loras_share_the_network_and_leave_it_alone(studio):
+    base = families.load(catalogue.get("tiny-sd"))
+    before = predict(base)
+    hyper, cfg = (families.load(catalogue.get(id), base=base) for id in ("tiny-hyper", "tiny-cfg"))
+    assert hyper.pipeline.unet is cfg.pipeline.unet is base.pipeline.unet and hyper.vae is base.vae
+    assert torch.equal(predict(base), before), "the base is what it was"
+    strong = predict(hyper)
+    assert (strong - before).abs().max() > 0.01
+    assert torch.equal(predict(cfg, 1.0), before), "at guidance 1 the adapter is scaled to 0"
+    half, full = predict(cfg, 3.0), predict(cfg, 5.0)
+    assert (half - before).abs().max() > 1e-3 and (full - half).abs().max() > 1e-3
+    assert torch.equal(predict(hyper), strong) and torch.equal(predict(base), before)
+    began = time.perf_counter()
+    for parts in (hyper, base):
+        parts.denoiser.adapters.use(parts.denoiser.adapter, 1.0)
+    assert time.perf_counter() - began < 0.1
+    again = families.load(catalogue.get("tiny-hyper"), base=base)
+    assert torch.equal(predict(again), strong), "published anew, it takes the place of the old one"
+
+
+def test_a_lora_comes_back_from_the_file_by_the_loader_of_diffusers(studio, base, tmp_path):
+    """Attention, convolutions and feed-forward layers, alpha other than rank."""
+    made = tiny.adapted(UNetDenoiser(tiny.unet()))
+    torch.nn.init.normal_(made.network.conv_out.weight)
+    lora.save(made.network, "default", tmp_path)
+    plain = copy.deepcopy(made.network)
+    adapted = lora.layers(plain)
+    kinds = {n.rsplit(".", 1)[-1] for n, m in plain.named_modules() if m in adapted}
+    assert {"to_q", "conv1", "proj", "time_emb_proj"} <= kinds
+    fresh = tiny.unet()
+    own = {k.replace(".base_layer", ""): v for k, v in plain.state_dict().items() if "lora_" not in k}
+    fresh.load_state_dict(own)
+    pipeline = StableDiffusionPipeline(**base.pipeline.components | {"unet": fresh}, requires_safety_checker=False)
+    pipeline.load_lora_weights(tmp_path, weight_name=lora.FILE)
+    g = torch.Generator().manual_seed(0)
+    x, tokens = torch.randn(1, 16, 8, 8, generator=g), torch.randn(1, 32, 384, generator=g)
+    with torch.no_grad():
+        a, b = (n(x, 500, tokens, return_dict=False)[0] for n in (made.network, fresh))
+        pipeline.unload_lora_weights()
+        off = fresh(x, 500, tokens, return_dict=False)[0]
+    assert (a - b).abs().max() < 1e-5 < 0.01 < (a - off).abs().max()
+
+
+def test_a_lora_file_that_lost_something_is_refused(studio, base):
+    row = catalogue.get("tiny-hyper")
+    path = row.folder / lora.FILE
+    kept = path.read_bytes()
+    tensors = load_file(path)
+    name = next(k for k in tensors if "lora_A" in k)
+    tensors["unet.nowhere.lora_A.weight"] = tensors[name].clone()
+    save_file(tensors, path)
+    try:
+        with pytest.raises(ValueError, match="damaged"):
+            families.load(row, base=base)
+        with pytest.raises(ValueError, match=r"lora.safetensors of tiny-hyper has \d+ pairs of matrices, and its base"):
+            sd.load(row, base=families.load(catalogue.get("tiny-sd")))
+    finally:
+        path.write_bytes(kept)
+
+
+def test_the_engine_keeps_one_network_for_base_and_loras(studio):
+    engine = Engine("cpu")
+    for name in ("tiny-hyper", "tiny-sd", "tiny-cfg", "tiny-hyper"):
+        ended = [e for e in engine.generate(ask(name)) if isinstance(e, Image)][-1]
+        assert ended.picture.size == (128, 128)
+    held = engine._held
+    assert set(engine.loaded()) == {"tiny-sd", "tiny-hyper", "tiny-cfg"}
+    assert len({id(p.denoiser.network) for p in held.values()}) == 1
+    assert engine._line("tiny-hyper") is engine._line("tiny-sd")
+    alone = latents(families.load(catalogue.get("tiny-hyper")), ask("tiny-hyper"))[1]
+    assert np.abs(alone - np.asarray(ended.picture, dtype=int)).max() <= 1
+    engine.budget = 0
+    engine._make_room(catalogue.get("tiny-sd"))
+    assert engine.loaded() == [], "who shares a network goes together"
+
+
+@pytest.mark.parametrize("id", ["tiny-sd", "tiny-hyper", "tiny-cfg"])
+def test_plain_diffusers_paints_what_is_exported(tmp_path, id, capsys):
+    home = tmp_path / "exported"
+    assert main([id, str(home)]) == 0, capsys.readouterr().err
+    loaded = StableDiffusionPipeline.from_pretrained(home, safety_checker=None)
+    loaded.set_progress_bar_config(disable=True)
+    row = catalogue.get(id)
+    theirs = loaded(PROMPT, generator=torch.Generator().manual_seed(7), **call(row, 4)).images[0]
+    mine = latents(families.load(row), ask(id, steps=4))[1]
+    assert np.abs(mine - np.asarray(theirs, dtype=int)).max() <= 1 and mine.std() > 5
+    assert "StableDiffusionPipeline.from_pretrained" in (home / "README.md").read_text()
+
+
+def test_folding_leaves_pictures_alone_and_latents_of_unit_deviation(studio):
+    torch.manual_seed(0)
+    vae = tiny.kl().eval()
+    x = torch.rand(8, 3, 128, 128) * 2 - 1
+    with torch.no_grad():
+        z = sd.encode(vae, x)
+        before, std = vae.decode(z).sample, z.square().mean((0, 2, 3)).sqrt()
+        fold(vae, std)
+        after = sd.encode(vae, x)
+        assert torch.allclose(after.square().mean((0, 2, 3)).sqrt(), torch.ones(16), atol=1e-3)
+        assert torch.allclose(vae.decode(after).sample, before, atol=1e-4)
+        assert torch.allclose(vae.encode(x).latent_dist.sample(), after, atol=1e-5), "its latents have no noise"
