@@ -111,7 +111,7 @@ def test_only_what_is_meant_to_be_public_is(desk):
     assert public == own
     served = {f.__name__ for block in demo.blocks.values() for f in getattr(block, "server_fns", [])}
     assert served == {
-        *("words", "paint", "stop", "where", "favourite", "download", "full", "gallery_page", "remove"),
+        *("words", "paint", "stop", "where", "favourite", "download", "full", "gallery_page", "remove", "models"),
         *("jobs_page", "job", "job_sample", "job_do", "job_form", "job_submit", "job_estimate", "job_serve"),
     }
     live = [e for e in events if any(t[1] == "input" for t in e["targets"])]

@@ -23,7 +23,7 @@ from PIL.Image import Resampling
 from models import catalogue, picture
 from models.paths import studio
 from models.request import ImageRequest
-from ui import wall
+from ui import menu, wall
 from ui.gallery import Gallery, Item, file_name
 from ui.jobs_desk import JobsDesk
 from ui.place import Place
@@ -132,6 +132,10 @@ class Desk:
             "tries": tries,
             "knows": known.chips(),
         }
+
+    def models(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Who can be compared: steps, size on the disk, and why one can't run here."""
+        return {"models": menu.compared(self.place)}
 
     def gallery_page(self, data: dict[str, Any]) -> dict[str, Any]:
         """The newest pictures kept that match, 48 at a time; `before` is the last id seen."""

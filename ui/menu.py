@@ -54,6 +54,26 @@ def described(place: Place) -> list[dict[str, Any]]:
     return [row | {k: v for k, v in model(row["id"]).items() if k in keys} for row in rows(place)]
 
 
+def compared(place: Place) -> list[dict[str, Any]]:
+    """The menu for the Compare page: step counts and how large each model is, its base not counted."""
+    out = []
+    for row in rows(place):
+        found = catalogue.get(row["id"])
+        out.append(
+            row
+            | {"steps": model(row["id"])["steps"], "default_steps": found.manifest.default_steps, "size": size(found)}
+        )
+    return out
+
+
+def size(row: Row) -> str:
+    """What its own files take: "18 MB"; those of the Hub are known when they are here."""
+    if row.folder is None:
+        return "on the Hub"
+    total = sum((row.folder / name).stat().st_size for name in row.manifest.files)
+    return f"{total / 1e6:.3g} MB"
+
+
 def note(row: Row) -> str:
     """One line from the manifest: how it was made, how large it is, its licence."""
     manifest = row.manifest

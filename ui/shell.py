@@ -13,6 +13,7 @@ from ui.api import publish
 from ui.desk import Desk
 from ui.jobs_api import JobsApi
 from ui.place import Place
+from ui.tab_compare import Compare
 from ui.tab_create import Create
 from ui.tab_distill import Distill
 from ui.tab_jobs import Jobs
@@ -30,7 +31,12 @@ class Page:
     action: str | None = None
 
 
-PAGES = (Page("Create", "", Create), Page("Distill", "distill", Distill, "distill"), Page("Jobs", "jobs", Jobs))
+PAGES = (
+    Page("Create", "", Create),
+    Page("Compare", "compare", Compare),
+    Page("Distill", "distill", Distill, "distill"),
+    Page("Jobs", "jobs", Jobs),
+)
 
 
 def build(desk: Desk, pages: tuple[Page, ...] = PAGES) -> gr.Blocks:

@@ -9,8 +9,8 @@ from pathlib import Path
 from gradio.themes import Base
 
 HERE = Path(__file__).parent
-SCRIPTS = "still painter fields prompt wall closeup gallery keys curves request job jobs distill".split()
-SHEETS = ("still", "jobs")
+SCRIPTS = "still painter fields prompt wall closeup gallery keys curves request job jobs distill compare".split()
+SHEETS = ("still", "jobs", "compare")
 SANS = ("ui-sans-serif", "system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "monospace")
 PAPER, PAPER_DARK, INK, INK_DARK = (

@@ -1,0 +1,59 @@
+"""The Compare page in a real browser: the same words and seed by several models."""
+
+import re
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.conftest import PHONE, TINY
+
+pytestmark = pytest.mark.browser
+ASKED = "compare?" + urlencode({"prompt": "a blue cube", "seed": 5, "models": "tiny-sprint:1,tiny-sana:4"})
+WHOLE = "all => all.length === 2 && all.every(c => c.querySelector('img')?.naturalWidth && / ms/.test(c.innerText))"
+
+
+def opened(visit, viewport=None):
+    v = visit(TINY, viewport=viewport)
+    v.page.goto(v.site + ASKED)
+    v.page.wait_for_function(f"({WHOLE})([...document.querySelectorAll('.sl-column')])")
+    return v
+
+
+def columns(v):
+    return v.page.eval_on_selector_all(
+        ".sl-column", "all => all.map(c => [c.dataset.model, c.querySelector('img').src])"
+    )
+
+
+def test_a_link_shows_the_same_words_and_seed_by_each_model(visit):
+    v = opened(visit)
+    (first, one), (second, other) = columns(v)
+    assert (first, second) == ("tiny-sprint", "tiny-sana") and one != other
+    text = v.page.locator(".sl-column").first.inner_text()
+    assert re.search(r"\d+ ms", text) and re.search(r"[\d.]+ MB", text)
+    expect(v.page.locator("#compare-seed")).to_have_value("5")
+    v.page.reload()
+    v.page.wait_for_function(f"({WHOLE})([...document.querySelectorAll('.sl-column')])")
+    assert columns(v) == [[first, one], [second, other]], "the same link is the same pictures"
+
+
+def test_models_come_and_go_and_steps_change(visit):
+    v = opened(visit)
+    v.page.get_by_label("Take tiny-sana away").click()
+    expect(v.page.locator(".sl-column")).to_have_count(1)
+    assert "tiny-sana" not in v.page.url
+    [[_, one]] = columns(v)
+    v.page.get_by_label("Steps of tiny-sprint").select_option("2")
+    v.page.wait_for_function("src => document.querySelector('.sl-column img').src !== src", arg=one)
+    assert "tiny-sprint%3A2" in v.page.url
+    v.page.locator(".sl-picks button", has_text="tiny-sprint").click()
+    expect(v.page.locator(".sl-column")).to_have_count(2)  # the same model, at one step and at two
+    v.page.locator("#compare-prompt").fill("")
+    v.page.locator("#compare-go").click()
+    expect(v.page.locator(".sl-comparison .sl-say")).to_have_text("Type what you want to see.")
+
+
+def test_a_phone_compares_without_scrolling_sideways(visit):
+    v = opened(visit, PHONE)
+    assert v.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
