@@ -91,6 +91,10 @@ def main() -> int:
                 page.screenshot(path=args.out / f"{name}.png")
                 print(args.out / f"{name}.png")
             browser.close()
+            for left in store.jobs((State.QUEUED, State.PAUSED, State.RUNNING)):
+                store.cancel(left.id)
+            while store.jobs((State.RUNNING,)):
+                time.sleep(0.2)
         store.close()
     return 0
 
