@@ -14,7 +14,7 @@ from benchmarks.mixture import COND, NOISE, TEACHER, N, few_steps, learn, measur
 from distill import checkpoint
 from distill.adapt import scaled, without
 from distill.method import Batch, Rows
-from distill.methods import cfg_lora, disback, dmd, feedback, lcm, msd, tscd
+from distill.methods import cfg_lora, disback, dmd, feedback, lcm, tscd
 from models.denoiser import Cond
 from models.route import Router
 from models.score import guided, vsd_direction

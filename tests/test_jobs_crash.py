@@ -153,7 +153,8 @@ APP = "import sys, time; from jobs.worker import Background; b = Background(sys.
 def test_app_killed_with_one_job_running_and_five_queued(tmp_path, victims):
     """T-JOB-02."""
     store = watched(tmp_path)
-    ids = [chain(store, steps=20, every=3, ms=60).id for _ in range(6)]
+    steps = {chain(store, steps=n, every=3, ms=60).id: n for n in (20, 4, 4, 4, 4, 4)}
+    ids = list(steps)
     work = [sys.executable, "-m", "tests.standin", "work", "--studio", str(tmp_path)]
     app = subprocess.Popen([sys.executable, "-c", APP, *work], cwd=ROOT)
     try:

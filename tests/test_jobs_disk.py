@@ -236,7 +236,7 @@ def opens(history: History, data: bytes) -> tuple[dict, dict]:
 
 @pytest.mark.parametrize("at", [0, 16, 18, 28, 44, 52, 56, 60, 100])
 def test_noise_in_the_header_of_the_table_loses_no_job(history, at):
-    """T-JOB-11: page size, journal, length, schema format, encoding, version: each has an error of its own in SQLite."""
+    """T-JOB-11: page size, journal, length, schema format, encoding, version: each is another error of SQLite."""
     data = bytearray(history.data)
     data[at : at + 4] = b"\xa5\x5a\xa5\x5a"
     before, after = opens(history, bytes(data))
