@@ -1,13 +1,18 @@
-"""How quick the table of jobs is: submits, claims and heartbeats a second, and pages of a long history.
+"""How quick the table of jobs is: submits, claims and heartbeats a second, pages of a long history; and how much
+slower a picture gets while a training job runs.
 
-    python -m benchmarks.jobs [--history 100000] [--folder DIR]
+    python -m benchmarks.jobs [--history 100000] [--folder DIR] [--only table|picture]
 
 Every write is on the disk before it counts (synchronous=FULL), so the figures are those of the disk as much as of the
-store; `--folder` says where. The history is written straight into the table.
+store; `--folder` says where. The history is written straight into the table. Pictures alone and pictures beside a
+training take turns (its command is stopped meanwhile), so that whatever else the machine does is unfair to both alike;
+`load` is how much that was, as `uptime` counts it.
 """
 
 import argparse
 import multiprocessing
+import os
+import signal
 import sqlite3
 import statistics
 import sys
@@ -17,15 +22,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.report import RESULTS, Row, markdown, publish, record
-from jobs import db
+from jobs import db, kinds, process
 from jobs.job import Job, Limits, Progress, State
 from jobs.store import Store
+from jobs.worker import start_background
+from models import catalogue, families
+from models.generate import generate
+from models.request import DEFAULT_MODEL, ImageRequest
 
 MANY = Limits(waiting_per_owner=10**9, running_per_owner=10**9)
 OUT = [{"path": "result.txt", "bytes": 1}]
 REQUEST = {"method": "sft", "base": None, "dataset": "mixture", "minutes": None, "seed": 0, "set": ["lr=1e-3"]}
 KEYS = ("measure", "history", "sqlite")
+COLUMNS = ("measure", "history", "value", "unit", "journal", "load")
 SECONDS = 3.0  # of each rate
+TURNS, PICTURES = 10, 8  # how often pictures alone and beside a training take turns, and how many each time
+TRAINING = {"method": "sft", "dataset": "mixture", "train.steps": "100000000"}  # it never ends by itself
 
 
 def rate(work: Callable[[], object]) -> float:
@@ -124,21 +136,59 @@ def history(folder: Path, count: int) -> dict[str, tuple[float, str]]:
     return found | {"open, with the check for damage": (1000 * (time.perf_counter() - begun), "ms")}
 
 
+def signal_all(job: Job, number: int) -> None:
+    for pid in process.of_job(job.id):
+        os.kill(pid, number)
+
+
+def pictures(folder: Path) -> dict[str, tuple[float, str]]:
+    """Milliseconds under which 95 of 100 pictures stay, alone and while a job trains on the same processor."""
+    parts, request = families.load(catalogue.get(DEFAULT_MODEL)), ImageRequest("a red mushroom")
+    store = Store(folder)
+    job = store.submit("distill", kinds.request("distill", TRAINING, {}).to_dict())
+    worker = start_background("--studio", str(folder))
+    spent: dict[int, list[float]] = {signal.SIGSTOP: [], signal.SIGCONT: []}
+    try:
+        while not store.get(job.id).step:
+            time.sleep(0.2)
+        for turn in range(2 * TURNS):
+            number = list(spent)[turn % 2]
+            signal_all(job, number)
+            for _ in range(PICTURES):
+                begun = time.perf_counter()
+                list(generate(parts, request))
+                spent[number].append(1000 * (time.perf_counter() - begun))
+    finally:
+        signal_all(job, signal.SIGCONT)  # what is stopped can't be asked to leave
+        worker.stop()
+    alone, beside = (statistics.quantiles(times, n=20)[-1] for times in spent.values())
+    return {
+        "a picture alone, p95": (alone, "ms"),
+        "a picture while a job trains, p95": (beside, "ms"),
+        "how much slower that is": (beside / alone, "times"),
+    }
+
+
 def main(argv: list[str] | None = None) -> int:
     p = argparse.ArgumentParser("benchmarks.jobs", description=__doc__)
     p.add_argument("--history", type=int, default=100_000)
     p.add_argument("--folder", type=Path, help="where the tables are made (default: the temporary folder)")
+    p.add_argument("--only", choices=["table", "picture"])
     args = p.parse_args(argv)
+    load, measured = round(os.getloadavg()[0], 1), []
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
-        measured = [(0, rates(Path(folder) / "a")), (args.history, history(Path(folder) / "b", args.history))]
+        if args.only != "picture":
+            measured += [(0, rates(Path(folder) / "a")), (args.history, history(Path(folder) / "b", args.history))]
+        if args.only != "table":
+            measured += [(0, pictures(Path(folder) / "c"))]
     journal = db.journal_for(sqlite3.sqlite_version_info)
     rows: list[Row] = [
         {"measure": name, "history": jobs, "value": float(f"{value:.3g}"), "unit": unit, "journal": journal}
-        | {"sqlite": sqlite3.sqlite_version}
+        | {"sqlite": sqlite3.sqlite_version, "load": load}
         for jobs, found in measured
         for name, (value, unit) in found.items()
     ]
-    table = markdown(record(RESULTS / "jobs.json", rows, KEYS), ("measure", "history", "value", "unit", "journal"))
+    table = markdown(record(RESULTS / "jobs.json", rows, KEYS), COLUMNS)
     publish("jobs", table)
     print(table)
     return 0

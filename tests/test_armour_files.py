@@ -20,6 +20,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import load_file, save
 
+from distill import checkpoint
 from models import catalogue, families, picture, weights
 from models.catalogue import sha256
 from models.engine import Engine
@@ -142,12 +143,14 @@ def test_a_pickle_is_never_opened(studio, suffix):
 
 
 def test_what_torch_loads_is_numbers(tmp_path):
-    """The only caller, distill/checkpoint.py, passes weights_only=True (tests/test_architecture.py)."""
-    (tmp_path / "own.pt").write_bytes(pickle.dumps(Canary(tmp_path / "canary")))
+    """The one caller of torch.load; that it is the only one is a test of tests/test_architecture.py."""
+    harm = pickle.dumps(Canary(tmp_path / "canary"))
+    (tmp_path / "optimizers.pt").write_bytes(harm)
+    (tmp_path / "manifest.json").write_text(json.dumps({"step": 1, "counters": {}}))
     with pytest.raises(pickle.UnpicklingError):
-        torch.load(tmp_path / "own.pt", weights_only=True)
+        checkpoint.load(tmp_path)
     assert not (tmp_path / "canary").exists()
-    pickle.loads((tmp_path / "own.pt").read_bytes())
+    pickle.loads(harm)
     assert (tmp_path / "canary").exists(), "this canary does sing"
 
 
