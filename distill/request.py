@@ -97,9 +97,16 @@ def described(method: str) -> tuple[Setting, ...]:
                 continue
             note = lines[(node.end_lineno or node.lineno) - 1].partition("  # ")[2]
             literal = get_args(kinds[key]) if get_origin(kinds[key]) is Literal else ()
-            usual = "" if node.value is None else ast.unparse(node.value).strip("'()").rstrip(",")
-            out.append(Setting(key, usual, note, tuple(map(str, literal))))
+            out.append(Setting(key, _literal(node.value), note, tuple(map(str, literal))))
     return tuple(out)
+
+
+def _literal(value: ast.expr | None) -> str:
+    """A default as `--set` would take it; empty where the source computes it."""
+    try:
+        return ast.unparse(value).strip("'()").rstrip(",") if ast.literal_eval(value) is not None else ""
+    except ValueError:
+        return ""
 
 
 def about(method: str) -> str:

@@ -12,6 +12,7 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from distill import request
 from jobs.job import State
 from jobs.store import Store
 from models.events import Events
@@ -281,6 +282,44 @@ def test_a_run_that_lies_harms_nobody(studio, store, tmp_path):
     with pytest.raises(ValueError, match="the sample is no longer there"):
         desk.job_sample({"id": job.id}, Visitor())
     store.cancel(job.id)
+
+
+def test_what_a_training_will_cost_is_told_from_what_one_took(studio, store):
+    desk, owner = JobsDesk(Place()), Visitor("cara", "cara")
+    asked = {"method": "sft", "dataset": "mixture", "train.batch_size": "128"}
+    assert (
+        "No training of sft on mixture has run here yet" in desk.job_estimate({"values": asked}, owner)["sentences"][0]
+    )
+    job = store.submit("distill", {"method": "sft", "dataset": "mixture", "set": []}, "cara", priority=10)
+    worked(store, job.id)  # 20 steps in 3 s with 64 samples a step
+    told = desk.job_estimate({"values": asked}, owner)
+    assert told["sentences"] == [f"About 5 minutes for 1,000 steps, at 0.3 s a step, as job {job.id} took."]
+    (told,) = desk.job_estimate({"values": asked | {"minutes": "2"}}, owner)["sentences"]
+    assert told.startswith("The minutes are over at about step 400 of 1,000")
+    assert desk.job_estimate({"values": {"base": "x"}}, owner)["mistake"].startswith("unknown base 'x'; valid: ")
+
+
+def test_what_cannot_be_served_says_why(studio, store):
+    desk, home = JobsDesk(Place()), Visitor()
+    job = store.submit("distill", {"method": "sft", "dataset": "toys"}, priority=10)
+    with pytest.raises(ValueError, match="It has no checkpoint yet."):
+        desk.job_serve({"id": job.id, "model": "mine"}, home)
+    worked(store, job.id)
+    for name in ("../x", "", "A b", "-x"):
+        with pytest.raises(ValueError, match="is no name for a model"):
+            desk.job_serve({"id": job.id, "model": name}, home)
+    with pytest.raises(ValueError, match="there is a model 'toybox-sana' already"):
+        desk.job_serve({"id": job.id, "model": "toybox-sana"}, home)
+    with pytest.raises(ValueError, match="Visitors of a Space can't add models"):
+        JobsDesk(Place(space="a/b")).job_serve({"id": job.id, "model": "mine"}, home)
+
+
+@pytest.mark.parametrize("method", request.methods())
+def test_every_setting_of_a_method_is_in_its_form(method):
+    described = request.described(method)
+    assert [s.name for s in described] == list(request.settings(method))
+    usual = {s.name: s.usual for s in described if s.usual not in ("", "None")}
+    assert request.DistillRequest(method=method, set=tuple(f"{k}={v}" for k, v in usual.items())).set
 
 
 def test_a_strip_of_samples_is_folded_so_that_each_is_larger():
