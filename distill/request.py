@@ -104,7 +104,8 @@ def described(method: str) -> tuple[Setting, ...]:
 def _literal(value: ast.expr | None) -> str:
     """A default as `--set` would take it; empty where the source computes it."""
     try:
-        return ast.unparse(value).strip("'()").rstrip(",") if ast.literal_eval(value) is not None else ""
+        known = value is not None and ast.literal_eval(value) is not None
+        return ast.unparse(value).strip("'()").rstrip(",") if value is not None and known else ""
     except ValueError:
         return ""
 
