@@ -13,11 +13,20 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, DPMSolverMultistepScheduler, SCMScheduler
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    LCMScheduler,
+    SCMScheduler,
+    TCDScheduler,
+)
 from torch import Tensor, nn
 
 from distill import checkpoint, world
@@ -25,8 +34,10 @@ from distill.card import card, curve
 from distill.data import cache, sources
 from distill.methods.autoencoder import encode
 from distill.train import from_saved, import_method
+from models import lora
 from models.catalogue import Guidance, Manifest
 from models.denoiser import UNetDenoiser
+from models.hub import TCD_STEPS
 from models.paths import ROOT, assets, run_dir, studio
 from models.paths import cache as cache_dir
 from models.schedule import VP
@@ -104,7 +115,7 @@ def write_autoencoder(facts: dict, vae: nn.Module, home: Path) -> dict:
 
 def write_teacher(facts: dict, denoiser: nn.Module, home: Path) -> dict:
     if isinstance(denoiser, UNetDenoiser):
-        return write_unet_teacher(denoiser, home)
+        return write_network(denoiser, home) | write_ddim(home) | {"guidance": Guidance("cfg", 3.0, (1.0, 8.0))}
     denoiser.network.half().save_pretrained(home / "transformer")
     scheduler = DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.5)
     scheduler.save_pretrained(home / "scheduler")
@@ -112,14 +123,47 @@ def write_teacher(facts: dict, denoiser: nn.Module, home: Path) -> dict:
     return {"scheduler": type(scheduler).__name__, "prediction": "flow", "guidance": guidance, "default_steps": 20}
 
 
-def write_unet_teacher(denoiser: UNetDenoiser, home: Path) -> dict:
+def write_network(denoiser: Any, home: Path) -> dict:
+    """A UNet, or of a LoRA the adapter alone."""
+    network = denoiser.network.half()
+    if not lora.layers(network):
+        network.save_pretrained(home / "unet")
+        return {"family": "sd", "prediction": "epsilon"}
+    lora.save(network, "default", home)
+    config = network.peft_config["default"]
+    size = {"rank": config.r, "alpha": config.lora_alpha}
+    return {"family": "sd", "prediction": "epsilon", "kind": "lora", "lora": size}
+
+
+def write_ddim(home: Path) -> dict:
     """DDIM from the noisiest step there is (Lin et al. 2024, "trailing") to clean data."""
-    denoiser.network.half().save_pretrained(home / "unet")
-    scheduler = DDIMScheduler(**BETAS, clip_sample=False, timestep_spacing="trailing")
-    scheduler.save_pretrained(home / "scheduler")
-    guidance = Guidance("cfg", 3.0, (1.0, 8.0))
-    own = {"family": "sd", "scheduler": type(scheduler).__name__, "prediction": "epsilon"}
-    return own | {"guidance": guidance, "default_steps": 25}
+    DDIMScheduler(**BETAS, clip_sample=False, timestep_spacing="trailing").save_pretrained(home / "scheduler")
+    return {"scheduler": "DDIMScheduler", "default_steps": 25}
+
+
+def few_steps(kind: Any, timesteps: Callable[[dict], dict], **own: Any) -> Callable[[dict, nn.Module, Path], dict]:
+    """A writer of students with this scheduler, and the timesteps of each step count from the run's settings."""
+
+    def write(facts: dict, denoiser: nn.Module, home: Path) -> dict:
+        kind(**BETAS).save_pretrained(home / "scheduler")
+        tables = timesteps(facts["config"])
+        said = {"scheduler": kind.__name__, "timesteps": tables, "default_steps": min(map(int, tables))}
+        return write_network(denoiser, home) | said | own
+
+    return write
+
+
+def own_times(config: dict) -> dict[str, list[float]]:
+    """The times that the student was trained at, as timesteps."""
+    return {str(len(config["times"])): [round(t * VP.num_train_timesteps) - 1 for t in config["times"]]}
+
+
+def write_guided(facts: dict, denoiser: nn.Module, home: Path) -> dict:
+    """Guidance sets how strongly the adapter acts: at `full` as it is."""
+    said, (low, high) = write_network(denoiser, home), facts["config"]["guidance"]
+    said["lora"] |= {"full": facts["config"]["full"]}
+    guidance = Guidance("embedded", min(max(3.0, low), high), (low, high))
+    return said | write_ddim(home) | {"guidance": guidance}
 
 
 def write_sprint(facts: dict, student: nn.Module, home: Path) -> dict:
@@ -135,7 +179,17 @@ def write_judge(facts: dict, judge: nn.Module, home: Path) -> dict:
     return {"kind": "judge", "family": "judge", "scheduler": None, "prediction": None, "base": None}
 
 
-WRITERS = {"autoencoder": write_autoencoder, "sft": write_teacher, "scm_ladd": write_sprint, "oracle": write_judge}
+WRITERS = {
+    "autoencoder": write_autoencoder,
+    "sft": write_teacher,
+    "scm_ladd": write_sprint,
+    "oracle": write_judge,
+    "tscd": few_steps(TCDScheduler, lambda _: TCD_STEPS, eta=0.3),
+    "lcm": few_steps(LCMScheduler, lambda _: TCD_STEPS),
+    "dmd": few_steps(LCMScheduler, own_times),
+    "disback": few_steps(LCMScheduler, own_times),
+    "cfg_lora": write_guided,
+}
 
 
 def publish(run: Path, id: str, home: Path) -> Manifest:
@@ -143,7 +197,7 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
     with tempfile(home) as tmp:
         own = WRITERS[facts["method"]](facts, student, tmp)
         forget_paths(tmp)
-        if own.get("kind", "model") == "model":
+        if own.get("kind", "model") in ("model", "lora"):
             words = vocabulary(facts["dataset"])
             (tmp / "vocabulary.json").write_text(json.dumps(words, ensure_ascii=False, indent=0))
         curve(run, tmp / "curve.png")
@@ -157,6 +211,8 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
             "guidance": Guidance(),
             "lora": None,
         }
+        adapter = own.get("kind") == "lora"
+        counted = [p for k, p in student.named_parameters() if not adapter or "lora_" in k]
         manifest = Manifest(
             **(defaults | own),
             id=id,
@@ -168,7 +224,7 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
             samples_seen=saved.counters["samples_seen"],
             licence=LICENCE,
             files=files,
-            parameters=sum(p.numel() for p in student.parameters()),
+            parameters=sum(p.numel() for p in counted),
         )
         (tmp / "README.md").write_text(card(manifest, facts))
         (tmp / "manifest.json").write_text(json.dumps(manifest.to_dict(), indent=1))

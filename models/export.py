@@ -61,9 +61,8 @@ def call(row: Row, steps: int) -> dict[str, Any]:
 def _of_stable_diffusion(row: Row, steps: int) -> dict[str, Any]:
     """Guidance of one is none: a LoRA that folds its guidance in was fused at its default."""
     manifest = row.manifest
-    said = {"height": row.size, "width": row.size}
-    if manifest.guidance.kind != "cfg":
-        said["guidance_scale"] = 1.0
+    scale = manifest.guidance.default if manifest.guidance.kind == "cfg" else 1.0
+    said: dict[str, Any] = {"height": row.size, "width": row.size, "guidance_scale": scale}
     if manifest.scheduler != "DDIMScheduler" and str(steps) in manifest.timesteps:
         said |= {"num_inference_steps": None, "timesteps": [int(t) for t in manifest.timesteps[str(steps)]]}
     return said | ({"eta": manifest.eta} if manifest.eta else {})

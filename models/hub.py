@@ -15,18 +15,58 @@ HYPER = "ByteDance/Hyper-SD"
 NVIDIA = "NSCL v2-custom or NVIDIA Open Model License (read the model's page); text encoder under the Gemma terms"
 
 
-def _hub(id: str, family: str, method: str, licence: str, parameters: int, **own: Any) -> Manifest:
-    """Of a model that others made."""
-    elsewhere = {"dataset": "not published", "command": "not made here", "code": "not made here", "samples_seen": 0}
-    usual = {"base": None, "kind": "model", "seed": 0, "timesteps": {}, "guidance": Guidance(), "lora": None}
-    facts = {"id": id, "family": family, "method": method, "licence": licence, "parameters": parameters, "files": {}}
-    return Manifest(**(elsewhere | usual | {"prediction": "epsilon"} | facts | own))
+def _hub(
+    id: str,
+    family: str,
+    method: str,
+    licence: str,
+    parameters: int,
+    scheduler: str,
+    default_steps: int,
+    timesteps: dict[str, list[float]] | None = None,
+    guidance: Guidance | None = None,
+    prediction: str = "epsilon",
+    eta: float = 0.0,
+    base: str | None = None,
+) -> Manifest:
+    """Of a model that others made; with a base, a LoRA on it."""
+    return Manifest(
+        id=id,
+        family=family,
+        base=base,
+        kind="lora" if base else "model",
+        method=method,
+        dataset="not published",
+        command="not made here",
+        code="not made here",
+        seed=0,
+        samples_seen=0,
+        scheduler=scheduler,
+        timesteps=timesteps or {},
+        default_steps=default_steps,
+        guidance=guidance or Guidance(),
+        prediction=prediction,
+        lora={} if base else None,
+        licence=licence,
+        files={},
+        parameters=parameters,
+        eta=eta,
+    )
 
 
 def _hub_sprint(name: str, parameters: int, memory_gib: float) -> Row:
-    own = {"scheduler": "SCMScheduler", "timesteps": SPRINT_STEPS, "default_steps": 2, "prediction": "trigflow"}
-    own |= {"guidance": Guidance("embedded", 4.5, (1.0, 10.0))}
-    manifest = _hub(f"sana-sprint-{name.lower()}", "sana", "scm_ladd", NVIDIA, parameters, **own)
+    manifest = _hub(
+        f"sana-sprint-{name.lower()}",
+        "sana",
+        "scm_ladd",
+        NVIDIA,
+        parameters,
+        scheduler="SCMScheduler",
+        timesteps=SPRINT_STEPS,
+        default_steps=2,
+        prediction="trigflow",
+        guidance=Guidance("embedded", 4.5, (1.0, 10.0)),
+    )
     hub = f"Efficient-Large-Model/Sana_Sprint_{name}_1024px_diffusers"
     return Row(manifest, 1024, None, hub, "main", memory_gib, tokens=300, instruction=True, batch=1)
 
@@ -38,7 +78,7 @@ def _hub_base(id: str, family: str, hub: str, size: int, memory_gib: float, **ow
 
 def _hub_lora(id: str, base: Row, hub: str, file: str, **own: Any) -> Row:
     """A LoRA on a row of the Hub."""
-    manifest = _hub(id, base.manifest.family, base=base.id, kind="lora", lora={}, **own)
+    manifest = _hub(id, base.manifest.family, base=base.id, **own)
     return Row(manifest, base.size, None, hub, "main", base.memory_gib + 0.5, base.tokens, batch=1, file=file)
 
 
@@ -71,8 +111,9 @@ def hub_rows() -> list[Row]:
         default_steps=30,
         guidance=Guidance("cfg", 5.0, (1.0, 20.0)),
     )
-    hyper = {"licence": "not stated (read the model's page)", "scheduler": "TCDScheduler", "default_steps": 1}
-    hyper |= {"method": "tscd", "hub": HYPER, "timesteps": TCD_STEPS, "eta": 0.3}  # one step is the same for any eta
+    hyper: dict[str, Any] = {"method": "tscd", "licence": "not stated (read the model's page)", "hub": HYPER}
+    hyper |= {"scheduler": "TCDScheduler", "default_steps": 1, "timesteps": TCD_STEPS}
+    hyper |= {"eta": 0.3}  # of several steps: one is the same for any
     return [
         _hub_sprint("0.6B", 600_000_000, 10.0),
         _hub_sprint("1.6B", 1_600_000_000, 12.0),

@@ -15,7 +15,7 @@ from typing import Any
 
 from diffusers import StableDiffusionPipeline
 from peft import get_peft_model_state_dict
-from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.tuners.lora import LoraLayer
 from safetensors import safe_open
 from torch import nn
 
@@ -30,14 +30,14 @@ def save(network: Any, adapter: str, home: Path) -> None:
     """`home/lora.safetensors`."""
     StableDiffusionPipeline.save_lora_weights(
         home,
-        unet_lora_layers=get_peft_model_state_dict(network, adapter_name=adapter),
+        unet_lora_layers=dict(get_peft_model_state_dict(network, adapter_name=adapter)),
         unet_lora_adapter_metadata=network.peft_config[adapter].to_dict(),
         weight_name=FILE,
     )
 
 
-def layers(network: nn.Module) -> list[BaseTunerLayer]:
-    return [m for m in network.modules() if isinstance(m, BaseTunerLayer)]
+def layers(network: nn.Module) -> list[LoraLayer]:
+    return [m for m in network.modules() if isinstance(m, LoraLayer)]
 
 
 def attach(row: catalogue.Row, base: Parts, valid: tuple[str, ...]) -> Parts:

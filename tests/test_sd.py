@@ -2,7 +2,7 @@
 
 import copy
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,8 @@ import torch
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
-from distill.publish import fold
+from distill.publish import WRITERS, fold
+from distill.train import import_method
 from models import catalogue, families, lora
 from models.denoiser import UNetDenoiser
 from models.engine import Engine
@@ -219,3 +220,24 @@ def test_folding_leaves_pictures_alone_and_latents_of_unit_deviation(studio):
         assert torch.allclose(after.square().mean((0, 2, 3)).sqrt(), torch.ones(16), atol=1e-3)
         assert torch.allclose(vae.decode(after).sample, before, atol=1e-4)
         assert torch.allclose(vae.encode(x).latent_dist.sample(), after, atol=1e-5), "its latents have no noise"
+
+
+@pytest.mark.parametrize(
+    "method, scheduler", [("tscd", "TCDScheduler"), ("dmd", "LCMScheduler"), ("cfg_lora", "DDIMScheduler")]
+)
+def test_a_student_is_published_as_its_adapter_alone(studio, tmp_path, monkeypatch, base, method, scheduler):
+    module = import_method(method)
+    home = tmp_path / "models" / "mine"
+    student = tiny.adapted(UNetDenoiser(copy.deepcopy(base.denoiser.network)))
+    said = WRITERS[method]({"config": asdict(module.Config())}, student, home)
+    assert sorted(p.name for p in home.iterdir()) == ["lora.safetensors", "scheduler"]
+    assert said["kind"] == "lora" and said["lora"] | {"full": 5.0} == {"rank": 4, "alpha": 8, "full": 5.0}
+    tiny.manifest("mine", home, base="tiny-sd", **said)
+    for name in ("tiny-kl", "tiny-sd"):
+        (tmp_path / "models" / name).symlink_to(studio / "models" / name)
+    monkeypatch.setenv("STILL_LIFE_STUDIO", str(tmp_path))
+    assert catalogue.broken() == []
+    parts = families.load(catalogue.get("mine"))
+    assert type(parts.scheduler).__name__ == scheduler
+    steps, picture = latents(parts, ask("mine"))
+    assert picture.std() > 5 and len(steps) == parts.row.manifest.default_steps

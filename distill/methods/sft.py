@@ -1,7 +1,7 @@
 """Denoising of data: how a teacher is trained, and the file to copy when adding a method.
 
-    SANA:              L = | v(x_t, t, c) - (eps - x0) |^2,   x_t = (1 - t) x0 + t eps      (Lipman et al. 2023, Eq. 23)
-    Stable Diffusion:  L = | eps(x_t, t, c) - eps |^2,        x_t = alpha x0 + sigma eps         (Ho et al. 2020, Eq. 14)
+    SANA:              L = | v(x_t, t, c) - (eps - x0) |^2,   x_t = (1 - t) x0 + t eps    (Lipman et al. 2023, Eq. 23)
+    Stable Diffusion:  L = | eps(x_t, t, c) - eps |^2,        x_t = alpha x0 + sigma eps       (Ho et al. 2020, Eq. 14)
 
 A SANA's t is logit-normal (Esser et al. 2024, Eq. 19), a UNet's uniform. A tenth of the captions is dropped, so the
 network can be guided. A new SANA has SANA-Sprint's two stabilisers from the start, the dense time embedding and QK-norm

@@ -65,7 +65,7 @@ def part(row: Row, name: str) -> Path:
 
 def scheduler(row: Row, valid: Sequence[str], config: Any = None) -> Any:
     """The scheduler that the manifest names, from its folder or with this configuration."""
-    name = row.manifest.scheduler
+    name = row.manifest.scheduler or "none"
     if name not in valid:
         raise ValueError(f"scheduler {name!r} of {row.id}; valid: {', '.join(valid)}")
     kind = getattr(diffusers, name)

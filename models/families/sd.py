@@ -52,7 +52,8 @@ def _from_folders(row: Row, dtype: torch.dtype, encoder: Any) -> StableDiffusion
     home, alone = text.find(), row.manifest.kind == "autoencoder"
     tokenizer = text.load_tokenizer(home)
     tokenizer.model_max_length = row.tokens  # the pipeline pads to it
-    return StableDiffusionPipeline(
+    kind: Any = StableDiffusionPipeline  # any tokenizer and encoder will do
+    return kind(
         tokenizer=tokenizer,
         text_encoder=text.load_encoder(home, dtype=dtype) if encoder is None else encoder,
         vae=weights.load(AutoencoderKL, families.part(row, "vae"), dtype),
