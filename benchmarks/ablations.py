@@ -48,11 +48,11 @@ VARIANTS: dict[str, dict[str, tuple[int, dict]]] = {
         "four steps": (4000, ONE | {"times": "1.0,0.75,0.5,0.25", "lr": "2e-4"}),
     },
     "disback": {
-        "DMD, 600 steps": (600, ONE | {"alone": "0"}),
+        "DMD, 600 steps": (600, ONE | {"alone": "0", "method": "dmd"}),
         "DisBack, 600 steps": (600, BACK | {"alone": "100", "per_node": "50"}),
-        "DMD, 1,200 steps": (1200, ONE | {"alone": "0"}),
+        "DMD, 1,200 steps": (1200, ONE | {"alone": "0", "method": "dmd"}),
         "DisBack, 1,200 steps": (1200, BACK),
-        "DMD, 2,400 steps": (2400, ONE | {"alone": "0"}),
+        "DMD, 2,400 steps": (2400, ONE | {"alone": "0", "method": "dmd"}),
         "DisBack, 2,400 steps": (2400, BACK),
     },
     "msd": {
@@ -70,7 +70,7 @@ def rows_of(method: str) -> list[report.Row]:
     for variant, (updates, own) in VARIANTS[method].items():
         found: dict[str, dict[int, list[float]]] = {variant: {n: [] for n in STEPS[method]}}
         for seed in SEEDS:
-            t = trainer(method, updates, seed, **own)
+            t = trainer(own.get("method", method), updates, seed, **{k: v for k, v in own.items() if k != "method"})
             while t.step < updates:
                 t.advance()
             with t.averaged():
