@@ -193,7 +193,12 @@ WRITERS = {
 
 
 def publish(run: Path, id: str, home: Path) -> Manifest:
+    """Raises ValueError for a run without a good checkpoint, or of a method that nothing serves yet."""
     facts, student, saved = trained(run)
+    if facts["method"] not in WRITERS:
+        raise ValueError(
+            f"what {facts['method']} makes can't be served yet; valid methods: {', '.join(sorted(WRITERS))}"
+        )
     with tempfile(home) as tmp:
         own = WRITERS[facts["method"]](facts, student, tmp)
         forget_paths(tmp)
