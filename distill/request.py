@@ -58,19 +58,40 @@ def _kind(node: ast.expr) -> Any:
     raise ValueError(f"a setting can't be of type {ast.unparse(node)}")
 
 
+@dataclass(frozen=True)
+class Field:
+    """A field of a dataclass, as its source has it."""
+
+    kind: Any
+    usual: str  # as `--set` would take it; empty where the source computes it
+    note: str  # the comment beside it
+
+
 @cache
-def _fields(path: Path, name: str) -> dict[str, Any]:
-    """Field -> type of the dataclass `name` in a source file that is not imported."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    body = next((n.body for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name), [])
-    return {ast.unparse(n.target): _kind(n.annotation) for n in body if isinstance(n, ast.AnnAssign)}
+def _fields(path: Path, name: str) -> dict[str, Field]:
+    """Fields of the dataclass `name` in a source file that is not imported; first those that it inherits."""
+    text = path.read_text(encoding="utf-8")
+    made = next((n for n in ast.parse(text).body if isinstance(n, ast.ClassDef) and n.name == name), None)
+    out: dict[str, Field] = {}
+    for base in made.bases if made else []:
+        if isinstance(base, ast.Attribute) and isinstance(base.value, ast.Name):
+            out |= _fields(path.with_name(f"{base.value.id}.py"), base.attr)
+    for node in made.body if made else []:
+        if isinstance(node, ast.AnnAssign):
+            note = text.splitlines()[(node.end_lineno or node.lineno) - 1].partition("  # ")[2]
+            out[ast.unparse(node.target)] = Field(_kind(node.annotation), _literal(node.value), note)
+    return out
 
 
 def settings(method: str) -> dict[str, Any]:
     """Setting -> type: the method's own, and the loop's with `train.` before them. `seed` is a field of the request."""
+    return {name: field.kind for name, field in _settings(method).items()}
+
+
+def _settings(method: str) -> dict[str, Field]:
     own = _fields(HERE / "methods" / f"{method}.py", "Config")
     loop = _fields(HERE / "train.py", "TrainConfig")
-    return own | {f"train.{k}": kind for k, kind in loop.items() if k != "seed"}
+    return own | {f"train.{k}": field for k, field in loop.items() if k != "seed"}
 
 
 @dataclass(frozen=True)
@@ -86,18 +107,10 @@ class Setting:
 @cache
 def described(method: str) -> tuple[Setting, ...]:
     """The settings of `settings(method)`, in their order, as the sources describe them."""
-    kinds, out = settings(method), []
-    sources = ((f"methods/{method}.py", "Config", ""), ("train.py", "TrainConfig", "train."))
-    for path, name, prefix in sources:
-        text = (HERE / path).read_text(encoding="utf-8")
-        lines = text.splitlines()
-        body = next((n.body for n in ast.parse(text).body if isinstance(n, ast.ClassDef) and n.name == name), [])
-        for node in body:
-            if not isinstance(node, ast.AnnAssign) or (key := prefix + ast.unparse(node.target)) not in kinds:
-                continue
-            note = lines[(node.end_lineno or node.lineno) - 1].partition("  # ")[2]
-            literal = get_args(kinds[key]) if get_origin(kinds[key]) is Literal else ()
-            out.append(Setting(key, _literal(node.value), note, tuple(map(str, literal))))
+    out = []
+    for name, field in _settings(method).items():
+        choices = get_args(field.kind) if get_origin(field.kind) is Literal else ()
+        out.append(Setting(name, field.usual, field.note, tuple(map(str, choices))))
     return tuple(out)
 
 
