@@ -59,7 +59,7 @@ def settings(args: argparse.Namespace, place: Place) -> dict[str, Any]:
         "run_history": False,
         "show_error": False,
         "strict_cors": True,
-        "state_session_capacity": 1000,
+        "state_session_capacity": 200,
         "ssr_mode": False,
         "footer_links": ["api"],  # hidden, but what the page's own button presses
         "app_kwargs": {"middleware": [guard], "docs_url": None, "redoc_url": None},
