@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.ablations import swap
 from benchmarks.mixture import COND, NOISE, TEACHER, N, few_steps, learn, measure, trainer
 from distill import checkpoint
 from distill.adapt import scaled, without
@@ -113,8 +114,19 @@ def test_students_are_routed_in_equal_parts_and_by_their_own_prompts():
     learn(t)
     routed, right = t.scene.world.student, measure(t, 1)
     assert routed.router(COND).bincount().tolist() == [N // 4] * 4
-    routed.members = nn.ModuleList([*routed.members[1:], routed.members[0]])
+    swap(routed)
     assert measure(t, 1) > 5 * right, "the students are all alike"
+
+
+@pytest.mark.parametrize("matching", ["4", "5"])
+def test_the_fake_of_students_starts_where_score_matching_ended(matching):
+    """Also where the student's first turn comes later than the critic's."""
+    t = run(MSD, matching=matching, ratio="2", fake_lr="0")
+    for _ in range(int(matching)):
+        t.advance()
+    ended = {k: v.clone() for k, v in t.scene.world.student.state_dict().items()}
+    t.advance()
+    assert all(torch.equal(v, ended[k]) for k, v in t.method.critic["fake"].state_dict().items())
 
 
 def test_a_router_cuts_real_prompts_in_equal_parts_and_says_what_it_cannot_do():

@@ -62,7 +62,7 @@ def matching(x: Tensor, teacher, fake, cond: Cond, null: Cond, guidance: float, 
 def simulate(net: Denoiser, x: Tensor, cond: Cond, times: tuple[float, ...], step: int, rng: Rows) -> Tensor:
     """x0 of the student at its step number `step`, from noise x through the steps before it (DMD2, Sec. 4.4)."""
     with torch.no_grad():
-        for t, s in zip(times[:step], times[1:], strict=False):
+        for t, s in zip(times[:step], times[1 : step + 1], strict=True):
             x0 = net(x, torch.full((len(x),), t, device=x.device), cond).float()
             x = add_noise(net.schedule, x0, rng.randn_like(x), torch.full((len(x),), s, device=x.device))
     return net(x, torch.full((len(x),), times[step], device=x.device), cond).float()

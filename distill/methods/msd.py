@@ -88,7 +88,8 @@ class Method(dmd.Method):
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
         if player == "matching":
             return Out(self.score_matching(batch, rng).mean())
-        if batch.step == self.cfg.matching and player == "student":  # the fake starts where score matching ended
+        first = "critic" if self.cfg.matching % self.cfg.ratio else "student"  # whose turn comes first after matching
+        if batch.step == self.cfg.matching and player == first:  # the fake starts where score matching ended
             self.critic["fake"].load_state_dict(self.w.student.state_dict())
         out = super().loss(player, batch, rng)
         if player == "student" and self.cfg.pairs:
