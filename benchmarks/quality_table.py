@@ -8,7 +8,7 @@ from benchmarks.scoring import DISTANCES, SHARES
 PLACE = ("model", "steps", "guidance")
 PSNR = ("psnr_toys", "psnr_emoji")
 NAMES = {"frechet": "Fréchet", "kernel": "kernel", "psnr_toys": "toys, dB", "psnr_emoji": "emoji, dB",
-         "nearest_emoji": "nearest emoji"}  # fmt: skip
+         "nearest_emoji": "nearest emoji", "first": "of them nature, food"}  # fmt: skip
 
 
 def cell(row: Row | None, field: str = "value") -> str | None:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distill.data import Source, cache
+from distill.data import Source, cache, often
 from distill.data.emoji import Emoji
 from distill.data.toys import Scene, Toys, prompt, render, sample_scene, truth
 from distill.data.toys.scene import sample_mini
@@ -25,7 +25,7 @@ class Question:
 
     prompt: str
     expected: dict[str, str]
-    group: str  # one, several (of a kind), relation (of two), emoji
+    group: str  # one, several (of a kind), relation (of two), emoji, first (emoji that are learnt first)
 
 
 def group(scene: Scene) -> str:
@@ -51,7 +51,9 @@ def emoji(n: int) -> tuple[list[Question], Tensor]:
     """Known emoji in wordings and on backgrounds that were never trained, and what they look like there."""
     source = Emoji("held_out", n, ASKED)
     examples = [source[i] for i in range(n)]
-    asked = [Question(e.captions[0], {"emoji": e.attributes["emoji"]}, "emoji") for e in examples]
+    groups = ["first" if often(e.attributes) > 1 else "emoji" for e in examples]
+    named = zip(examples, groups, strict=True)
+    asked = [Question(e.captions[0], {"emoji": e.attributes["emoji"]}, group) for e, group in named]
     return asked, tensor([e.picture for e in examples])
 
 

@@ -13,6 +13,7 @@ from evals.metrics import frechet, kernel_distance, nearest, support, vendi
 
 Answer = Mapping[str, str]
 SHARES = ("kind", "colour", "pattern", "size", "background", "view", "count", "relation", "binding", "emoji")
+SHARES += ("first",)  # of the emoji those that training meets most often: animals, plants, food
 DISTANCES = ("frechet", "kernel", "precision", "recall", "density", "coverage", "vendi", "nearest", "nearest_emoji")
 OF_ONE = ("kind", "colour", "pattern", "size", "view")  # counted on prompts for one thing
 
@@ -47,6 +48,8 @@ def marks(question: Question, answer: Answer) -> dict[str, bool]:
         return out | {head: right[head] for head in OF_ONE if head in right}
     if question.group == "several":
         return out | {"count": right["count"]}
+    if question.group == "first":
+        return out | {"first": right["emoji"]}
     if question.group == "relation":
         placed = right["relation"] and right["kind"] and right["kind2"]
         return out | {"relation": placed, "binding": pairs(expected) == pairs(answer)}

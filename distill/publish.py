@@ -37,9 +37,11 @@ from distill.train import from_saved, import_method
 from models import lora
 from models.catalogue import Guidance, Manifest
 from models.denoiser import UNetDenoiser
+from models.families import sd
 from models.hub import TCD_STEPS
 from models.paths import ROOT, assets, run_dir, studio
 from models.paths import cache as cache_dir
+from models.route import Routed
 from models.schedule import VP
 from models.words import WORD
 
@@ -102,6 +104,8 @@ def trained(run: Path) -> tuple[dict, nn.Module, checkpoint.Saved]:
     assert not unknown, f"the checkpoint holds {sorted(unknown)[:3]} that this network has not"
     for name, w in weights.items():
         parameters[name].data.copy_(w)
+    for name, kept in saved.tensors.get(f"{player}.buffers", {}).items():  # such as where a router parts prompts
+        scene.world.student.get_buffer(name).copy_(kept)
     return facts, scene.world.student.eval(), saved
 
 
@@ -124,8 +128,13 @@ def write_teacher(facts: dict, denoiser: nn.Module, home: Path) -> dict:
 
 
 def write_network(denoiser: Any, home: Path) -> dict:
-    """A UNet, or of a LoRA the adapter alone."""
-    network = denoiser.network.half()
+    """A UNet, or of a LoRA the adapter alone, or students with their router."""
+    if isinstance(denoiser, Routed):
+        denoiser.router.save(home / sd.ROUTER)
+        for i, member in enumerate(denoiser.members):
+            only_unets(member).half().save_pretrained(home / sd.student_folder(i))
+        return {"family": "sd", "prediction": "epsilon"}
+    network = only_unets(denoiser).half()
     if not lora.layers(network):
         network.save_pretrained(home / "unet")
         return {"family": "sd", "prediction": "epsilon"}
@@ -133,6 +142,13 @@ def write_network(denoiser: Any, home: Path) -> dict:
     config = network.peft_config["default"]
     size = {"rank": config.r, "alpha": config.lora_alpha}
     return {"family": "sd", "prediction": "epsilon", "kind": "lora", "lora": size}
+
+
+def only_unets(denoiser: Any) -> Any:
+    """Its network. Raises ValueError for another family's, whose few steps have another scheduler."""
+    if not isinstance(denoiser, UNetDenoiser):
+        raise ValueError("a SANA's students of few steps are served from scm_ladd alone; valid bases here: a UNet's")
+    return denoiser.network
 
 
 def write_ddim(home: Path) -> dict:
@@ -188,6 +204,7 @@ WRITERS = {
     "lcm": few_steps(LCMScheduler, lambda _: TCD_STEPS),
     "dmd": few_steps(LCMScheduler, own_times),
     "disback": few_steps(LCMScheduler, own_times),
+    "msd": few_steps(LCMScheduler, own_times),
     "cfg_lora": write_guided,
 }
 

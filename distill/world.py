@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from distill import features, reward
-from distill.data import NAMES, PICTURES, Source, cache, sources
+from distill.data import NAMES, PICTURES, Source, cache, often, sources
 from distill.method import Batch, Rows, World
 from evals import labels as judge_labels
 from evals.judges import Judge
@@ -36,18 +36,20 @@ def pixels(pictures: np.ndarray) -> Tensor:
 
 
 class Draws:
-    """Rows of cached sources in fixed proportions, with replacement."""
+    """Rows of cached sources, with replacement: each source as often as any other, a row of it as often as it weighs."""
 
-    def __init__(self, parts: list[cache.Cached], weights: list[float]):
-        self.parts, self.edges = parts, torch.tensor(weights).cumsum(0) / sum(weights)
+    def __init__(self, parts: list[cache.Cached], weigh: Callable[[dict], float] = lambda _: 1.0):
+        self.parts = parts
+        self.edges = [np.cumsum([weigh(row) for row in part.attributes]) for part in parts]
 
     def __call__(self, n: int, rng: Rows) -> list[tuple[cache.Cached, int, float]]:
         """(source, index, a uniform number to choose a caption by) for each row."""
         which, where, extra = rng.rand(n).cpu(), rng.rand(n).cpu(), rng.rand(n).cpu()
         out = []
         for w, u, e in zip(which.tolist(), where.tolist(), extra.tolist(), strict=True):
-            part = self.parts[int((w > self.edges[:-1]).sum())]
-            out.append((part, min(int(u * len(part)), len(part) - 1), e))
+            i = int(w * len(self.parts))
+            row = int(np.searchsorted(self.edges[i], u * self.edges[i][-1], side="right"))
+            out.append((self.parts[i], min(row, len(self.parts[i]) - 1), e))
         return out
 
 
@@ -87,7 +89,7 @@ class Asked:
 def pixel_scene(a: Asked, device: torch.device) -> Scene:
     """Pictures, with the truth about each where the method asks for labels."""
     parts = [cache.draw(s, cache_dir()) for s in images(a.dataset, a.method, a.skip_bad)]
-    draws = Draws(parts, [1.0] * len(parts))
+    draws = Draws(parts)
     heads = {}
     if "labels" in a.needs:
         heads = judge_labels.classes((row for part in parts for row in part.attributes), a.module.reads(a.cfg))
@@ -120,7 +122,7 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
 
     key = weights_key(vae)
     cached = [cache.latents(s, cache_dir(), key, encode) for s in sources(a.dataset, skip_bad=a.skip_bad)]
-    draws = Draws(cached, [1.0] * len(cached))
+    draws = Draws(cached, often)
     reader = read_judge(a, device)
 
     def batch(step: int, n: int, rng: Rows) -> Batch:

@@ -72,6 +72,10 @@ class Denoiser(nn.Module):
     def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
         raise TypeError(f"{type(self).__name__} must say how its network is called")
 
+    def route(self, cond: Cond) -> list[int] | None:
+        """Which of several students answers each row; None where there is one."""
+        return None
+
     def with_guidance(self) -> "Denoiser":
         """A copy whose network takes its guidance as an input that has no effect yet."""
         raise TypeError(f"{type(self).__name__} has no network with a guidance input")

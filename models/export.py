@@ -18,6 +18,7 @@ from transformers.utils import logging
 from models import catalogue, families, lora, text
 from models.catalogue import Row
 from models.families import Parts
+from models.route import Routed
 
 CARD = """---
 license: {licence}
@@ -106,6 +107,8 @@ def export(id: str, home: Path) -> Path:
     if reason := catalogue.available(row):
         raise ValueError(f"{id} can't run here. {reason}")
     parts = families.load(row)
+    if isinstance(parts.denoiser, Routed):
+        raise ValueError(f"{id} is several students, and no diffusers pipeline sends a prompt to the right one")
     temporary = home.with_name(f".{home.name}.new")
     shutil.rmtree(temporary, ignore_errors=True)
     try:

@@ -60,6 +60,7 @@ class Image:
     denoise_ms: float  # the loops so far
     decode_ms: float  # latents to pictures so far
     text: str  # what the encoder read
+    route: int | None = None  # which of several students painted it
 
 
 Event = Step | Image
@@ -210,7 +211,7 @@ def _batch(parts, request, which, rows, choose, start, clock, texts) -> Generato
         clock.start()
         x = steps.step(i, x, x0, generators)
     clock.stop("denoise")
-    lost = []
+    lost, routes = [], parts.denoiser.route(cond)
     for row, k in enumerate(range(which.start, which.stop)):
         clock.start()
         try:
@@ -222,7 +223,7 @@ def _batch(parts, request, which, rows, choose, start, clock, texts) -> Generato
             clock.stop("decode")
         spent = clock.spent
         times = (sum(spent.values()), spent["text"], spent["denoise"], spent["decode"])
-        yield Image(k, picture, request.seeds()[k], request.steps, calls, *times, texts[k])
+        yield Image(k, picture, request.seeds()[k], request.steps, calls, *times, texts[k], routes and routes[row])
     if lost:  # after the others of the batch
         raise ValueError(f"{parts.row.id} gave numbers that are no picture for seed {', '.join(lost)}; try another")
 
@@ -292,6 +293,7 @@ def paint(args: argparse.Namespace) -> None:
         done.append(event.picture)
         said = {"path": str(path), "model": request.model, "steps": event.steps, "seed": event.seed}
         said |= {"calls": event.calls, "latency_ms": round(event.latency_ms, 2)}
+        said |= {} if event.route is None else {"route": event.route}
         print(json.dumps(said) if args.json else f"{path}  seed {event.seed}  {event.latency_ms:.0f} ms")
     if len(done) > 1:
         args.out.write_bytes(png_bytes(grid(done), request))

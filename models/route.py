@@ -5,11 +5,16 @@ that every student has as many prompts as the others. The directions and medians
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from models import weights
 from models.denoiser import Cond, Denoiser
+
+FILE = "router.safetensors"
 
 
 def pooled(cond: Cond) -> Tensor:
@@ -47,6 +52,15 @@ class Router(nn.Module):
             parts = [half for p, a, m in zip(parts, along, middles, strict=True) for half in (p[a <= m], p[a > m])]
         return cls(directions, torch.tensor(medians))
 
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, folder / FILE)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Router":
+        weights.check(folder / FILE)
+        return cls(**load_file(folder / FILE))
+
     @property
     def students(self) -> int:
         return len(self.medians) + 1
@@ -67,6 +81,9 @@ class Routed(Denoiser):
         super().__init__(None)
         self.router, self.members = router, nn.ModuleList(members)
         self.prediction, self.schedule = members[0].prediction, members[0].schedule
+
+    def route(self, cond: Cond) -> list[int]:
+        return self.router(cond).tolist()
 
     def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
         where, out = self.router(cond), None

@@ -13,12 +13,13 @@ from safetensors.torch import load_file, save_file
 from distill.publish import WRITERS, fold
 from distill.train import import_method
 from models import catalogue, families, lora
-from models.denoiser import UNetDenoiser
+from models.denoiser import SanaDenoiser, UNetDenoiser
 from models.engine import Engine
 from models.export import call, main
 from models.families import sd
 from models.generate import Image, Start, Step, generate
 from models.request import ImageRequest
+from models.route import Routed, Router
 from tests import tiny
 
 PROMPT = "a red mushroom on a blue ball"
@@ -241,3 +242,44 @@ def test_a_student_is_published_as_its_adapter_alone(studio, tmp_path, monkeypat
     assert type(parts.scheduler).__name__ == scheduler
     steps, picture = latents(parts, ask("mine"))
     assert picture.std() > 5 and len(steps) == parts.row.manifest.default_steps
+
+
+@pytest.fixture(scope="module")
+def several(studio):
+    """Four students, published as a run's are: each paints its own noise."""
+    torch.manual_seed(5)
+    prompts = families.load(catalogue.get("tiny-sd")).text([f"{a} {b}" for a in tiny.WORDS for b in tiny.WORDS])
+    routed = Routed(Router.fit(prompts, 4), [UNetDenoiser(tiny.unet()) for _ in range(4)])
+    home = studio / "models" / "tiny-msd"
+    said = WRITERS["msd"]({"config": asdict(import_method("msd").Config())}, routed, home)
+    tiny.manifest("tiny-msd", home, base="tiny-kl", method="msd", **said)
+    return routed
+
+
+def test_each_prompt_is_painted_by_its_own_student_alone(several):
+    """And a student is read when its first prompt comes, not before."""
+    parts = families.load(catalogue.get("tiny-msd"))
+    texts = [f"{a} {b}" for a in tiny.WORDS[:4] for b in tiny.WORDS[4:]]
+    found = {}
+    for text in texts:
+        events = list(generate(parts, ask("tiny-msd", prompt=text, steps=1, seed=3, guidance=1.0)))
+        found[text] = events[-1].route, events[0].x0
+    assert {route for route, _ in found.values()} > {0}
+    assert parts.denoiser.route(parts.text(texts)) == several.route(parts.text(texts))
+    there = {i for i, m in enumerate(parts.denoiser.members) if m.network is not None}
+    assert there == {0} | {route for route, _ in found.values()}
+    for text, (route, x0) in found.items():
+        x = torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(3))
+        t = torch.tensor([(catalogue.get("tiny-msd").manifest.timesteps["1"][0] + 1) / 1000])
+        alone = several.members[route].float()(x, t, parts.text([text]))
+        assert torch.allclose(x0, alone, atol=2e-2 * alone.abs().max().item()), text
+
+
+def test_students_are_no_pipeline_of_diffusers(several, tmp_path, capsys):
+    assert main(["tiny-msd", str(tmp_path / "out")]) == 2
+    assert "several students, and no diffusers pipeline" in capsys.readouterr().err
+
+
+def test_few_steps_of_a_sana_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="served from scm_ladd alone"):
+        WRITERS["dmd"]({"config": asdict(import_method("dmd").Config())}, SanaDenoiser(tiny.transformer()), tmp_path)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from accelerate.state import AcceleratorState
 
 from distill import checkpoint
 from distill.config import override
+from distill.method import Player
+from distill.mover import mover
 from distill.train import TrainConfig, main
 from models import events
 from models.paths import ROOT
@@ -143,7 +146,9 @@ def test_everything_that_a_checkpoint_holds_is_needed(studio, monkeypatch, forgo
     def load(folder):
         saved = true_load(folder)
         if forgotten == "optimizers":
-            saved.optimizers = {k: v | {"state": {}} for k, v in saved.optimizers.items()}
+            saved.optimizers = {
+                p: {k: v | {"state": {}} for k, v in own.items()} for p, own in saved.optimizers.items()
+            }
         if forgotten == "ema":
             saved.tensors["student.ema"] = {k: torch.zeros_like(v) for k, v in saved.tensors["student.ema"].items()}
         if forgotten == "step":
@@ -160,7 +165,8 @@ def gradients(run: Path) -> dict[str, torch.Tensor]:
     """What each player's first turn saw: Adam's first moment. (Its steps blow up rounding where a gradient is none.)"""
     found, _ = checkpoint.newest(run)
     states = checkpoint.load(found).optimizers
-    return {p: torch.cat([v["exp_avg"].flatten() for _, v in sorted(s["state"].items())]) for p, s in states.items()}
+    adam = {p: own["adamw"]["state"] for p, own in states.items()}
+    return {p: torch.cat([v["exp_avg"].flatten() for _, v in sorted(s.items())]) for p, s in adam.items()}
 
 
 def test_two_processes_match_one(studio):
@@ -183,6 +189,56 @@ def test_accumulated_slices_are_the_batch(studio):
     assert main(["sft", "--run", "slices", *QUICK, *steps, "--set", "train.accumulate=4"]) == 0
     one, slices = weights(studio / "runs/one")["student"], weights(studio / "runs/slices")["student"]
     assert all(torch.allclose(one[k], slices[k], atol=1e-6) for k in one)
+
+
+def test_muon_moves_matrices_and_filters_of_one_pixel(studio):
+    """In place, and as large as AdamW's steps (Liu et al. 2025, Eq. 4: rms 0.2 of the rate); biases are AdamW's."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Conv2d(64, 128, 1), torch.nn.Flatten(), torch.nn.Linear(128, 32))
+    before = [w.detach().clone() for w in net.parameters()]
+    made = mover("student", Player(net, 1e-2, ema=True), 0.0, "muon")
+    net(torch.randn(16, 64, 1, 1)).square().mean().backward()
+    made.update(rate=0.5, keep=0.9)
+    moved = [(w - b).square().mean().sqrt().item() / 5e-3 for w, b in zip(net.parameters(), before, strict=True)]
+    assert 0.05 < moved[0] < 0.35 and 0.05 < moved[2] < 0.35, "matrices"
+    assert moved[1] == pytest.approx(1, abs=0.05) and moved[3] == pytest.approx(1, abs=0.05), "biases"
+    for k, w in net.named_parameters():
+        assert torch.allclose(made.ema[k] - w, (before[list(made.ema).index(k)] - w) * 0.9, atol=1e-6)
+    made.forget_gradients()
+    assert all(w.grad is None for w in net.parameters())
+
+
+def test_muon_resumes_exactly(studio):
+    steps = ["--set", "train.steps=30", "--set", "train.optimizer=muon", "--set", "train.sample_every=100"]
+    assert main(["sft", "--run", "whole", *QUICK, *steps]) == 0
+    assert main(["sft", "--run", "half", *QUICK, *steps, "--set", "train.checkpoint_every=20"]) == 0
+    shutil.rmtree(checkpoint.folders(studio / "runs/half")[0])
+    assert main(["sft", "--run", "half", *QUICK, "--resume"]) == 0
+    assert same(weights(studio / "runs/whole"), weights(studio / "runs/half"))
+
+
+def test_before_its_first_turn_a_players_average_is_what_others_made(studio):
+    """msd matches scores first: what is shown and published until then is not where the students began."""
+    few = ["--set", "matching=40", "--set", "train.steps=6", "--set", "train.sample_every=100"]
+    assert main(["msd", "--run", "early", *QUICK, *few]) == 0
+    early = weights(studio / "runs/early")
+    assert all(torch.equal(early["student.ema"][k], w) for k, w in early["student"].items())
+    few[1], few[3] = "matching=4", "train.steps=9"
+    assert main(["msd", "--run", "late", *QUICK, *few]) == 0
+    late = weights(studio / "runs/late")
+    assert not all(torch.equal(late["student.ema"][k], w) for k, w in late["student"].items())
+
+
+def test_processes_stop_after_the_same_step(studio):
+    """One is asked to, both leave, and what is written is whole."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "-m", "--"]
+    command += ["distill.train", "sft", "--run", "two", *QUICK, "--set", "train.steps=1000000"]
+    command += ["--set", "train.checkpoint_every=1000000", "--minutes", "0.05"]
+    env = dict(os.environ) | {"ACCELERATE_USE_CPU": "true"}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found, faults = checkpoint.newest(studio / "runs/two")
+    assert found is not None and not faults
 
 
 def test_no_step_on_numbers_that_are_not_finite(studio, monkeypatch):

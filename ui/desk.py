@@ -106,6 +106,7 @@ class Desk:
             self.recent.put(one.to_json(), event.picture)
             id = self._keep(one, event.picture, data) if data.get("keep") is True else None
             done.append(self._told(one, event.picture, id) | {"index": first + event.index, "text": event.text})
+            done[-1] |= {} if event.route is None else {"route": event.route}
             spent = {k: round(getattr(event, k), 2) for k in ("text_ms", "denoise_ms", "decode_ms")}
         if len(done) < count:
             return {"stopped": True}
@@ -215,6 +216,7 @@ class Desk:
                 "steps": event.steps,
                 "calls": event.calls,
                 "latency_ms": round(event.latency_ms, 2),
+                "route": event.route,
             }
             png = picture.png_bytes(event.picture, one)
             out.append({"picture": data_url(png, "png"), "request": one.to_dict(), **said})

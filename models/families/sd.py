@@ -1,6 +1,7 @@
 """Stable Diffusion: the box's own UNet and, from the Hub, the published ones, through the same code."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,10 +10,12 @@ from torch import Tensor
 
 from models import catalogue, families, text, weights
 from models.catalogue import Row
-from models.denoiser import Cond, UNetDenoiser, pick_dtype
+from models.denoiser import Cond, Denoiser, UNetDenoiser, pick_dtype
 from models.families import Parts
+from models.route import Routed, Router
 
 SCHEDULERS = ("DDIMScheduler", "EulerDiscreteScheduler", "LCMScheduler", "TCDScheduler")
+ROUTER = "router"
 
 
 def load(
@@ -31,7 +34,35 @@ def load(
     pipeline = _from_hub(row, dtype) if row.hub else _from_folders(row, dtype, encoder)
     families.prepare(row, pipeline, pipeline.unet, device, attention)
     denoiser = None if pipeline.unet is None else UNetDenoiser(pipeline.unet)
+    if row.folder is not None and (row.folder / ROUTER).is_dir():
+        denoiser = routed(row, denoiser, device, dtype)
     return Parts(row, Text(pipeline), denoiser, pipeline.vae, pipeline.scheduler, pipeline)
+
+
+def student_folder(i: int) -> str:
+    """Of several students the first lies where one UNet would."""
+    return f"unet-{i}" if i else "unet"
+
+
+class Waiting(UNetDenoiser):
+    """A student that is read from its folder when its first prompt comes."""
+
+    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype):
+        super().__init__(None)
+        self.folder, self.device, self.dtype = folder, device, dtype
+
+    def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
+        if self.network is None:
+            network = weights.load(UNet2DConditionModel, self.folder, self.dtype)
+            self.network = network.to(self.device).eval().requires_grad_(False)
+        return super().predict(x_t, t, cond)
+
+
+def routed(row: Row, first: Denoiser, device: torch.device, dtype: torch.dtype) -> Routed:
+    """Multi-student distillation's row: a router, and as many students as it has leaves."""
+    router = Router.load(families.part(row, ROUTER)).to(device)
+    others = [families.part(row, student_folder(i)) for i in range(1, router.students)]
+    return Routed(router, [first, *(Waiting(folder, device, dtype) for folder in others)])
 
 
 def on_base(row: Row, base: Parts | None, **options: Any) -> Parts:

@@ -123,6 +123,8 @@ still.painter = (() => {
       `denoiser ${ms(cost.denoise / total)}`,
       `decode ${ms(cost.decode / total)} each`,
     ];
+    const students = new Set(wall.pictures.map((p) => p.route).filter((route) => route !== undefined));
+    if (students.size) parts.push(`student ${[...students].map((route) => route + 1).join(", ")}`);
     still.emit("cost", {
       sentence: parts.join(" · "),
       each: `${ms(took / total)} a picture`,
