@@ -27,13 +27,14 @@ from benchmarks.quality_table import tables
 from benchmarks.questions import Question
 from benchmarks.scoring import Reading
 from distill.methods.autoencoder import encode
-from evals import judges, labels
+from distill.world import judge_named
+from evals import labels
 from evals.judges import Judge
 from evals.metrics import psnr
 from models import catalogue, families
 from models.catalogue import Row
 from models.events import Events
-from models.families import sana
+from models.families import Parts, sana
 from models.paths import run_dir
 from models.request import ImageRequest
 
@@ -43,6 +44,7 @@ READER, RECOGNISER = "judge-b", "judge-emoji"
 MIN = 12
 SEED_STEP = 1_000_003  # between the first pictures of two sampling seeds
 Say = Callable[[str, int, int], None]  # (what, done, of)
+Load = Callable[[Row], Parts]
 Brush = Callable[[list[str], int], Tensor]  # (prompts, sampling seed) -> uint8 [N, 3, H, W]
 
 
@@ -146,7 +148,15 @@ def emoji_figures(judge: Judge, sizes: Sizes, brush: Brush, seeds: Sequence[int]
     return [*share_figures(asked, real, painted), Figure("nearest_emoji", away, len(asked), top)]
 
 
-def of_model(row: Row, steps: Sequence[int], guidance: float, seeds: Sequence[int], sizes: Sizes, say: Say):
+def of_model(
+    row: Row,
+    steps: Sequence[int],
+    guidance: float,
+    seeds: Sequence[int],
+    sizes: Sizes,
+    say: Say,
+    load: Load = families.load,
+) -> list[report.Row]:
     """Rows of a generator, for each step count."""
     dataset = row.manifest.dataset
     does_toys, does_emoji = "toys" in dataset or dataset == "mini", "emoji" in dataset
@@ -154,7 +164,7 @@ def of_model(row: Row, steps: Sequence[int], guidance: float, seeds: Sequence[in
         raise ValueError(f"{row.id} was trained on {dataset!r}; there are captions with a truth for toys, emoji, mini")
     for count in steps:
         ImageRequest("asked", model=row.id, steps=count, guidance=guidance)  # an error before minutes are spent
-    parts, rows = families.load(row), []
+    parts, rows = load(row), []
     say("reading real pictures", 0, 1)
     toys = Toys.draw(judge_named(READER), sizes, dataset == "mini") if does_toys else None
     recogniser = judge_named(RECOGNISER) if does_emoji else None
@@ -208,12 +218,6 @@ def of_judge(row: Row, sizes: Sizes, say: Say) -> list[report.Row]:
         right = (answers[head] == index)[applies].double().mean()
         figures.append(Figure(head, [float(right)], int(applies.sum())))
     return [f.row(row) for f in figures]
-
-
-def judge_named(id: str) -> Judge:
-    row = catalogue.get(id)
-    catalogue.verify(row)
-    return judges.load(row.folder)
 
 
 def with_teachers(rows: Iterable[report.Row]) -> list[report.Row]:

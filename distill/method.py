@@ -54,6 +54,7 @@ class Batch:
     pixels: Tensor | None = None  # [B, 3, H, W] in [-1, 1]
     labels: dict[str, Tensor] = field(default_factory=dict)  # attributes, for the judges
     captions: list[str] = field(default_factory=list)
+    truth: list[dict] = field(default_factory=list)  # all that is true of each picture
 
     def __len__(self) -> int:
         return len(self.x0 if self.x0 is not None else self.pixels)

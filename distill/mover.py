@@ -60,7 +60,8 @@ class Mover:
             w.grad = None
 
 
-def mover(name: str, p: Player, weight_decay: float, optimiser: Optimiser) -> Mover:
+def moves(name: str, p: Player, weight_decay: float, optimiser: Optimiser) -> Mover:
+    """muon: matrices by Muon at rates of AdamW's size (Liu et al. 2025, Eq. 4), the rest by AdamW."""
     weights = {k: w for k, w in p.module.named_parameters() if w.requires_grad}
     buffers = {k: v for k, v in p.module.state_dict(keep_vars=True).items() if not isinstance(v, nn.Parameter)}
     flat = [(w, matrix(w)) for w in weights.values() if is_matrix(w)] if optimiser == "muon" else []

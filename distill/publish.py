@@ -174,6 +174,11 @@ def own_times(config: dict) -> dict[str, list[float]]:
     return {str(len(config["times"])): [round(t * VP.num_train_timesteps) - 1 for t in config["times"]]}
 
 
+def one_step_told(config: dict) -> dict[str, list[float]]:
+    """TCD's own timesteps, but for one step, which is told what it was trained to be told."""
+    return TCD_STEPS | {"1": [round(config["first"] * VP.num_train_timesteps) - 1]}
+
+
 def write_guided(facts: dict, denoiser: nn.Module, home: Path) -> dict:
     """Guidance sets how strongly the adapter acts: at `full` as it is."""
     said, (low, high) = write_network(denoiser, home), facts["config"]["guidance"]
@@ -200,7 +205,7 @@ WRITERS = {
     "sft": write_teacher,
     "scm_ladd": write_sprint,
     "oracle": write_judge,
-    "tscd": few_steps(TCDScheduler, lambda _: TCD_STEPS, eta=0.3),
+    "tscd": few_steps(TCDScheduler, one_step_told, eta=0.3),
     "lcm": few_steps(LCMScheduler, lambda _: TCD_STEPS),
     "dmd": few_steps(LCMScheduler, own_times),
     "disback": few_steps(LCMScheduler, own_times),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from distill.train import TrainConfig, Trainer
 
 PLAIN_SECONDS = 20
+SHOWN, JUDGED = 16, 48  # samples in a grid, and those that a judge reads
 
 
 def grid(pictures: Tensor, columns: int = 8) -> Image.Image:
@@ -99,12 +100,18 @@ class Reporter:
         """A grid on fixed seeds, of the moving average where there is one."""
         if not hasattr(t.method, "preview"):
             return
-        n = min(16, t.cfg.batch_size)
+        n = min(JUDGED if t.scene.judged else SHOWN, t.cfg.batch_size)
+        batch = t.scene.batch(0, n, Rows(t.cfg.seed + 1, 0, n, device=t.acc.device))
         with t.averaged(), t.acc.autocast():
-            pictures = t.method.preview(t.scene.batch(0, n, Rows(t.cfg.seed + 1, 0, n, device=t.acc.device)))
+            pictures = t.method.preview(batch)
         path = self.run / "samples" / f"step-{t.step:08d}.png"
         path.parent.mkdir(exist_ok=True)
-        grid(pictures).save(path)
+        grid(pictures[:SHOWN]).save(path)
+        if t.scene.judged:
+            right = {f"student/right_{k}": v for k, v in t.scene.judged(pictures, batch).items()}
+            self.events.write("metric", step=t.step, values={k: float(f"{v:.4g}") for k, v in right.items()})
+            for k, v in right.items():
+                self.board.add_scalar(k, v, t.step)
         self.events.write("sample", step=t.step, path=str(path.relative_to(self.run)))
 
     def checkpoint(self, folder: Path, step: int, seconds: float) -> None:

@@ -13,6 +13,8 @@ from evals.judges import Judge
 ALWAYS = ("kind", "kind2", "count", "relation")  # every caption names them where they apply
 COLOURS = ("colour", "colour2", "background")  # asked for where the caption has the word
 
+REPORTED = ("kind", "colour")
+
 
 def asked(captions: Sequence[str], rows: Sequence[dict], heads: labels.Heads) -> dict[str, Tensor]:
     """The truth as classes [B] by head, as far as the captions say it; -1 for the rest, and for what is no toy."""
@@ -24,6 +26,20 @@ def asked(captions: Sequence[str], rows: Sequence[dict], heads: labels.Heads) ->
             if c >= 0 and not words[i] & set(COLOUR_WORDS[heads[head][c]]):
                 found[head][i] = labels.NOT_APPLICABLE
     return found
+
+
+def judged(judge: Judge) -> Callable[[Tensor, Batch], dict[str, float]]:
+    """Pictures [B, 3, 128, 128] in [-1, 1], batch -> share that shows the kind and the colour that was asked for."""
+
+    def read(pictures: Tensor, batch: Batch) -> dict[str, float]:
+        answers, found = judge.read(pictures.float().cpu())[1], {}
+        for head, truth in asked(batch.captions, batch.truth, judge.classes).items():
+            applies = truth >= 0
+            if head in REPORTED and applies.any():
+                found[head] = float((answers[head] == truth)[applies].float().mean())
+        return found
+
+    return read
 
 
 def reward(judge: Judge, decode: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Batch], Tensor]:

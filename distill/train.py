@@ -28,7 +28,7 @@ from distill import checkpoint
 from distill.config import override
 from distill.hardware import attention, faster_precision
 from distill.method import Batch, Method, Out, Rows
-from distill.mover import Mover, mover
+from distill.mover import Mover, moves
 from distill.report import Reporter
 from distill.world import Asked, Scene, build
 from models.events import Events, trouble
@@ -177,7 +177,7 @@ def prepare(asked: Asked, cfg: TrainConfig, acc: Accelerator | None = None) -> T
     torch.manual_seed(cfg.seed)  # the initial weights of new networks
     scene = build(asked, acc.device)
     method = asked.module.Method(scene.world, asked.cfg)
-    moving = [mover(name, p, cfg.weight_decay, cfg.optimizer) for name, p in method.players.items()]
+    moving = [moves(name, p, cfg.weight_decay, cfg.optimizer) for name, p in method.players.items()]
     return Trainer(method, scene, cfg, acc, moving)
 
 
@@ -299,7 +299,8 @@ def train(args: argparse.Namespace) -> int:
 
 def run_training(args: argparse.Namespace, run: Path, module, cfg: TrainConfig, own: object, acc: Accelerator) -> int:
     stop = Stop(args.minutes)
-    t = prepare(Asked(module, own, args.base, args.dataset, cfg.seed, args.skip_bad), cfg, acc)
+    samples = cfg.steps * cfg.batch_size
+    t = prepare(Asked(module, own, args.base, args.dataset, cfg.seed, args.skip_bad, samples), cfg, acc)
     report = Reporter(run, cfg, enabled=acc.is_main_process)
     found, faults = checkpoint.newest(run) if args.resume else (None, [])
     for fault in faults:

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from distill import features, reward
-from distill.data import NAMES, PICTURES, Source, cache, often, sources
+from distill.data import NAMES, PICTURES, Source, cache, often, sources, texts
 from distill.method import Batch, Rows, World
 from evals import labels as judge_labels
 from evals.judges import Judge
 from evals.judges import load as load_judge
-from models import catalogue
+from models import catalogue, text
+from models.denoiser import Cond
 from models.families import Parts, toy2d
 from models.paths import cache as cache_dir
 
@@ -28,6 +29,7 @@ class Scene:
 
     world: World
     batch: Callable[[int, int, Rows], Batch]
+    judged: Callable[[Tensor, Batch], dict[str, float]] | None = None  # what pictures of a batch have right
 
 
 def pixels(pictures: np.ndarray) -> Tensor:
@@ -36,7 +38,7 @@ def pixels(pictures: np.ndarray) -> Tensor:
 
 
 class Draws:
-    """Rows of cached sources, with replacement: each source as often as any other, a row of it as often as it weighs."""
+    """Rows of cached sources, with replacement: every source as often, its rows as often as they weigh."""
 
     def __init__(self, parts: list[cache.Cached], weigh: Callable[[dict], float] = lambda _: 1.0):
         self.parts = parts
@@ -76,6 +78,7 @@ class Asked:
     dataset: str
     seed: int
     skip_bad: bool = False
+    samples: int = 0  # as many as the training will see, where that is known
 
     @property
     def method(self) -> str:
@@ -121,16 +124,18 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
         return vae.decode(z / vae.config.scaling_factor).sample
 
     key = weights_key(vae)
-    cached = [cache.latents(s, cache_dir(), key, encode) for s in sources(a.dataset, skip_bad=a.skip_bad)]
-    draws = Draws(cached, often)
-    reader = read_judge(a, device)
+    found = sources(a.dataset, skip_bad=a.skip_bad)
+    cached = [cache.latents(s, cache_dir(), key, encode) for s in found]
+    draws, say = Draws(cached, often), speaker(a, parts, found, cached)
+    reader = judge_named("judge-a").to(device) if "judge" in a.needs else None  # rewards are its alone
 
     def batch(step: int, n: int, rng: Rows) -> Batch:
-        arrays, captions, truth = rows_of(draws(n, rng))
+        drawn = draws(n, rng)
+        arrays, captions, truth = rows_of(drawn)
         x0 = torch.from_numpy(arrays.astype(np.float32)).to(device)
         asked = reward.asked(captions, truth, reader.classes) if reader else {}
         labels = {k: v.to(device) for k, v in asked.items()}
-        return Batch(step, x0=x0, cond=parts.text(captions), captions=captions, labels=labels)
+        return Batch(step, x0=x0, cond=say(drawn), captions=captions, labels=labels, truth=truth)
 
     judge = reward.reward(reader, lambda z: vae.decode(z).sample.float()) if reader else None
     prompts = parts.text(some_captions(cached)) if "prompts" in a.needs else None
@@ -141,17 +146,43 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
     fresh = parts.denoiser is None and hasattr(a.module, "new")
     student = (a.module.new(a.cfg, name) if fresh else a.module.student(a.cfg, parts.denoiser)).to(device)
     null = parts.text([""])
-    return Scene(World(student, teacher, null, judge=judge, features=seen, prompts=prompts, show=show), batch)
+    return Scene(
+        World(student, teacher, null, judge=judge, features=seen, prompts=prompts, show=show), batch, reported(cached)
+    )
 
 
-def read_judge(a: Asked, device: torch.device) -> Judge | None:
-    """judge-a: rewards are its alone, so that judge-b can report."""
-    if "judge" not in a.needs:
-        return None
-    row = catalogue.get("judge-a")
+def reported(cached: list[cache.Cached]) -> Callable[[Tensor, Batch], dict[str, float]] | None:
+    """What judge-b, which rewards nothing, reads in samples of toys; None where it or they are not there."""
+    toys = any("kind" in row for part in cached for row in part.attributes[:1])
+    return reward.judged(judge_named("judge-b")) if toys and "judge-b" in catalogue.rows() else None
+
+
+def speaker(
+    a: Asked, parts: Parts, found: list[Source], cached: list[cache.Cached]
+) -> Callable[[list[tuple[cache.Cached, int, float]]], Cond]:
+    """Encodes what is said of the rows that were drawn: beforehand, where a training meets most captions again.
+
+    Only the box's own encoder: the states of a large one would fill the disk.
+    """
+    of_hub = any(r.hub for r in catalogue.chain(parts.row))
+    if of_hub or a.samples <= sum(len(row) for part in cached for row in part.captions):
+        return lambda drawn: parts.text(rows_of(drawn)[1])
+    key = f"{parts.row.manifest.family}-{text.PINNED['model.safetensors'][:10]}-{parts.row.tokens}"
+    homes = [cache.folder(source, cache_dir()) for source in found]
+    kept = {p.name: texts.texts(p, home, key, parts.text) for p, home in zip(cached, homes, strict=True)}
+
+    def say(drawn: list[tuple[cache.Cached, int, float]]) -> Cond:
+        said = [kept[part.name](i, int(e * len(part.captions[i]))) for part, i, e in drawn]
+        return texts.cond(said).map(lambda v: v.to(parts.device))
+
+    return say
+
+
+def judge_named(id: str) -> Judge:
+    row = catalogue.get(id)
     catalogue.verify(row)
     assert row.folder is not None
-    return load_judge(row.folder).to(device)
+    return load_judge(row.folder)
 
 
 def some_captions(parts: list[cache.Cached], n: int = 4000) -> list[str]:

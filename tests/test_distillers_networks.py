@@ -10,7 +10,7 @@ from distill import features
 from distill.config import override
 from distill.method import Batch, Rows, World
 from distill.methods import msd, sft
-from distill.mover import mover as as_mover
+from distill.mover import moves
 from distill.train import import_method
 from models.denoiser import Cond, Denoiser, UNetDenoiser
 from models.families import toy2d
@@ -77,7 +77,7 @@ def test_every_player_moves_and_the_teacher_does_not(method, network):
     moved = set()
     for step in range(6):
         rng = Rows(0, step, B)
-        for mover in (as_mover(name, p, 0.0, "adamw") for name, p in made.players.items()):
+        for mover in (moves(name, p, 0.0, "adamw") for name, p in made.players.items()):
             if not mover.turn(step):
                 continue
             cond = Cond(torch.randn(B, 5, 384), torch.ones(B, 5, dtype=torch.bool))

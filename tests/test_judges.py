@@ -1,9 +1,13 @@
 """Judges read pictures: they learn, survive being saved, and the truth that they are taught is well defined."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
+from distill import reward, world
+from distill.data.toys import Toys
 from distill.data.toys.palette import COLOURS
 from distill.method import Batch, Rows, World
 from distill.methods import oracle
@@ -249,3 +253,16 @@ def test_labels_are_indices_into_the_heads():
     assert found["kind"].dtype == torch.int64
     with pytest.raises(ValueError, match="kind 'teapot' is not among what this judge reads: ball, cube"):
         labels.batch([{**THING, "kind": "teapot"}], heads)
+
+
+def test_samples_are_judged_by_what_their_captions_say():
+    """Real renders show it, renders of other captions do not; of what no caption names nothing is asked."""
+    source, read = Toys(7, "held_out", 24), reward.judged(world.judge_named("judge-b"))
+    examples = [source[i] for i in range(24)]
+    batch = Batch(0, captions=[e.captions[1] for e in examples], truth=[e.attributes for e in examples])
+    pictures = torch.stack([torch.from_numpy(e.picture.copy()).permute(2, 0, 1) / 127.5 - 1 for e in examples])
+    right, wrong = read(pictures, batch), read(pictures.roll(1, 0), batch)
+    assert right["kind"] > 0.8 and right["colour"] > 0.8 and max(wrong.values()) < 0.4
+    silent = replace(batch, captions=["a thing"] * 24)
+    assert set(read(pictures, silent)) == {"kind"}
+    assert read(pictures, replace(batch, truth=[{"emoji": "fox"}] * 24)) == {}

@@ -280,6 +280,12 @@ def test_students_are_no_pipeline_of_diffusers(several, tmp_path, capsys):
     assert "several students, and no diffusers pipeline" in capsys.readouterr().err
 
 
+def test_one_step_of_hyper_is_told_the_time_that_it_was_trained_to_be_told(studio, tmp_path):
+    student = tiny.adapted(UNetDenoiser(tiny.unet()))
+    said = WRITERS["tscd"]({"config": asdict(import_method("tscd").Config(first=0.7))}, student, tmp_path)
+    assert said["timesteps"]["1"] == [699] and said["timesteps"]["2"] == [999, 499]
+
+
 def test_few_steps_of_a_sana_are_refused(tmp_path):
     with pytest.raises(ValueError, match="served from scm_ladd alone"):
         WRITERS["dmd"]({"config": asdict(import_method("dmd").Config())}, SanaDenoiser(tiny.transformer()), tmp_path)

@@ -17,7 +17,7 @@ from accelerate.state import AcceleratorState
 from distill import checkpoint
 from distill.config import override
 from distill.method import Player
-from distill.mover import mover
+from distill.mover import moves
 from distill.train import TrainConfig, main
 from models import events
 from models.paths import ROOT
@@ -196,7 +196,7 @@ def test_muon_moves_matrices_and_filters_of_one_pixel(studio):
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Conv2d(64, 128, 1), torch.nn.Flatten(), torch.nn.Linear(128, 32))
     before = [w.detach().clone() for w in net.parameters()]
-    made = mover("student", Player(net, 1e-2, ema=True), 0.0, "muon")
+    made = moves("student", Player(net, 1e-2, ema=True), 0.0, "muon")
     net(torch.randn(16, 64, 1, 1)).square().mean().backward()
     made.update(rate=0.5, keep=0.9)
     moved = [(w - b).square().mean().sqrt().item() / 5e-3 for w, b in zip(net.parameters(), before, strict=True)]

@@ -34,13 +34,13 @@ class Cached:
         return self.arrays[index // SHARD][index % SHARD]
 
 
-def _write(path: Path, save: Callable[[Path], None]) -> None:
+def write(path: Path, save: Callable[[Path], None]) -> None:
     tmp = path.with_name(f".{os.getpid()}-{path.name}")
     save(tmp)
     tmp.rename(path)
 
 
-def _save_array(array: np.ndarray) -> Callable[[Path], None]:
+def save_array(array: np.ndarray) -> Callable[[Path], None]:
     def save(path: Path) -> None:
         with path.open("wb") as f:
             np.save(f, array)
@@ -65,9 +65,9 @@ def draw(source: Source, root: Path, say: Callable[[str], None] = print) -> Cach
         if not facts.exists() or len(json.loads(facts.read_text())) < n:
             say(f"drawing {source.name} {start:,} to {start + n:,} of {len(source):,}")
             examples = [source[i] for i in range(start, start + n)]
-            _write(pictures, _save_array(np.stack([e.picture for e in examples])))
+            write(pictures, save_array(np.stack([e.picture for e in examples])))
             text = json.dumps([{"captions": e.captions, "attributes": e.attributes} for e in examples])
-            _write(facts, lambda p, text=text: p.write_text(text))
+            write(facts, lambda p, text=text: p.write_text(text))
         rows = json.loads(facts.read_text())[:n]
         arrays.append(np.load(pictures, mmap_mode="r")[:n])
         captions += [r["captions"] for r in rows]
@@ -87,6 +87,6 @@ def latents(
         if not path.exists() or len(np.load(path, mmap_mode="r")) < len(shard):
             say(f"encoding {source.name} {start:,} to {start + len(shard):,}")
             z = [encode(np.asarray(shard[i : i + 50])) for i in range(0, len(shard), 50)]
-            _write(path, _save_array(np.concatenate(z).astype(np.float16)))
+            write(path, save_array(np.concatenate(z).astype(np.float16)))
         arrays.append(np.load(path, mmap_mode="r")[: len(shard)])
     return Cached(source.name, arrays, pictures.captions, pictures.attributes)

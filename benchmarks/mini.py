@@ -1,0 +1,167 @@
+"""What a method's parts are worth on pictures: `mini`, three training seeds, hours.
+
+    python -m benchmarks.mini [--only scm_ladd] [--again]
+
+Trainings are the commands that a person would type; each goes on where it stopped, and what was measured already is
+left alone. Rows go to results/mini.json and the tables of docs/methods/*.md once all seeds of a variant are there.
+Students share their teacher's training; the seeds are theirs.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from benchmarks import quality, report
+from benchmarks.ablations import DOCS, swap
+from distill.publish import publish
+from models import catalogue, events, families
+from models.families import Parts
+from models.paths import ROOT, run_dir, studio
+
+Settings = dict[str, str]
+SEEDS, GUIDANCE = (0, 1, 2), 3.0
+SHOWN = {"frechet": "Fréchet", "kind": "kind, %", "vendi": "Vendi"}
+KEYS = ["method", "variant", "steps"]
+SIZES = quality.Sizes(512)
+LOOP = {"train.batch_size": "64", "train.sample_every": "100000", "train.ema": "0.995", "train.warmup": "50"}
+BASES: dict[str, tuple[str, str, Settings]] = {  # id: method, its own base, settings
+    "mini-sana": ("sft", "toybox-dcae", {"layers": "4", "width": "192", "train.steps": "2500"}),
+    "mini-sd": ("sft", "toybox-kl", {"channels": "64,96", "blocks": "1", "train.steps": "2500"}),
+}
+SPRINT = {"guidance": f"2,{GUIDANCE + 1}", "train.steps": "600"}  # with heads, a student moves in every second step
+HYPER = {"guidance": f"{GUIDANCE}", "train.steps": "800", "stage_steps": "200", "first": "0.8"}
+PLAIN = HYPER | {"adversarial": "0,0,0,0"}
+ONE = {"guidance": f"{GUIDANCE}", "times": "0.4", "adversarial": "0"}
+BACK = ONE | {"alone": "200", "per_node": "100"}
+FOUR, WRONG = "four students", "four students, each prompt to the wrong one"
+MANY = ONE | {"matching": "600", "adversarial_from": "100000", "train.steps": "1200"}
+ALONE, QUARTER = {"students": "1"}, {"train.batch_size": "16"}
+VARIANTS: dict[str, dict[str, tuple[str, str, Settings]]] = {  # page: variant: method, base, settings
+    "scm_ladd": {
+        "sCM alone": ("scm_ladd", "mini-sana", SPRINT | {"adversarial": "0", "train.steps": "300"}),
+        "LADD alone": ("scm_ladd", "mini-sana", SPRINT | {"consistency": "0"}),
+        "sCM + LADD": ("scm_ladd", "mini-sana", SPRINT),
+    },
+    "tscd": {
+        "LCM": ("lcm", "mini-sd", {"guidance": f"{GUIDANCE}", "train.steps": "800"}),
+        "TCD (one segment from the start)": ("tscd", "mini-sd", PLAIN | {"segments": "1", "adversarial": "0"}),
+        "TSCD (8, 4, 2, 1)": ("tscd", "mini-sd", PLAIN),
+        "Hyper (all parts)": ("tscd", "mini-sd", HYPER | {"feedback_from": "600", "score_from": "600"}),
+    },
+    "msd": {
+        FOUR: ("msd", "mini-sd", MANY),
+        "one student, as many samples as one of the four": ("msd", "mini-sd", MANY | ALONE | QUARTER),
+        "one student, as many samples as all four": ("msd", "mini-sd", MANY | ALONE),
+    },
+    "disback": {
+        f"{name}, {n} steps": (method, "mini-sd", own | {"train.steps": str(n)})
+        for n in (400, 800, 1600)
+        for name, method, own in (("DMD", "dmd", ONE | {"alone": "0"}), ("DisBack", "disback", BACK))
+    },
+}  # fmt: skip
+STEPS = {"scm_ladd": (1, 2, 4), "tscd": (1, 2, 4, 8), "msd": (1,), "disback": (1,)}
+
+
+def trained(id: str, method: str, base: str, settings: Settings, seed: int = 0) -> catalogue.Row:
+    """The served model of this training, which is made, or gone on with, where it is not there yet."""
+    if id in catalogue.rows():
+        return catalogue.get(id)
+    run = run_dir(id)
+    command = [sys.executable, "-m", "distill.train", method, "--run", id, "--base", base, "--dataset", "mini"]
+    command += ["--seed", str(seed)] if not (run / "run.json").exists() else ["--resume"]
+    for key, value in (LOOP | settings).items():
+        command += ["--set", f"{key}={value}"]
+    if not any(e["kind"] == "done" for e in events.read(run)):
+        subprocess.run(command, cwd=ROOT, check=True)
+    publish(run, id, studio() / "models" / id)
+    return catalogue.get(id)
+
+
+def astray(row: catalogue.Row) -> Parts:
+    """Every prompt to its neighbour's student."""
+    parts = families.load(row)
+    swap(parts.denoiser)
+    return parts
+
+
+def figures(row: catalogue.Row, steps: int, say: quality.Say, load: quality.Load = families.load) -> dict[str, float]:
+    """Of one training at one step count, at its own guidance."""
+    found = quality.of_model(row, [steps], row.manifest.guidance.default, [0], SIZES, say, load)
+    return {r["metric"]: r["value"] for r in found if r["metric"] in SHOWN}
+
+
+def slug(text: str) -> str:
+    return "-".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
+
+
+def measured(page: str, variant: str, steps: tuple[int, ...], say: quality.Say) -> list[report.Row]:
+    """A row for each step count, means over the training seeds; and one for students that paint others' prompts."""
+    method, base, settings = VARIANTS[page][variant]
+    trained(base, *BASES[base])
+    found: dict[int, list[dict[str, float]]] = {n: [] for n in steps}
+    wrong: list[dict[str, float]] = []
+    for seed in SEEDS:
+        row = trained(f"mini-{page}-{slug(variant)}-{seed}".replace("_", "-"), method, base, settings, seed)
+        for n in steps:
+            found[n].append(figures(row, n, say))
+        if variant == FOUR:
+            wrong.append(figures(row, 1, say, astray))
+    rows = [summary(page, variant, n, rows) for n, rows in found.items()]
+    return [*rows, summary(page, WRONG, 1, wrong)] if wrong else rows
+
+
+def summary(page: str, variant: str, steps: int, found: list[dict[str, float]]) -> report.Row:
+    row: report.Row = {"method": page, "variant": variant, "steps": steps, "seeds": len(found)}
+    for metric in SHOWN:
+        values = [f[metric] for f in found]
+        row[metric] = float(f"{statistics.fmean(values):.5g}")
+        row[f"{metric}_sd"] = float(f"{statistics.stdev(values):.3g}") if len(values) > 1 else None
+    return row
+
+
+def teacher(page: str, say: quality.Say) -> report.Row:
+    base = next(iter(VARIANTS[page].values()))[1]
+    row = trained(base, *BASES[base])
+    steps = row.manifest.default_steps
+    return summary(page, f"teacher, {steps} steps", steps, [figures(row, steps, say)])
+
+
+def table(rows: list[report.Row]) -> str:
+    def cell(row: report.Row, metric: str) -> str:
+        scale = 100 if metric == "kind" else 1
+        shown = [row[metric], row[f"{metric}_sd"]] if row[f"{metric}_sd"] is not None else [row[metric]]
+        return " ± ".join(report.number(float(v) * scale) for v in shown)
+
+    lines = [{k: row[k] for k in ("variant", "steps")} | {m: cell(row, m) for m in SHOWN} for row in rows]
+    return report.markdown(lines, ["variant", "steps", *SHOWN], ["variant", "steps", *SHOWN.values()])
+
+
+def wanted(only: str | None, again: bool) -> Iterator[tuple[str, str]]:
+    """(page, variant) of what was not measured yet."""
+    there = set() if again else {(r["method"], r["variant"]) for r in report.read(report.RESULTS / "mini.json")}
+    for page in [only] if only else VARIANTS:
+        yield from ((page, v) for v in VARIANTS[page] if (page, v) not in there)
+
+
+def main(argv: list[str] | None = None) -> int:
+    p = argparse.ArgumentParser("benchmarks.mini", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    p.add_argument("--only", choices=sorted(VARIANTS), help="one method's page")
+    p.add_argument("--again", action="store_true", help="measure again what was measured")
+    args = p.parse_args(argv)
+    path, say = report.RESULTS / "mini.json", quality.Progress(run_dir("mini"))
+    try:
+        for page, variant in list(wanted(args.only, args.again)):
+            rows = [*measured(page, variant, STEPS[page], say), teacher(page, say)]
+            rows = [r for r in report.record(path, rows, KEYS) if r["method"] == page]
+            doc = DOCS / f"{page}.md"
+            doc.write_text(report.insert(doc.read_text(encoding="utf-8"), "mini", table(rows)), encoding="utf-8")
+    except (ValueError, FileNotFoundError) as e:
+        print(f"benchmarks.mini: {e}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

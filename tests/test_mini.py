@@ -1,0 +1,61 @@
+"""The trainings of `mini`: their settings are the methods' own, what was measured is left alone, tables say it."""
+
+import pytest
+import torch
+
+from benchmarks import mini, report
+from distill.config import override
+from distill.train import TrainConfig, import_method
+
+
+@pytest.mark.parametrize("page", mini.VARIANTS)
+def test_every_setting_is_one_of_its_method(page):
+    for method, base, settings in mini.VARIANTS[page].values():
+        own = {k: v for k, v in settings.items() if not k.startswith("train.")}
+        override(import_method(method).Config(), own)
+        loop = {k.removeprefix("train."): v for k, v in (mini.LOOP | settings).items() if k.startswith("train.")}
+        assert override(TrainConfig(), loop).steps < 5000
+        assert base in mini.BASES
+
+
+def test_a_mini_is_small():
+    """One to three million parameters (design, section 3)."""
+    for id, family in (("mini-sana", "sana"), ("mini-sd", "sd")):
+        module, own = import_method("sft"), {k: v for k, v in mini.BASES[id][2].items() if "." not in k}
+        network = module.new(override(module.Config(), own), family).network
+        assert 1e6 < sum(w.numel() for w in network.parameters()) < 3.2e6, id
+
+
+def test_what_was_measured_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    everything = list(mini.wanted(None, again=False))
+    assert len(everything) == len(set(everything)) == sum(len(v) for v in mini.VARIANTS.values())
+    found = [{"frechet": 20.0 + i, "kind": 0.5, "vendi": 3.0} for i in range(3)]
+    report.record(tmp_path / "mini.json", [mini.summary("msd", mini.FOUR, 1, found)], mini.KEYS)
+    assert ("msd", mini.FOUR) not in mini.wanted("msd", again=False)
+    assert len(list(mini.wanted("msd", again=False))) == 2
+    assert ("msd", mini.FOUR) in mini.wanted("msd", again=True)
+
+
+def test_rows_are_means_over_trainings():
+    found = [{"frechet": 20.0 + i, "kind": 0.5 + 0.1 * i, "vendi": 3.0} for i in range(3)]
+    row = mini.summary("msd", mini.FOUR, 1, found)
+    assert (row["frechet"], row["frechet_sd"], row["seeds"]) == (21.0, 1.0, 3)
+    assert "| four students | 1 | 21 ± 1 | 60 ± 10 |" in mini.table([row])
+    assert "| teacher | 25 | 20 | 50 |" in mini.table([mini.summary("msd", "teacher", 25, found[:1])])
+
+
+def test_names_of_runs_differ():
+    names = [f"{page}-{mini.slug(v)}" for page in mini.VARIANTS for v in mini.VARIANTS[page]]
+    assert len(set(names)) == len(names) and all(n.replace("_", "-").replace("-", "").isalnum() for n in names)
+
+
+def test_students_astray_paint_for_others():
+    from distill.methods import msd
+    from models.families import toy2d
+
+    torch.manual_seed(0)
+    routed = msd.student(msd.Config(), toy2d.student())
+    first = routed.members[0]
+    mini.swap(routed)
+    assert routed.members[-1] is first and routed.members[0] is not first

@@ -1,0 +1,62 @@
+"""What trainings read of captions, and how often they meet a picture."""
+
+import numpy as np
+import pytest
+import torch
+
+from distill.data import cache, often, texts
+from distill.method import Rows
+from distill.world import Draws
+from models import catalogue, families
+from tests import tiny
+
+CAPTIONS = [["a red cube", "a cube"], ["two big yellow ducks on a pale blue background, from the side"], ["", "red"]]
+
+
+def part(captions, attributes=None) -> cache.Cached:
+    arrays = [np.arange(len(captions))]
+    return cache.Cached("toys", arrays, captions, attributes or [{} for _ in captions])
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    folder = tiny.build_sd(tiny.build(tmp_path_factory.mktemp("studio")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STILL_LIFE_STUDIO", str(folder))
+        yield folder
+
+
+@pytest.mark.parametrize("id", ["tiny-sana", "tiny-sd"])
+def test_kept_captions_are_what_the_encoder_says(studio, tmp_path, id):
+    """The states of the padding too, where the network sees them."""
+    encode = families.load(catalogue.get(id)).text
+    kept = texts.texts(part(CAPTIONS), tmp_path, "k", encode)
+    found = texts.cond([kept(i, k) for i, row in enumerate(CAPTIONS) for k in range(len(row))])
+    true = encode([c for row in CAPTIONS for c in row])
+    assert torch.equal(found.mask, true.mask)
+    assert torch.allclose(found.tokens, (true.tokens * true.mask[..., None]).half().float(), atol=2e-3)
+
+
+def test_captions_are_encoded_once_and_again_only_where_there_are_more(studio, tmp_path):
+    asked, encode = [], families.load(catalogue.get("tiny-sana")).text
+
+    def counting(said):
+        asked.extend(said)
+        return encode(said)
+
+    first = texts.texts(part(CAPTIONS[:2]), tmp_path, "k", counting)
+    again = texts.texts(part(CAPTIONS[:2]), tmp_path, "k", counting)
+    assert len(asked) == 3 and np.array_equal(first(1, 0), again(1, 0))
+    more = texts.texts(part(CAPTIONS), tmp_path, "k", counting)
+    assert len(asked) == 8 and len(more(2, 0)) == 2, "begin and end"
+
+
+def test_a_row_is_drawn_as_often_as_it_weighs():
+    plain = part(CAPTIONS, [{"group": "nature"}, {"group": "objects"}, {"relation": "on"}])
+    draws = Draws([plain, part(CAPTIONS)], often)(9000, Rows(0, 0, 9000))
+    drawn = [i for source, i, _ in draws if source is plain]
+    assert 4300 < len(drawn) < 4700
+    counts = np.bincount(drawn, minlength=3) / len(drawn)
+    assert np.allclose(counts, [5 / 8.5, 1 / 8.5, 2.5 / 8.5], atol=0.03)
+    others = np.bincount([i for source, i, _ in draws if source is not plain]) / (9000 - len(drawn))
+    assert np.allclose(others, 1 / 3, atol=0.03)
