@@ -15,6 +15,12 @@ BLURBS = {
     "autoencoder": "An autoencoder: 128 x 128 pictures to 8 x 8 x 16 latents and back.",
     "sft": "Trained on toy scenes and emoji: the teacher of students of few steps.",
     "scm_ladd": "A one-step SANA-Sprint student: continuous-time consistency with latent adversarial distillation.",
+    "tscd": "Hyper-SD: one LoRA for 1, 2, 4 and 8 steps, by trajectory-segmented consistency.",
+    "lcm": "A latent consistency LoRA: the baseline that the other students are compared with.",
+    "dmd": "DMD2: distribution matching with two time scales and a discriminator.",
+    "msd": "Multi-student distillation: small students, each for a part of the prompts, and the router between them.",
+    "disback": "DisBack: distribution matching that walks back from bad pictures to the teacher.",
+    "cfg_lora": "A LoRA that has guidance folded in: one call a step where the teacher takes two.",
     "oracle": "A judge: reads what is in a picture. It measures generators; it paints nothing.",
 }
 

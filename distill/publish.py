@@ -34,7 +34,7 @@ from distill.card import card, curve
 from distill.data import cache, sources
 from distill.methods.autoencoder import encode
 from distill.train import from_saved, import_method
-from models import lora
+from models import catalogue, lora
 from models.catalogue import Guidance, Manifest
 from models.denoiser import UNetDenoiser
 from models.families import sd
@@ -232,7 +232,6 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
         defaults = {
             "kind": "model",
             "family": "sana",
-            "base": facts["base"],
             "timesteps": {},
             "default_steps": 1,
             "guidance": Guidance(),
@@ -241,14 +240,12 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
         adapter = own.get("kind") == "lora"
         counted = [p for k, p in student.named_parameters() if not adapter or "lora_" in k]
         manifest = Manifest(
-            **(defaults | own),
+            **(defaults | history(id, facts, saved.counters["samples_seen"]) | own),
             id=id,
             method=facts["method"],
             dataset=facts["dataset"],
-            command=facts["command"],
             code=code_version(),
             seed=facts["train"]["seed"],
-            samples_seen=saved.counters["samples_seen"],
             licence=LICENCE,
             files=files,
             parameters=sum(p.numel() for p in counted),
@@ -256,6 +253,15 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
         (tmp / "README.md").write_text(card(manifest, facts))
         (tmp / "manifest.json").write_text(json.dumps(manifest.to_dict(), indent=1))
     return manifest
+
+
+def history(id: str, facts: dict, samples: int) -> dict:
+    """What it is built on, how it was made, from how many samples; with its past, where it replaces its own base."""
+    if facts["base"] != id:
+        return {"base": facts["base"], "command": facts["command"], "samples_seen": samples}
+    past = catalogue.get(id).manifest
+    command = f"{past.command} && python -m distill.publish RUN --id {id} && {facts['command']}"
+    return {"base": past.base, "command": command, "samples_seen": past.samples_seen + samples}
 
 
 def forget_paths(home: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
-from distill.publish import WRITERS, fold
+from distill.publish import WRITERS, fold, history
 from distill.train import import_method
 from models import catalogue, families, lora
 from models.denoiser import SanaDenoiser, UNetDenoiser
@@ -289,3 +289,11 @@ def test_one_step_of_hyper_is_told_the_time_that_it_was_trained_to_be_told(studi
 def test_few_steps_of_a_sana_are_refused(tmp_path):
     with pytest.raises(ValueError, match="served from scm_ladd alone"):
         WRITERS["dmd"]({"config": asdict(import_method("dmd").Config())}, SanaDenoiser(tiny.transformer()), tmp_path)
+
+
+def test_a_model_that_was_trained_further_tells_its_whole_past(studio):
+    facts = {"base": "tiny-sd", "command": "python -m distill.train sft --run more"}
+    more = history("tiny-sd", facts, 64)
+    assert more["base"] == "tiny-kl" and more["samples_seen"] == 64
+    assert more["command"].startswith("tests/tiny.py && ") and more["command"].endswith(facts["command"])
+    assert history("other", facts, 64) == facts | {"samples_seen": 64}
