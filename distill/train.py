@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from distill import checkpoint
 from distill.config import override
-from distill.hardware import attention, faster_precision
+from distill.hardware import attention, faster_precision, keep_memory
 from distill.method import Batch, Method, Out, Rows
 from distill.mover import Mover, moves
 from distill.report import Reporter
@@ -299,6 +299,7 @@ def train(args: argparse.Namespace) -> int:
 
 def run_training(args: argparse.Namespace, run: Path, module, cfg: TrainConfig, own: object, acc: Accelerator) -> int:
     stop = Stop(args.minutes)
+    keep_memory()
     samples = cfg.steps * cfg.batch_size
     t = prepare(Asked(module, own, args.base, args.dataset, cfg.seed, args.skip_bad, samples), cfg, acc)
     report = Reporter(run, cfg, enabled=acc.is_main_process)

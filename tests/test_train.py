@@ -241,6 +241,24 @@ def test_processes_stop_after_the_same_step(studio):
     assert found is not None and not faults
 
 
+def test_memory_that_was_freed_is_not_fetched_again(studio):
+    """Counted in pages that the kernel had to hand out, for a block larger than any that glibc keeps by itself."""
+    pages = """
+import resource, sys, torch
+from distill.hardware import keep_memory
+keep_memory() if sys.argv[1] == "kept" else None
+torch.ones(24 << 20)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+torch.ones(24 << 20)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    found = {
+        how: int(subprocess.run([sys.executable, "-c", pages, how], cwd=ROOT, capture_output=True, check=True).stdout)
+        for how in ("kept", "given back")
+    }
+    assert found["kept"] * 10 < found["given back"], found
+
+
 def test_no_step_on_numbers_that_are_not_finite(studio, monkeypatch):
     from distill.methods import sft
 
