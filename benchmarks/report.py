@@ -8,8 +8,9 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-Row = dict[str, str | int | float | None]
+Row = dict[str, Any]  # text, numbers, None, as JSON has them
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parent.parent / "README.md"
 MISSING = "–"

@@ -5,7 +5,7 @@ import copy
 from collections.abc import Iterator
 
 from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.tuners.lora import LoraLayer
 from torch import nn
 
 from models.denoiser import Denoiser
@@ -41,8 +41,8 @@ def add_lora(denoiser: Denoiser, rank: int, alpha: int | None = None) -> Denoise
     return made
 
 
-def adapters(network: nn.Module) -> list[BaseTunerLayer]:
-    return [m for m in network.modules() if isinstance(m, BaseTunerLayer)]
+def adapters(network: nn.Module) -> list[LoraLayer]:
+    return [m for m in network.modules() if isinstance(m, LoraLayer)]
 
 
 @contextlib.contextmanager

@@ -16,7 +16,11 @@ class Hooked:
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> list[Tensor]:
         found: list[Tensor] = []
-        hooks = [m.register_forward_hook(lambda _, __, out: found.append(out)) for m in self.modules]
+
+        def keep(module: nn.Module, args: tuple, out: Tensor) -> None:
+            found.append(out)
+
+        hooks = [m.register_forward_hook(keep) for m in self.modules]
         try:
             self.denoiser.predict(x_t, t, cond)
         finally:

@@ -13,13 +13,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 class Head(nn.Module):
     def __init__(self, channels: int, kernel: int):
         super().__init__()
-        pad = (
-            {"kernel_size": kernel, "padding": kernel // 2, "padding_mode": "circular"}
-            if kernel > 1
-            else {"kernel_size": 1}
-        )
+        mode = "circular" if kernel > 1 else "zeros"
         self.first = spectral_norm(nn.Conv1d(channels, channels, 1))
-        self.mix = spectral_norm(nn.Conv1d(channels, channels, **pad))
+        self.mix = spectral_norm(nn.Conv1d(channels, channels, kernel, padding=kernel // 2, padding_mode=mode))
         self.last = spectral_norm(nn.Conv1d(channels, 1, 1))
         self.norms = nn.ModuleList([nn.GroupNorm(8, channels), nn.GroupNorm(8, channels)])
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from models.denoiser import Cond, Denoiser
+from models.denoiser import Cond, Predicts
 from models.schedule import Schedule
+
+T = TypeVar("T")
 
 
 class Rows:
@@ -44,6 +46,12 @@ class Rows:
         return float(torch.rand((), generator=self.generator))
 
 
+def needed(given: T | None) -> T:
+    """What is there because the method asked for it, by its `needs` or its settings."""
+    assert given is not None, "a method uses only what it asked for"
+    return given
+
+
 @dataclass(frozen=True)
 class Batch:
     """A method that trains on pictures finds them in `pixels`; one that trains on latents finds those in `x0`."""
@@ -57,7 +65,12 @@ class Batch:
     truth: list[dict] = field(default_factory=list)  # all that is true of each picture
 
     def __len__(self) -> int:
-        return len(self.x0 if self.x0 is not None else self.pixels)
+        return len(self.x0 if self.x0 is not None else needed(self.pixels))
+
+    @property
+    def latents(self) -> tuple[Tensor, Cond]:
+        """x0 and what it shows, for a method that trains on latents."""
+        return needed(self.x0), needed(self.cond)
 
 
 @dataclass(frozen=True)
@@ -91,7 +104,7 @@ class World:
     """What every method is given, and nothing else. A method names what it `needs`; the rest is None."""
 
     student: Any = None  # Denoiser, autoencoder or judge: the module that is shaped and published
-    teacher: Denoiser | Callable | None = None  # frozen
+    teacher: Predicts | None = None  # frozen
     null: Cond | None = None  # the empty prompt, one row
     vae: nn.Module | None = None
     judge: Callable[[Tensor, Batch], Tensor] | None = None  # x0 -> log probability [B] of what was asked, 0 if unknown
@@ -103,8 +116,9 @@ class World:
         """The empty prompt, as many rows and tokens as `cond`."""
         b, n, d = cond.tokens.shape
         tokens, mask = cond.tokens.new_zeros(b, n, d), torch.zeros_like(cond.mask)
-        k = self.null.tokens.shape[1]
-        tokens[:, :k], mask[:, :k] = self.null.tokens.to(tokens), self.null.mask.to(mask.device)
+        null = needed(self.null)
+        k = null.tokens.shape[1]
+        tokens[:, :k], mask[:, :k] = null.tokens.to(tokens), null.mask.to(mask.device)
         return replace(cond, tokens=tokens, mask=mask, guidance=None)
 
 
@@ -118,11 +132,26 @@ class Method(Protocol):
     """`distill/methods/<name>.py` holds a frozen dataclass Config and a class Method(world, cfg) like this.
 
     `needs`: subset of {"pixels", "latents", "labels", "teacher", "features", "vae", "judge", "prompts"}.
-    `student(cfg, base)` in the same file makes the module that is shaped. Where a method has them:
-    `state_dict` / `load_state_dict` carry state that is no player, `preview(batch)` draws pictures [N, 3, H, W].
+    `student(cfg, base)` in the same file makes the module that is shaped. Some also are `Previews` or `Remembers`.
     """
 
     needs: set[str]
     players: dict[str, Player]
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out: ...
+
+
+@runtime_checkable
+class Previews(Protocol):
+    """A method that draws pictures [N, 3, H, W] of what its student has learnt."""
+
+    def preview(self, batch: Batch) -> Tensor: ...
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A method with state that is no player, for checkpoints."""
+
+    def state_dict(self) -> dict[str, Tensor]: ...
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None: ...

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from distill.method import Rows
+from distill.method import Previews, Rows
 from models.events import Events
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Reporter:
     @torch.no_grad()
     def sample(self, t: "Trainer") -> None:
         """A grid on fixed seeds, of the moving average where there is one."""
-        if not hasattr(t.method, "preview"):
+        if not isinstance(t.method, Previews):
             return
         n = min(JUDGED if t.scene.judged else SHOWN, t.cfg.batch_size)
         batch = t.scene.batch(0, n, Rows(t.cfg.seed + 1, 0, n, device=t.acc.device))

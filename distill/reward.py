@@ -22,7 +22,8 @@ def asked(captions: Sequence[str], rows: Sequence[dict], heads: labels.Heads) ->
     found = {k: v for k, v in labels.batch(toys, heads).items() if k in ALWAYS + COLOURS}
     words = [set(caption.lower().replace(",", " ").split()) for caption in captions]
     for head in COLOURS:
-        for i, c in enumerate(found[head].tolist()):
+        classes: list[int] = found[head].tolist()
+        for i, c in enumerate(classes):
             if c >= 0 and not words[i] & set(COLOUR_WORDS[heads[head][c]]):
                 found[head][i] = labels.NOT_APPLICABLE
     return found

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from distill import features, reward
 from distill.data import NAMES, PICTURES, Source, cache, often, sources, texts
-from distill.method import Batch, Rows, World
+from distill.method import Batch, Rows, World, needed
 from evals import labels as judge_labels
 from evals.judges import Judge
 from evals.judges import load as load_judge
@@ -140,7 +140,7 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
     judge = reward.reward(reader, lambda z: vae.decode(z).sample.float()) if reader else None
     prompts = parts.text(some_captions(cached)) if "prompts" in a.needs else None
     teacher = copy.deepcopy(parts.denoiser).eval().requires_grad_(False) if "teacher" in a.needs else None
-    seen = (lambda blocks: features.of(teacher, blocks)) if "features" in a.needs else None
+    seen = (lambda blocks: features.of(needed(teacher), blocks)) if "features" in a.needs else None
     if parts.denoiser is not None:
         parts.denoiser.requires_grad_(True)  # a method that adapts it says otherwise
     fresh = parts.denoiser is None and hasattr(a.module, "new")
@@ -221,7 +221,7 @@ def mixture_scene(a: Asked, device: torch.device) -> Scene:
 
     def judge(x0: Tensor, batch: Batch) -> Tensor:
         """The log posterior of the component that was asked for."""
-        return teacher.posterior(x0).log_softmax(1).gather(1, batch.cond.tokens[:, 0].argmax(1)[:, None])[:, 0]
+        return teacher.posterior(x0).log_softmax(1).gather(1, needed(batch.cond).tokens[:, 0].argmax(1)[:, None])[:, 0]
 
     seen = lambda _: features.of(frozen, ())  # noqa: E731
     world = World(student, teacher, null, judge=judge, features=seen, prompts=every, show=scatter)
@@ -231,7 +231,7 @@ def mixture_scene(a: Asked, device: torch.device) -> Scene:
 def weights_key(module: nn.Module) -> str:
     """A hash of the weights: latents of one autoencoder are never taken for another's."""
     h = hashlib.sha256()
-    for _, w in sorted(module.encoder.state_dict().items()):
+    for _, w in sorted(module.get_submodule("encoder").state_dict().items()):
         h.update(w.float().cpu().numpy().tobytes())
     return h.hexdigest()
 

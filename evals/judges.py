@@ -82,6 +82,7 @@ def initialise(network: nn.Module) -> None:
     for layer in network.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
+            assert layer.bias is not None, "every layer here has one"
             nn.init.zeros_(layer.bias)
     for block in network.modules():
         if isinstance(block, (Residual, Next)):

@@ -87,7 +87,8 @@ class Denoiser(nn.Module):
 class SanaDenoiser(Denoiser):
     """SanaTransformer2DModel trained by flow matching, with the dense time embedding of SANA-Sprint (t, not 1000 t)."""
 
-    prediction, schedule = "flow", Flow()
+    prediction: Prediction = "flow"
+    schedule = Flow()
 
     @property
     def takes_guidance(self) -> bool:
@@ -149,7 +150,8 @@ class Adapters:
 class UNetDenoiser(Denoiser):
     """UNet2DConditionModel with the schedule of Stable Diffusion. As there, it sees the padding of a prompt too."""
 
-    prediction, schedule = "epsilon", VP()
+    prediction: Prediction = "epsilon"
+    schedule = VP()
 
     def __init__(self, network: nn.Module | None):
         super().__init__(network)
@@ -198,7 +200,8 @@ class SDXLDenoiser(UNetDenoiser):
 class ToyDenoiser(Denoiser):
     """The small net of the 2-D mixture (families/toy2d.py): `network(x_t, t, cond) -> velocity`."""
 
-    prediction, schedule = "flow", Flow()
+    prediction: Prediction = "flow"
+    schedule = Flow()
 
     def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
         return self.network(x_t, t, cond)
@@ -210,9 +213,10 @@ class ToyDenoiser(Denoiser):
 class TrigFlow(Denoiser):
     """A flow denoiser seen as TrigFlow, exactly and without training (SANA-Sprint, Sec. 3.1)."""
 
-    prediction, schedule = "trigflow", Trig()
+    prediction: Prediction = "trigflow"
+    schedule = Trig()
 
-    def __init__(self, flow: Denoiser):
+    def __init__(self, flow: "Predicts"):
         assert flow.prediction == "flow"
         super().__init__(getattr(flow, "network", None))  # the exact teacher of the 2-D mixture has none
         self.flow = flow
@@ -239,6 +243,15 @@ class AnswersX0(Protocol):
     def schedule(self) -> Schedule: ...
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor: ...
+
+
+class Predicts(AnswersX0, Protocol):
+    """A Denoiser, or the exact teacher of the 2-D mixture: `predict` gives what a network would say."""
+
+    @property
+    def prediction(self) -> Prediction: ...
+
+    def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor: ...
 
 
 def on_schedule(denoiser: AnswersX0, schedule: Schedule) -> Callable[[Tensor, Tensor, Cond], Tensor]:

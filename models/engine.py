@@ -5,7 +5,7 @@ The least recently used goes when the memory budget is spent. Prompts that were 
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from threading import Condition, Lock
@@ -138,7 +138,7 @@ class Engine:
 
     def generate(
         self, request: ImageRequest, choose: Choose | None = None, start: Start | None = None
-    ) -> Iterator[Waiting | Event]:
+    ) -> Generator[Waiting | Event, None, None]:
         """The events of the request, after its place in the line while others are served. Closing it gives way."""
         line = self._line(request.model)
         ticket = line.join()

@@ -117,10 +117,7 @@ def check(name: str, value: Any, kind: Any, opt: Option) -> Any:
     return text
 
 
-def _fields(of: Any) -> tuple[dataclasses.Field, ...]:
-    return dataclasses.fields(of)
-
-
+@dataclass(frozen=True)
 class Request:
     """Base of every request: validates itself when made, and goes through JSON unchanged."""
 
@@ -134,7 +131,7 @@ class Request:
 
     def _order(self) -> list[str]:
         """Field names, those first that others are filled from."""
-        return [f.name for f in _fields(self)]
+        return [f.name for f in dataclasses.fields(self)]
 
     def _fill(self, name: str) -> Any:
         """The value of a field that was left out."""
@@ -144,7 +141,7 @@ class Request:
         """Rules between fields; each field alone is already valid."""
 
     def to_dict(self) -> dict[str, Any]:
-        return {f.name: getattr(self, f.name) for f in _fields(self)}
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), allow_nan=False)
@@ -153,11 +150,11 @@ class Request:
     def from_dict(cls, data: Any) -> Self:
         if not isinstance(data, dict):
             raise ValueError(f"a request is a JSON object, not {_short(data)}")
-        valid = [f.name for f in _fields(cls)]
+        valid = [f.name for f in dataclasses.fields(cls)]
         unknown = [k for k in data if k not in valid]
         if unknown:
             raise ValueError(f"unknown field {_short(unknown[0])}; valid: {', '.join(valid)}")
-        missing = [f.name for f in _fields(cls) if f.default is dataclasses.MISSING and f.name not in data]
+        missing = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING and f.name not in data]
         if missing:
             raise ValueError(f"{missing[0]} is missing")
         return cls(**data)

@@ -89,7 +89,9 @@ class Routed(Denoiser):
         where, out = self.router(cond), None
         for i in where.unique().tolist():
             rows = (where == i).nonzero()[:, 0]
-            part = self.members[i].predict(x_t[rows], t[rows], cond.map(lambda v, rows=rows: v[rows]))
+            member = self.members[i]
+            assert isinstance(member, Denoiser), "all members are"
+            part = member.predict(x_t[rows], t[rows], cond.map(lambda v, rows=rows: v[rows]))
             out = torch.zeros_like(x_t, dtype=part.dtype) if out is None else out
             out = out.index_copy(0, rows, part)
         assert out is not None, "a batch holds at least one row"

@@ -235,8 +235,9 @@ class Desk:
         held = self.recent.get(request.to_json())
         if held is not None:
             return held
-        tab = data.get("tab") if isinstance(data.get("tab"), str) else "again"
-        for event in self.turns.paint(request, f"again-{tab[:32]}", 0):
+        tab = data.get("tab")
+        page = tab[:32] if isinstance(tab, str) else "again"
+        for event in self.turns.paint(request, f"again-{page}", 0):
             self.recent.put(request.to_json(), event.picture)
             return event.picture
         raise ValueError("the picture was stopped before it was painted")

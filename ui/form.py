@@ -6,18 +6,21 @@ appears in the form, over HTTP, on the command line and in a picture's metadata 
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, get_args, get_type_hints
+from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
 from models.request import Option, Request, options
 
 MOST_STOPS = 2000  # a number with more steps than this is typed, not slid
-Draw = Callable[..., Component]
+Widget = gr.Checkbox | gr.Dropdown | gr.HTML | gr.Number | gr.Radio | gr.Slider | gr.Textbox
+Draw = Callable[..., Widget]
+R = TypeVar("R", bound=Request)
 
 
-def widget(name: str, kind: type, option: Option, value: Any, **more: Any) -> Component:
+def widget(name: str, kind: type, option: Option, value: Any, **more: Any) -> Widget:
     """The widget that a field's type and metadata ask for."""
     shared = {"value": value, "label": more.pop("label", name.replace("_", " ").capitalize()), **more}
     if option.unit:
@@ -28,25 +31,25 @@ def widget(name: str, kind: type, option: Option, value: Any, **more: Any) -> Co
         return gr.Dropdown(choices=list(option.choices()), **shared)
     if kind is str:
         return gr.Textbox(lines=option.lines, max_length=option.longest, **shared)
-    ends = option.low is not None and option.high is not None and option.step is not None
-    if ends and (option.high - option.low) / option.step <= MOST_STOPS:
-        return gr.Slider(option.low, option.high, step=option.step, **shared)
-    return gr.Number(minimum=option.low, maximum=option.high, precision=0 if kind is int else None, **shared)
+    low, high, step = option.low, option.high, option.step
+    if low is not None and high is not None and step is not None and (high - low) / step <= MOST_STOPS:
+        return gr.Slider(low, high, step=step, **shared)
+    return gr.Number(minimum=low, maximum=high, precision=0 if kind is int else None, **shared)
 
 
-class Form:
+class Form(Generic[R]):
     """Widgets of some fields of one request class, in the order in which they are added.
 
     form = Form(ImageRequest(prompt="a fox")); form.add("seed"); …; form.read(inputs) -> {"seed": 7, …}
     """
 
-    def __init__(self, start: Request):
+    def __init__(self, start: R):
         self.start = start
-        self.widgets: dict[str, Component] = {}
+        self.widgets: dict[str, Widget] = {}
         self._options = options(type(start))
         self._kinds = {k: _plain(v) for k, v in get_type_hints(type(start)).items()}
 
-    def add(self, name: str, draw: Draw | None = None, **more: Any) -> Component:
+    def add(self, name: str, draw: Draw | None = None, **more: Any) -> Widget:
         """Draw the widget of one field here. `draw(value=, label=, elem_id=, **more)` replaces the usual widget."""
         assert name in self._options, f"{name!r} is no field; valid: {', '.join(self._options)}"
         more.setdefault("elem_id", f"field-{name}")
@@ -64,7 +67,7 @@ class Form:
                 self.add(name, info=option.help)
 
     @property
-    def inputs(self) -> set[Component]:
+    def inputs(self) -> set[Block]:
         return set(self.widgets.values())
 
     def read(self, data: dict[Component, Any]) -> dict[str, Any]:
@@ -77,11 +80,11 @@ class Form:
             out[name] = value
         return out
 
-    def request(self, data: dict[Component, Any]) -> Request:
+    def request(self, data: dict[Component, Any]) -> R:
         """The validated request. Raises ValueError with one sentence."""
         return dataclasses.replace(self.start, **self.read(data))
 
-    def show(self, request: Request) -> dict[Component, Any]:
+    def show(self, request: R) -> dict[Component, Any]:
         """Values for every widget, as a handler returns them."""
         return {made: getattr(request, name) for name, made in self.widgets.items()}
 

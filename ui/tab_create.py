@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
 from models.request import ImageRequest
@@ -220,7 +221,7 @@ class Create:
             return {self.told: self.message(says=str(e), kind="error")}
         return self.show(request) | {self.told: self.message(request, says=says, paint=True)}
 
-    def compare(self, event: gr.EventData) -> dict[Component, Any]:
+    def compare(self, event: gr.EventData) -> dict[Block, Any]:
         """Two pictures under one slider."""
         asked = event._data if isinstance(event._data, dict) else {}
         try:

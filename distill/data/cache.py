@@ -34,7 +34,7 @@ class Cached:
         return self.arrays[index // SHARD][index % SHARD]
 
 
-def write(path: Path, save: Callable[[Path], None]) -> None:
+def write(path: Path, save: Callable[[Path], object]) -> None:
     tmp = path.with_name(f".{os.getpid()}-{path.name}")
     save(tmp)
     tmp.rename(path)

@@ -54,12 +54,12 @@ class Method:
             return guided(self.w.student, x_t, t, cond, self.w.null_like(cond), w)
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
-        cfg, net, b = self.cfg, self.w.student, len(batch)
+        cfg, net, (x0, cond) = self.cfg, self.w.student, batch.latents
         low, high = cfg.guidance
         w = low + (high - low) * rng.shared()
-        t = cfg.t_min + (1 - cfg.t_min) * rng.rand(b)
-        x_t = add_noise(net.schedule, batch.x0, rng.randn_like(batch.x0), t)
-        target = from_x0(net.prediction, net.schedule, x_t, self.teacher(x_t, t, batch.cond, w), t)
+        t = cfg.t_min + (1 - cfg.t_min) * rng.rand(len(batch))
+        x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)
+        target = from_x0(net.prediction, net.schedule, x_t, self.teacher(x_t, t, cond, w), t)
         with scaled(net, strength(w, cfg.full)):
-            loss = mse(net.predict(x_t, t, batch.cond), target)
+            loss = mse(net.predict(x_t, t, cond), target)
         return Out(loss.mean(), {"guidance": loss.new_tensor(w)})

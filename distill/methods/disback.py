@@ -17,6 +17,7 @@ from torch import Tensor
 
 from distill.method import Batch, Out, Rows, World
 from distill.methods import dmd
+from models.denoiser import Predicts
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,12 @@ def digest(net: torch.nn.Module) -> str:
     return h.hexdigest()[:12]
 
 
-class Method(dmd.Method):
+class Method(dmd.Method[Config]):
     def __init__(self, world: World, cfg: Config):
         super().__init__(world, cfg)
         assert cfg.alone % cfg.nodes == 0, "recording is cut into equal parts"
         self.path: list[dict[str, Tensor]] = []  # what the fake was, the teacher's end first
-        self.at, self.node = None, copy.deepcopy(self.critic["fake"]).requires_grad_(False)
+        self.at, self.node = None, copy.deepcopy(self.fake).requires_grad_(False)
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
         """The critic's turns up to `alone` record; a node is kept before the update that follows it."""
@@ -54,17 +55,17 @@ class Method(dmd.Method):
         return super().loss(player, batch, rng)
 
     def fake_state(self) -> dict[str, Tensor]:
-        return dict(self.critic["fake"].state_dict())
+        return dict(self.fake.state_dict())
 
     def which(self, step: int) -> int:
         """Index of the target on the path: the farthest node first, -1 is the teacher."""
         return max(-1, self.cfg.nodes - 2 - (step - self.cfg.alone) // self.cfg.per_node)
 
-    def target(self, step: int):
+    def target(self, step: int) -> Predicts:
         """The farthest node is where the fake starts, so the first target is the one before it (Alg. 2)."""
         index = self.which(step)
         if index < 0:
-            return self.w.teacher
+            return super().target(step)
         if index != self.at:
             before = digest(self.node)
             self.node.load_state_dict(self.path[index])

@@ -9,6 +9,7 @@ One-step students of an eps network take `times=0.4`: at t = 1 its x0 is 15 time
 
 import copy
 from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +17,8 @@ from torch import Tensor, nn
 from distill.adapt import add_lora
 from distill.adversary import T_MAX, T_MIN, Adversary
 from distill.losses import mse
-from distill.method import Batch, Out, Player, Rows, World
-from models.denoiser import Cond, Denoiser
+from distill.method import Batch, Out, Player, Rows, World, needed
+from models.denoiser import AnswersX0, Cond, Denoiser, Predicts
 from models.schedule import add_noise, from_x0
 from models.score import guided, vsd_direction
 
@@ -35,7 +36,17 @@ class Config:
     blocks: tuple[int, ...] = (1, 3, 5, 7)  # teacher blocks that the heads see
 
 
-def student(cfg: Config, base: Denoiser | None) -> Denoiser:
+C = TypeVar("C", bound=Config)  # of a method that extends this one
+
+
+class Ranked(Protocol):
+    """Settings of a method that can train a LoRA."""
+
+    @property
+    def rank(self) -> int: ...
+
+
+def student(cfg: Ranked, base: Denoiser | None) -> Denoiser:
     """The base itself, or the base with an adapter."""
     if base is None:
         raise ValueError("distribution matching distils a teacher; give one with --base, such as toybox-sd")
@@ -50,7 +61,9 @@ def denoising(net: Denoiser, x0: Tensor, cond: Cond, rng: Rows, t_min: float = T
     return mse(net.predict(x_t, t, cond), target)
 
 
-def matching(x: Tensor, teacher, fake, cond: Cond, null: Cond, guidance: float, rng: Rows) -> tuple[Tensor, Tensor]:
+def matching(
+    x: Tensor, teacher: AnswersX0, fake: AnswersX0, cond: Cond, null: Cond, guidance: float, rng: Rows
+) -> tuple[Tensor, Tensor]:
     """A loss [B] whose gradient moves x along the direction of DMD (Eq. 7), and how long that direction is."""
     t = T_MIN + (T_MAX - T_MIN) * rng.rand(len(x))
     with torch.no_grad():
@@ -68,14 +81,16 @@ def simulate(net: Denoiser, x: Tensor, cond: Cond, times: tuple[float, ...], ste
     return net(x, torch.full((len(x),), times[step], device=x.device), cond).float()
 
 
-class Method:
+class Method(Generic[C]):
     needs = {"latents", "teacher", "features"}
 
-    def __init__(self, world: World, cfg: Config):
+    def __init__(self, world: World, cfg: C):
         self.w, self.cfg = world, cfg
-        self.critic = nn.ModuleDict({"fake": self.fake_of(world)})
-        if cfg.adversarial:
-            self.critic["heads"] = Adversary(world.features(cfg.blocks))
+        self.fake = self.fake_of(world)
+        self.heads = Adversary(needed(world.features)(cfg.blocks)) if cfg.adversarial else None
+        self.critic = nn.ModuleDict({"fake": self.fake})
+        if self.heads:
+            self.critic["heads"] = self.heads
         self.players = {
             "student": Player(world.student, cfg.lr, every=cfg.ratio, start=cfg.alone, ema=True),
             "critic": Player(self.critic, cfg.fake_lr),
@@ -90,42 +105,44 @@ class Method:
         """Weight of the discriminator."""
         return self.cfg.adversarial
 
-    def target(self, step: int):
+    def target(self, step: int) -> Predicts:
         """Whose distribution is matched."""
-        return self.w.teacher
+        return needed(self.w.teacher)
 
     def pictures(self, batch: Batch, rng: Rows) -> Tensor:
         """x0 of the student at one of its steps."""
-        step = int(rng.shared() * len(self.cfg.times))
-        return simulate(self.w.student, rng.randn_like(batch.x0), batch.cond, self.cfg.times, step, rng)
+        (x0, cond), step = batch.latents, int(rng.shared() * len(self.cfg.times))
+        return simulate(self.w.student, rng.randn_like(x0), cond, self.cfg.times, step, rng)
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
         return self.student_loss(batch, rng) if player == "student" else self.critic_loss(batch, rng)
 
     def student_loss(self, batch: Batch, rng: Rows) -> Out:
-        cfg, cond = self.cfg, batch.cond
-        x, null = self.pictures(batch, rng), self.w.null_like(batch.cond)
-        loss, size = matching(x, self.target(batch.step), self.critic["fake"], cond, null, cfg.guidance, rng)
+        cfg, (_, cond) = self.cfg, batch.latents
+        x, null = self.pictures(batch, rng), self.w.null_like(cond)
+        loss, size = matching(x, self.target(batch.step), self.fake, cond, null, cfg.guidance, rng)
         logs = {"direction": size, "mean": x.detach().mean(), "std": x.detach().std()}
-        if weight := self.adversarial(batch.step):
-            fool = self.critic["heads"].fool(x, cond, rng)
+        if self.heads and (weight := self.adversarial(batch.step)):
+            fool = self.heads.fool(x, cond, rng)
             loss, logs = loss + weight * fool, logs | {"adversarial": fool.detach().mean()}
         return Out(loss.mean(), logs)
 
     def critic_loss(self, batch: Batch, rng: Rows) -> Out:
+        x0, cond = batch.latents
         with torch.no_grad():
             x = self.pictures(batch, rng)
-        loss = denoising(self.critic["fake"], x, batch.cond, rng)
+        loss = denoising(self.fake, x, cond, rng)
         logs = {"denoising": loss.detach().mean()}
-        if self.adversarial(batch.step):
-            tell, right = self.critic["heads"].tell(batch.x0, x, batch.cond, rng)
+        if self.heads and self.adversarial(batch.step):
+            tell, right = self.heads.tell(x0, x, cond, rng)
             loss, logs = loss + tell, logs | {"accuracy": right}
         return Out(loss.mean(), logs)
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
         """All of its steps, from fixed noise."""
-        rng = Rows(0, 0, len(batch), device=batch.x0.device)
-        cond = replace(batch.cond, guidance=None)
-        x = rng.randn_like(batch.x0)
-        return self.w.show(simulate(self.w.student, x, cond, self.cfg.times, len(self.cfg.times) - 1, rng))
+        x0, cond = batch.latents
+        rng = Rows(0, 0, len(batch), device=x0.device)
+        cond = replace(cond, guidance=None)
+        x = simulate(self.w.student, rng.randn_like(x0), cond, self.cfg.times, len(self.cfg.times) - 1, rng)
+        return needed(self.w.show)(x)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill.losses import mse
-from distill.method import Batch, Out, Player, Rows, World
+from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd
 from models.denoiser import Denoiser
 
@@ -46,17 +46,16 @@ class Method:
         self.players = {"student": Player(world.student, cfg.lr, ema=True)}
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
-        cfg, noise, last = self.cfg, rng.randn_like(batch.x0), len(self.cfg.times) - 1
-        x = dmd.simulate(self.w.student, noise, batch.cond, cfg.times, last, rng)
+        cfg, (x0, cond), last = self.cfg, batch.latents, len(self.cfg.times) - 1
+        noise = rng.randn_like(x0)
+        x = dmd.simulate(self.w.student, noise, cond, cfg.times, last, rng)
         with torch.no_grad():
-            was = dmd.simulate(self.start, noise, batch.cond, cfg.times, last, rng)
-        reward, kept = hinged(self.w.judge, x, batch, cfg.threshold), mse(x, was)
+            was = dmd.simulate(self.start, noise, cond, cfg.times, last, rng)
+        reward, kept = hinged(needed(self.w.judge), x, batch, cfg.threshold), mse(x, was)
         return Out((reward + cfg.keep * kept).mean(), {"short": reward.detach().mean(), "moved": kept.detach().mean()})
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
-        rng = Rows(0, 0, len(batch), device=batch.x0.device)
-        noise = rng.randn_like(batch.x0)
-        return self.w.show(
-            dmd.simulate(self.w.student, noise, batch.cond, self.cfg.times, len(self.cfg.times) - 1, rng)
-        )
+        (x0, cond), times = batch.latents, self.cfg.times
+        rng = Rows(0, 0, len(batch), device=x0.device)
+        return needed(self.w.show)(dmd.simulate(self.w.student, rng.randn_like(x0), cond, times, len(times) - 1, rng))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from distill.losses import huber
-from distill.method import Batch, Out, Player, Rows, World
+from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd
 from models.denoiser import Cond, Denoiser
 from models.schedule import add_noise, ddim, like
@@ -49,17 +49,18 @@ class Method:
         self.players = {"student": Player(world.student, cfg.lr, ema=True)}
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
-        cfg, teacher = self.cfg, self.w.teacher
+        cfg, teacher, (x0, cond) = self.cfg, needed(self.w.teacher), batch.latents
         n = rng.randint(1, cfg.grid + 1, len(batch))
         t, r = n / cfg.grid, (n - 1) / cfg.grid
-        x_t = add_noise(teacher.schedule, batch.x0, rng.randn_like(batch.x0), t)
+        x_t = add_noise(teacher.schedule, x0, rng.randn_like(x0), t)
         with torch.no_grad():
-            x0 = guided(teacher, x_t, t, batch.cond, self.w.null_like(batch.cond), cfg.guidance)
-            target = consistent(self.w.student, ddim(teacher.schedule, x_t, x0, t, r), r, batch.cond)
-        return Out(huber(consistent(self.w.student, x_t, t, batch.cond), target, cfg.huber_c).mean())
+            answer = guided(teacher, x_t, t, cond, self.w.null_like(cond), cfg.guidance)
+            target = consistent(self.w.student, ddim(teacher.schedule, x_t, answer, t, r), r, cond)
+        return Out(huber(consistent(self.w.student, x_t, t, cond), target, cfg.huber_c).mean())
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
         """One step, from fixed noise."""
-        rng = Rows(0, 0, len(batch), device=batch.x0.device)
-        return self.w.show(dmd.simulate(self.w.student, rng.randn_like(batch.x0), batch.cond, (1.0,), 0, rng))
+        x0, cond = batch.latents
+        rng = Rows(0, 0, len(batch), device=x0.device)
+        return needed(self.w.show)(dmd.simulate(self.w.student, rng.randn_like(x0), cond, (1.0,), 0, rng))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from distill.losses import mse
-from distill.method import Batch, Out, Player, Rows, World
+from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd
 from models.denoiser import Denoiser, SanaDenoiser, ToyDenoiser, UNetDenoiser
 from models.route import Routed, Router
@@ -66,11 +66,11 @@ def student(cfg: Config, base: Denoiser | None) -> Routed:
     return Routed(empty, [copy.deepcopy(first) for _ in range(cfg.students)])
 
 
-class Method(dmd.Method):
+class Method(dmd.Method[Config]):
     needs = {"latents", "teacher", "features", "prompts"}
 
     def __init__(self, world: World, cfg: Config):
-        world.student.router.load_state_dict(Router.fit(world.prompts, cfg.students).state_dict())
+        world.student.router.load_state_dict(Router.fit(needed(world.prompts), cfg.students).state_dict())
         super().__init__(world, cfg)
         self.players = {
             "matching": Player(world.student, cfg.lr, stop=cfg.matching),
@@ -90,7 +90,7 @@ class Method(dmd.Method):
             return Out(self.score_matching(batch, rng).mean())
         first = "critic" if self.cfg.matching % self.cfg.ratio else "student"  # whose turn comes first after matching
         if batch.step == self.cfg.matching and player == first:  # the fake starts where score matching ended
-            self.critic["fake"].load_state_dict(self.w.student.state_dict())
+            self.fake.load_state_dict(self.w.student.state_dict())
         out = super().loss(player, batch, rng)
         if player == "student" and self.cfg.pairs:
             pairs = self.regression(batch, rng).mean()
@@ -99,20 +99,21 @@ class Method(dmd.Method):
 
     def score_matching(self, batch: Batch, rng: Rows) -> Tensor:
         """The teacher's guided answer, on data (TSM, Eq. 9), [B]."""
-        cfg, net, b = self.cfg, self.w.student, len(batch)
-        t = dmd.T_MIN + (1 - dmd.T_MIN) * rng.rand(b)
-        x_t = add_noise(net.schedule, batch.x0, rng.randn_like(batch.x0), t)
+        net, (x0, cond) = self.w.student, batch.latents
+        t = dmd.T_MIN + (1 - dmd.T_MIN) * rng.rand(len(batch))
+        x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)
         with torch.no_grad():
-            x0 = guided(self.w.teacher, x_t, t, batch.cond, self.w.null_like(batch.cond), cfg.guidance)
-        return mse(net.predict(x_t, t, batch.cond), from_x0(net.prediction, net.schedule, x_t, x0, t))
+            answer = guided(needed(self.w.teacher), x_t, t, cond, self.w.null_like(cond), self.cfg.guidance)
+        return mse(net.predict(x_t, t, cond), from_x0(net.prediction, net.schedule, x_t, answer, t))
 
     def regression(self, batch: Batch, rng: Rows) -> Tensor:
         """The teacher's picture of the same noise, on a quarter of the batch: it takes `solver` guided steps."""
-        cfg, n = self.cfg, max(1, len(batch) // 4)
-        noise, cond = rng.randn_like(batch.x0)[:n], batch.cond.map(lambda v: v[:n])
+        cfg, teacher, n = self.cfg, needed(self.w.teacher), max(1, len(batch) // 4)
+        x0, cond = batch.latents
+        noise, cond = rng.randn_like(x0)[:n], cond.map(lambda v: v[:n])
         null, x = self.w.null_like(cond), noise
         for t, s in pairwise(torch.linspace(1, 0, cfg.solver + 1, device=noise.device)):
             t, s = t.expand(n), s.expand(n)
             with torch.no_grad():
-                x = ddim(self.w.teacher.schedule, x, guided(self.w.teacher, x, t, cond, null, cfg.guidance), t, s)
+                x = ddim(teacher.schedule, x, guided(teacher, x, t, cond, null, cfg.guidance), t, s)
         return mse(dmd.simulate(self.w.student, noise, cond, cfg.times, 0, rng), x)

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.method import Batch, Out, Player, Rows, World
+from distill.method import Batch, Out, Player, Rows, World, needed
 from evals.judges import Judge
 from evals.labels import PAIRED, Heads
 
@@ -163,8 +163,9 @@ class Method:
         return degraded(x, strength, rng), truth
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
-        with torch.autocast(batch.pixels.device.type, enabled=False):  # pictures: 8 bits of mantissa would blur them
-            shown, asked = self.augment(batch.pixels, batch.labels, rng)
+        pixels = needed(batch.pixels)
+        with torch.autocast(pixels.device.type, enabled=False):  # pictures: 8 bits of mantissa would blur them
+            shown, asked = self.augment(pixels, batch.labels, rng)
         answers = self.judge(shown)
         loss, logs = torch.zeros((), device=shown.device), {}
         for head, truth in asked.items():

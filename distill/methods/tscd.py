@@ -12,11 +12,11 @@ import copy
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from distill.adversary import Adversary
 from distill.losses import huber
-from distill.method import Batch, Out, Player, Rows, World
+from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd
 from distill.methods.feedback import hinged
 from models.denoiser import Cond, Denoiser
@@ -72,29 +72,32 @@ class Method:
         self.w, self.cfg = world, cfg
         self.players = {"student": Player(world.student, cfg.lr, ema=True)}
         starts = [i * cfg.stage_steps for i, a in enumerate(cfg.adversarial) if a]
-        self.critic = nn.ModuleDict()
+        self.heads: Adversary | None = None
+        self.fake: Denoiser | None = None
         if starts:
-            self.critic["heads"] = Adversary(world.features(cfg.blocks))
-            self.players["heads"] = Player(self.critic["heads"], cfg.critic_lr, start=starts[0])
+            self.heads = Adversary(needed(world.features)(cfg.blocks))
+            self.players["heads"] = Player(self.heads, cfg.critic_lr, start=starts[0])
         if cfg.score_from < NEVER:
-            source = world.teacher if isinstance(world.teacher, Denoiser) else world.student
-            self.critic["fake"] = copy.deepcopy(source).requires_grad_(True)
-            self.players["fake"] = Player(self.critic["fake"], cfg.critic_lr, start=max(0, cfg.score_from - 200))
+            source: Denoiser = world.teacher if isinstance(world.teacher, Denoiser) else world.student
+            self.fake = copy.deepcopy(source).requires_grad_(True)
+            self.players["fake"] = Player(self.fake, cfg.critic_lr, start=max(0, cfg.score_from - 200))
 
     def stage(self, step: int) -> int:
         return min(step // self.cfg.stage_steps, len(self.cfg.segments) - 1)
 
     def one_step(self, batch: Batch, rng: Rows) -> Tensor:
-        return dmd.simulate(self.w.student, rng.randn_like(batch.x0), batch.cond, (self.cfg.first,), 0, rng)
+        x0, cond = batch.latents
+        return dmd.simulate(self.w.student, rng.randn_like(x0), cond, (self.cfg.first,), 0, rng)
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
         if player == "student":
             return self.student_loss(batch, rng)
+        x0, cond = batch.latents
         with torch.no_grad():
             x = self.one_step(batch, rng)
         if player == "fake":
-            return Out(dmd.denoising(self.critic["fake"], x, batch.cond, rng).mean())
-        tell, right = self.critic["heads"].tell(batch.x0, x, batch.cond, rng)
+            return Out(dmd.denoising(needed(self.fake), x, cond, rng).mean())
+        tell, right = needed(self.heads).tell(x0, x, cond, rng)
         return Out(tell.mean(), {"accuracy": right})
 
     def student_loss(self, batch: Batch, rng: Rows) -> Out:
@@ -108,16 +111,17 @@ class Method:
 
     def consistency(self, batch: Batch, segments: int, rng: Rows) -> Tensor:
         """Neighbours on the guided teacher's path must land on one point, [B]."""
-        cfg, teacher, b = self.cfg, self.w.teacher, len(batch)
+        cfg, teacher, b = self.cfg, needed(self.w.teacher), len(batch)
+        x0, cond = batch.latents
         n = rng.randint(1, cfg.grid + 1, b)
         t, r, s = times(n, rng.rand(b), segments, cfg.grid)
-        x_t = add_noise(teacher.schedule, batch.x0, rng.randn_like(batch.x0), t)
+        x_t = add_noise(teacher.schedule, x0, rng.randn_like(x0), t)
         with torch.no_grad():
-            x0 = guided(teacher, x_t, t, batch.cond, self.w.null_like(batch.cond), cfg.guidance)
-            x_r = ddim(teacher.schedule, x_t, x0, t, r)
+            answer = guided(teacher, x_t, t, cond, self.w.null_like(cond), cfg.guidance)
+            x_r = ddim(teacher.schedule, x_t, answer, t, r)
             later = r.clamp_min(0.5 / cfg.grid)  # never asked at 0, where x_r is the answer already
-            target = torch.where(like(r > s, x_r), jump(self.w.student, x_r, later, s, batch.cond), x_r)
-        return huber(jump(self.w.student, x_t, t, s, batch.cond), target, cfg.huber_c)
+            target = torch.where(like(r > s, x_r), jump(self.w.student, x_r, later, s, cond), x_r)
+        return huber(jump(self.w.student, x_t, t, s, cond), target, cfg.huber_c)
 
     def one_step_parts(self, batch: Batch, adversarial: float, rng: Rows) -> dict[str, Tensor]:
         """What pulls at the pictures of one step, weighted, [B] each."""
@@ -126,19 +130,20 @@ class Method:
         score = batch.step >= cfg.score_from and batch.step % cfg.ratio == 0
         if not (adversarial or feedback or score):
             return parts
-        x, cond = self.one_step(batch, rng), batch.cond
+        x, (_, cond) = self.one_step(batch, rng), batch.latents
         if adversarial:
-            parts["adversarial"] = adversarial * self.critic["heads"].fool(x, cond, rng)
+            parts["adversarial"] = adversarial * needed(self.heads).fool(x, cond, rng)
         if feedback:
-            parts["feedback"] = cfg.feedback * hinged(self.w.judge, x, batch, cfg.threshold)
+            parts["feedback"] = cfg.feedback * hinged(needed(self.w.judge), x, batch, cfg.threshold)
         if score:
             null = self.w.null_like(cond)
-            matched, _ = dmd.matching(x, self.w.teacher, self.critic["fake"], cond, null, cfg.guidance, rng)
+            teacher, fake = needed(self.w.teacher), needed(self.fake)
+            matched, _ = dmd.matching(x, teacher, fake, cond, null, cfg.guidance, rng)
             parts["score"] = cfg.score * matched * x[0].numel()
         return parts
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
         """One step, from fixed noise."""
-        rng = Rows(0, 0, len(batch), device=batch.x0.device)
-        return self.w.show(self.one_step(batch, rng))
+        rng = Rows(0, 0, len(batch), device=needed(batch.x0).device)
+        return needed(self.w.show)(self.one_step(batch, rng))

@@ -34,7 +34,7 @@ def load(
     pipeline = _from_hub(row, dtype) if row.hub else _from_folders(row, dtype, encoder)
     families.prepare(row, pipeline, pipeline.unet, device, attention)
     denoiser = None if pipeline.unet is None else UNetDenoiser(pipeline.unet)
-    if row.folder is not None and (row.folder / ROUTER).is_dir():
+    if denoiser is not None and row.folder is not None and (row.folder / ROUTER).is_dir():
         denoiser = routed(row, denoiser, device, dtype)
     return Parts(row, Text(pipeline), denoiser, pipeline.vae, pipeline.scheduler, pipeline)
 
