@@ -241,6 +241,7 @@ def note(row: Row, rows: Iterable[report.Row]) -> None:
     for r in rows:
         if r["guidance"] in (0.0, row.manifest.guidance.default):
             quality.setdefault(str(r["steps"]), {})[r["metric"]] = r["value"]
+    assert row.folder is not None, "only models of the box can be measured"
     path = row.folder / catalogue.FILE
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.write_text(json.dumps(replace(row.manifest, quality=quality).to_dict(), indent=1), encoding="utf-8")

@@ -36,7 +36,7 @@ def faster_precision() -> str:
             for _ in range(5):
                 conv(x)
             seconds[name] = time.perf_counter() - begin
-    return min(seconds, key=seconds.get)
+    return min(seconds, key=lambda name: seconds[name])
 
 
 def attention(device: torch.device) -> contextlib.AbstractContextManager:

@@ -13,7 +13,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,12 @@ from torch import Tensor, nn
 from distill import checkpoint, world
 from distill.card import card, curve
 from distill.data import cache, sources
-from distill.methods.autoencoder import encode
+from distill.methods.autoencoder import Vae, encode
 from distill.train import from_saved, import_method
+from evals.judges import Judge
 from models import catalogue, lora
 from models.catalogue import Guidance, Manifest
-from models.denoiser import UNetDenoiser
+from models.denoiser import Denoiser, UNetDenoiser
 from models.families import sd
 from models.hub import TCD_STEPS
 from models.paths import ROOT, assets, run_dir, studio
@@ -47,6 +48,7 @@ from models.words import WORD
 
 LICENCE, VERSION = "Apache-2.0", "0.1.0"
 SPRINT_STEPS = {"1": [1.5707963], "2": [1.5682963, 1.3], "4": [1.5682963, 1.3, 1.1, 0.6]}  # SANA-Sprint, Table 7
+Steps = Mapping[str, Sequence[float]]  # timesteps by step count
 BETAS = {"beta_start": VP.beta_start, "beta_end": VP.beta_end, "beta_schedule": "scaled_linear", "steps_offset": 1}
 
 
@@ -57,19 +59,21 @@ def code_version() -> str:
 
 
 @torch.no_grad()
-def fold(vae: nn.Module, std: Tensor) -> None:
+def fold(vae: Vae, std: Tensor) -> None:
     """z / std [C] on the way out of the encoder, z * std on the way into the decoder; the pictures stay the same.
 
     The mean is left alone: zeros that pad the decoder's first layer would become another value at the border.
     """
     mean = slice(0, len(std))  # AutoencoderKL's last layer gives the log variance too
-    vae.encoder.conv_out.weight[mean] /= std[:, None, None, None]
-    vae.encoder.conv_out.bias[mean] /= std
+    last = vae.encoder.conv_out
+    assert last.bias is not None, "diffusers' always has one"
+    last.weight[mean] /= std[:, None, None, None]
+    last.bias[mean] /= std
     vae.decoder.conv_in.weight *= std[None, :, None, None]
 
 
 @torch.no_grad()
-def deviation(vae: nn.Module, dataset: str, n: int = 1000) -> Tensor:
+def deviation(vae: Vae, dataset: str, n: int = 1000) -> Tensor:
     """Root mean square [C] of the latents of about n pictures of the training set, a thousandth of one from its std."""
     found = []
     parts = [cache.draw(s, cache_dir()) for s in world.images(dataset, "autoencoder")]
@@ -109,15 +113,16 @@ def trained(run: Path) -> tuple[dict, nn.Module, checkpoint.Saved]:
     return facts, scene.world.student.eval(), saved
 
 
-def write_autoencoder(facts: dict, vae: nn.Module, home: Path) -> dict:
+def write_autoencoder(facts: dict, vae: Vae, home: Path) -> dict:
     if not facts["config"]["decoder_only"]:
         fold(vae, deviation(vae, facts["dataset"]))
-    vae.half().to(memory_format=torch.contiguous_format).save_pretrained(home / "vae")
+    plain = vae.half().to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]  # wraps() hides self
+    plain.save_pretrained(home / "vae")
     family = "sd" if isinstance(vae, AutoencoderKL) else "sana"
     return {"kind": "autoencoder", "family": family, "scheduler": None, "prediction": None, "base": None}
 
 
-def write_teacher(facts: dict, denoiser: nn.Module, home: Path) -> dict:
+def write_teacher(facts: dict, denoiser: Denoiser, home: Path) -> dict:
     if isinstance(denoiser, UNetDenoiser):
         return write_network(denoiser, home) | write_ddim(home) | {"guidance": Guidance("cfg", 3.0, (1.0, 8.0))}
     denoiser.network.half().save_pretrained(home / "transformer")
@@ -157,10 +162,10 @@ def write_ddim(home: Path) -> dict:
     return {"scheduler": "DDIMScheduler", "default_steps": 25}
 
 
-def few_steps(kind: Any, timesteps: Callable[[dict], dict], **own: Any) -> Callable[[dict, nn.Module, Path], dict]:
+def few_steps(kind: Any, timesteps: Callable[[dict], Steps], **own: Any) -> Callable[[dict, Denoiser, Path], dict]:
     """A writer of students with this scheduler, and the timesteps of each step count from the run's settings."""
 
-    def write(facts: dict, denoiser: nn.Module, home: Path) -> dict:
+    def write(facts: dict, denoiser: Denoiser, home: Path) -> dict:
         kind(**BETAS).save_pretrained(home / "scheduler")
         tables = timesteps(facts["config"])
         said = {"scheduler": kind.__name__, "timesteps": tables, "default_steps": min(map(int, tables))}
@@ -169,17 +174,17 @@ def few_steps(kind: Any, timesteps: Callable[[dict], dict], **own: Any) -> Calla
     return write
 
 
-def own_times(config: dict) -> dict[str, list[float]]:
+def own_times(config: dict) -> Steps:
     """The times that the student was trained at, as timesteps."""
     return {str(len(config["times"])): [round(t * VP.num_train_timesteps) - 1 for t in config["times"]]}
 
 
-def one_step_told(config: dict) -> dict[str, list[float]]:
+def one_step_told(config: dict) -> Steps:
     """TCD's own timesteps, but for one step, which is told what it was trained to be told."""
     return TCD_STEPS | {"1": [round(config["first"] * VP.num_train_timesteps) - 1]}
 
 
-def write_guided(facts: dict, denoiser: nn.Module, home: Path) -> dict:
+def write_guided(facts: dict, denoiser: Denoiser, home: Path) -> dict:
     """Guidance sets how strongly the adapter acts: at `full` as it is."""
     said, (low, high) = write_network(denoiser, home), facts["config"]["guidance"]
     said["lora"] |= {"full": facts["config"]["full"]}
@@ -187,7 +192,7 @@ def write_guided(facts: dict, denoiser: nn.Module, home: Path) -> dict:
     return said | write_ddim(home) | {"guidance": guidance}
 
 
-def write_sprint(facts: dict, student: nn.Module, home: Path) -> dict:
+def write_sprint(facts: dict, student: Denoiser, home: Path) -> dict:
     student.network.half().save_pretrained(home / "transformer")
     SCMScheduler().save_pretrained(home / "scheduler")
     low, high = facts["config"]["guidance"]
@@ -195,12 +200,12 @@ def write_sprint(facts: dict, student: nn.Module, home: Path) -> dict:
     return {"scheduler": "SCMScheduler", "prediction": "trigflow", "guidance": guidance, "timesteps": SPRINT_STEPS}
 
 
-def write_judge(facts: dict, judge: nn.Module, home: Path) -> dict:
+def write_judge(facts: dict, judge: Judge, home: Path) -> dict:
     judge.save(home)
     return {"kind": "judge", "family": "judge", "scheduler": None, "prediction": None, "base": None}
 
 
-WRITERS = {
+WRITERS: dict[str, Callable[[dict, Any, Path], dict]] = {
     "autoencoder": write_autoencoder,
     "sft": write_teacher,
     "scm_ladd": write_sprint,

@@ -18,21 +18,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
 from distill import checkpoint
-from distill.config import override
+from distill.config import T, override
 from distill.hardware import attention, faster_precision, keep_memory
-from distill.method import Batch, Method, Out, Rows
+from distill.method import Batch, Method, Out, Remembers, Rows
 from distill.mover import Mover, moves
 from distill.report import Reporter
 from distill.world import Asked, Scene, build
 from models.events import Events, trouble
 from models.paths import run_dir
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 NON_FINITE, PAUSED = 65, 143
 MAX_SKIPS = 5
@@ -65,6 +68,13 @@ def rate(cfg: TrainConfig, step: int) -> float:
 
 def ema_rate(cfg: TrainConfig, step: int) -> float:
     return min(cfg.ema, (1 + step) / (10 + step))
+
+
+def reduced(acc: Accelerator, x: Tensor, how: str = "mean") -> Tensor:
+    """Of all processes."""
+    out = acc.reduce(x, how)
+    assert isinstance(out, Tensor), "one tensor gives one"
+    return out
 
 
 @dataclass
@@ -106,8 +116,8 @@ class Trainer:
                 logs[k] = logs.get(k, 0) + v.float() / self.cfg.accumulate
         if self.acc.num_processes > 1:
             for w in mover.weights.values():
-                w.grad = self.acc.reduce(torch.zeros_like(w) if w.grad is None else w.grad, "mean")
-            logs = {k: self.acc.reduce(v, "mean") for k, v in logs.items()}
+                w.grad = reduced(self.acc, torch.zeros_like(w) if w.grad is None else w.grad)
+            logs = {k: reduced(self.acc, v) for k, v in logs.items()}
         norm = nn.utils.clip_grad_norm_(mover.weights.values(), self.cfg.clip_norm)
         logs["grad_norm"] = norm
         if torch.isfinite(norm) and torch.isfinite(logs["loss"]):
@@ -150,7 +160,7 @@ class Trainer:
         tensors |= {f"{m.name}.buffers": m.buffers for m in self.movers if m.buffers}
         averages = {f"{m.name}.ema": m.average(self.step) for m in self.movers}
         tensors |= {name: average for name, average in averages.items() if average is not None}
-        if hasattr(self.method, "state_dict"):
+        if isinstance(self.method, Remembers):
             tensors["method"] = self.method.state_dict()
         counters = {"samples_seen": self.samples, "skipped": self.skipped}
         optimisers = {m.name: {k: o.state_dict() for k, o in m.optimisers.items()} for m in self.movers}
@@ -167,6 +177,7 @@ class Trainer:
             for k, optimiser in m.optimisers.items():
                 optimiser.load_state_dict(saved.optimizers[m.name][k])
         if "method" in saved.tensors:
+            assert isinstance(self.method, Remembers), "what it saved it can read"
             self.method.load_state_dict(saved.tensors["method"])
         self.step, self.samples, self.skipped = saved.step, saved.counters["samples_seen"], saved.counters["skipped"]
 
@@ -204,7 +215,8 @@ class Stop:
 
 def anywhere(acc: Accelerator, flag: bool) -> bool:
     """Whether it is true in any process, so that all stop after the same step."""
-    return flag if acc.num_processes == 1 else bool(acc.reduce(torch.tensor(float(flag), device=acc.device)) > 0)
+    one = torch.tensor(float(flag), device=acc.device)
+    return flag if acc.num_processes == 1 else bool(reduced(acc, one, "sum") > 0)
 
 
 def loop(t: Trainer, report: Reporter, run: Path, stop: Stop) -> int:
@@ -237,7 +249,7 @@ def loop(t: Trainer, report: Reporter, run: Path, stop: Stop) -> int:
     return 0
 
 
-def configs(method: str, settings: dict[str, str], trainer: TrainConfig, own: object) -> tuple[TrainConfig, object]:
+def configs(method: str, settings: dict[str, str], trainer: TrainConfig, own: T) -> tuple[TrainConfig, T]:
     """`--set` onto the trainer's configuration (`train.` before the key) and the method's."""
     mine = {k: v for k, v in settings.items() if not k.startswith("train.")}
     cfg = override(trainer, {k.removeprefix("train."): v for k, v in settings.items() if k not in mine}, "train.")
@@ -246,7 +258,7 @@ def configs(method: str, settings: dict[str, str], trainer: TrainConfig, own: ob
     return cfg, override(own, mine)
 
 
-def from_saved(config: object, saved: dict) -> object:
+def from_saved(config: T, saved: dict) -> T:
     """A dataclass from the JSON of one (JSON has no tuples)."""
     return dataclasses.replace(config, **{k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()})
 
@@ -331,7 +343,7 @@ def pair(text: str) -> tuple[str, str]:
     return key, value
 
 
-def command(args: argparse.Namespace, cfg: TrainConfig, own: object) -> str:
+def command(args: argparse.Namespace, cfg: TrainConfig, own: "DataclassInstance") -> str:
     """What a person types to make this run again: whatever is not the default, however often it was resumed."""
     parts = ["python -m distill.train", args.method, "--run", args.run, "--dataset", args.dataset]
     parts += (["--base", args.base] if args.base else []) + (["--skip-bad"] if args.skip_bad else [])

@@ -8,14 +8,16 @@ keeps it fixed, so the latents that denoisers learnt stay what they were while p
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from diffusers import AutoencoderDC, AutoencoderKL
-from torch import Tensor, nn
+from torch import Tensor
 
 from distill.losses import edges, l1, mse
-from distill.method import Batch, Out, Player, Rows, World
+from distill.method import Batch, Out, Player, Rows, World, needed
+
+Vae = AutoencoderDC | AutoencoderKL
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Config:
     decoder_only: bool = False
 
 
-def student(cfg: Config, base: nn.Module | None) -> nn.Module:
+def student(cfg: Config, base: Vae | None) -> Vae:
     """A new autoencoder, or the base's, to train on."""
     if base is not None:
         return base
@@ -46,9 +48,9 @@ def new_kl(cfg: Config) -> AutoencoderKL:
     w = cfg.width
     vae = AutoencoderKL(
         latent_channels=cfg.latent_channels,
-        block_out_channels=(w // 2, w, 2 * w, 6 * w, 12 * w),
-        down_block_types=("DownEncoderBlock2D",) * 5,
-        up_block_types=("UpDecoderBlock2D",) * 5,
+        block_out_channels=(w // 2, w, 2 * w, 6 * w, 12 * w),  # pyright: ignore[reportArgumentType]  # diffusers' tuple[…] of one means any length
+        down_block_types=("DownEncoderBlock2D",) * 5,  # pyright: ignore[reportArgumentType]  # diffusers' tuple[…] of one means any length
+        up_block_types=("UpDecoderBlock2D",) * 5,  # pyright: ignore[reportArgumentType]  # diffusers' tuple[…] of one means any length
         layers_per_block=1,
         norm_num_groups=2,
         use_quant_conv=False,  # a second linear layer after the last
@@ -56,8 +58,10 @@ def new_kl(cfg: Config) -> AutoencoderKL:
         scaling_factor=1.0,
     )
     with torch.no_grad():
-        vae.encoder.conv_out.weight[cfg.latent_channels :] = 0
-        vae.encoder.conv_out.bias[cfg.latent_channels :] = -30
+        last = vae.encoder.conv_out
+        assert last.bias is not None, "diffusers' always has one"
+        last.weight[cfg.latent_channels :] = 0
+        last.bias[cfg.latent_channels :] = -30
     return vae
 
 
@@ -81,7 +85,7 @@ def new_dc(cfg: Config) -> AutoencoderDC:
     )
 
 
-def encode(vae: nn.Module, x: Tensor) -> Tensor:
+def encode(vae: Any, x: Tensor) -> Tensor:
     """Pictures [B, 3, H, W] in [-1, 1] to latents [B, C, H/16, W/16]; AutoencoderKL answers with its mean."""
     out = vae.encode(x)
     return out.latent if isinstance(vae, AutoencoderDC) else out.latent_dist.mean
@@ -99,7 +103,7 @@ class Method:
         self.players = {"student": Player(self.vae, cfg.lr, ema=True)}
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
-        x, cfg = batch.pixels, self.cfg
+        x, cfg = needed(batch.pixels), self.cfg
         x = x.contiguous(memory_format=torch.channels_last)
         z = encode(self.vae, x)
         y = self.vae.decode(z).sample
@@ -111,5 +115,5 @@ class Method:
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
         """Pictures above, what comes back below."""
-        x = batch.pixels[:8]
+        x = needed(batch.pixels)[:8]
         return torch.cat([x, self.vae.decode(encode(self.vae, x)).sample.float()])

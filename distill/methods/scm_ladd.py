@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from distill.heads import Heads
 from distill.losses import hinge_fake, hinge_real, mse
-from distill.method import Batch, Out, Player, Rows, World
+from distill.method import Batch, Out, Player, Rows, World, needed
 from models.denoiser import Cond, Denoiser, TrigFlow, cat
 from models.schedule import add_noise, flow_time, like
 
@@ -84,8 +84,8 @@ class Method:
 
     def __init__(self, world: World, cfg: Config):
         self.w, self.cfg = world, cfg
-        self.teacher = TrigFlow(world.teacher)
-        self.features = world.features(cfg.blocks)
+        self.teacher = TrigFlow(needed(world.teacher))
+        self.features = needed(world.features)(cfg.blocks)
         self.heads = Heads(self.features.channels, self.features.kernel)
         self.every = 2 if cfg.adversarial else 1
         self.players = {"student": Player(world.student, cfg.lr, every=self.every, ema=True)}
@@ -94,26 +94,26 @@ class Method:
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
         low, high = self.cfg.guidance
-        cond = replace(batch.cond, guidance=low + (high - low) * rng.rand(len(batch)))
+        cond = replace(needed(batch.cond), guidance=low + (high - low) * rng.rand(len(batch)))
         return self.student_loss(batch, cond, rng) if player == "student" else self.heads_loss(batch, cond, rng)
 
     def student_loss(self, batch: Batch, cond: Cond, rng: Rows) -> Out:
-        cfg, logs = self.cfg, {}
-        loss = batch.x0.new_zeros(())
+        cfg, logs, (x0, asked) = self.cfg, {}, batch.latents
+        loss = x0.new_zeros(())
         if cfg.consistency:
             scm, size = self.consistency(batch, cond, rng)
             loss, logs = loss + cfg.consistency * scm, logs | {"scm": scm.detach(), "tangent": size}
         if cfg.adversarial:
-            x0, _ = self.one_step(batch, cond, rng)
-            adversarial = -self.judge(x0, batch.cond, rng).mean()
+            fake, _ = self.one_step(batch, cond, rng)
+            adversarial = -self.judge(fake, asked, rng).mean()
             loss, logs = loss + cfg.adversarial * adversarial, logs | {"adversarial": adversarial.detach()}
         return Out(loss, logs)
 
     def consistency(self, batch: Batch, cond: Cond, rng: Rows) -> tuple[Tensor, Tensor]:
         """mean |F - F_stopped - g|^2 with g from the teacher's guided path (SANA-Sprint, Eq. 9)."""
-        cfg, net, b = self.cfg, self.w.student, len(batch)
-        t = sample_t(rng, b, cfg.t_mean, cfg.t_std)
-        x_t = add_noise(net.schedule, batch.x0, rng.randn_like(batch.x0), t)
+        cfg, net, x0 = self.cfg, self.w.student, needed(batch.x0)
+        t = sample_t(rng, len(x0), cfg.t_mean, cfg.t_std)
+        x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)
         with torch.no_grad():
             dx = self.guided(x_t, t, cond)
             with torch.autocast(x_t.device.type, enabled=False):  # differences of 1e-3 drown in bf16
@@ -129,14 +129,14 @@ class Method:
         b = len(x_t)
         null = self.w.null_like(cond)
         out = self.teacher.predict(torch.cat([x_t, x_t]), t.repeat(2), cat(null, replace(cond, guidance=None))).float()
-        return torch.lerp(out[:b], out[b:], like(cond.guidance, x_t))
+        return torch.lerp(out[:b], out[b:], like(needed(cond.guidance), x_t))
 
     def one_step(self, batch: Batch, cond: Cond, rng: Rows) -> tuple[Tensor, Tensor]:
         """The student's x0 from data noised to t; from pure noise, t = 1 exactly, for a share of the samples."""
-        cfg, b = self.cfg, len(batch)
-        t = sample_t(rng, b, cfg.t_mean, cfg.t_std)
-        t = torch.where(rng.rand(b) < cfg.largest, torch.ones_like(t), t)
-        x_t = add_noise(self.w.student.schedule, batch.x0, rng.randn_like(batch.x0), t)
+        cfg, x0 = self.cfg, needed(batch.x0)
+        t = sample_t(rng, len(x0), cfg.t_mean, cfg.t_std)
+        t = torch.where(rng.rand(len(x0)) < cfg.largest, torch.ones_like(t), t)
+        x_t = add_noise(self.w.student.schedule, x0, rng.randn_like(x0), t)
         return self.w.student(x_t, t, cond).float(), t
 
     def judge(self, x0: Tensor, cond: Cond, rng: Rows, t: Tensor | None = None) -> Tensor:
@@ -148,12 +148,13 @@ class Method:
 
     def heads_loss(self, batch: Batch, cond: Cond, rng: Rows) -> Out:
         """Hinge loss on data, the student's pictures, and data under its neighbour's caption."""
+        x0, asked = batch.latents
         with torch.no_grad():
             fake, _ = self.one_step(batch, cond, rng)
         t = sample_t(rng, len(batch), self.cfg.heads_t_mean, self.cfg.heads_t_std)
-        real = self.judge(batch.x0, batch.cond, rng, t)
-        wrong = self.judge(swap(batch.x0), batch.cond, rng, t)
-        fakes = self.judge(fake, batch.cond, rng, t)
+        real = self.judge(x0, asked, rng, t)
+        wrong = self.judge(swap(x0), asked, rng, t)
+        fakes = self.judge(fake, asked, rng, t)
         loss = hinge_real(real) + (hinge_fake(fakes) + hinge_fake(wrong)) / 2
         right = ((real > 0).float().mean() + (fakes < 0).float().mean()) / 2
         return Out(loss.mean() / 2, {"accuracy": right})
@@ -161,10 +162,11 @@ class Method:
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
         """One step from pure noise."""
-        x = torch.randn(batch.x0.shape, generator=torch.Generator().manual_seed(0)).to(batch.x0)
+        data, cond = batch.latents
+        x = torch.randn(data.shape, generator=torch.Generator().manual_seed(0)).to(data)
         middle = torch.full((len(x),), sum(self.cfg.guidance) / 2, device=x.device)
-        x0 = self.w.student(x, torch.ones_like(middle), replace(batch.cond, guidance=middle))
-        return self.w.show(x0.float())
+        x0 = self.w.student(x, torch.ones_like(middle), replace(cond, guidance=middle))
+        return needed(self.w.show)(x0.float())
 
 
 def swap(x: Tensor) -> Tensor:

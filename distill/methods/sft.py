@@ -15,7 +15,7 @@ from diffusers import SanaTransformer2DModel, UNet2DConditionModel
 from torch import Tensor
 
 from distill.losses import mse
-from distill.method import Batch, Out, Player, Rows, World
+from distill.method import Batch, Out, Player, Rows, World, needed
 from models.denoiser import Cond, Denoiser, SanaDenoiser, UNetDenoiser
 from models.schedule import VP, add_noise, ddim, from_x0
 
@@ -54,7 +54,8 @@ def new_unet(cfg: Config) -> UNetDenoiser:
         down_block_types=("CrossAttnDownBlock2D",) * len(cfg.channels),
         up_block_types=("CrossAttnUpBlock2D",) * len(cfg.channels),
         cross_attention_dim=384,
-        attention_head_dim=tuple(c // 32 for c in cfg.channels),  # diffusers' name for how many heads there are
+        # diffusers' name for how many heads there are; its tuple[int] means any length
+        attention_head_dim=tuple(c // 32 for c in cfg.channels),  # pyright: ignore[reportArgumentType]
         norm_num_groups=16,
     )
     return UNetDenoiser(network)
@@ -93,11 +94,11 @@ class Method:
         self.players = {"student": Player(world.student, cfg.lr, ema=True)}
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
-        net, b = self.w.student, len(batch)
+        net, b, (x0, cond) = self.w.student, len(batch), batch.latents
         t = self.times(b, rng)
-        x_t = add_noise(net.schedule, batch.x0, rng.randn_like(batch.x0), t)
-        cond = drop(batch.cond, self.w.null_like(batch.cond), rng.rand(b) < self.cfg.drop)
-        target = from_x0(net.prediction, net.schedule, x_t, batch.x0, t)
+        x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)
+        cond = drop(cond, self.w.null_like(cond), rng.rand(b) < self.cfg.drop)
+        target = from_x0(net.prediction, net.schedule, x_t, x0, t)
         return Out(mse(net.predict(x_t, t, cond), target).mean())
 
     def times(self, n: int, rng: Rows) -> Tensor:
@@ -108,12 +109,12 @@ class Method:
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
         """Guided samples of the batch's captions, with plain DDIM."""
-        net, x = self.w.student, torch.randn(batch.x0.shape, generator=torch.Generator().manual_seed(0))
-        times = torch.linspace(1, 0, self.cfg.preview_steps + 1).to(batch.x0)
-        x = x.to(batch.x0)
-        hidden = self.w.null_like(batch.cond)
+        net, (like, cond) = self.w.student, batch.latents
+        x = torch.randn(like.shape, generator=torch.Generator().manual_seed(0)).to(like)
+        times = torch.linspace(1, 0, self.cfg.preview_steps + 1).to(like)
+        hidden = self.w.null_like(cond)
         for t, s in zip(times[:-1], times[1:], strict=True):
             t, s = t.expand(len(x)), s.expand(len(x))
-            x0 = torch.lerp(net(x, t, hidden), net(x, t, batch.cond), self.cfg.preview_guidance).float()
+            x0 = torch.lerp(net(x, t, hidden), net(x, t, cond), self.cfg.preview_guidance).float()
             x = ddim(net.schedule, x, x0, t, s)
-        return self.w.show(x)
+        return needed(self.w.show)(x)
