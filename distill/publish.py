@@ -2,9 +2,10 @@
 
     python -m distill.publish RUN --id ID [--box]
 
-The moving average of the newest good checkpoint is what goes out. An autoencoder's latents get unit standard deviation
-in every channel by folding it into the autoencoder's last and first layers, so plain diffusers pipelines need no
-statistics of ours. A folder appears whole: it is written beside its place and renamed.
+The moving average of the newest good checkpoint is what goes out. An autoencoder's latents get unit variance, shared
+out among the channels by what each is worth to the pictures; that is folded into the encoder's last and the decoder's
+first layer, so plain diffusers pipelines need no statistics of ours. A folder appears whole: it is written beside its
+place and renamed.
 """
 
 import argparse
@@ -48,6 +49,7 @@ from models.words import WORD
 
 LICENCE, VERSION = "Apache-2.0", "0.1.0"
 SPRINT_STEPS = {"1": [1.5707963], "2": [1.5682963, 1.3], "4": [1.5682963, 1.3, 1.1, 0.6]}  # SANA-Sprint, Table 7
+MEASURED, NUDGE = 128, 0.2  # pictures, and how far their latents are moved, to see what a channel is worth
 Steps = Mapping[str, Sequence[float]]  # timesteps by step count
 BETAS = {"beta_start": VP.beta_start, "beta_end": VP.beta_end, "beta_schedule": "scaled_linear", "steps_offset": 1}
 
@@ -59,28 +61,44 @@ def code_version() -> str:
 
 
 @torch.no_grad()
-def fold(vae: Vae, std: Tensor) -> None:
-    """z / std [C] on the way out of the encoder, z * std on the way into the decoder; the pictures stay the same.
+def fold(vae: Vae, scale: Tensor) -> None:
+    """z / scale [C] on the way out of the encoder, z * scale on the way into the decoder; the pictures stay the same.
 
     The mean is left alone: zeros that pad the decoder's first layer would become another value at the border.
     """
-    mean = slice(0, len(std))  # AutoencoderKL's last layer gives the log variance too
+    mean = slice(0, len(scale))  # AutoencoderKL's last layer gives the log variance too
     last = vae.encoder.conv_out
     assert last.bias is not None, "diffusers' always has one"
-    last.weight[mean] /= std[:, None, None, None]
-    last.bias[mean] /= std
-    vae.decoder.conv_in.weight *= std[None, :, None, None]
+    last.weight[mean] /= scale[:, None, None, None]
+    last.bias[mean] /= scale
+    vae.decoder.conv_in.weight *= scale[None, :, None, None]
 
 
 @torch.no_grad()
-def deviation(vae: Vae, dataset: str, n: int = 1000) -> Tensor:
-    """Root mean square [C] of the latents of about n pictures of the training set, a thousandth of one from its std."""
-    found = []
+def isometry(vae: Vae, pictures: Tensor) -> Tensor:
+    """What to divide each channel [C] by, so that the latents have unit variance as a whole, and a unit of error costs
+    the pictures the same in whichever channel it is.
+
+    Channels of unit deviation each would weigh alike for a denoiser, though one is most of what is seen and half of
+    them hardly show.
+    """
+    z = encode(vae, pictures)
+    plain, deviation = vae.decode(z).sample, z.square().mean((0, 2, 3)).sqrt()
+    noise = torch.randn(z[:, 0].shape, generator=torch.Generator().manual_seed(0))
+    costs = []
+    for c, size in enumerate(NUDGE * deviation):
+        nudged = z.clone()
+        nudged[:, c] += size * noise
+        costs.append((vae.decode(nudged).sample - plain).square().mean().sqrt() / size)
+    cost = torch.stack(costs)  # root mean square of the pictures for one of the latents
+    return (deviation * cost).square().mean().sqrt() / cost
+
+
+def some_pictures(dataset: str, n: int) -> Tensor:
+    """About n of the training set of an autoencoder, [n, 3, H, W]."""
     parts = [cache.draw(s, cache_dir()) for s in world.images(dataset, "autoencoder")]
-    for part in parts:
-        for i in range(0, min(n // len(parts), len(part) - 49), 50):
-            found.append(encode(vae, world.pixels(np.stack([part[j] for j in range(i, i + 50)]))))
-    return torch.cat(found).square().mean((0, 2, 3)).sqrt()
+    rows = [part[i] for part in parts for i in range(min(n // len(parts), len(part)))]
+    return world.pixels(np.stack(rows))
 
 
 def vocabulary(dataset: str) -> list[str]:
@@ -115,7 +133,7 @@ def trained(run: Path) -> tuple[dict, nn.Module, checkpoint.Saved]:
 
 def write_autoencoder(facts: dict, vae: Vae, home: Path) -> dict:
     if not facts["config"]["decoder_only"]:
-        fold(vae, deviation(vae, facts["dataset"]))
+        fold(vae, isometry(vae, some_pictures(facts["dataset"], MEASURED)))
     plain = vae.half().to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]  # wraps() hides self
     plain.save_pretrained(home / "vae")
     family = "sd" if isinstance(vae, AutoencoderKL) else "sana"
