@@ -203,7 +203,10 @@ def of_autoencoder(row: Row, sizes: Sizes, say: Say) -> list[report.Row]:
 
 
 def of_judge(row: Row, sizes: Sizes, say: Say) -> list[report.Row]:
-    """Rows of a judge: how often it reads held-out real pictures right, head by head."""
+    """Rows of a judge: how often it reads held-out real pictures right, head by head.
+
+    The recogniser of emoji knows every drawing, so what is held out for it are their backgrounds.
+    """
     judge = judge_named(row.id)
     say("reading real pictures", 0, 1)
     if "emoji" in judge.classes:

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 # glibc's mallopt (malloc.h): how much free memory it keeps, how much it asks for at once, how many blocks lie outside
-TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
+TRIM_THRESHOLD, TOP_PAD, MMAP_MAX, NEVER = -1, -2, -4, -1
 ROUNDS = 5  # of which the quickest counts: whatever else the machine did only made it slower
 
 
@@ -20,7 +20,7 @@ def keep_memory() -> None:
     To get it again, zeroed page by page, took almost half of a SANA's step.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        for option, value in ((MMAP_MAX, 0), (TRIM_THRESHOLD, 2**31 - 1), (TOP_PAD, 2**28)):
+        for option, value in ((MMAP_MAX, 0), (TRIM_THRESHOLD, NEVER), (TOP_PAD, 2**28)):
             libc.mallopt(option, value)
 
 

@@ -57,7 +57,7 @@ class Batch:
     """A method that trains on pictures finds them in `pixels`; one that trains on latents finds those in `x0`."""
 
     step: int
-    x0: Tensor | None = None  # latents [B, ...], unit standard deviation
+    x0: Tensor | None = None  # latents [B, ...], unit standard deviation as a whole
     cond: Cond | None = None
     pixels: Tensor | None = None  # [B, 3, H, W] in [-1, 1]
     labels: dict[str, Tensor] = field(default_factory=dict)  # attributes, for the judges

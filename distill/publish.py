@@ -94,16 +94,17 @@ def isometry(vae: Vae, pictures: Tensor) -> Tensor:
     return (deviation * cost).square().mean().sqrt() / cost
 
 
-def some_pictures(dataset: str, n: int) -> Tensor:
+def some_pictures(dataset: str, n: int, skip_bad: bool) -> Tensor:
     """About n of the training set of an autoencoder, [n, 3, H, W]."""
-    parts = [cache.draw(s, cache_dir()) for s in world.images(dataset, "autoencoder")]
+    parts = [cache.draw(s, cache_dir()) for s in world.images(dataset, "autoencoder", skip_bad)]
     rows = [part[i] for part in parts for i in range(min(n // len(parts), len(part)))]
     return world.pixels(np.stack(rows))
 
 
-def vocabulary(dataset: str) -> list[str]:
+def vocabulary(dataset: str, skip_bad: bool) -> list[str]:
     """Every word of the captions that it was trained on."""
-    captions = (c for s in sources(dataset) for row in cache.draw(s, cache_dir()).captions for c in row)
+    parts = [cache.draw(s, cache_dir()) for s in sources(dataset, skip_bad=skip_bad)]
+    captions = (c for part in parts for row in part.captions for c in row)
     return sorted({word for text in captions for word in WORD.findall(text.lower())})
 
 
@@ -133,7 +134,7 @@ def trained(run: Path) -> tuple[dict, nn.Module, checkpoint.Saved]:
 
 def write_autoencoder(facts: dict, vae: Vae, home: Path) -> dict:
     if not facts["config"]["decoder_only"]:
-        fold(vae, isometry(vae, some_pictures(facts["dataset"], MEASURED)))
+        fold(vae, isometry(vae, some_pictures(facts["dataset"], MEASURED, facts["skip_bad"])))
     plain = vae.half().to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]  # wraps() hides self
     plain.save_pretrained(home / "vae")
     family = "sd" if isinstance(vae, AutoencoderKL) else "sana"
@@ -248,7 +249,7 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
         own = WRITERS[facts["method"]](facts, student, tmp)
         forget_paths(tmp)
         if own.get("kind", "model") in ("model", "lora"):
-            words = vocabulary(facts["dataset"])
+            words = vocabulary(facts["dataset"], facts["skip_bad"])
             (tmp / "vocabulary.json").write_text(json.dumps(words, ensure_ascii=False, indent=0))
         curve(run, tmp / "curve.png")
         files = {str(p.relative_to(tmp)): checkpoint.sha256(p) for p in sorted(tmp.rglob("*")) if p.is_file()}
@@ -283,7 +284,8 @@ def history(id: str, facts: dict, samples: int) -> dict:
     if facts["base"] != id:
         return {"base": facts["base"], "command": facts["command"], "samples_seen": samples}
     past = catalogue.get(id).manifest
-    command = f"{past.command} && python -m distill.publish RUN --id {id} && {facts['command']}"
+    run = past.command.rpartition("--run ")[2].split()[0]
+    command = f"{past.command} && python -m distill.publish {run} --id {id} && {facts['command']}"
     return {"base": past.base, "command": command, "samples_seen": past.samples_seen + samples}
 
 

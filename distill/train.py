@@ -215,8 +215,9 @@ class Stop:
 
 def anywhere(acc: Accelerator, flag: bool) -> bool:
     """Whether it is true in any process, so that all stop after the same step."""
-    one = torch.tensor(float(flag), device=acc.device)
-    return flag if acc.num_processes == 1 else bool(reduced(acc, one, "sum") > 0)
+    if acc.num_processes == 1:
+        return flag
+    return bool(reduced(acc, torch.tensor(float(flag), device=acc.device), "sum") > 0)
 
 
 def loop(t: Trainer, report: Reporter, run: Path, stop: Stop) -> int:

@@ -3,7 +3,7 @@
     x_t = alpha(t) x0 + sigma(t) eps,    t in [0, 1], data at 0, noise at 1
 
 Everything downstream (samplers, distillers, the visualiser, VSD) speaks x0: convert once, here.
-Latents have unit standard deviation, so SANA-Sprint's sigma_data drops out (docs/notation.md).
+Latents have unit standard deviation as a whole, so SANA-Sprint's sigma_data drops out (docs/notation.md).
 """
 
 from dataclasses import dataclass

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from distill import publish
 from distill.data import emoji, emoji_fetch, emoji_words
 from distill.data.emoji import Emoji
 from distill.data.folder import Folder
@@ -82,8 +83,9 @@ def test_every_emoji_comes_once_before_any_comes_again(folder):
         assert len({source[i].attributes["emoji"] for i in range(turn * n, turn * n + n)}) == n
 
 
-def test_the_picture_fills_the_frame_on_its_background(folder):
-    source = Emoji(folder=folder)
+@pytest.mark.parametrize("hold", ["wordings", "pictures"])
+def test_the_picture_fills_the_frame_on_its_background(folder, hold):
+    source = Emoji(folder=folder, hold=hold)
     whites = 0
     for i in range(120):
         example = source[i]
@@ -95,6 +97,17 @@ def test_the_picture_fills_the_frame_on_its_background(folder):
         across = max(np.ptp(axis) + 1 for axis in inside)
         assert 0.83 * 128 <= across <= 0.94 * 128
     assert 40 <= whites <= 80
+
+
+def test_a_generator_meets_an_emoji_in_one_place_an_autoencoder_in_many(folder):
+    for hold, pictures in (("wordings", 1), ("pictures", 4)):
+        source, found = Emoji(folder=folder, hold=hold), {}
+        for i in range(len(source)):
+            example = source[i]
+            seen = found.setdefault((example.key, example.attributes["background"]), set())
+            seen.add(example.picture.tobytes())
+        assert max(map(len, found.values())) >= pictures, "or nothing was met twice"
+        assert (max(map(len, found.values())) == 1) == (hold == "wordings")
 
 
 def test_a_transparent_edge_brings_no_colour_of_its_own(tmp_path):
@@ -259,7 +272,8 @@ def spoil(root, outside) -> None:
     (root / "link.png").symlink_to(outside)
 
 
-def test_bad_files_are_all_named_before_training(tmp_path):
+def test_bad_files_are_all_named_before_training(tmp_path, monkeypatch):
+    monkeypatch.setenv("STILL_LIFE_STUDIO", str(tmp_path / "studio"))
     root = good_folder(tmp_path / "mine", 30)
     spoil(root, tmp_path / "secret.png")
     with pytest.raises(ValueError) as error:
@@ -272,6 +286,8 @@ def test_bad_files_are_all_named_before_training(tmp_path):
         assert reason in line
     assert text.startswith("7 of 37 pictures")
     kept = Folder(root, skip_bad=True)
+    assert [w for w in publish.vocabulary(str(root), skip_bad=True) if w == "caption"] == []  # only bad files have it
+    assert len(publish.some_pictures(str(root), 5, skip_bad=True)) == 5
     assert len(kept.bad) == 7 and len(kept) + len(Folder(root, "held_out", skip_bad=True)) == 30
 
 

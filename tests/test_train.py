@@ -1,5 +1,6 @@
 """The trainer: settings, exact resume after kills, several processes, numbers that are not finite."""
 
+import ctypes
 import json
 import os
 import shutil
@@ -241,6 +242,7 @@ def test_processes_stop_after_the_same_step(studio):
     assert found is not None and not faults
 
 
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="an allocator that is not glibc's")
 def test_memory_that_was_freed_is_not_fetched_again(studio):
     """Counted in pages that the kernel had to hand out, for a block larger than any that glibc keeps by itself."""
     pages = """

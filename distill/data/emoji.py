@@ -5,8 +5,8 @@
 
 A generator trains on every emoji, each always in the same place: a few pixels of shift are another picture to latents
 of 16, and were most of what it had to learn. What it is tested on are other wordings, and for each emoji the one
-background it never trained on (`hold="wordings"`). An autoencoder and a recogniser see them moved, and hold out a tenth
-of the pictures by their content (`hold="pictures"`).
+background it never trained on; a recogniser has to know every emoji too (`hold="wordings"`). An autoencoder sees them
+moved, and holds out a tenth of the pictures by their content (`hold="pictures"`).
 """
 
 import argparse
