@@ -82,14 +82,15 @@ def isometry(vae: Vae, pictures: Tensor) -> Tensor:
     Channels of unit deviation each would weigh alike for a denoiser, though one is most of what is seen and half of
     them hardly show.
     """
+    decode: Callable[[Tensor], Any] = vae.decode  # pyright: ignore[reportAssignmentType]  # it means any Tensor
     z = encode(vae, pictures)
-    plain, deviation = vae.decode(z).sample, z.square().mean((0, 2, 3)).sqrt()
+    plain, deviation = decode(z).sample, z.square().mean((0, 2, 3)).sqrt()
     noise = torch.randn(z[:, 0].shape, generator=torch.Generator().manual_seed(0))
     costs = []
     for c, size in enumerate(NUDGE * deviation):
         nudged = z.clone()
         nudged[:, c] += size * noise
-        costs.append((vae.decode(nudged).sample - plain).square().mean().sqrt() / size)
+        costs.append((decode(nudged).sample - plain).square().mean().sqrt() / size)
     cost = torch.stack(costs)  # root mean square of the pictures for one of the latents
     return (deviation * cost).square().mean().sqrt() / cost
 

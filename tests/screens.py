@@ -17,7 +17,7 @@ from benchmarks.keystroke import CHROMIUM, FLAGS, WHOLE, app
 from models.paths import ROOT
 from models.request import DEFAULT_MODEL
 
-PROMPT = "a red mushroom on a mossy log"
+PROMPT = "a parrot"
 GALLERY = ("a fox", "two blue cubes", "a teal robot", "an owl", "a pink house from above", "a yellow teapot")
 SHOTS = {
     "create-light": ("light", {"width": 1400, "height": 1100}),
