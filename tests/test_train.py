@@ -242,7 +242,6 @@ def test_processes_stop_after_the_same_step(studio):
     assert found is not None and not faults
 
 
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="an allocator that is not glibc's")
 def test_memory_that_was_freed_is_not_fetched_again(studio):
     """Counted in pages that the kernel had to hand out, for a block larger than any that glibc keeps by itself."""
     pages = """
@@ -259,7 +258,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
         how: int(subprocess.run([sys.executable, "-c", pages, how], cwd=ROOT, capture_output=True, check=True).stdout)
         for how in ("kept", "given back")
     }
-    assert found["kept"] * 4 < found["given back"], found
+    glibc = hasattr(ctypes.CDLL(None), "mallopt")  # others are left as they are
+    assert (found["kept"] * 4 < found["given back"]) == glibc, found
 
 
 def test_no_step_on_numbers_that_are_not_finite(studio, monkeypatch):
