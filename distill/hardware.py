@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 # glibc's mallopt (malloc.h): how much free memory it keeps, how much it asks for at once, how many blocks lie outside
-TRIM_THRESHOLD, TOP_PAD, MMAP_MAX, NEVER = -1, -2, -4, -1
+TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
+NEVER = -1  # the threshold at which nothing is ever given back
 ROUNDS = 5  # of which the quickest counts: whatever else the machine did only made it slower
 
 
