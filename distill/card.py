@@ -49,6 +49,7 @@ def curve(run: Path, out: Path) -> None:
 
 def card(m: Manifest, facts: dict) -> str:
     base = f"base_model: {m.base}\n" if m.base else ""
+    commands = m.command.replace(" && ", "\n")
     settings = "\n".join(f"| {k} | {v} |" for k, v in (facts["config"] | facts["train"]).items())
     return f"""---
 license: {m.licence.lower()}
@@ -58,14 +59,13 @@ library_name: diffusers
 
 # {m.id}
 
-{BLURBS.get(m.method, m.method)} {m.parameters:,} parameters, trained on a CPU.
+{BLURBS.get(m.method, m.method)} {m.parameters:,} parameters.
 Data: `{m.dataset}`, {m.samples_seen:,} samples seen.
 
 Made by, and remade with:
 
 ```
-{m.command}
-python -m distill.publish {facts.get("run", "RUN")} --id {m.id}
+{commands}
 ```
 
 ![training curve](curve.png)

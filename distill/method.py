@@ -13,6 +13,11 @@ from models.schedule import Schedule
 T = TypeVar("T")
 
 
+def sent(x: Tensor, device: torch.device) -> Tensor:
+    """On the device, without waiting until what it was told before is done."""
+    return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
+
+
 class Rows:
     """Random numbers of this process's rows of the global batch.
 
@@ -27,7 +32,7 @@ class Rows:
         self.total, self.start, self.device = total, start, device
 
     def _mine(self, x: Tensor, n: int) -> Tensor:
-        return x[self.start : self.start + n].to(self.device)
+        return sent(x[self.start : self.start + n], torch.device(self.device))
 
     def randn(self, *shape: int) -> Tensor:
         return self._mine(torch.randn(self.total, *shape[1:], generator=self.generator), shape[0])

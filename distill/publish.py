@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import (
+    AutoencoderDC,
     AutoencoderKL,
     DDIMScheduler,
     DPMSolverMultistepScheduler,
@@ -80,7 +81,8 @@ def isometry(vae: Vae, pictures: Tensor) -> Tensor:
     the pictures the same in whichever channel it is.
 
     Channels of unit deviation each would weigh alike for a denoiser, though one is most of what is seen and half of
-    them hardly show.
+    them hardly show. For Stable Diffusion the mean of both, in logarithms: its noise never quite hides the latents, so
+    in a channel far wider than the others the background would show through what should be pure noise.
     """
     decode: Callable[[Tensor], Any] = vae.decode  # pyright: ignore[reportAssignmentType]  # it means any Tensor
     z = encode(vae, pictures)
@@ -92,7 +94,8 @@ def isometry(vae: Vae, pictures: Tensor) -> Tensor:
         nudged[:, c] += size * noise
         costs.append((decode(nudged).sample - plain).square().mean().sqrt() / size)
     cost = torch.stack(costs)  # root mean square of the pictures for one of the latents
-    return (deviation * cost).square().mean().sqrt() / cost
+    shape = 1 / cost if isinstance(vae, AutoencoderDC) else (deviation / cost).sqrt()
+    return shape * (deviation / shape).square().mean().sqrt()
 
 
 def some_pictures(dataset: str, n: int, skip_bad: bool) -> Tensor:
@@ -121,7 +124,7 @@ def trained(run: Path) -> tuple[dict, nn.Module, checkpoint.Saved]:
     asked = world.Asked(module, cfg, facts["base"], facts["dataset"], facts["train"]["seed"], facts["skip_bad"])
     scene = world.build(asked, torch.device("cpu"))
     saved = checkpoint.load(found)
-    player = "judge" if "labels" in module.Method.needs else "student"
+    player = "judge" if "judge" in saved.tensors else "student"
     weights = saved.tensors.get(f"{player}.ema", saved.tensors[player])
     parameters = dict(scene.world.student.named_parameters())
     unknown = weights.keys() - parameters.keys()
@@ -139,7 +142,8 @@ def write_autoencoder(facts: dict, vae: Vae, home: Path) -> dict:
     plain = vae.half().to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]  # wraps() hides self
     plain.save_pretrained(home / "vae")
     family = "sd" if isinstance(vae, AutoencoderKL) else "sana"
-    return {"kind": "autoencoder", "family": family, "scheduler": None, "prediction": None, "base": None}
+    said = {"kind": "autoencoder", "family": family, "scheduler": None, "prediction": None, "base": None}
+    return said | {"latents": world.weights_key(plain)[:12]}
 
 
 def write_teacher(facts: dict, denoiser: Denoiser, home: Path) -> dict:
@@ -282,12 +286,15 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
 
 def history(id: str, facts: dict, samples: int) -> dict:
     """What it is built on, how it was made, from how many samples; with its past, where it replaces its own base."""
+    command = f"{facts['command']} && python -m distill.publish {facts['run']} --id {id}"
+    if facts["base"] is None:
+        return {"base": None, "command": command, "samples_seen": samples}
+    past = catalogue.get(facts["base"]).manifest
+    said = {"latents": past.latents}
     if facts["base"] != id:
-        return {"base": facts["base"], "command": facts["command"], "samples_seen": samples}
-    past = catalogue.get(id).manifest
-    run = past.command.rpartition("--run ")[2].split()[0]
-    command = f"{past.command} && python -m distill.publish {run} --id {id} && {facts['command']}"
-    return {"base": past.base, "command": command, "samples_seen": past.samples_seen + samples}
+        return said | {"base": facts["base"], "command": command, "samples_seen": samples}
+    more = {"command": f"{past.command} && {command}", "samples_seen": past.samples_seen + samples}
+    return said | more | {"base": past.base}
 
 
 def forget_paths(home: Path) -> None:

@@ -37,7 +37,7 @@ def grid(pictures: Tensor, columns: int = 8) -> Image.Image:
 class Reporter:
     def __init__(self, run: Path, cfg: "TrainConfig", enabled: bool = True):
         self.run, self.cfg, self.enabled = run, cfg, enabled
-        self.sums: dict[str, tuple[float, int]] = {}
+        self.seen: dict[str, list[Tensor]] = {}
         self.begin = self.spoke = time.monotonic()
         self.first = 0
         if enabled:
@@ -72,14 +72,12 @@ class Reporter:
         if not self.enabled:
             return
         for k, v in logs.items():
-            total, n = self.sums.get(k, (0.0, 0))
-            value = float(v)
-            if np.isfinite(value):
-                self.sums[k] = (total + value, n + 1)
+            self.seen.setdefault(k, []).append(v)  # read when they are shown: a GPU would be waited for
         if step % self.cfg.log_every == 0 or step == self.cfg.steps:
-            values = {k: total / n for k, (total, n) in self.sums.items() if n}
-            self.sums = {}
-            self.write(step, values)
+            read = {k: torch.stack([v.float() for v in seen]).cpu().numpy() for k, seen in self.seen.items()}
+            finite = {k: values[np.isfinite(values)] for k, values in read.items()}
+            self.seen = {}
+            self.write(step, {k: float(values.mean(dtype=float)) for k, values in finite.items() if len(values)})
 
     def write(self, step: int, values: dict[str, float]) -> None:
         left = self.seconds_left(step)
@@ -101,7 +99,7 @@ class Reporter:
         if not isinstance(t.method, Previews):
             return
         n = min(JUDGED if t.scene.judged else SHOWN, t.cfg.batch_size)
-        batch = t.scene.batch(0, n, Rows(t.cfg.seed + 1, 0, n, device=t.acc.device))
+        batch = t.scene.batch(0, n, Rows(t.cfg.seed + 1, 0, n))
         with t.averaged(), t.acc.autocast():
             pictures = t.method.preview(batch)
         path = self.run / "samples" / f"step-{t.step:08d}.png"

@@ -96,10 +96,9 @@ class Trainer:
         share = self.cfg.batch_size // (self.acc.num_processes * self.cfg.accumulate)
         for i in range(self.cfg.accumulate):
             start = (self.acc.process_index * self.cfg.accumulate + i) * share
-            rows = [
-                Rows(self.cfg.seed, self.step, self.cfg.batch_size, start, s, self.acc.device) for s in (0, player + 1)
-            ]
-            yield self.scene.batch(self.step, share, rows[0]), rows[1]
+            where = self.cfg.seed, self.step, self.cfg.batch_size, start
+            drawn = self.scene.batch(self.step, share, Rows(*where))
+            yield drawn, Rows(*where, stream=player + 1, device=self.acc.device)
 
     def move(self, index: int, mover: Mover) -> dict[str, Tensor]:
         """One turn of one player: gradients of all slices and processes, clipped; no step on non-finite numbers."""
@@ -188,6 +187,8 @@ def prepare(asked: Asked, cfg: TrainConfig, acc: Accelerator | None = None) -> T
     torch.manual_seed(cfg.seed)  # the initial weights of new networks
     scene = build(asked, acc.device)
     method = asked.module.Method(scene.world, asked.cfg)
+    for player in method.players.values():
+        player.module.to(acc.device)  # what a method made for itself, such as heads
     moving = [moves(name, p, cfg.weight_decay, cfg.optimizer) for name, p in method.players.items()]
     return Trainer(method, scene, cfg, acc, moving)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from distill import features, reward
 from distill.data import NAMES, PICTURES, Source, cache, often, sources, texts
-from distill.method import Batch, Rows, World, needed
+from distill.method import Batch, Rows, World, needed, sent
 from evals import labels as judge_labels
 from evals.judges import Judge
 from evals.judges import load as load_judge
@@ -32,9 +32,9 @@ class Scene:
     judged: Callable[[Tensor, Batch], dict[str, float]] | None = None  # what pictures of a batch have right
 
 
-def pixels(pictures: np.ndarray) -> Tensor:
+def pixels(pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """uint8 [B, H, W, 3] -> [B, 3, H, W] in [-1, 1]."""
-    return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return sent(torch.from_numpy(np.array(pictures)), torch.device(device)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 class Draws:
@@ -46,13 +46,13 @@ class Draws:
 
     def __call__(self, n: int, rng: Rows) -> list[tuple[cache.Cached, int, float]]:
         """(source, index, a uniform number to choose a caption by) for each row."""
-        which, where, extra = rng.rand(n).cpu(), rng.rand(n).cpu(), rng.rand(n).cpu()
-        out = []
-        for w, u, e in zip(which.tolist(), where.tolist(), extra.tolist(), strict=True):
-            i = int(w * len(self.parts))
-            row = int(np.searchsorted(self.edges[i], u * self.edges[i][-1], side="right"))
-            out.append((self.parts[i], min(row, len(self.parts[i]) - 1), e))
-        return out
+        which, where, extra = (rng.rand(n).cpu().double().numpy() for _ in range(3))
+        source, rows = (which * len(self.parts)).astype(int), np.zeros(n, int)
+        for i, edges in enumerate(self.edges):
+            mine = source == i
+            rows[mine] = np.searchsorted(edges, where[mine] * edges[-1], side="right").clip(max=len(edges) - 1)
+        parts = [self.parts[i] for i in source.tolist()]
+        return list(zip(parts, rows.tolist(), extra.tolist(), strict=True))
 
 
 def rows_of(draws: list[tuple[cache.Cached, int, float]]) -> tuple[np.ndarray, list[str], list[dict]]:
@@ -101,8 +101,8 @@ def pixel_scene(a: Asked, device: torch.device) -> Scene:
 
     def batch(step: int, n: int, rng: Rows) -> Batch:
         arrays, captions, truth = rows_of(draws(n, rng))
-        labels = {k: v.to(device) for k, v in judge_labels.batch(truth, heads).items()}
-        return Batch(step, pixels=pixels(arrays).to(device), labels=labels, captions=captions)
+        labels = {k: sent(v, device) for k, v in judge_labels.batch(truth, heads).items()}
+        return Batch(step, pixels=pixels(arrays, device), labels=labels, captions=captions)
 
     return Scene(World(student=student), batch)
 
@@ -117,7 +117,7 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
 
     @torch.no_grad()
     def encode(pictures: np.ndarray) -> np.ndarray:
-        return family.encode(vae, pixels(pictures).to(device)).float().cpu().numpy()
+        return family.encode(vae, pixels(pictures, device)).float().cpu().numpy()
 
     @torch.no_grad()
     def show(z: Tensor) -> Tensor:
@@ -132,9 +132,9 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
     def batch(step: int, n: int, rng: Rows) -> Batch:
         drawn = draws(n, rng)
         arrays, captions, truth = rows_of(drawn)
-        x0 = torch.from_numpy(arrays.astype(np.float32)).to(device)
+        x0 = sent(torch.from_numpy(arrays), device).float()
         asked = reward.asked(captions, truth, reader.classes) if reader else {}
-        labels = {k: v.to(device) for k, v in asked.items()}
+        labels = {k: sent(v, device) for k, v in asked.items()}
         return Batch(step, x0=x0, cond=say(drawn), captions=captions, labels=labels, truth=truth)
 
     judge = reward.reward(reader, lambda z: vae.decode(z).sample.float()) if reader else None
@@ -174,7 +174,7 @@ def speaker(
 
     def say(drawn: list[tuple[cache.Cached, int, float]]) -> Cond:
         said = [kept[part.name](i, int(e * len(part.captions[i]))) for part, i, e in drawn]
-        return texts.cond(said).map(lambda v: v.to(parts.device))
+        return texts.cond(said, parts.device)
 
     return say
 

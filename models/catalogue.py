@@ -73,6 +73,9 @@ def _pixels(row: Row, known: dict[str, Row]) -> int:
     """Latents on a side times what the autoencoder blows them up by; a LoRA on a model of the Hub paints as large."""
     if (above := next((r for r in chain(row, known) if r.hub), None)) is not None:
         return above.size
+    _, *below = (r.manifest for r in chain(row, known))
+    if (other := next((m.id for m in below if m.latents != row.manifest.latents), None)) is not None:
+        raise ValueError(f"it was trained on other latents than those of {other}; train and publish it anew")
     config, vae = part(row, "transformer", known) or part(row, "unet", known), part(row, "vae", known)
     if config is None or vae is None:
         raise ValueError(f"neither it nor its base has {'an autoencoder' if vae is None else 'a denoiser'}")

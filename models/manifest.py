@@ -44,6 +44,7 @@ class Manifest:
     parameters: int
     quality: dict[str, dict[str, float]] = field(default_factory=dict)
     eta: float = field(default_factory=float)  # of DDIM and TCD: how much of each step is fresh noise
+    latents: str = field(default_factory=str)  # which they are: a hash of the encoder that makes them
 
     @property
     def step_counts(self) -> list[int]:

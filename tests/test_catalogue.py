@@ -55,7 +55,7 @@ def test_a_manifest_goes_through_json(studio):
         list(made.to_dict())
         == (
             "id family base kind method dataset command code seed samples_seen scheduler timesteps default_steps "
-            "guidance prediction lora licence files parameters quality eta"
+            "guidance prediction lora licence files parameters quality eta latents"
         ).split()
     )
 
@@ -99,6 +99,16 @@ def test_models_come_and_go_while_the_page_is_open(studio):
     assert "copy" not in catalogue.rows(), "its manifest still says tiny-sana"
     edit(studio, "copy", id="copy")
     assert "copy" in catalogue.rows()
+
+
+def test_models_of_an_autoencoder_that_was_published_anew_are_left_out(studio):
+    """Their latents are no longer its own; a better decoder alone changes nothing."""
+    for id in ("tiny-dcae", "tiny-sana", "tiny-sprint"):
+        edit(studio, id, latents="0123")
+    assert catalogue.broken() == []
+    edit(studio, "tiny-dcae", latents="4567")
+    assert not {"tiny-sana", "tiny-sprint"} & catalogue.rows().keys()
+    assert "tiny-sana: it was trained on other latents than those of tiny-dcae; train" in " ".join(catalogue.broken())
 
 
 def test_damage_is_noticed_before_anything_is_loaded(studio):

@@ -294,8 +294,10 @@ def test_few_steps_of_a_sana_are_refused(tmp_path):
 
 
 def test_a_model_that_was_trained_further_tells_its_whole_past(studio):
-    facts = {"base": "tiny-sd", "command": "python -m distill.train sft --run more"}
+    facts = {"base": "tiny-sd", "run": "more", "command": "python -m distill.train sft --run more"}
+    whole = facts["command"] + " && python -m distill.publish more --id "
     more = history("tiny-sd", facts, 64)
     assert more["base"] == "tiny-kl" and more["samples_seen"] == 64
-    assert more["command"].startswith("tests/tiny.py && ") and more["command"].endswith(facts["command"])
-    assert history("other", facts, 64) == facts | {"samples_seen": 64}
+    assert more["command"] == "tests/tiny.py && " + whole + "tiny-sd"
+    assert history("other", facts, 64) == more | {"base": "tiny-sd", "command": whole + "other"}
+    assert history("new", facts | {"base": None}, 64)["base"] is None

@@ -19,6 +19,8 @@ from distill import checkpoint
 from distill.config import override
 from distill.method import Player
 from distill.mover import moves
+from distill.publish import trained
+from distill.report import Reporter
 from distill.train import TrainConfig, main
 from models import events
 from models.paths import ROOT
@@ -216,6 +218,23 @@ def test_muon_resumes_exactly(studio):
     shutil.rmtree(checkpoint.folders(studio / "runs/half")[0])
     assert main(["sft", "--run", "half", *QUICK, "--resume"]) == 0
     assert same(weights(studio / "runs/whole"), weights(studio / "runs/half"))
+
+
+def test_the_student_of_a_method_with_a_judge_is_published(studio):
+    """It asks for labels, as the training of judges does, but what it makes is a student."""
+    assert main(["tscd", "--run", "rewarded", *QUICK, "--set", "train.steps=2", "--set", "feedback_from=0"]) == 0
+    made, average = trained(studio / "runs/rewarded")[1], weights(studio / "runs/rewarded")["student.ema"]
+    assert average, "nothing was learnt"
+    assert all(torch.equal(dict(made.named_parameters())[k], w) for k, w in average.items())
+
+
+def test_what_a_step_logs_is_averaged_where_it_is_finite(studio):
+    values = [1.0, float("nan"), 3.0]
+    report = Reporter(studio / "runs/r", TrainConfig(log_every=3, steps=3))
+    for step, value in enumerate(values):
+        report.step(step, {"loss": torch.tensor(value), "gone": torch.tensor(float("inf"))})
+    rows = [json.loads(line) for line in (studio / "runs/r/events.jsonl").read_text().splitlines()]
+    assert [r["values"] for r in rows if r["kind"] == "metric"] == [{"loss": 2.0}]
 
 
 def test_before_its_first_turn_a_players_average_is_what_others_made(studio):

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from distill.data.cache import SHARD, Cached, save_array, write
+from distill.method import sent
 from models.denoiser import Cond
 
 BATCH = 128
@@ -34,13 +35,14 @@ class Texts:
         return self.tokens[shard][begin:end]
 
 
-def cond(found: list[np.ndarray]) -> Cond:
+def cond(found: list[np.ndarray], device: torch.device | str = "cpu") -> Cond:
     """Captions of several lengths as one batch, padded to the longest."""
-    longest = max(map(len, found))
-    tokens, mask = torch.zeros(len(found), longest, found[0].shape[1]), torch.zeros(len(found), longest).bool()
-    for i, one in enumerate(found):
-        tokens[i, : len(one)], mask[i, : len(one)] = torch.from_numpy(one.astype(np.float32)), True
-    return Cond(tokens, mask)
+    lengths = np.array([len(one) for one in found])
+    tokens = np.zeros((len(found), lengths.max(), found[0].shape[1]), np.float16)
+    for row, one in zip(tokens, found, strict=True):
+        row[: len(one)] = one
+    mask, device = torch.from_numpy(np.arange(lengths.max()) < lengths[:, None]), torch.device(device)
+    return Cond(sent(torch.from_numpy(tokens), device).float(), sent(mask, device))
 
 
 def shard_of(captions: list[str], encode: Encode) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,8 @@ Times are TrigFlow's, t in [0, 1] a quarter turn, theta = t pi / 2; latents have
 Deviations, with reasons, in docs/methods/scm_ladd.md.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import pi
 from typing import Literal
@@ -54,6 +55,13 @@ def sample_t(rng: Rows, n: int, mean: float, std: float) -> Tensor:
     """t [B] in (0, 1): theta = arctan(e^tau / sigma_data), kept off pure noise by 1e-4 rad."""
     theta = torch.atan(torch.exp(mean + std * rng.randn(n)) / SIGMA_DATA)
     return theta.clamp(1e-4, pi / 2 - 1e-4) * (2 / pi)
+
+
+@contextmanager
+def exact(device: torch.device) -> Iterator[None]:
+    """Within: fp32, where differences of 1e-3 do not drown as in bf16, or in TF32 with which cuDNN convolves."""
+    with torch.autocast(device.type, enabled=False), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
 
 
 def derivative(f: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor, dx: Tensor, how: str) -> Tensor:
@@ -116,7 +124,7 @@ class Method:
         x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)
         with torch.no_grad():
             dx = self.guided(x_t, t, cond)
-            with torch.autocast(x_t.device.type, enabled=False):  # differences of 1e-3 drown in bf16
+            with exact(x_t.device):
                 dF = derivative(lambda x, u: net.predict(x, u, cond), x_t, t, dx, cfg.tangent)
         F = net.predict(x_t, t, cond).float()
         r = min(1.0, batch.step / self.every / max(1, cfg.warmup))
