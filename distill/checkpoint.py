@@ -111,5 +111,5 @@ def newest(run: Path) -> tuple[Path | None, list[str]]:
 def load(folder: Path) -> Saved:
     manifest = json.loads((folder / "manifest.json").read_text())
     tensors = {f.name.removesuffix(".safetensors"): load_file(f) for f in folder.glob("*.safetensors")}
-    optimizers = torch.load(folder / "optimizers.pt", weights_only=True)
+    optimizers = torch.load(folder / "optimizers.pt", map_location="cpu", weights_only=True)
     return Saved(manifest["step"], tensors, optimizers, manifest["counters"])

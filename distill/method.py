@@ -13,8 +13,9 @@ from models.schedule import Schedule
 T = TypeVar("T")
 
 
-def sent(x: Tensor, device: torch.device) -> Tensor:
+def sent(x: Tensor, device: torch.device | str) -> Tensor:
     """On the device, without waiting until what it was told before is done."""
+    device = torch.device(device)
     return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
 
 
@@ -32,7 +33,7 @@ class Rows:
         self.total, self.start, self.device = total, start, device
 
     def _mine(self, x: Tensor, n: int) -> Tensor:
-        return sent(x[self.start : self.start + n], torch.device(self.device))
+        return sent(x[self.start : self.start + n], self.device)
 
     def randn(self, *shape: int) -> Tensor:
         return self._mine(torch.randn(self.total, *shape[1:], generator=self.generator), shape[0])

@@ -143,7 +143,7 @@ def write_autoencoder(facts: dict, vae: Vae, home: Path) -> dict:
     plain.save_pretrained(home / "vae")
     family = "sd" if isinstance(vae, AutoencoderKL) else "sana"
     said = {"kind": "autoencoder", "family": family, "scheduler": None, "prediction": None, "base": None}
-    return said | {"latents": world.weights_key(plain)[:12]}
+    return said if facts["config"]["decoder_only"] else said | {"latents": world.weights_key(plain)[:12]}
 
 
 def write_teacher(facts: dict, denoiser: Denoiser, home: Path) -> dict:
@@ -269,7 +269,7 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
         adapter = own.get("kind") == "lora"
         counted = [p for k, p in student.named_parameters() if not adapter or "lora_" in k]
         manifest = Manifest(
-            **(defaults | history(id, facts, saved.counters["samples_seen"]) | own),
+            **(defaults | history(id, facts, saved.counters["samples_seen"], home) | own),
             id=id,
             method=facts["method"],
             dataset=facts["dataset"],
@@ -284,17 +284,26 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
     return manifest
 
 
-def history(id: str, facts: dict, samples: int) -> dict:
-    """What it is built on, how it was made, from how many samples; with its past, where it replaces its own base."""
-    command = f"{facts['command']} && python -m distill.publish {facts['run']} --id {id}"
+def history(id: str, facts: dict, samples: int, home: Path) -> dict:
+    """What it is built on, how it was made, from how many samples; with its past, where it takes its base's place.
+
+    Raises ValueError where the base has other latents by now.
+    """
+    box = " --box" if home.is_relative_to(assets()) else ""
+    command = f"{facts['command']} && python -m distill.publish {facts['run']} --id {id}{box}"
+    made = {"base": facts["base"], "command": command, "samples_seen": samples}
     if facts["base"] is None:
-        return {"base": None, "command": command, "samples_seen": samples}
-    past = catalogue.get(facts["base"]).manifest
-    said = {"latents": past.latents}
-    if facts["base"] != id:
-        return said | {"base": facts["base"], "command": command, "samples_seen": samples}
+        return made
+    past, whole = catalogue.get(facts["base"]).manifest, facts["method"] == "autoencoder"
+    if past.latents != facts.get("latents", "") and not whole:
+        raise ValueError(f"run {facts['run']!r} was trained on other latents than {past.id} has now; train it anew")
+    made |= {"latents": past.latents}
+    if past.id != id and not whole:
+        return made
+    if past.command.endswith(command):  # published again
+        return made | {"base": past.base, "command": past.command, "samples_seen": past.samples_seen}
     more = {"command": f"{past.command} && {command}", "samples_seen": past.samples_seen + samples}
-    return said | more | {"base": past.base}
+    return made | more | {"base": past.base}
 
 
 def forget_paths(home: Path) -> None:

@@ -37,7 +37,7 @@ def grid(pictures: Tensor, columns: int = 8) -> Image.Image:
 class Reporter:
     def __init__(self, run: Path, cfg: "TrainConfig", enabled: bool = True):
         self.run, self.cfg, self.enabled = run, cfg, enabled
-        self.seen: dict[str, list[Tensor]] = {}
+        self.sums: dict[str, Tensor] = {}
         self.begin = self.spoke = time.monotonic()
         self.first = 0
         if enabled:
@@ -72,12 +72,13 @@ class Reporter:
         if not self.enabled:
             return
         for k, v in logs.items():
-            self.seen.setdefault(k, []).append(v)  # read when they are shown: a GPU would be waited for
+            v = v.detach().double()  # read when it is shown: a GPU would be waited for
+            both = torch.stack([torch.where(v.isfinite(), v, 0), v.isfinite()])
+            self.sums[k] = self.sums[k] + both if k in self.sums else both
         if step % self.cfg.log_every == 0 or step == self.cfg.steps:
-            read = {k: torch.stack([v.float() for v in seen]).cpu().numpy() for k, seen in self.seen.items()}
-            finite = {k: values[np.isfinite(values)] for k, values in read.items()}
-            self.seen = {}
-            self.write(step, {k: float(values.mean(dtype=float)) for k, values in finite.items() if len(values)})
+            read = {k: v.tolist() for k, v in self.sums.items()}
+            self.sums = {}
+            self.write(step, {k: total / n for k, (total, n) in read.items() if n})
 
     def write(self, step: int, values: dict[str, float]) -> None:
         left = self.seconds_left(step)

@@ -25,7 +25,7 @@ from models.paths import cache as cache_dir
 
 @dataclass(frozen=True)
 class Scene:
-    """A world, and its data: `batch(step, rows, rng)`, a function of its arguments."""
+    """A world, and its data: `batch(step, rows, rng)`, a function of its arguments; `rng` draws on the CPU."""
 
     world: World
     batch: Callable[[int, int, Rows], Batch]
@@ -34,7 +34,7 @@ class Scene:
 
 def pixels(pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """uint8 [B, H, W, 3] -> [B, 3, H, W] in [-1, 1]."""
-    return sent(torch.from_numpy(np.array(pictures)), torch.device(device)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return sent(torch.from_numpy(np.array(pictures)), device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 class Draws:
@@ -46,7 +46,7 @@ class Draws:
 
     def __call__(self, n: int, rng: Rows) -> list[tuple[cache.Cached, int, float]]:
         """(source, index, a uniform number to choose a caption by) for each row."""
-        which, where, extra = (rng.rand(n).cpu().double().numpy() for _ in range(3))
+        which, where, extra = (rng.rand(n).double().numpy() for _ in range(3))
         source, rows = (which * len(self.parts)).astype(int), np.zeros(n, int)
         for i, edges in enumerate(self.edges):
             mine = source == i
@@ -211,12 +211,12 @@ def mixture_scene(a: Asked, device: torch.device) -> Scene:
     net = features.pretrained_toy(toy2d.student(k, seed=a.seed), teacher)
 
     def batch(step: int, n: int, rng: Rows) -> Batch:
-        component = rng.randint(0, k, n).cpu()
-        x0 = teacher.means[component] + teacher.std * rng.randn(n, 2).cpu()
+        component = rng.randint(0, k, n)
+        x0 = teacher.means[component] + teacher.std * rng.randn(n, 2)
         return Batch(step, x0=x0.to(device), cond=toy2d.labels(component, k).map(lambda v: v.to(device)))
 
     null = toy2d.labels(torch.tensor([-1]), k).map(lambda v: v.to(device))
-    frozen = copy.deepcopy(net).requires_grad_(False)
+    frozen = copy.deepcopy(net).to(device).requires_grad_(False)
     student = a.module.student(a.cfg, net).to(device)
     every = toy2d.labels(torch.arange(1000) % k, k).map(lambda v: v.to(device))
 
@@ -235,6 +235,11 @@ def weights_key(module: nn.Module) -> str:
     for _, w in sorted(module.get_submodule("encoder").state_dict().items()):
         h.update(w.float().cpu().numpy().tobytes())
     return h.hexdigest()
+
+
+def latents_of(base: str | None) -> str:
+    """Which latents a training on this base sees; empty where it says nothing of them."""
+    return catalogue.get(base).manifest.latents if base else ""
 
 
 def load(base: str, device: torch.device) -> Parts:

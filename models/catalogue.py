@@ -60,6 +60,7 @@ def _read(stamps: tuple[tuple[Path, int, int], ...]) -> tuple[dict[str, Row], li
         if row.manifest.kind in HIDDEN:
             continue
         try:
+            _same_latents(row, found | hub)
             found[id] = dataclasses.replace(row, size=_pixels(row, found | hub))
         except (OSError, ValueError) as e:
             problems.append(f"{id}: {e}")
@@ -69,13 +70,17 @@ def _read(stamps: tuple[tuple[Path, int, int], ...]) -> tuple[dict[str, Row], li
     return {r.id: r for r in own} | hub, problems
 
 
+def _same_latents(row: Row, known: dict[str, Row]) -> None:
+    """Raises ValueError for a model whose autoencoder has been trained on since."""
+    for below in chain(row, known):
+        if below.manifest.latents != row.manifest.latents:
+            raise ValueError(f"it was trained on other latents than those of {below.id}; train and publish it anew")
+
+
 def _pixels(row: Row, known: dict[str, Row]) -> int:
     """Latents on a side times what the autoencoder blows them up by; a LoRA on a model of the Hub paints as large."""
     if (above := next((r for r in chain(row, known) if r.hub), None)) is not None:
         return above.size
-    _, *below = (r.manifest for r in chain(row, known))
-    if (other := next((m.id for m in below if m.latents != row.manifest.latents), None)) is not None:
-        raise ValueError(f"it was trained on other latents than those of {other}; train and publish it anew")
     config, vae = part(row, "transformer", known) or part(row, "unet", known), part(row, "vae", known)
     if config is None or vae is None:
         raise ValueError(f"neither it nor its base has {'an autoencoder' if vae is None else 'a denoiser'}")
@@ -100,9 +105,11 @@ def menu() -> list[Row]:
 
 
 def get(id: str) -> Row:
-    """Raises ValueError naming the valid ids."""
+    """Raises ValueError naming the valid ids, or what is wrong with this one."""
     known = rows()
     if id not in known:
+        if (why := next((said for said in broken() if said.startswith(f"{id}: ")), None)) is not None:
+            raise ValueError(f"{why}; valid: {', '.join(known)}")
         raise ValueError(f"unknown model {id!r:.80}; valid: {', '.join(known)}")
     return known[id]
 

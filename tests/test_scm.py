@@ -1,5 +1,6 @@
 """SANA-Sprint's parts, one by one, and that they learn (research: sana_sprint.md, section 7)."""
 
+import copy
 from dataclasses import replace
 from math import pi
 
@@ -47,6 +48,24 @@ def test_jvp_is_the_derivative(teacher):
     assert (exact - close).norm() / exact.norm() < 2e-3
     half = scm_ladd.derivative(f, x, t, 0.5 * dx, "jvp")  # the time part must not vanish: it is not linear in dx alone
     assert (exact - 2 * half).norm() / exact.norm() > 1e-2
+
+
+@pytest.mark.gpu
+def test_differences_are_exact_on_a_gpu(teacher):
+    """In bf16, or in TF32 as cuDNN would convolve, a step of 2e-3 is lost."""
+    student, cond = TrigFlow(teacher.with_guidance()), prompts(3, 3.0)
+    x, dx, t = torch.randn(3, 16, 8, 8), torch.randn(3, 16, 8, 8), torch.tensor([0.2, 0.5, 0.8])
+    there, asked = copy.deepcopy(student).cuda(), cond.map(lambda v: v.cuda())
+
+    def difference() -> torch.Tensor:
+        f = lambda a, b: there.predict(a, b, asked)  # noqa: E731
+        return scm_ladd.derivative(f, x.cuda(), t.cuda(), dx.cuda(), "difference").cpu()
+
+    true = scm_ladd.derivative(lambda a, b: student.predict(a, b, cond), x, t, dx, "jvp")
+    with torch.autocast("cuda", torch.bfloat16):
+        assert (difference() - true).norm() > 0.1 * true.norm(), "nothing to guard against"
+        with scm_ladd.exact(torch.device("cuda")):
+            assert (difference() - true).norm() < 0.01 * true.norm()
 
 
 def test_tangent_is_the_derivative_of_the_consistency_function():

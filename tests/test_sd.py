@@ -10,6 +10,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
+from distill.methods import autoencoder
 from distill.publish import WRITERS, fold, history, isometry
 from distill.train import import_method
 from models import catalogue, families, lora
@@ -18,6 +19,7 @@ from models.engine import Engine
 from models.export import call, main
 from models.families import sd
 from models.generate import Image, Start, Step, generate
+from models.paths import assets
 from models.request import ImageRequest
 from models.route import Routed, Router
 from tests import tiny
@@ -209,20 +211,42 @@ def test_plain_diffusers_paints_what_is_exported(tmp_path, id, capsys):
     assert "StableDiffusionPipeline.from_pretrained" in (home / "README.md").read_text()
 
 
-def test_folding_leaves_pictures_alone_and_every_channel_worth_the_same(studio):
+def worth(vae, z: torch.Tensor) -> torch.Tensor:
+    """What the pictures change by, for a small change of each channel [C] of the latents."""
+    base, step, found = vae.decode(z).sample, 0.05 * torch.randn(z[:, 0].shape), []
+    for c in range(z.shape[1]):
+        moved = z.clone()
+        moved[:, c] += step
+        found.append((vae.decode(moved).sample - base).square().mean().sqrt())
+    return torch.stack(found)
+
+
+def spread(x: torch.Tensor) -> float:
+    return float(x.std() / x.mean())
+
+
+@pytest.mark.parametrize("kind", ["dc", "kl"])
+def test_folding_leaves_pictures_alone_and_sizes_channels_by_their_worth(studio, kind):
+    """Every channel of dc costs alike; in kl what costs more is larger, and half of the way is gone."""
     torch.manual_seed(0)
-    vae = tiny.kl().eval()
+    vae = (autoencoder.new_dc(autoencoder.Config(width=4)) if kind == "dc" else tiny.kl()).eval()
+    last = vae.encoder.conv_out
     x = torch.rand(8, 3, 128, 128) * 2 - 1
     with torch.no_grad():
-        before = vae.decode(sd.encode(vae, x)).sample
+        last.weight[:16] *= torch.linspace(0.5, 2, 16)[:, None, None, None]
+        before = vae.decode(autoencoder.encode(vae, x)).sample
         scale = isometry(vae, x)
         assert scale.max() > 1.1 * scale.min(), "nothing to fold"
         fold(vae, scale)
-        after = sd.encode(vae, x)
+        after = autoencoder.encode(vae, x)
         assert after.square().mean().item() == pytest.approx(1, abs=0.01)
         assert torch.allclose(isometry(vae, x), torch.ones(16), atol=0.02)
         assert torch.allclose(vae.decode(after).sample, before, atol=1e-4)
-        assert torch.allclose(vae.encode(x).latent_dist.sample(), after, atol=1e-5), "its latents have no noise"
+        cost, deviation = worth(vae, after), after.square().mean((0, 2, 3)).sqrt()
+        assert spread(cost if kind == "dc" else cost / deviation) < 0.05
+        assert spread(deviation) > 0.1
+        if kind == "kl":
+            assert torch.allclose(vae.encode(x).latent_dist.sample(), after, atol=1e-5), "its latents have no noise"
 
 
 @pytest.mark.parametrize(
@@ -294,10 +318,18 @@ def test_few_steps_of_a_sana_are_refused(tmp_path):
 
 
 def test_a_model_that_was_trained_further_tells_its_whole_past(studio):
-    facts = {"base": "tiny-sd", "run": "more", "command": "python -m distill.train sft --run more"}
+    facts = {"method": "sft", "base": "tiny-sd", "run": "more", "command": "python -m distill.train sft --run more"}
     whole = facts["command"] + " && python -m distill.publish more --id "
-    more = history("tiny-sd", facts, 64)
+    more = history("tiny-sd", facts, 64, studio)
     assert more["base"] == "tiny-kl" and more["samples_seen"] == 64
     assert more["command"] == "tests/tiny.py && " + whole + "tiny-sd"
-    assert history("other", facts, 64) == more | {"base": "tiny-sd", "command": whole + "other"}
-    assert history("new", facts | {"base": None}, 64)["base"] is None
+    other = history("other", facts, 64, studio)
+    assert other == more | {"base": "tiny-sd", "command": whole + "other"}
+    assert history("other", facts, 64, assets() / "weights" / "other")["command"] == whole + "other --box"
+    assert history("new", facts | {"base": None}, 64, studio)["base"] is None
+    sharper = history("my-kl", facts | {"method": "autoencoder", "base": "tiny-kl"}, 64, studio)
+    assert sharper["base"] is None and sharper["command"] == "tests/tiny.py && " + whole + "my-kl", (
+        "its past is its own"
+    )
+    with pytest.raises(ValueError, match="run 'more' was trained on other latents than tiny-sd has now; train it anew"):
+        history("other", facts | {"latents": "0123"}, 64, studio)

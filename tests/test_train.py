@@ -228,6 +228,21 @@ def test_the_student_of_a_method_with_a_judge_is_published(studio):
     assert all(torch.equal(dict(made.named_parameters())[k], w) for k, w in average.items())
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("method", ["sft", "scm_ladd", "lcm", "tscd", "dmd", "msd", "disback", "cfg_lora", "feedback"])
+def test_a_training_takes_the_gpu(studio, method):
+    """Whatever a method makes for itself moves there too, and a machine without one can publish what it made."""
+    soon = {"msd": ["matching=2"], "dmd": ["alone=1"], "tscd": ["stage_steps=1", "score_from=1", "feedback_from=0"]}
+    more = [word for setting in soon.get(method, []) for word in ("--set", setting)]
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    assert main([method, "--run", "there", *QUICK, "--set", "train.steps=8", *more]) == 0
+    assert torch.cuda.max_memory_allocated() > before
+    elsewhere = "import sys; from distill.publish import *; trained(Path(sys.argv[1]))"
+    command = [sys.executable, "-c", elsewhere, str(studio / "runs/there")]
+    subprocess.run(command, cwd=ROOT, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, check=True)
+
+
 def test_what_a_step_logs_is_averaged_where_it_is_finite(studio):
     values = [1.0, float("nan"), 3.0]
     report = Reporter(studio / "runs/r", TrainConfig(log_every=3, steps=3))

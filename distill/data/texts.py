@@ -41,7 +41,7 @@ def cond(found: list[np.ndarray], device: torch.device | str = "cpu") -> Cond:
     tokens = np.zeros((len(found), lengths.max(), found[0].shape[1]), np.float16)
     for row, one in zip(tokens, found, strict=True):
         row[: len(one)] = one
-    mask, device = torch.from_numpy(np.arange(lengths.max()) < lengths[:, None]), torch.device(device)
+    mask = torch.from_numpy(np.arange(lengths.max()) < lengths[:, None])
     return Cond(sent(torch.from_numpy(tokens), device).float(), sent(mask, device))
 
 
