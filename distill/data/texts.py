@@ -51,8 +51,9 @@ def shard_of(captions: list[str], encode: Encode) -> tuple[np.ndarray, np.ndarra
     for i in range(0, len(order), BATCH):
         which = order[i : i + BATCH]
         said = encode([captions[k] for k in which])
-        for k, tokens, mask in zip(which, said.tokens, said.mask, strict=True):
-            found[k] = tokens[mask].half().cpu().numpy()
+        both = said.tokens.half().cpu().numpy(), said.mask.cpu().numpy()  # at once: a GPU is waited for each time
+        for k, tokens, mask in zip(which, *both, strict=True):
+            found[k] = tokens[mask]
     rows = [found[k] for k in range(len(captions))]
     return np.concatenate(rows), np.cumsum([0, *map(len, rows)])
 
