@@ -1,7 +1,9 @@
 """The gallery: files and a database that survive restarts, damage and each other."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -130,6 +132,36 @@ def test_two_processes_lose_nothing(tmp_path):
     gallery = Gallery(tmp_path, read)
     assert gallery.search()[1] == 20
     gallery.close()
+
+
+@pytest.mark.parametrize("moment", ["file without a row", "row after a look"])
+def test_a_picture_that_is_being_kept_stays_its_owners(tmp_path, monkeypatch, moment):
+    """Another process starts, and adopts files that have no row, between the file and the row."""
+    first, (png, request), real = Gallery(tmp_path, read), made(), os.replace
+    if moment == "file without a row":
+
+        def replace(part, target):
+            real(part, target)
+            Gallery(tmp_path, read).close()
+
+        monkeypatch.setattr(os, "replace", replace)
+        id = first.add(png, request, "me")
+    else:
+        id = first.add(png, request, "me")
+        looked = Path.is_symlink
+        with first._writing() as conn:
+            row = conn.execute("SELECT * FROM pictures").fetchone()
+            conn.execute("DELETE FROM pictures")
+
+        def late(path):
+            with first._writing() as conn:
+                conn.execute(f"INSERT INTO pictures VALUES ({','.join('?' * len(row))})", tuple(row))
+            return looked(path)
+
+        monkeypatch.setattr(Path, "is_symlink", late)
+        Gallery(tmp_path, read).close()
+    assert [p.id for p in first.search(owner="me")[0]] == [id] and first.search()[1] == 0
+    first.close()
 
 
 def test_names_of_downloads_are_plain():

@@ -317,8 +317,8 @@ def test_no_step_on_numbers_that_are_not_finite(studio, monkeypatch):
 
 
 def test_one_run_has_one_trainer(studio, capsys):
-    first = spawn("busy", "--set", "train.steps=1000000", "--set", "train.checkpoint_every=20")
-    wait_for(studio / "runs/busy/checkpoints/step-00000020")
+    first = spawn("busy", "--set", "train.steps=1000000", "--set", "train.checkpoint_every=2000")
+    wait_for(studio / "runs/busy/tensorboard")  # written once the lock is held
     assert main(["sft", "--run", "busy", *QUICK, "--resume"]) == 2
     assert "is being trained by another process" in capsys.readouterr().err
     first.kill()

@@ -103,7 +103,7 @@ class Gallery:
             part.unlink(missing_ok=True)
             raise ValueError(f"the picture can't be kept: {os.strerror(e.errno or 0).lower()}") from e
         with self._writing() as conn:
-            _insert(conn, id, png, request, owner, made)
+            _insert(conn, id, png, request, owner, made, known="REPLACE")  # one that starts may have adopted the file
         self._prune()
         return id
 
@@ -117,7 +117,8 @@ class Gallery:
                 for path in found[start : start + PAGE]:
                     with contextlib.suppress(ValueError, OSError):
                         png = path.read_bytes()
-                        _insert(conn, path.stem, png, read(png), "", path.stat().st_mtime)
+                        # a process that keeps it this moment says whose it is
+                        _insert(conn, path.stem, png, read(png), "", path.stat().st_mtime, known="IGNORE")
 
     def _prune(self) -> None:
         if self.keep is None:
@@ -196,11 +197,14 @@ class Gallery:
         return self.folder / f"{id}.png"
 
 
-def _insert(conn: sqlite3.Connection, id: str, png: bytes, request: dict[str, Any], owner: str, made: float) -> None:
+def _insert(
+    conn: sqlite3.Connection, id: str, png: bytes, request: dict[str, Any], owner: str, made: float, known: str
+) -> None:
+    """`known`: what becomes of a row with this id, REPLACE or IGNORE."""
     shown = open_png(png)
     values = (id, owner, made, request["prompt"], request["model"], json.dumps(request), *shown.size)
     conn.execute(
-        "INSERT INTO pictures (id, owner, made, prompt, model, request, width, height, thumb) "
+        f"INSERT OR {known} INTO pictures (id, owner, made, prompt, model, request, width, height, thumb) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (*values, thumbnail(shown, THUMB)),
     )
