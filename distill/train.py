@@ -30,7 +30,7 @@ from distill.hardware import attention, faster_precision, keep_memory
 from distill.method import Batch, Method, Out, Remembers, Rows
 from distill.mover import Mover, moves
 from distill.report import Reporter
-from distill.world import Asked, Scene, build, latents_of
+from distill.world import Asked, Scene, build, check_latents, latents_of
 from models.events import Events, trouble
 from models.paths import run_dir
 
@@ -278,8 +278,8 @@ def train(args: argparse.Namespace) -> int:
         if saved["method"] != args.method:
             raise ValueError(f"run {args.run!r} trains {saved['method']}, not {args.method}")
         args.base, args.dataset, args.skip_bad = saved["base"], saved["dataset"], saved["skip_bad"]
-        if "latents" in module.Method.needs and saved.get("latents", "") != latents_of(args.base):
-            raise ValueError(f"run {args.run!r} began on other latents than {args.base} has now; start another --run")
+        if "latents" in module.Method.needs:
+            check_latents(saved)
         trainer, own = from_saved(trainer, saved["train"]), from_saved(own, saved["config"])
     elif checkpoint.folders(run):
         raise ValueError(f"run {args.run!r} has checkpoints: --resume goes on with it, another --run starts anew")

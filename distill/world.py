@@ -242,6 +242,13 @@ def latents_of(base: str | None) -> str:
     return catalogue.get(base).manifest.latents if base else ""
 
 
+def check_latents(facts: dict) -> None:
+    """Raises ValueError for a run whose base has other latents by now. `facts`: its run.json."""
+    run, base = facts["run"], facts["base"]
+    if facts.get("latents", "") != latents_of(base):
+        raise ValueError(f"run {run!r} was trained on other latents than {base} has now; train it anew")
+
+
 def load(base: str, device: torch.device) -> Parts:
     row = catalogue.get(base)
     return import_module(f"models.families.{row.manifest.family}").load(row, device, torch.float32)

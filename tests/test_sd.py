@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from distill.methods import autoencoder
 from distill.publish import WRITERS, fold, history, isometry
 from distill.train import import_method
+from distill.world import check_latents
 from models import catalogue, families, lora
 from models.denoiser import SanaDenoiser, UNetDenoiser
 from models.engine import Engine
@@ -332,4 +333,4 @@ def test_a_model_that_was_trained_further_tells_its_whole_past(studio):
         "its past is its own"
     )
     with pytest.raises(ValueError, match="run 'more' was trained on other latents than tiny-sd has now; train it anew"):
-        history("other", facts | {"latents": "0123"}, 64, studio)
+        check_latents(facts | {"latents": "0123"})

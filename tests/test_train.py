@@ -228,6 +228,16 @@ def test_the_student_of_a_method_with_a_judge_is_published(studio):
     assert all(torch.equal(dict(made.named_parameters())[k], w) for k, w in average.items())
 
 
+def test_a_run_whose_base_has_other_latents_by_now_ends_there(studio, capsys):
+    assert main(["sft", "--run", "r", *QUICK, "--set", "train.steps=2"]) == 0
+    described = studio / "runs/r/run.json"
+    described.write_text(json.dumps(json.loads(described.read_text()) | {"latents": "0123"}))
+    assert main(["sft", "--run", "r", *QUICK, "--resume", "--set", "train.steps=4"]) == 2
+    assert "run 'r' was trained on other latents than" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="run 'r' was trained on other latents"):
+        trained(studio / "runs/r")
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("method", ["sft", "scm_ladd", "lcm", "tscd", "dmd", "msd", "disback", "cfg_lora", "feedback"])
 def test_a_training_takes_the_gpu(studio, method):

@@ -62,9 +62,11 @@ def exact(device: torch.device) -> Iterator[None]:
     """Within: fp32 as it is written, where differences of 1e-3 do not drown as in bf16 or in a GPU's TF32."""
     matmul = torch.backends.cuda.matmul
     before, matmul.allow_tf32 = matmul.allow_tf32, False
-    with torch.autocast(device.type, enabled=False), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        yield
-    matmul.allow_tf32 = before
+    try:
+        with torch.autocast(device.type, enabled=False), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            yield
+    finally:
+        matmul.allow_tf32 = before
 
 
 def derivative(f: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor, dx: Tensor, how: str) -> Tensor:
