@@ -3,7 +3,7 @@ PY := .venv/bin/python
 APP := .venv/.app
 DEV := .venv/.dev
 
-.PHONY: run test storm check data bench ablations space
+.PHONY: run test storm check data bench keystroke ablations space
 
 run: $(APP)
 	$(PY) app.py $(ARGS)
@@ -22,6 +22,11 @@ data: $(APP)
 
 bench: $(APP)
 	$(PY) -m benchmarks.latency $(ARGS)
+	$(PY) -m benchmarks.drawing
+	$(MAKE) --no-print-directory keystroke ARGS=
+
+keystroke: $(DEV) .venv/.chromium
+	$(PY) -m benchmarks.keystroke $(ARGS)
 
 ablations: $(APP)
 	$(PY) -m benchmarks.ablations $(ARGS)

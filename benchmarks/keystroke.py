@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
-from benchmarks.report import RESULTS, Row, markdown, record
+from benchmarks.report import RESULTS, Row, markdown, publish, record
 from models.paths import ROOT
 from models.request import DEFAULT_MODEL
 
@@ -107,6 +107,11 @@ def measure(address: str, model: str, pictures: int, keystrokes: int) -> tuple[l
     return [("keystroke to picture, one at a time", one), ("keystroke to picture, typing fast", fast)], version
 
 
+def table(rows: Sequence[Row]) -> str:
+    """`pictures`: on the wall that each keystroke asks for."""
+    return markdown(rows, ["model", "device", "cores", "pictures", "measure", "p50", "p95", "unit"])
+
+
 def main(argv: list[str] | None = None) -> int:
     p = argparse.ArgumentParser("benchmarks.keystroke", description=__doc__)
     p.formatter_class = argparse.RawTextHelpFormatter
@@ -127,8 +132,10 @@ def main(argv: list[str] | None = None) -> int:
     for name, times in found:
         shares = {"p50": statistics.median(times), "p95": percentile(times, 0.95), "shown": len(times)}
         rows.append(where | {"measure": name, **shares, "unit": "ms", "browser": f"Chromium {browser}"})
-    record(args.out, rows, KEYS)
-    print(markdown(rows, ["measure", "p50", "p95", "unit", "shown", "pictures", "cores"]))
+    all_rows = record(args.out, rows, KEYS)
+    if args.out.parent == RESULTS:
+        publish("keystroke", table(all_rows))
+    print(table(rows))
     return 0
 
 

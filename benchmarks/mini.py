@@ -3,7 +3,8 @@
     python -m benchmarks.mini [--only scm_ladd] [--again]
 
 Trainings are the commands that a person would type; each goes on where it stopped, and what was measured already is
-left alone. Rows go to results/mini.json and the tables of docs/methods/*.md once all seeds of a variant are there.
+left alone. Rows go to results/mini.json and the tables of docs/methods/*.md once all seeds of a variant are there; the
+curve of DisBack's page, and how many updates it takes to where DMD was, go with its table.
 Students share their teacher's training; the seeds are theirs.
 """
 
@@ -11,7 +12,13 @@ import argparse
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
 
 from benchmarks import quality, report
 from benchmarks.ablations import DOCS, swap
@@ -35,6 +42,7 @@ HYPER = {"guidance": f"{GUIDANCE}", "train.steps": "800", "stage_steps": "200", 
 PLAIN = HYPER | {"adversarial": "0,0,0,0"}
 ONE = {"guidance": f"{GUIDANCE}", "times": "0.4", "adversarial": "0"}
 BACK = ONE | {"alone": "200", "per_node": "100"}
+COUNTS = (400, 800, 1600)  # updates in all, whose Fréchet distances make a curve
 FOUR, WRONG = "four students", "four students, each prompt to the wrong one"
 MANY = ONE | {"matching": "600", "adversarial_from": "100000", "train.steps": "1200"}
 ALONE, QUARTER = {"students": "1"}, {"train.batch_size": "16"}
@@ -57,7 +65,7 @@ VARIANTS: dict[str, dict[str, tuple[str, str, Settings]]] = {  # page: variant: 
     },
     "disback": {
         f"{name}, {n} steps": (method, "mini-sd", own | {"train.steps": str(n)})
-        for n in (400, 800, 1600)
+        for n in COUNTS
         for name, method, own in (("DMD", "dmd", ONE | {"alone": "0"}), ("DisBack", "disback", BACK))
     },
 }  # fmt: skip
@@ -138,6 +146,61 @@ def table(rows: list[report.Row]) -> str:
     return report.markdown(lines, ["variant", "steps", *SHOWN], ["variant", "steps", *SHOWN.values()])
 
 
+Curve = list[tuple[int, float, float]]  # updates, Fréchet distance, its deviation over the training seeds
+
+
+def curve(rows: Sequence[report.Row], name: str) -> Curve:
+    """Of DMD or DisBack, at the counts of updates that were measured."""
+    found = {row["variant"]: row for row in rows}
+    there = [(n, found[f"{name}, {n} steps"]) for n in COUNTS if f"{name}, {n} steps" in found]
+    return [(n, row["frechet"], row["frechet_sd"] or 0.0) for n, row in there]
+
+
+def reached(points: Curve, distance: float) -> float | None:
+    """Updates after which the curve is first down at a distance, straight between its points; None if it never is."""
+    before: tuple[int, float] | None = None
+    for n, there, _ in points:
+        if there <= distance:
+            return n if before is None else before[0] + (n - before[0]) * (before[1] - distance) / (before[1] - there)
+        before = n, there
+    return None
+
+
+def race(dmd: Curve, disback: Curve) -> str:
+    """One sentence: the updates that DisBack takes to where DMD is at its middle count."""
+    n, distance, _ = dmd[len(dmd) // 2]
+    told = f"DMD's {n:,} updates come to a Fréchet distance of {distance:.3g}; DisBack "
+    took = reached(disback, distance)
+    if took is None:
+        return f"{told}does not come there in {disback[-1][0]:,}."
+    if took == disback[0][0]:
+        return f"{told}is there by {took:,}, the fewest that were measured."
+    return f"{told}is there after about {took:,.0f}, straight between the counts that were measured."
+
+
+def draw(curves: dict[str, Curve], path: Path) -> None:
+    """Distance against updates, with the deviation over the seeds."""
+    fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
+    for name, points in curves.items():
+        updates, distance, deviation = zip(*points, strict=True)
+        ax.errorbar(updates, distance, deviation, marker="o", capsize=3, label=name)
+    ax.set(xlabel="updates", ylabel="Fréchet distance", xticks=COUNTS)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False)
+    fig.savefig(path, dpi=90)
+    plt.close(fig)
+
+
+def shown(page: str, rows: list[report.Row], docs: Path) -> str:
+    """What stands on a method's page: its table, and for DisBack the race and its picture once two counts are there."""
+    curves = {name: curve(rows, name) for name in ("DMD", "DisBack")} if page == "disback" else {}
+    if not curves or any(len(points) < 2 for points in curves.values()):
+        return table(rows)
+    draw(curves, docs / "disback.png")
+    picture = "![Fréchet distance against updates](disback.png)"
+    return "\n".join([table(rows), f"{race(curves['DMD'], curves['DisBack'])}\n", f"{picture}\n"])
+
+
 def wanted(only: str | None, again: bool) -> Iterator[tuple[str, str]]:
     """(page, variant) of what was not measured yet."""
     there = set() if again else {(r["method"], r["variant"]) for r in report.read(report.RESULTS / "mini.json")}
@@ -156,7 +219,8 @@ def main(argv: list[str] | None = None) -> int:
             rows = [*measured(page, variant, STEPS[page], say), teacher(page, say)]
             rows = [r for r in report.record(path, rows, KEYS) if r["method"] == page]
             doc = DOCS / f"{page}.md"
-            doc.write_text(report.insert(doc.read_text(encoding="utf-8"), "mini", table(rows)), encoding="utf-8")
+            text = report.insert(doc.read_text(encoding="utf-8"), "mini", shown(page, rows, DOCS))
+            doc.write_text(text, encoding="utf-8")
     except (ValueError, FileNotFoundError) as e:
         print(f"benchmarks.mini: {e}", file=sys.stderr)
         return 2

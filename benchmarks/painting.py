@@ -48,8 +48,9 @@ def sample(parts: Parts, prompts: list[str], seeds: list[int], steps: int, guida
     if guidance > 1 and parts.row.manifest.guidance.kind == "cfg":
         null = parts.text([""]).map(lambda v: v.expand(len(prompts), *v.shape[1:]))
     generators = [Generator().manual_seed(seed) for seed in seeds]
-    x = torch.cat([torch.randn((1, *parts.latent), generator=g) for g in generators]).to(parts.device)
-    run = stepper(parts.scheduler, steps, parts.row.manifest.timesteps.get(str(steps)), parts.device)
+    manifest = parts.row.manifest
+    run = stepper(parts.scheduler, steps, manifest.timesteps.get(str(steps)), parts.device, manifest.eta)
+    x = torch.cat([torch.randn((1, *parts.latent), generator=g) for g in generators]).to(parts.device) * run.initial
     for i, t in enumerate(run.times):
         x0, _ = predict(parts.denoiser, run, x, t, cond, null, guidance)
         x = run.step(i, x, x0, generators)

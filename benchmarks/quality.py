@@ -4,8 +4,10 @@
 
 A generator is asked held-out captions and read by `judge-b` (toys) and `judge-emoji`; an autoencoder gives back
 held-out pictures; a judge reads real ones. Flat rows go to results/quality.json, tables of them beside it and into the
-README. Beside each figure stand its ceiling (the same figure on real renders of the same captions), its floor (the same
-pictures against shuffled captions) and its teacher's. Values are means over sampling seeds, `sd` their deviation.
+README. Beside each figure stand its ceiling (the same figure on real renders of the same captions), its floor and its
+teacher's. The floor of what is right: the same pictures against shuffled captions; of a distance: backgrounds alone,
+flat pictures in the colours of the toys' backgrounds. Values are means over sampling seeds, `sd` their deviation.
+In the same run one picture is timed, and the most memory taken that the process holds meanwhile.
 """
 
 import argparse
@@ -21,25 +23,28 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks import questions, report, scoring
+from benchmarks import latency, questions, report, scoring
 from benchmarks.painting import paint, to_numbers
 from benchmarks.quality_table import tables
 from benchmarks.questions import Question
 from benchmarks.scoring import Reading
+from distill.data.toys.palette import BACKGROUNDS
 from distill.methods.autoencoder import encode
 from distill.world import judge_named
+from distill.world import load as load_in_full
 from evals import labels
 from evals.judges import Judge
 from evals.metrics import psnr
 from models import catalogue, families
 from models.catalogue import Row
 from models.events import Events
-from models.families import Parts, sana
+from models.families import Parts
 from models.paths import run_dir
 from models.request import ImageRequest
 
 KEYS = ("model", "steps", "guidance", "metric")
 ALIKE = 16  # pictures of each prompt whose variety is measured
+ROUNDS = 9  # pictures that are timed, after one that is not
 READER, RECOGNISER = "judge-b", "judge-emoji"
 MIN = 12
 SEED_STEP = 1_000_003  # between the first pictures of two sampling seeds
@@ -96,6 +101,7 @@ class Toys:
     real: Reading  # of the scenes that are asked for
     reference: Tensor  # features of other held-out scenes
     training: Tensor
+    flat: Tensor  # of backgrounds without a toy
     conditions: list[str]
     vendi: float
 
@@ -109,9 +115,17 @@ class Toys:
             real=scoring.read(judge, questions.real(sizes.toys, questions.ASKED, mini)),
             reference=reference,
             training=judge.read(questions.trained(sizes.training, mini))[0],
+            flat=backgrounds(judge, sizes.toys, alike.shape[-1]),
             conditions=said,
             vendi=scoring.diversity(judge.read(alike)[0], reference.mean(0), ALIKE),
         )
+
+
+def backgrounds(judge: Judge, n: int, size: int) -> Tensor:
+    """Features [n, D] of flat pictures, as many of each background colour: what painting no object would give."""
+    colours = torch.tensor(list(BACKGROUNDS.values()), dtype=torch.uint8)
+    flat = judge.read(colours[:, :, None, None].expand(-1, -1, size, size))[0]
+    return flat[torch.arange(n) % len(flat)]
 
 
 def share_figures(asked: list[Question], real: Reading, painted: Sequence[Reading]) -> list[Figure]:
@@ -132,7 +146,8 @@ def toy_figures(toys: Toys, brush: Brush, seeds: Sequence[int]) -> list[Figure]:
     figures = share_figures(toys.asked, toys.real, painted)
     ceiling = scoring.distances(toys.reference, toys.real.features, toys.training)
     found = [scoring.distances(toys.reference, p.features, toys.training) for p in painted]
-    figures += [Figure(m, [f[m] for f in found], len(prompts), top) for m, top in ceiling.items()]
+    floor = scoring.distances(toys.reference, toys.flat, toys.training)
+    figures += [Figure(m, [f[m] for f in found], len(prompts), top, floor[m]) for m, top in ceiling.items()]
     repeated = [p for p in toys.conditions for _ in range(ALIKE)]
     centre = toys.reference.mean(0)
     spread = [scoring.diversity(toys.judge.read(brush(repeated, seed))[0], centre, ALIKE) for seed in seeds]
@@ -145,7 +160,16 @@ def emoji_figures(judge: Judge, sizes: Sizes, brush: Brush, seeds: Sequence[int]
     real, training = scoring.read(judge, pictures), judge.read(questions.trained_emoji(sizes.training))[0]
     painted = [scoring.read(judge, brush([q.prompt for q in asked], seed)) for seed in seeds]
     away, top = [scoring.closest(p.features, training) for p in painted], scoring.closest(real.features, training)
-    return [*share_figures(asked, real, painted), Figure("nearest_emoji", away, len(asked), top)]
+    floor = scoring.closest(backgrounds(judge, len(asked), pictures.shape[-1]), training)
+    return [*share_figures(asked, real, painted), Figure("nearest_emoji", away, len(asked), top, floor)]
+
+
+def cost_figures(parts: Parts, steps: int, guidance: float) -> list[Figure]:
+    """What one picture takes: milliseconds through `generate`, its prompt not remembered, and the most memory held."""
+    work = latency.painting(parts, steps=steps, guidance=guidance)
+    spent = latency.rounds({"generate": work}, ROUNDS, parts.device)["generate"]
+    held = latency.peak_gib(parts.device, work)
+    return [Figure("ms", [spent], ROUNDS), *([] if held is None else [Figure("memory", [held], 1)])]
 
 
 def of_model(
@@ -165,6 +189,7 @@ def of_model(
     for count in steps:
         ImageRequest("asked", model=row.id, steps=count, guidance=guidance)  # an error before minutes are spent
     parts, rows = load(row), []
+    costs = {count: cost_figures(parts, count, guidance) for count in steps}  # while nothing else fills the memory
     say("reading real pictures", 0, 1)
     toys = Toys.draw(judge_named(READER), sizes, dataset == "mini") if does_toys else None
     recogniser = judge_named(RECOGNISER) if does_emoji else None
@@ -177,22 +202,26 @@ def of_model(
 
         figures = toy_figures(toys, brush, seeds) if toys else []
         figures += emoji_figures(recogniser, sizes, brush, seeds) if recogniser else []
-        rows += [f.row(row, count, guidance) for f in figures]
+        rows += [f.row(row, count, guidance) for f in [*figures, *costs[count]]]
     return rows
 
 
 @torch.no_grad()
 def of_autoencoder(row: Row, sizes: Sizes, say: Say) -> list[report.Row]:
-    """Rows of an autoencoder: what comes back of held-out pictures, in dB, and what a judge still reads in it."""
-    vae, figures = sana.load(row, dtype=torch.float32).vae, []
+    """Rows of an autoencoder: what comes back of held-out pictures, in dB, and what a judge still reads in it.
+
+    The floor of the dB is what the mean colour of each picture would have.
+    """
+    vae, figures = load_in_full(row.id, torch.device("cpu")).vae, []
 
     def back(pictures: Tensor, name: str) -> Tensor:
         found = []
         for i, part in enumerate(pictures.split(50)):
             found.append(vae.decode(encode(vae, to_numbers(part))).sample.clamp(-1, 1))
             say(f"coding {name}", 50 * i + len(part), len(pictures))
-        ratio = psnr(torch.cat(found), to_numbers(pictures), peak=2.0)
-        figures.append(Figure(f"psnr_{name}", [float(ratio.mean())], len(pictures)))
+        asked = to_numbers(pictures)
+        ratio, floor = (float(psnr(x, asked, 2.0).mean()) for x in (torch.cat(found), asked.mean((2, 3), keepdim=True)))
+        figures.append(Figure(f"psnr_{name}", [ratio], len(pictures), floor=floor))
         return torch.cat(found)
 
     toys = questions.real(sizes.toys, questions.ASKED)

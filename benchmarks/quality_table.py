@@ -1,14 +1,28 @@
 """The rows of results/quality.json as Markdown: generators first, then autoencoders and judges."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from benchmarks.report import Row, markdown, number
 from benchmarks.scoring import DISTANCES, SHARES
+from models import catalogue
 
 PLACE = ("model", "steps", "guidance")
 PSNR = ("psnr_toys", "psnr_emoji")
+COSTS = ("ms", "memory", "parameters")
+BESIDE = (*SHARES, "frechet", "recall", "vendi", "ms")  # shown in per cent of the teacher's
+FEW = 0.6  # of the teacher's recall, below which the variety is lost
 NAMES = {"frechet": "Fréchet", "kernel": "kernel", "psnr_toys": "toys, dB", "psnr_emoji": "emoji, dB",
-         "nearest_emoji": "nearest emoji", "first": "of them nature, food"}  # fmt: skip
+         "nearest_emoji": "nearest emoji", "first": "of them nature, food", "memory": "peak GiB",
+         "parameters": "parameters, M"}  # fmt: skip
+Groups = dict[tuple, dict[str, Row]]  # {(model, steps, guidance): {metric: row}}
+
+RIGHT = "Right, in per cent of what the captions name (N up to {n:,}, mean ± deviation over sampling seeds):\n"
+APART = """Distance from real pictures, and variety, in features of the judge. Then what one picture takes, on the
+computer that measured it: milliseconds through `generate`, its prompt not remembered, and the most memory that the
+process held; parameters of its own in millions (+: of a LoRA, on those of its base):
+"""
+TAUGHT = "Students, in per cent of their teacher's figures at its own steps (of Fréchet and ms, less is better):\n"
+CODED = "Held-out pictures through the autoencoder, and what the judge still reads in them, in per cent:\n"
 
 
 def cell(row: Row | None, field: str = "value") -> str | None:
@@ -17,29 +31,40 @@ def cell(row: Row | None, field: str = "value") -> str | None:
         return None
     share = row["metric"] in SHARES or row["kind"] == "judge"
     shown = [row[field]] + ([row["sd"]] if field == "value" and row["sd"] is not None else [])
-    return " ± ".join(f"{100 * v:.1f}" if share else number(v) for v in shown)
+    plus = "+ " if row["metric"] == "parameters" and row["kind"] == "lora" else ""
+    return plus + " ± ".join(f"{100 * v:.1f}" if share else number(v) for v in shown)
 
 
-def grouped(rows: Sequence[Row], kind: str) -> dict[tuple, dict[str, Row]]:
-    """{(model, steps, guidance): {metric: row}} of one kind."""
-    found: dict[tuple, dict[str, Row]] = {}
+def grouped(rows: Sequence[Row], *kinds: str) -> Groups:
+    found: Groups = {}
     for row in rows:
-        if row["kind"] == kind:
+        if row["kind"] in kinds:
             found.setdefault(tuple(row[k] for k in PLACE), {})[row["metric"]] = row
     return found
 
 
-def present(groups: dict[tuple, dict[str, Row]], metrics: Sequence[str]) -> list[str]:
+def counted(groups: Groups) -> Groups:
+    """With the parameters that the manifests of the models name, where those are here."""
+    known, out = catalogue.rows(), {}
+    for place, rows in groups.items():
+        row = known.get(place[0])
+        size = None if row is None else float(f"{row.manifest.parameters / 1e6:.3g}")
+        said = {"metric": "parameters", "value": size, "sd": None, "ceiling": None, "floor": None}
+        out[place] = rows | {"parameters": said | {"kind": next(iter(rows.values()))["kind"]}}
+    return out
+
+
+def present(groups: Groups, metrics: Sequence[str]) -> list[str]:
     return [m for m in metrics if any(m in rows for rows in groups.values())]
 
 
-def bound(groups: dict[tuple, dict[str, Row]], metrics: Sequence[str], field: str, name: str) -> dict:
-    """A line of ceilings or floors: those of the newest rows of each metric."""
-    newest = {m: rows[m] for rows in groups.values() for m in metrics if m in rows}
-    return {"model": name, "steps": None, "guidance": None} | {m: cell(r, field) for m, r in newest.items()}
+def bound(groups: Groups, metrics: Sequence[str], field: str, name: str) -> dict:
+    """A line of ceilings or floors: of each metric the last that was measured."""
+    last = {m: rows[m] for rows in groups.values() for m in metrics if m in rows and rows[m][field] is not None}
+    return {"model": name, "steps": None, "guidance": None} | {m: cell(r, field) for m, r in last.items()}
 
 
-def generators(groups: dict[tuple, dict[str, Row]], metrics: Sequence[str], bounds: dict[str, str]) -> str:
+def generators(groups: Groups, metrics: Sequence[str], bounds: dict[str, str]) -> str:
     lines = [
         dict(zip(PLACE, place, strict=True)) | {m: cell(rows.get(m)) for m in metrics} for place, rows in groups.items()
     ]
@@ -47,27 +72,62 @@ def generators(groups: dict[tuple, dict[str, Row]], metrics: Sequence[str], boun
     return markdown(lines, [*PLACE, *metrics], [*PLACE, *(NAMES.get(m, m) for m in metrics)])
 
 
-def plain(groups: dict[tuple, dict[str, Row]], metrics: Sequence[str], bounds: dict[str, str]) -> str:
+def plain(groups: Groups, metrics: Sequence[str], bounds: dict[str, str]) -> str:
     lines = [{"model": place[0]} | {m: cell(rows.get(m)) for m in metrics} for place, rows in groups.items()]
     lines += [bound(groups, metrics, field, name) for field, name in bounds.items()]
     return markdown(lines, ["model", *metrics], ["model", *(NAMES.get(m, m) for m in metrics)])
 
 
+def share(rows: dict[str, Row], metric: str) -> float | None:
+    """Of the teacher's figure; None where either is not known."""
+    row = rows.get(metric)
+    return row["value"] / row["teacher"] if row is not None and row["teacher"] else None
+
+
+def beside_teachers(groups: Groups) -> str:
+    """Every student that has a teacher's figure, each of its own as a percentage of that one; "" for none."""
+    known, lines = catalogue.rows(), []
+    for place, rows in groups.items():
+        shares = {m: round(100 * s) for m in BESIDE if (s := share(rows, m)) is not None}
+        if shares:
+            base = known[place[0]].manifest.base if place[0] in known else None
+            lines.append(dict(zip(PLACE, place, strict=True)) | {"teacher": base} | shares)
+    shown = [m for m in BESIDE if any(m in line for line in lines)]
+    heads = [*PLACE, "teacher", *(NAMES.get(m, m) for m in shown)]
+    return markdown(lines, [*PLACE, "teacher", *shown], heads) if lines else ""
+
+
+def poorer(groups: Groups) -> Iterator[str]:
+    """One sentence for each student that paints much less of the variety than its teacher."""
+    for (model, steps, _), rows in groups.items():
+        kept = share(rows, "recall")
+        if kept is not None and kept < FEW:
+            at = f"{steps} step{'' if steps == 1 else 's'}"
+            said = f"{model} at {at} keeps {100 * kept:.0f} % of its teacher's recall: it paints less of the variety.\n"
+            yield said
+
+
+def of_generators(painters: Groups) -> list[str]:
+    n = max(r["n"] for rows in painters.values() for r in rows.values())
+    bounds = {"ceiling": "*real pictures*", "floor": "*shuffled captions*"}
+    out = [RIGHT.format(n=n), generators(painters, present(painters, SHARES), bounds)]
+    if present(painters, DISTANCES):
+        sized = counted(painters)
+        bounds = {"ceiling": "*real pictures*", "floor": "*backgrounds alone*"}
+        out += [APART, generators(sized, present(sized, [*DISTANCES, *COSTS]), bounds)]
+    if beside := beside_teachers(painters):
+        out += [TAUGHT, beside]
+    return [*out, *poorer(painters)]
+
+
 def tables(rows: Sequence[Row]) -> str:
     """Everything that was measured; a kind of row that is not there has no table."""
     out = []
-    painters = grouped(rows, "model") | grouped(rows, "lora")
-    if painters:
-        n = max(r["n"] for rows in painters.values() for r in rows.values())
-        bounds = {"ceiling": "*real pictures*", "floor": "*shuffled captions*"}
-        title = f"Right, in per cent of what the captions name (N up to {n:,}, mean ± deviation over sampling seeds):\n"
-        out += [title, generators(painters, present(painters, SHARES), bounds)]
-        if shown := present(painters, DISTANCES):
-            out += ["Distance from real pictures, and variety, in features of the judge:\n"]
-            out += [generators(painters, shown, {"ceiling": "*real pictures*"})]
+    if painters := grouped(rows, "model", "lora"):
+        out += of_generators(painters)
     if coders := grouped(rows, "autoencoder"):
-        out += ["Held-out pictures through the autoencoder, and what the judge still reads in them, in per cent:\n"]
-        out += [plain(coders, present(coders, [*PSNR, *SHARES]), {"ceiling": "*real pictures*"})]
+        bounds = {"ceiling": "*real pictures*", "floor": "*one mean colour; shuffled captions*"}
+        out += [CODED, plain(coders, present(coders, [*PSNR, *SHARES]), bounds)]
     if readers := grouped(rows, "judge"):
         heads = list(dict.fromkeys(m for rows in readers.values() for m in rows))
         out += ["Judges on held-out real pictures, in per cent right:\n", plain(readers, heads, {})]

@@ -1,7 +1,6 @@
 """Low-rank adapters (LoRA, Hu et al. 2022) on a denoiser, by peft. The base's weights stay what they are."""
 
 import contextlib
-import copy
 from collections.abc import Iterator
 
 from peft import LoraConfig, inject_adapter_in_model
@@ -33,12 +32,13 @@ TARGETS = {
 
 
 def add_lora(denoiser: Denoiser, rank: int, alpha: int | None = None) -> Denoiser:
-    """A copy with an adapter that has no effect yet and alone asks for gradients. alpha: rank, if not given."""
-    made = copy.deepcopy(denoiser).requires_grad_(False)
-    targets = TARGETS[type(made.network).__name__]
+    """The same denoiser with an adapter that has no effect yet and alone asks for gradients; no second copy of it is
+    held. alpha: rank, if not given."""
+    denoiser.requires_grad_(False)
+    targets = TARGETS[type(denoiser.network).__name__]
     config = LoraConfig(r=rank, lora_alpha=alpha or rank, target_modules=targets, init_lora_weights=True)
-    inject_adapter_in_model(config, made.network)
-    return made
+    inject_adapter_in_model(config, denoiser.network)
+    return denoiser
 
 
 def adapters(network: nn.Module) -> list[LoraLayer]:

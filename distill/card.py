@@ -13,16 +13,24 @@ from models.catalogue import Manifest
 
 BLURBS = {
     "autoencoder": "An autoencoder: 128 x 128 pictures to 8 x 8 x 16 latents and back.",
-    "sft": "Trained on toy scenes and emoji: the teacher of students of few steps.",
-    "scm_ladd": "A one-step SANA-Sprint student: continuous-time consistency with latent adversarial distillation.",
+    "sft": "A generator of many steps: the teacher of students of few.",
+    "scm_ladd": "A one-step SANA-Sprint student: continuous-time consistency{adversarial}.",
     "tscd": "Hyper-SD: one LoRA for 1, 2, 4 and 8 steps, by trajectory-segmented consistency.",
     "lcm": "A latent consistency LoRA: the baseline that the other students are compared with.",
     "dmd": "DMD2: distribution matching with two time scales and a discriminator.",
     "msd": "Multi-student distillation: small students, each for a part of the prompts, and the router between them.",
     "disback": "DisBack: distribution matching that walks back from bad pictures to the teacher.",
+    "feedback": "Reward feedback: moved until a judge sees in its pictures what was asked for.",
     "cfg_lora": "A LoRA that has guidance folded in: one call a step where the teacher takes two.",
     "oracle": "A judge: reads what is in a picture. It measures generators; it paints nothing.",
 }
+PICTURES = {
+    "toys": "toy scenes that this project draws",
+    "mini": "toy scenes of one thing each, which this project draws",
+    "emoji": "Fluent Emoji (MIT License, Microsoft)",
+    "noto": "Noto Emoji (Apache License 2.0, Google)",
+}
+WORDS = "It knows the words of `vocabulary.json` and no others.\n"
 
 
 def curve(run: Path, out: Path) -> None:
@@ -47,10 +55,29 @@ def curve(run: Path, out: Path) -> None:
     plt.close(fig)
 
 
+def blurb(method: str, config: dict) -> str:
+    """What the method makes, and of its parts those that the run had."""
+    adversarial = " with latent adversarial distillation" if method == "scm_ladd" and config["adversarial"] > 0 else ""
+    return BLURBS.get(method, method).format(adversarial=adversarial)
+
+
+def learnt_from(dataset: str) -> str:
+    """One sentence on whose pictures they were."""
+    if dataset == "mixture":
+        return "It learnt from points of a mixture of Gaussians, and from no picture."
+    parts = dataset.split("+")
+    if all(part in PICTURES for part in parts):
+        return f"Pictures that it learnt from: {', and '.join(PICTURES[part] for part in parts)}."
+    return "Pictures that it learnt from: a folder of the person who trained it, who knows their licence."
+
+
 def card(m: Manifest, facts: dict) -> str:
+    """`facts`: of the run, as its run.json has them."""
     base = f"base_model: {m.base}\n" if m.base else ""
     commands = m.command.replace(" && ", "\n")
-    settings = "\n".join(f"| {k} | {v} |" for k, v in (facts["config"] | facts["train"]).items())
+    rows = facts["config"] | {f"train.{k}": v for k, v in facts["train"].items()}
+    settings = "\n".join(f"| {k} | {v} |" for k, v in rows.items())
+    about = (WORDS if "vocabulary.json" in m.files else "") + learnt_from(m.dataset)
     return f"""---
 license: {m.licence.lower()}
 library_name: diffusers
@@ -59,7 +86,7 @@ library_name: diffusers
 
 # {m.id}
 
-{BLURBS.get(m.method, m.method)} {m.parameters:,} parameters.
+{blurb(m.method, facts["config"])} {m.parameters:,} parameters.
 Data: `{m.dataset}`, {m.samples_seen:,} samples seen.
 
 Made by, and remade with:
@@ -70,8 +97,8 @@ Made by, and remade with:
 
 ![training curve](curve.png)
 
-It knows the words of `vocabulary.json` and no others. Pictures that it learnt from: toy scenes that this project draws,
-and Fluent emoji (MIT, Microsoft). What it is worth is measured in the project's README.
+{about}
+What it is worth is measured in the project's README.
 
 | setting | value |
 | --- | --- |

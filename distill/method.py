@@ -138,7 +138,8 @@ class Method(Protocol):
     """`distill/methods/<name>.py` holds a frozen dataclass Config and a class Method(world, cfg) like this.
 
     `needs`: subset of {"pixels", "latents", "labels", "teacher", "features", "vae", "judge", "prompts"}.
-    `student(cfg, base)` in the same file makes the module that is shaped. Some also are `Previews` or `Remembers`.
+    `student(cfg, base)` in the same file makes the module that is shaped; `STEPS` says how many steps it usually takes,
+    `also_needs(cfg)` what only some settings need. Some also are `Previews`, `Staged`, `Begins` or `Remembers`.
     """
 
     needs: set[str]
@@ -152,6 +153,20 @@ class Previews(Protocol):
     """A method that draws pictures [N, 3, H, W] of what its student has learnt."""
 
     def preview(self, batch: Batch) -> Tensor: ...
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A method whose loss changes on the way: what each stage is, and the step at which it begins."""
+
+    stages: dict[str, int]
+
+
+@runtime_checkable
+class Begins(Protocol):
+    """A method that sets something up before a player's first turn."""
+
+    def begin(self, player: str) -> None: ...
 
 
 @runtime_checkable

@@ -14,6 +14,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -106,10 +107,11 @@ def some_pictures(dataset: str, n: int, skip_bad: bool) -> Tensor:
 
 
 def vocabulary(dataset: str, skip_bad: bool) -> list[str]:
-    """Every word of the captions that it was trained on."""
+    """Every word of the captions that it was trained on, the commonest first."""
     parts = [cache.draw(s, cache_dir()) for s in sources(dataset, skip_bad=skip_bad)]
     captions = (c for part in parts for row in part.captions for c in row)
-    return sorted({word for text in captions for word in WORD.findall(text.lower())})
+    counts = Counter(word for text in captions for word in WORD.findall(text.lower()))
+    return sorted(counts, key=lambda word: (-counts[word], word))
 
 
 def trained(run: Path) -> tuple[dict, nn.Module, checkpoint.Saved]:
@@ -150,7 +152,7 @@ def write_autoencoder(facts: dict, vae: Vae, home: Path) -> dict:
 
 def write_teacher(facts: dict, denoiser: Denoiser, home: Path) -> dict:
     if isinstance(denoiser, UNetDenoiser):
-        return write_network(denoiser, home) | write_ddim(home) | {"guidance": Guidance("cfg", 3.0, (1.0, 8.0))}
+        return write_network(facts, denoiser, home) | write_ddim(home) | {"guidance": Guidance("cfg", 3.0, (1.0, 8.0))}
     denoiser.network.half().save_pretrained(home / "transformer")
     scheduler = DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.5)
     scheduler.save_pretrained(home / "scheduler")
@@ -158,28 +160,23 @@ def write_teacher(facts: dict, denoiser: Denoiser, home: Path) -> dict:
     return {"scheduler": type(scheduler).__name__, "prediction": "flow", "guidance": guidance, "default_steps": 20}
 
 
-def write_network(denoiser: Any, home: Path) -> dict:
+def write_network(facts: dict, denoiser: Any, home: Path) -> dict:
     """A UNet, or of a LoRA the adapter alone, or students with their router."""
+    said = {"family": catalogue.find(facts["base"]).manifest.family, "prediction": "epsilon"}
     if isinstance(denoiser, Routed):
         denoiser.router.save(home / sd.ROUTER)
         for i, member in enumerate(denoiser.members):
-            only_unets(member).half().save_pretrained(home / sd.student_folder(i))
-        return {"family": "sd", "prediction": "epsilon"}
-    network = only_unets(denoiser).half()
+            network: Any = member.network
+            network.half().save_pretrained(home / sd.student_folder(i))
+        return said
+    network = denoiser.network.half()
     if not lora.layers(network):
         network.save_pretrained(home / "unet")
-        return {"family": "sd", "prediction": "epsilon"}
+        return said
     lora.save(network, "default", home)
     config = network.peft_config["default"]
     size = {"rank": config.r, "alpha": config.lora_alpha}
-    return {"family": "sd", "prediction": "epsilon", "kind": "lora", "lora": size}
-
-
-def only_unets(denoiser: Any) -> Any:
-    """Its network. Raises ValueError for another family's, whose few steps have another scheduler."""
-    if not isinstance(denoiser, UNetDenoiser):
-        raise ValueError("a SANA's students of few steps are served from scm_ladd alone; valid bases here: a UNet's")
-    return denoiser.network
+    return said | {"kind": "lora", "lora": size}
 
 
 def write_ddim(home: Path) -> dict:
@@ -195,7 +192,7 @@ def few_steps(kind: Any, timesteps: Callable[[dict], Steps], **own: Any) -> Call
         kind(**BETAS).save_pretrained(home / "scheduler")
         tables = timesteps(facts["config"])
         said = {"scheduler": kind.__name__, "timesteps": tables, "default_steps": min(map(int, tables))}
-        return write_network(denoiser, home) | said | own
+        return write_network(facts, denoiser, home) | said | own
 
     return write
 
@@ -205,14 +202,16 @@ def own_times(config: dict) -> Steps:
     return {str(len(config["times"])): [round(t * VP.num_train_timesteps) - 1 for t in config["times"]]}
 
 
-def one_step_told(config: dict) -> Steps:
-    """TCD's own timesteps, but for one step, which is told what it was trained to be told."""
-    return TCD_STEPS | {"1": [round(config["first"] * VP.num_train_timesteps) - 1]}
+def segment_starts(config: dict) -> Steps:
+    """The noisy ends of as many segments as steps; but one step is told what it was trained to be told."""
+    n = VP.num_train_timesteps
+    tables = {str(k): [round(n * (1 - i / k)) - 1 for i in range(k)] for k in (2, 4, 8)}
+    return {"1": [round(config["first"] * n) - 1]} | tables
 
 
 def write_guided(facts: dict, denoiser: Denoiser, home: Path) -> dict:
     """Guidance sets how strongly the adapter acts: at `full` as it is."""
-    said, (low, high) = write_network(denoiser, home), facts["config"]["guidance"]
+    said, (low, high) = write_network(facts, denoiser, home), facts["config"]["guidance"]
     said["lora"] |= {"full": facts["config"]["full"]}
     guidance = Guidance("embedded", min(max(3.0, low), high), (low, high))
     return said | write_ddim(home) | {"guidance": guidance}
@@ -226,6 +225,22 @@ def write_sprint(facts: dict, student: Denoiser, home: Path) -> dict:
     return {"scheduler": "SCMScheduler", "prediction": "trigflow", "guidance": guidance, "timesteps": SPRINT_STEPS}
 
 
+def write_rewarded(facts: dict, denoiser: Denoiser, home: Path) -> dict:
+    """Served as its base is: the same scheduler, steps and guidance."""
+    base = catalogue.find(facts["base"])
+    if (scheduler := catalogue.part(base, "scheduler")) is None:
+        raise ValueError(
+            f"what feedback makes of {base.id} can't be served; valid bases: models published here"
+        )
+    shutil.copytree(scheduler, home / "scheduler")
+    as_base = ("family", "scheduler", "prediction", "timesteps", "default_steps", "guidance", "eta")
+    said = {name: getattr(base.manifest, name) for name in as_base}
+    if isinstance(denoiser, UNetDenoiser):
+        return write_network(facts, denoiser, home) | said
+    denoiser.network.half().save_pretrained(home / "transformer")
+    return said
+
+
 def write_judge(facts: dict, judge: Judge, home: Path) -> dict:
     judge.save(home)
     return {"kind": "judge", "family": "judge", "scheduler": None, "prediction": None, "base": None}
@@ -236,12 +251,13 @@ WRITERS: dict[str, Callable[[dict, Any, Path], dict]] = {
     "sft": write_teacher,
     "scm_ladd": write_sprint,
     "oracle": write_judge,
-    "tscd": few_steps(TCDScheduler, one_step_told, eta=0.3),
+    "tscd": few_steps(TCDScheduler, segment_starts, eta=0.3),
     "lcm": few_steps(LCMScheduler, lambda _: TCD_STEPS),
     "dmd": few_steps(LCMScheduler, own_times),
     "disback": few_steps(LCMScheduler, own_times),
     "msd": few_steps(LCMScheduler, own_times),
     "cfg_lora": write_guided,
+    "feedback": write_rewarded,
 }
 
 
@@ -293,7 +309,7 @@ def history(id: str, facts: dict, samples: int, home: Path) -> dict:
     made = {"base": facts["base"], "command": command, "samples_seen": samples}
     if facts["base"] is None:
         return made
-    past, whole = catalogue.get(facts["base"]).manifest, facts["method"] == "autoencoder"
+    past, whole = catalogue.find(facts["base"]).manifest, facts["method"] == "autoencoder"
     made |= {"latents": past.latents}
     if past.id != id and not whole:
         return made

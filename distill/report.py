@@ -1,5 +1,6 @@
 """What a training shows: events.jsonl, TensorBoard, sample grids, a bar on a terminal and plain lines elsewhere."""
 
+import atexit
 import sys
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from PIL import Image
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from distill.train import TrainConfig, Trainer
 
 PLAIN_SECONDS = 20
+FEW = 10  # steps after which the hours are told
 SHOWN, JUDGED = 16, 48  # samples in a grid, and those that a judge reads
 
 
@@ -39,22 +42,24 @@ class Reporter:
         self.run, self.cfg, self.enabled = run, cfg, enabled
         self.sums: dict[str, Tensor] = {}
         self.begin = self.spoke = time.monotonic()
-        self.first = 0
+        self.first, self.warm = 0, False
         if enabled:
             self.events = Events(run)
             self.board = SummaryWriter(run / "tensorboard")
             self.bar = None
             if sys.stderr.isatty():
                 columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-                self.bar = Progress(*columns, TimeRemainingColumn())
+                self.bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
                 self.bar.start()
+                atexit.register(self.bar.stop)  # however it ends, the terminal gets its cursor back
                 self.task = self.bar.add_task(run.name, total=cfg.steps)
 
     def say(self, text: str) -> None:
         if self.enabled:
             print(text, file=sys.stderr, flush=True)
 
-    def start(self, t: "Trainer") -> None:
+    def start(self, t: "Trainer", memory: str = "") -> None:
+        """`memory`: what it will hold, said before the first step."""
         self.first, self.begin = t.step, time.monotonic()
         if not self.enabled:
             return
@@ -62,6 +67,7 @@ class Reporter:
         self.events.write("progress", stage="train", step=t.step, total=self.cfg.steps, **resumed)
         size = sum(w.numel() for m in t.movers for w in m.weights.values())
         self.say(f"{self.run.name}: {size:,} trainable parameters, {self.cfg.precision}, from step {t.step}")
+        self.say(f"{self.run.name}: {memory}")
 
     def seconds_left(self, step: int) -> float:
         return (time.monotonic() - self.begin) / max(1, step - self.first) * (self.cfg.steps - step)
@@ -71,6 +77,12 @@ class Reporter:
         step = before + 1
         if not self.enabled:
             return
+        if not self.warm:  # the first step compiles
+            self.warm, self.first, self.begin = True, step, time.monotonic()
+        elif step == self.first + FEW:
+            self.say(
+                f"{self.run.name}: about {self.seconds_left(step) / 3600:.2g} hours at the pace of its first steps"
+            )
         for k, v in logs.items():
             v = v.detach().double()  # read when it is shown: a GPU would be waited for
             both = torch.stack([torch.where(v.isfinite(), v, 0), v.isfinite()])

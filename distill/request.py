@@ -5,7 +5,7 @@ a value that the command would refuse is refused here, before anything waits in 
 """
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -83,6 +83,15 @@ def _fields(path: Path, name: str) -> dict[str, Field]:
     return out
 
 
+@cache
+def _constant(path: Path, name: str) -> str | None:
+    """What a source file that is not imported gives a name, where it does."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return ast.unparse(node.value)
+    return None
+
+
 def settings(method: str) -> dict[str, Any]:
     """Setting -> type: the method's own, and the loop's with `train.` before them. `seed` is a field of the request."""
     return {name: field.kind for name, field in _settings(method).items()}
@@ -90,7 +99,9 @@ def settings(method: str) -> dict[str, Any]:
 
 def _settings(method: str) -> dict[str, Field]:
     own = _fields(HERE / "methods" / f"{method}.py", "Config")
-    loop = _fields(HERE / "train.py", "TrainConfig")
+    loop = dict(_fields(HERE / "train.py", "TrainConfig"))
+    if (steps := _constant(HERE / "methods" / f"{method}.py", "STEPS")) is not None:
+        loop["steps"] = replace(loop["steps"], usual=steps)
     return own | {f"train.{k}": field for k, field in loop.items() if k != "seed"}
 
 

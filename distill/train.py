@@ -18,24 +18,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from types import ModuleType
+from typing import Literal
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
 from distill import checkpoint
+from distill.command import command, pair, parser
 from distill.config import T, override
 from distill.hardware import attention, faster_precision, keep_memory
-from distill.method import Batch, Method, Out, Remembers, Rows
+from distill.method import Batch, Begins, Method, Out, Remembers, Rows, Staged
 from distill.mover import Mover, moves
 from distill.report import Reporter
 from distill.world import Asked, Scene, build, check_latents, latents_of
+from models import catalogue
 from models.events import Events, trouble
 from models.paths import run_dir
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 NON_FINITE, PAUSED = 65, 143
 MAX_SKIPS = 5
@@ -133,6 +133,8 @@ class Trainer:
         logs: dict[str, Tensor] = {}
         for i, mover in enumerate(self.movers):
             if self.step == mover.first:
+                if isinstance(self.method, Begins):
+                    self.method.begin(mover.name)
                 mover.begin()
             if mover.turn(self.step):
                 logs |= self.move(i, mover)
@@ -191,6 +193,33 @@ def prepare(asked: Asked, cfg: TrainConfig, acc: Accelerator | None = None) -> T
         player.module.to(acc.device)  # what a method made for itself, such as heads
     moving = [moves(name, p, cfg.weight_decay, cfg.optimizer) for name, p in method.players.items()]
     return Trainer(method, scene, cfg, acc, moving)
+
+
+def defaults(module: ModuleType) -> TrainConfig:
+    """The loop's settings, with as many steps as the method's own settings ask for."""
+    return TrainConfig(steps=getattr(module, "STEPS", TrainConfig.steps))
+
+
+def reach(t: Trainer) -> None:
+    """Raises ValueError for a training that would end before a stage of its method begins."""
+    begins = {f"its {m.name}'s first turn": m.first for m in t.movers}
+    begins |= t.method.stages if isinstance(t.method, Staged) else {}
+    what, step = max(begins.items(), key=lambda item: item[1])
+    if step >= t.cfg.steps:
+        raise ValueError(
+            f"train.steps={t.cfg.steps} ends before {what}, step {step}: set more steps, or let that begin sooner"
+        )
+
+
+def memory(t: Trainer) -> str:
+    """What the networks and their optimisers hold, in one sentence; the activations of a batch come on top."""
+    networks = [t.scene.world.student, t.scene.world.teacher, *(p.module for p in t.method.players.values())]
+    weights = {w for net in networks if isinstance(net, nn.Module) for w in net.parameters()}
+    moved = {w for m in t.movers for w in m.weights.values()}
+    held = sum(w.numel() * w.element_size() for w in weights | moved)
+    held += sum(3 * w.numel() * w.element_size() for w in moved)  # a gradient and two moments
+    held += sum(w.numel() * w.element_size() for m in t.movers for w in (m.ema or {}).values())
+    return f"{held / 1e9:.2g} GB for weights, gradients, moments and averages; the activations of a batch come on top"
 
 
 class Stop:
@@ -269,7 +298,8 @@ def train(args: argparse.Namespace) -> int:
     run = run_dir(args.run)
     module = import_method(args.method)
     settings = dict(pair(text) for text in args.set)
-    trainer, own = TrainConfig(), module.Config()
+    args.base = catalogue.find(args.base).id if args.base else None  # a folder's is where it lies
+    trainer, own = defaults(module), module.Config()
     described = run / "run.json"
     if args.resume:
         if not described.exists():
@@ -303,7 +333,7 @@ def train(args: argparse.Namespace) -> int:
                 "skip_bad": args.skip_bad,
                 "config": dataclasses.asdict(own),
                 "train": dataclasses.asdict(cfg),
-                "command": command(args, cfg, own),
+                "command": command(args, cfg, own, defaults(module)),
             }
             described.write_text(json.dumps(facts, indent=1))
         if cfg.batch_size % (acc.num_processes * cfg.accumulate):
@@ -319,13 +349,14 @@ def run_training(args: argparse.Namespace, run: Path, module, cfg: TrainConfig, 
     keep_memory()
     samples = cfg.steps * cfg.batch_size
     t = prepare(Asked(module, own, args.base, args.dataset, cfg.seed, args.skip_bad, samples), cfg, acc)
+    reach(t)
     report = Reporter(run, cfg, enabled=acc.is_main_process)
     found, faults = checkpoint.newest(run) if args.resume else (None, [])
     for fault in faults:
         report.say(f"passed over {fault}")
     if found:
         t.restore(checkpoint.load(found))
-    report.start(t)
+    report.start(t, memory(t))
     if cfg.compile:
         network = t.scene.world.student.network
         network.forward = torch.compile(network.forward)
@@ -339,44 +370,6 @@ def import_method(name: str):
     if name not in valid:
         raise ValueError(f"unknown method {name!r}; valid: {', '.join(valid)}")
     return import_module(f"distill.methods.{name}")
-
-
-def pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"--set takes key=value, not {text!r}")
-    return key, value
-
-
-def command(args: argparse.Namespace, cfg: TrainConfig, own: "DataclassInstance") -> str:
-    """What a person types to make this run again: whatever is not the default, however often it was resumed."""
-    parts = ["python -m distill.train", args.method, "--run", args.run, "--dataset", args.dataset]
-    parts += (["--base", args.base] if args.base else []) + (["--skip-bad"] if args.skip_bad else [])
-    for prefix, config in (("", own), ("train.", cfg)):
-        usual = dataclasses.asdict(type(config)()) | {"precision": getattr(config, "precision", None)}
-        for key, value in dataclasses.asdict(config).items():
-            if value != usual[key]:
-                shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
-                parts.append(f"--set {prefix}{key}={shown}")
-    return " ".join(parts)
-
-
-def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser("distill.train", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    p.add_argument("method", help="the name of a file in distill/methods")
-    p.add_argument("--run", required=True, help="name of the run's folder in the studio")
-    p.add_argument("--base", help="id of a model to start from, or that teaches")
-    p.add_argument(
-        "--dataset", default="toys+emoji", help="toys, emoji, toys+emoji, mini, mixture or a folder of pictures"
-    )
-    p.add_argument("--skip-bad", action="store_true", help="leave out files of a folder that cannot be used")
-    p.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting; train.… for the loop's own"
-    )
-    p.add_argument("--seed", type=int)
-    p.add_argument("--resume", action="store_true", help="go on from the newest good checkpoint")
-    p.add_argument("--minutes", type=float, help="stop after so long, checkpoint kept")
-    return p
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -86,7 +86,9 @@ class Asked:
 
     @property
     def needs(self) -> set[str]:
-        return self.module.Method.needs
+        """Of the method, and of its settings."""
+        also = getattr(self.module, "also_needs", None)
+        return self.module.Method.needs | (also(self.cfg) if also else set())
 
 
 def pixel_scene(a: Asked, device: torch.device) -> Scene:
@@ -119,7 +121,6 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
     def encode(pictures: np.ndarray) -> np.ndarray:
         return family.encode(vae, pixels(pictures, device)).float().cpu().numpy()
 
-    @torch.no_grad()
     def show(z: Tensor) -> Tensor:
         return vae.decode(z / vae.config.scaling_factor).sample
 
@@ -137,7 +138,7 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
         labels = {k: sent(v, device) for k, v in asked.items()}
         return Batch(step, x0=x0, cond=say(drawn), captions=captions, labels=labels, truth=truth)
 
-    judge = reward.reward(reader, lambda z: vae.decode(z).sample.float()) if reader else None
+    judge = reward.reward(reader, lambda z: show(z).float()) if reader else None
     prompts = parts.text(some_captions(cached)) if "prompts" in a.needs else None
     teacher = copy.deepcopy(parts.denoiser).eval().requires_grad_(False) if "teacher" in a.needs else None
     seen = (lambda blocks: features.of(needed(teacher), blocks)) if "features" in a.needs else None
@@ -239,7 +240,7 @@ def weights_key(module: nn.Module) -> str:
 
 def latents_of(base: str | None) -> str:
     """Which latents a training on this base sees; empty where it says nothing of them."""
-    return catalogue.get(base).manifest.latents if base else ""
+    return catalogue.find(base).manifest.latents if base else ""
 
 
 def check_latents(facts: dict) -> None:
@@ -250,7 +251,7 @@ def check_latents(facts: dict) -> None:
 
 
 def load(base: str, device: torch.device) -> Parts:
-    row = catalogue.get(base)
+    row = catalogue.find(base)
     return import_module(f"models.families.{row.manifest.family}").load(row, device, torch.float32)
 
 

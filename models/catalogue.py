@@ -1,14 +1,18 @@
 """What can be served: data only. An id is a family, a folder or a Hub id and revision, and what its manifest says.
 
-A folder holds only what its id adds; `base` names the row that has the rest, down to the autoencoder. No torch here.
+A folder holds only what its id adds; `base` names the row that has the rest, down to the autoencoder. What a person
+distils on may also be no id: a diffusers folder, or a repository of the Hub (`find`). No torch here.
 """
 
 import dataclasses
 import hashlib
 import json
+import re
 import socket
 from functools import lru_cache
+from math import prod
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 from models.hub import hub_rows
@@ -20,6 +24,18 @@ from models.paths import assets, studio
 FILE = "manifest.json"
 LOADED = (".safetensors", ".json")  # what may be read from the folders of parts
 HIDDEN = ("autoencoder", "judge")  # parts of others, and tools: not in the menu
+INDEX, MAIN = "model_index.json", "main"  # of a diffusers pipeline; the branch of the Hub
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+ON_CPU_GIB = 1.0  # a pipeline of the Hub or a folder that needs no more may run without a GPU
+PIPELINES = {  # pipelines that may be no id: the row of the Hub that each is like
+    "StableDiffusionPipeline": "sd15",
+    "StableDiffusionXLPipeline": "sdxl",
+    "SanaPipeline": "sana-sprint-0.6b",
+    "SanaSprintPipeline": "sana-sprint-0.6b",
+}
+SANA = {"method": "teacher", "scheduler": "DPMSolverMultistepScheduler", "timesteps": {}, "default_steps": 20}
+SANA |= {"prediction": "flow", "guidance": Guidance("cfg", 4.5, (1.0, 20.0))}
+SCHEDULE = {"prediction_type": "epsilon", "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 
 
 def _folders() -> list[Path]:
@@ -61,7 +77,7 @@ def _read(stamps: tuple[tuple[Path, int, int], ...]) -> tuple[dict[str, Row], li
             continue
         try:
             _same_latents(row, found | hub)
-            found[id] = dataclasses.replace(row, size=_pixels(row, found | hub))
+            found[id] = _sized(row, found | hub)
         except (OSError, ValueError) as e:
             problems.append(f"{id}: {e}")
             del found[id]
@@ -77,16 +93,22 @@ def _same_latents(row: Row, known: dict[str, Row]) -> None:
             raise ValueError(f"it was trained on other latents than those of {below.id}; train and publish it anew")
 
 
-def _pixels(row: Row, known: dict[str, Row]) -> int:
-    """Latents on a side times what the autoencoder blows them up by; a LoRA on a model of the Hub paints as large."""
-    if (above := next((r for r in chain(row, known) if r.hub), None)) is not None:
-        return above.size
+def _sized(row: Row, known: dict[str, Row]) -> Row:
+    """With the size of its pictures. On a pipeline of the Hub it also takes prompts and batches as that does."""
+    if (above := on_hub(row, known)) is not None:
+        taken = ("size", "tokens", "instruction", "batch", "memory_gib")
+        return dataclasses.replace(row, **{name: getattr(above, name) for name in taken})
     config, vae = part(row, "transformer", known) or part(row, "unet", known), part(row, "vae", known)
     if config is None or vae is None:
         raise ValueError(f"neither it nor its base has {'an autoencoder' if vae is None else 'a denoiser'}")
-    latent = json.loads((config / "config.json").read_text())["sample_size"]
-    blocks = json.loads((vae / "config.json").read_text())
-    return latent * 2 ** (len(blocks.get("encoder_block_out_channels") or blocks["block_out_channels"]) - 1)
+    both = (json.loads((folder / "config.json").read_text()) for folder in (config, vae))
+    return dataclasses.replace(row, size=_pixels(*both))
+
+
+def _pixels(denoiser: dict[str, Any], vae: dict[str, Any]) -> int:
+    """Latents on a side times what the autoencoder blows them up by."""
+    blocks = vae.get("encoder_block_out_channels") or vae["block_out_channels"]
+    return denoiser["sample_size"] * 2 ** (len(blocks) - 1)
 
 
 def rows() -> dict[str, Row]:
@@ -105,13 +127,102 @@ def menu() -> list[Row]:
 
 
 def get(id: str) -> Row:
-    """Raises ValueError naming the valid ids, or what is wrong with this one."""
+    """An id, or what a model that is served is built on. Raises ValueError naming the valid ids, or what is wrong."""
     known = rows()
     if id not in known:
+        if any(r.manifest.base == id for r in known.values()) and (row := elsewhere(id)) is not None:
+            return row
         if (why := next((said for said in broken() if said.startswith(f"{id}: ")), None)) is not None:
             raise ValueError(f"{why}; valid: {', '.join(known)}")
         raise ValueError(f"unknown model {id!r:.80}; valid: {', '.join(known)}")
     return known[id]
+
+
+def find(name: str) -> Row:
+    """The row of an id, of a diffusers folder or of `owner/name` on the Hub, for commands that a person types.
+
+    What comes over HTTP goes through `get`, so that no visitor names paths or has anything fetched.
+    """
+    if name in rows():
+        return get(name)
+    if (row := elsewhere(name)) is not None:
+        return row
+    try:
+        return get(name)
+    except ValueError as e:
+        raise ValueError(f"{e}, a diffusers folder (with its {INDEX}), or owner/name of the Hub") from None
+
+
+def elsewhere(name: str) -> Row | None:
+    """A pipeline that is no id, as a row like that of the Hub's with the same pipeline. Its id is where it is.
+
+    None for a name that is no folder with a pipeline and can't be the Hub's; ValueError for what can't be used.
+    """
+    local = (Path(name) / INDEX).is_file()
+    if not local and not HUB_ID.fullmatch(name):
+        return None
+    where = str(Path(name).resolve()) if local else name
+    index, path = _config(where, INDEX)
+    kind = str(index.get("_class_name"))
+    if kind not in PIPELINES:
+        raise ValueError(f"{name} is a {kind}; valid: {', '.join(PIPELINES)}")
+    alike = next(r for r in hub_rows() if r.id == PIPELINES[kind])
+    family = alike.manifest.family
+    if family != "sana":
+        _same_schedule(where)
+    network = "transformer" if family == "sana" else "unet"
+    configs = [_config(where, f"{part}/config.json")[0] for part in (network, "vae")]
+    numbers = {folder.name: _numbers(folder) for folder in path.parent.iterdir() if folder.is_dir()}
+    own = {"id": where, "licence": "not stated (read the model's page)", "parameters": numbers.get(network, 0)}
+    return dataclasses.replace(
+        alike,
+        manifest=dataclasses.replace(alike.manifest, **own | (SANA if kind == "SanaPipeline" else {})),
+        size=_pixels(*configs),
+        hub=where,
+        revision=None if local else MAIN,
+        memory_gib=4 * sum(numbers.values()) / 2**30,  # half precision, and as much again to work with
+        instruction="Gemma" in str(index.get("text_encoder")),
+    )
+
+
+def _config(where: str, name: str) -> tuple[dict[str, Any], Path]:
+    """A JSON file of a folder or of a repository, and where it lies. Raises ValueError where it isn't there."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = Path(where) / name
+    if not path.is_file():
+        if Path(where).is_dir():
+            raise ValueError(f"{where} lacks its {name}")
+        found = try_to_load_from_cache(where, name)
+        path = Path(found) if isinstance(found, str) else _fetched(where, name, MAIN, where)
+    data = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(data, dict):
+        raise ValueError(f"{name} of {where} must be a JSON object")
+    return data, path
+
+
+def _same_schedule(where: str) -> None:
+    """Raises ValueError for noise or a prediction other than Stable Diffusion's."""
+    config, _ = _config(where, "scheduler/scheduler_config.json")
+    for key, valid in SCHEDULE.items():
+        if (said := config.get(key, valid)) != valid:
+            raise ValueError(f"the scheduler of {where} has {key} {said!r}; valid: {valid!r}")
+
+
+def _numbers(folder: Path) -> int:
+    """How many numbers the weights of a part hold, by the headers of its files; of several precisions the plain one."""
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        if "." not in path.stem:
+            with path.open("rb") as f:
+                header = json.loads(f.read(int.from_bytes(f.read(8), "little")))
+            total += sum(prod(tensor["shape"]) for key, tensor in header.items() if key != "__metadata__")
+    return total
+
+
+def on_hub(row: Row, known: dict[str, Row] | None = None) -> Row | None:
+    """The row of the Hub, or of a pipeline elsewhere, that it is or is built on."""
+    return next((r for r in chain(row, known) if r.hub), None)
 
 
 def chain(row: Row, known: dict[str, Row] | None = None) -> list[Row]:
@@ -119,11 +230,12 @@ def chain(row: Row, known: dict[str, Row] | None = None) -> list[Row]:
     known = rows() if known is None else known
     found = [row]
     while (base := found[-1].manifest.base) is not None:
-        if base not in known:
+        above = known.get(base) or elsewhere(base)
+        if above is None:
             raise ValueError(f"its base {base!r} is not there; valid: {', '.join(known)}")
         if base in [r.id for r in found]:
             raise ValueError(f"its base {base!r} is built on itself")
-        found.append(known[base])
+        found.append(above)
     return found
 
 
@@ -156,28 +268,39 @@ def sha256(path: Path) -> str:
 
 
 def cached(row: Row) -> bool:
-    """Whether a Hub row, and its base, are in the local Hub cache."""
+    """Whether a Hub row, and its base, are in the local Hub cache. A folder is here anyway."""
     from huggingface_hub import try_to_load_from_cache
 
     def here(r: Row) -> bool:
+        if in_folder(r):
+            return True
         denoiser = "transformer" if r.manifest.family == "sana" else "unet"
-        wanted = [r.file] if r.file else ["model_index.json", f"{denoiser}/config.json"]
+        wanted = [r.file] if r.file else [INDEX, f"{denoiser}/config.json"]
         return all(isinstance(try_to_load_from_cache(r.hub or "", f, revision=r.revision), str) for f in wanted)
 
     return all(here(r) for r in chain(row) if r.hub)
 
 
+def in_folder(row: Row) -> bool:
+    """Whether what stands in the place of the Hub is a folder of this computer."""
+    return row.hub is not None and Path(row.hub).is_absolute()
+
+
 def hub_file(row: Row) -> Path:
     """The one file of a Hub row, from the local cache or the Hub."""
+    return _fetched(row.hub or "", row.file or "", row.revision, row.id)
+
+
+def _fetched(hub: str, file: str, revision: str | None, id: str) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     local = not reachable()
     try:
-        return Path(hf_hub_download(row.hub or "", row.file or "", revision=row.revision, local_files_only=local))
+        return Path(hf_hub_download(hub, file, revision=revision, local_files_only=local))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError):
         where = "the local Hub cache, and the Hub can't be reached" if local else "the Hub"
-        raise ValueError(f"{row.file} of {row.id} is not in {where}") from None
+        raise ValueError(f"{file} of {id} is not in {where}") from None
 
 
 def reachable() -> bool:
@@ -196,14 +319,14 @@ def reachable() -> bool:
 
 def available(row: Row, machine: Machine | None = None) -> str | None:
     """None, or one sentence why this row can't run here."""
-    above = next((r for r in chain(row) if r.hub), None)
+    above = on_hub(row)
     if above is None:
         return None
     machine = here() if machine is None else machine
-    if machine.gpu is None:
-        return "It needs an NVIDIA GPU, and there is none here."
     needed = max(row.memory_gib, above.memory_gib)
-    if machine.gpu_gib < needed:
+    if machine.gpu is None and needed > ON_CPU_GIB:
+        return "It needs an NVIDIA GPU, and there is none here."
+    if machine.gpu is not None and machine.gpu_gib < needed:
         return f"It needs {needed:g} GiB of GPU memory, and {machine.gpu} has {machine.gpu_gib:.0f}."
     if not cached(row) and not reachable():
         return "It isn't in the local Hub cache, and the Hub can't be reached from here."

@@ -271,13 +271,11 @@ def on_schedule(denoiser: AnswersX0, schedule: Schedule) -> Callable[[Tensor, Te
 
 def pick_device(name: str) -> torch.device:
     """`auto` is CUDA where there is one. Raises ValueError for a device that isn't there."""
-    cuda = torch.cuda.is_available()
-    if name == "auto":
-        return torch.device("cuda" if cuda else "cpu")
-    valid = ["auto", "cpu", *(["cuda"] if cuda else [])]
-    if name.split(":")[0] not in valid:
+    gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    valid = ["auto", "cpu", *(["cuda"] if gpus else []), *gpus]
+    if name not in valid:
         raise ValueError(f"device {name!r} is not here; valid: {', '.join(valid)}")
-    return torch.device(name)
+    return torch.device(("cuda" if gpus else "cpu") if name == "auto" else name)
 
 
 def pick_dtype(device: torch.device) -> torch.dtype:
@@ -290,19 +288,23 @@ def pick_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
-def set_attention(network: Any, how: str, device: torch.device) -> str | None:
-    """Choose the kernel of softmax attention; returns a sentence where the choice does not apply.
-
-    `auto` and `sdpa` are torch's own. Raises ValueError for xformers off CUDA or not installed.
-    """
+def check_attention(how: str, device: torch.device) -> None:
+    """Raises ValueError for an unknown kernel of attention, and for xformers off CUDA or not installed."""
     if how not in ATTENTION:
         raise ValueError(f"attention {how!r}; valid: {', '.join(ATTENTION)}")
+    if how == "xformers" and device.type != "cuda":
+        raise ValueError("xformers runs on CUDA only; valid on this device: auto, sdpa")
+    if how == "xformers" and find_spec("xformers") is None:
+        raise ValueError("xformers is not installed; valid without it: auto, sdpa")
+
+
+def set_attention(network: Any, how: str, device: torch.device) -> str | None:
+    """Choose the kernel of softmax attention, where `check_attention` allows it; returns a sentence where the choice
+    does not apply. `auto` and `sdpa` are torch's own.
+    """
+    check_attention(how, device)
     if how != "xformers":
         return None
-    if device.type != "cuda":
-        raise ValueError("xformers runs on CUDA only; valid on this device: auto, sdpa")
-    if find_spec("xformers") is None:
-        raise ValueError("xformers is not installed; valid without it: auto, sdpa")
     if type(network).__name__.startswith("Sana"):
         return "xformers does not apply: SANA's self-attention is linear, and its cross-attention stays with sdpa"
     network.enable_xformers_memory_efficient_attention()

@@ -81,7 +81,7 @@ def write(parts: Parts, home: Path) -> None:
     row = parts.row
     if row.manifest.kind == "lora":
         lora.fuse(parts)
-    if row.folder is None:
+    if catalogue.on_hub(row) is not None:
         parts.pipeline.save_pretrained(home, safe_serialization=True)
         return
     parts.pipeline.save_config(home)  # model_index.json

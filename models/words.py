@@ -29,6 +29,7 @@ GROUPS = {
     "looks": "big small plain striped dotted".split(),
     "places": "front side back above behind background left right top".split(),
 }
+FEW, MOST = 24, 60  # of the groups' words, below which a model shows its own, and of those
 PROMPTS = (
     "a red mushroom",
     "a fox",
@@ -46,11 +47,14 @@ PROMPTS = (
 
 
 def vocabulary(row: Row) -> list[str] | None:
-    """The words of the model, or of the nearest base that says. None for models that know a whole language."""
+    """The words of the model, or of the nearest base that says, in the order of the file: the commonest first.
+
+    None for models that know a whole language.
+    """
     for r in catalogue.chain(row):
         if r.folder is not None and (r.folder / FILE).is_file():
             entries = json.loads((r.folder / FILE).read_text(encoding="utf-8"))
-            return sorted({word for entry in entries for word in WORD.findall(entry.lower())})
+            return list(dict.fromkeys(word for entry in entries for word in WORD.findall(entry.lower())))
     return None
 
 
@@ -68,11 +72,12 @@ def vectors(tokenizer: Callable, encoder: Any) -> Callable[[Sequence[str]], Tens
 
 
 class Words:
-    """A vocabulary that can be asked. `known=None` knows every word."""
+    """A vocabulary that can be asked, its commonest words first. `known=None` knows every word."""
 
     def __init__(self, known: Iterable[str] | None, look_up: Callable[[Sequence[str]], Tensor]):
-        self.known = None if known is None else frozenset(known)
-        self.names = sorted(w for w in self.known or () if w not in LITTLE and len(w) > 2)
+        words = None if known is None else dict.fromkeys(known)
+        self.known = None if words is None else frozenset(words)
+        self.names = [w for w in words or () if w not in LITTLE and len(w) > 2]
         self.look_up = look_up
         self.table = look_up(self.names) if self.names else None
 
@@ -108,6 +113,9 @@ class Words:
         return [p for p in PROMPTS if not self.unknown(p)]
 
     def chips(self) -> dict[str, list[str]]:
-        """Known words by what they name, to click."""
+        """Known words by what they name, to click; of a model that knows few of those also its own commonest."""
         found = {group: [w for w in words if self.knows(w)] for group, words in GROUPS.items()}
+        shown = {w for words in found.values() for w in words}
+        if len(shown) < FEW:
+            found["words"] = [w for w in self.names if w not in shown][:MOST]
         return {group: words for group, words in found.items() if words}

@@ -24,6 +24,8 @@ SHOTS = {
     "create-dark": ("dark", {"width": 1400, "height": 1100}),
     "create-phone": ("light", {"width": 390, "height": 844}),
 }
+COMPARED = "[...document.querySelectorAll('.sl-column')]"  # all of them painted and timed
+COMPARED += ".every((c, _, all) => all.length > 1 && c.querySelector('img')?.naturalWidth && / ms/.test(c.innerText))"
 
 
 def open_page(browser, address: str, theme: str, size: dict, **request) -> Page:
@@ -41,6 +43,20 @@ def fill(page: Page) -> None:
         page.wait_for_function(WHOLE)
         page.keyboard.press("Control+Enter")
         page.wait_for_function(f"{WHOLE} && still.painter.wall.kept")
+
+
+def compare(browser, address: str, out: Path) -> None:
+    """The first models of the menu that can paint here, side by side."""
+    theme, size = SHOTS["create-light"]
+    page = browser.new_page(viewport=size, color_scheme=theme)
+    page.set_default_timeout(300_000)
+    page.goto(f"{address}compare?{urlencode({'prompt': PROMPT, 'seed': 7})}")
+    page.locator(".sl-column").first.wait_for()
+    page.wait_for_function(COMPARED)
+    page.evaluate("document.activeElement.blur()")
+    page.screenshot(path=out / "compare-light.png")
+    print(out / "compare-light.png")
+    page.close()
 
 
 def main() -> int:
@@ -65,6 +81,7 @@ def main() -> int:
             page.screenshot(path=args.out / f"{name}.png")
             print(args.out / f"{name}.png")
             page.close()
+        compare(browser, address, args.out)
         browser.close()
     return 0
 

@@ -29,6 +29,7 @@ SHOTS = {
     "jobs-dark": ("jobs", "dark", DESK),
     "jobs-phone": ("jobs", "light", PHONE),
     "distill-light": ("distill", "light", DESK),
+    "distill-dark": ("distill", "dark", DESK),
 }
 
 

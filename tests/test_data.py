@@ -272,7 +272,7 @@ def spoil(root, outside) -> None:
     (root / "link.png").symlink_to(outside)
 
 
-def test_bad_files_are_all_named_before_training(tmp_path, monkeypatch):
+def test_bad_files_are_all_named_before_training(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("STILL_LIFE_STUDIO", str(tmp_path / "studio"))
     root = good_folder(tmp_path / "mine", 30)
     spoil(root, tmp_path / "secret.png")
@@ -286,6 +286,9 @@ def test_bad_files_are_all_named_before_training(tmp_path, monkeypatch):
         assert reason in line
     assert text.startswith("7 of 37 pictures")
     kept = Folder(root, skip_bad=True)
+    said = capsys.readouterr().err
+    assert said.startswith(f"left out 7 of 37 pictures in {root}: blank.png: its caption is empty, and 6 more")
+    assert said.count("\n") == 1
     assert "caption" not in publish.vocabulary(str(root), skip_bad=True), "which only bad files have"
     assert len(publish.some_pictures(str(root), 5, skip_bad=True)) == 5
     assert len(kept.bad) == 7 and len(kept) + len(Folder(root, "held_out", skip_bad=True)) == 30

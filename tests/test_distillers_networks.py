@@ -1,6 +1,7 @@
-"""Each distiller takes steps on tiny networks of the classes that it serves: SANA by flow, a UNet by eps."""
+"""Each distiller takes steps on a tiny network of the class that it serves: a UNet by eps, a SANA by flow."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from diffusers import UNet2DConditionModel
 
 from distill import features
 from distill.config import override
-from distill.method import Batch, Rows, World
+from distill.method import Batch, Begins, Rows, World
 from distill.methods import msd, sft
 from distill.mover import moves
 from distill.train import import_method
@@ -52,12 +53,12 @@ def sana() -> Denoiser:
 
 def world(method: str, teacher: Denoiser, cfg) -> World:
     module = import_method(method)
-    frozen = copy.deepcopy(teacher).requires_grad_(False)
+    student, frozen = module.student(cfg, copy.deepcopy(teacher)), teacher.requires_grad_(False)
     rows = torch.Generator().manual_seed(1)
     prompts = Cond(torch.randn(64, 5, 384, generator=rows), torch.ones(64, 5, dtype=torch.bool))
     null = Cond(torch.zeros(1, 2, 384), torch.ones(1, 2, dtype=torch.bool))
     return World(
-        module.student(cfg, copy.deepcopy(teacher)),
+        student,
         frozen,
         null,
         judge=lambda x0, batch: -x0.square().flatten(1).mean(1),
@@ -66,32 +67,52 @@ def world(method: str, teacher: Denoiser, cfg) -> World:
     )
 
 
-@pytest.mark.parametrize("network", [unet, sana], ids=["unet", "sana"])
-@pytest.mark.parametrize("method", PLAYERS)
-def test_every_player_moves_and_the_teacher_does_not(method, network):
-    module, teacher = import_method(method), network()
-    cfg = override(module.Config(), PLAYERS[method] | ({"blocks": "0,1"} if method == "tscd" else {}))
-    w = world(method, teacher, cfg)
-    before = copy.deepcopy(w.teacher.state_dict())
-    made = module.Method(w, cfg)
-    moved = set()
+CASES = [*((method, unet, own) for method, own in PLAYERS.items()), ("feedback", sana, {"rank": "0"})]
+
+
+@pytest.mark.parametrize(("method", "network", "own"), CASES, ids=lambda case: getattr(case, "__name__", str(case)[:8]))
+def test_every_player_moves_and_the_teacher_does_not(method, network, own):
+    module = import_method(method)
+    cfg = override(module.Config(), own)
+    w = world(method, network(), cfg)
+    teacher: Any = w.teacher
+    before = copy.deepcopy(teacher.state_dict())
+    made: Any = module.Method(w, cfg)
+    movers = [moves(name, p, 0.0, "adamw") for name, p in made.players.items()]
+    started = {m.name: {k: v.detach().clone() for k, v in m.weights.items()} for m in movers}
     for step in range(6):
-        rng = Rows(0, step, B)
-        for mover in (moves(name, p, 0.0, "adamw") for name, p in made.players.items()):
+        for mover in movers:
+            if step == mover.first and isinstance(made, Begins):
+                made.begin(mover.name)
             if not mover.turn(step):
                 continue
+            for other in movers:
+                for parameter in other.weights.values():
+                    parameter.requires_grad_(other is mover)
+            for parameter in mover.weights.values():
+                parameter.requires_grad_(True)
             cond = Cond(torch.randn(B, 5, 384), torch.ones(B, 5, dtype=torch.bool))
-            out = made.loss(mover.name, Batch(step, x0=torch.randn(B, 16, 8, 8), cond=cond), rng)
+            out = made.loss(mover.name, Batch(step, x0=torch.randn(B, 16, 8, 8), cond=cond), Rows(0, step, B))
             out.loss.backward()
             assert torch.isfinite(out.loss)
-            assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in mover.weights.values()), mover.name
-            moved.add(mover.name)
-    assert moved == set(made.players)
-    assert all(torch.equal(v, before[k]) for k, v in w.teacher.state_dict().items())
-    assert all(p.grad is None for p in w.teacher.parameters())
+            mover.update(1.0, 0.9)
+            mover.forget_gradients()
+    for mover in movers:
+        assert any(not torch.equal(v, started[mover.name][k]) for k, v in mover.weights.items()), mover.name
+    assert all(torch.equal(v, before[k]) for k, v in teacher.state_dict().items())
+    assert all(p.grad is None for p in teacher.parameters())
+
+
+@pytest.mark.parametrize("method", ["lcm", "tscd", "dmd", "disback", "msd", "cfg_lora"])
+def test_a_base_whose_students_nothing_serves_is_refused_at_once(method):
+    module = import_method(method)
+    with pytest.raises(ValueError, match="scm_ladd"):
+        module.student(module.Config(), sana())
+    with pytest.raises(ValueError, match="--base"):
+        module.student(module.Config(), None)
 
 
 def test_students_of_a_part_are_smaller():
-    for base in (unet(), sana(), toy2d.student()):
+    for base in (unet(), toy2d.student()):
         small = msd.smaller(base, 0.5)
         assert sum(p.numel() for p in small.parameters()) < 0.5 * sum(p.numel() for p in base.parameters())

@@ -281,6 +281,19 @@ def test_what_would_open_the_page_by_accident_is_refused(argv, sentence):
         flags(*argv)
 
 
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (["--device", "mps"], "device 'mps' is not here; valid: auto, cpu"),
+        (["--device", "cuda:99"], "device 'cuda:99' is not here; valid: auto, cpu"),
+        (["--device", "cpu", "--attention", "xformers"], "xformers runs on CUDA only; valid on this device: auto, sdpa"),
+    ],
+)
+def test_what_the_machine_has_not_is_told_at_the_start(argv, sentence):
+    with pytest.raises(SystemExit, match=f"^{sentence}"):
+        flags(*argv)
+
+
 def test_opening_the_page_on_purpose(monkeypatch):
     assert flags("--host", "0.0.0.0", "--open-to-everyone")["auth"] is None
     assert flags("--host", "0.0.0.0", "--auth", "ada:pass:word")["auth"] == ("ada", "pass:word")

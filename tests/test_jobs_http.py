@@ -296,6 +296,12 @@ def test_what_a_training_will_cost_is_told_from_what_one_took(studio, store):
     assert told["sentences"] == [f"About 5 minutes for 1,000 steps, at 0.3 s a step, as job {job.id} took."]
     (told,) = desk.job_estimate({"values": asked | {"minutes": "2"}}, owner)["sentences"]
     assert told.startswith("The minutes are over at about step 400 of 1,000")
+    need = {
+        rank: desk.job_estimate({"values": {"method": "dmd", "base": "toybox-sprint", "rank": rank}}, owner)
+        for rank in ("0", "32")
+    }
+    (whole,), (adapter,) = ([s for s in told["sentences"] if "GB" in s] for told in need.values())
+    assert whole.startswith("At least 0.18 GB") and adapter.startswith("At least 0.036 GB"), "frozen weights are cheap"
     assert desk.job_estimate({"values": {"base": "x"}}, owner)["mistake"].startswith("unknown base 'x'; valid: ")
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from benchmarks import latency
+from benchmarks import drawing, keystroke, latency, report
 from tests import tiny
 
 
@@ -31,10 +31,24 @@ def test_flat_rows_and_a_table(tmp_path, capsys):
     )
     bound = found["the same with a student that costs nothing", 1]["value"]
     assert bound > found["teacher / student, end to end", 1]["value"] > 1
+    assert found["teacher / student, network", 1]["target"] == "≥ 30"
     assert {b for m, b in found if m == "pictures a second"} == {1, 2}
     assert found["peak memory", 2]["value"] is None or 0.1 < found["peak memory", 2]["value"] < 100
     table = capsys.readouterr().out
     assert "| tiny-sprint |" in table and "≥ 1.3" in table and table.count("|\n") == 2 * (len(rows) + 2)
+
+
+def test_a_student_of_four_steps_stands_beside_its_teacher_at_its_own(tmp_path):
+    """Nothing is promised there: how many times faster it should be is said for one step against twenty."""
+    home = tiny.build_sd(tmp_path) / "models" / "tiny-hyper"
+    said = json.loads((home / "manifest.json").read_text())
+    said |= {"timesteps": {"4": said["timesteps"]["4"]}, "default_steps": 4}
+    (home / "manifest.json").write_text(json.dumps(said))
+    out = tmp_path / "latency.json"
+    assert latency.main(["--model", "tiny-hyper", "--repeats", "1", "--device", "cpu", "--out", str(out)]) == 0
+    found = {r["measure"]: r for r in json.loads(out.read_text())}
+    assert found["teacher / student, network"]["value"] > 1 and found["teacher / student, network"]["target"] is None
+    assert found["teacher / student, end to end"]["target"] is None
 
 
 def test_contenders_take_turns():
@@ -46,3 +60,23 @@ def test_contenders_take_turns():
 def test_a_model_that_is_not_there_is_one_sentence(capsys):
     assert latency.main(["--model", "nobody"]) == 2
     assert "unknown model 'nobody'; valid: " in capsys.readouterr().err
+
+
+def test_toys_drawn_a_second_are_a_row_beside_the_others(tmp_path, capsys):
+    out = tmp_path / "latency.json"
+    report.write(out, [{"model": "m", "measure": "toys drawn a second", "batch": 1, "device": "d", "threads": 1}])
+    for _ in range(2):
+        assert drawing.main(["--pictures", "3", "--out", str(out)]) == 0
+    other, row = report.read(out)
+    assert other["model"] == "m" and row["model"] is None
+    assert 0.1 < row["value"] < 10_000 and row["target"] == "≥ 40"
+    assert "| – |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("benchmark", [latency, keystroke])
+def test_the_readme_shows_what_was_measured(benchmark):
+    name = benchmark.__name__.rpartition(".")[2]
+    table = benchmark.table(report.read(report.RESULTS / f"{name}.json"))
+    text = report.README.read_text(encoding="utf-8")
+    assert report.insert(text, name, table) == text and table.count("\n") > 4
+    assert (report.RESULTS / f"{name}.md").read_text(encoding="utf-8") == table

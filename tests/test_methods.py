@@ -3,15 +3,22 @@
 Thresholds: sliced Wasserstein distance to the truth, set once from three seeds of the honest method and of each bug.
 """
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
-from benchmarks.mixture import FLOOR, learn, trainer
+from benchmarks.mixture import FLOOR, learn, measure, trainer
+from distill import adversary, checkpoint
+from distill.adversary import Adversary
+from distill.losses import hinge_fake, hinge_real
+from distill.method import Rows
 from distill.methods import scm_ladd, sft
 from distill.train import Trainer
 
 CONSISTENCY = {"guidance": "1,1", "lr": "1e-3", "warmup": "100", "adversarial": "0"}
+ADVERSARIAL = {"guidance": "1,1", "lr": "5e-5", "heads_lr": "1e-2", "consistency": "0", "largest": "1"}
 
 
 def fresh(steps: int) -> Trainer:
@@ -59,3 +66,81 @@ def test_scm_with_a_bug_does_not(monkeypatch, bug):
     monkeypatch.setattr(scm_ladd, "tangent", BUGS[bug])
     _, after = learn(trainer("scm_ladd", 500, **CONSISTENCY))
     assert after > 0.08
+
+
+def test_ladd_alone_moves_a_student_to_the_truth():
+    """At first, that is: two small networks against each other then go round the truth (docs/methods/scm_ladd.md)."""
+    before, after = learn(trainer("scm_ladd", 80, **ADVERSARIAL))
+    assert before > 0.14 and after < 0.08, (before, after)
+
+
+def swapped(monkeypatch, where) -> None:
+    """Heads that take data for the student's and the student's for data."""
+    monkeypatch.setattr(where, "hinge_real", hinge_fake)
+    monkeypatch.setattr(where, "hinge_fake", hinge_real)
+
+
+@pytest.mark.parametrize("bug", ["sign of fooling", "heads the wrong way round"])
+def test_ladd_alone_with_a_bug_moves_it_away(monkeypatch, bug):
+    if bug == "sign of fooling":
+        changes = {"adversarial": "-0.5"}
+    else:
+        changes = swapped(monkeypatch, scm_ladd) or {}
+    before, after = learn(trainer("scm_ladd", 80, **ADVERSARIAL | changes))
+    assert after > before + 0.05, (before, after)
+
+
+def contest(turns: int = 36) -> tuple[float, float]:
+    """Distance before and after of a student that has one step, and nothing but the adversary to learn from."""
+    t = trainer("scm_ladd", turns, **ADVERSARIAL)
+    student, judge = t.scene.world.student, Adversary(t.method.features)
+    before, n = measure(t, 1), t.cfg.batch_size
+    players = [torch.optim.AdamW(m.parameters(), lr, (0.9, 0.99)) for m, lr in ((judge, 1e-2), (student, 5e-5))]
+    for turn in range(2 * turns):
+        batch, rng = t.scene.batch(turn // 2, n, Rows(0, turn // 2, n)), Rows(0, turn, n, stream=1)
+        told = replace(batch.cond, guidance=torch.ones(n))
+        fake = student(rng.randn_like(batch.x0), torch.ones(n), told)
+        tells = turn % 2 == 0
+        loss = judge.tell(batch.x0, fake, batch.cond, rng)[0] if tells else judge.fool(fake, batch.cond, rng)
+        players[turn % 2].zero_grad()
+        loss.mean().backward()
+        players[turn % 2].step()
+    return before, measure(t, 1)
+
+
+def test_the_adversary_moves_a_student_to_the_truth():
+    before, after = contest()
+    assert before > 0.14 and after < 0.1, (before, after)
+
+
+honest_fool = Adversary.fool
+
+
+@pytest.mark.parametrize("bug", ["sign of fooling", "heads the wrong way round"])
+def test_the_adversary_with_a_bug_moves_it_away(monkeypatch, bug):
+    if bug == "sign of fooling":
+        monkeypatch.setattr(Adversary, "fool", lambda self, *args: -honest_fool(self, *args))
+    else:
+        swapped(monkeypatch, adversary)
+    before, after = contest()
+    assert after > before + 0.05, (before, after)
+
+
+def test_scm_with_its_heads_resumes_exactly(tmp_path):
+    def fresh() -> Trainer:
+        return trainer("scm_ladd", 10, guidance="1,1")
+
+    whole, cut, again = fresh(), fresh(), fresh()
+    for _ in range(10):
+        whole.advance()
+    for _ in range(5):
+        cut.advance()
+    checkpoint.save(tmp_path, cut.saved())
+    again.restore(checkpoint.load(checkpoint.newest(tmp_path)[0]))
+    for _ in range(5):
+        again.advance()
+    first, second = whole.saved().tensors, again.saved().tensors
+    assert first.keys() == second.keys() >= {"student", "student.ema", "heads", "heads.buffers"}
+    for player, tensors in first.items():
+        for name, w in tensors.items():
+            assert torch.equal(w, second[player][name]), (player, name)

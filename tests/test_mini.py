@@ -45,6 +45,36 @@ def test_rows_are_means_over_trainings():
     assert "| teacher | 25 | 20 | 50 |" in mini.table([mini.summary("msd", "teacher", 25, found[:1])])
 
 
+def raced(**distances: list[float]) -> list[report.Row]:
+    """Rows of DMD and DisBack at the counts of updates, three seeds each, a step of one apart."""
+    rows = []
+    for name, means in distances.items():
+        for n, mean in zip(mini.COUNTS, means, strict=False):
+            found = [{"frechet": mean + i, "kind": 0.5, "vendi": 3.0} for i in (-1.0, 0.0, 1.0)]
+            rows.append(mini.summary("disback", f"{name}, {n} steps", 1, found))
+    return rows
+
+
+def test_disback_s_updates_to_where_dmd_was(tmp_path):
+    """Straight between the counts that were measured, with a picture beside the table."""
+    rows = raced(DMD=[60.0, 40.0, 30.0], DisBack=[50.0, 35.0, 25.0])
+    assert mini.curve(rows, "DisBack") == [(400, 50.0, 1.0), (800, 35.0, 1.0), (1600, 25.0, 1.0)]
+    told = mini.shown("disback", rows, tmp_path)
+    assert "DMD's 800 updates come to a Fréchet distance of 40; DisBack is there after about 667, straight" in told
+    assert told.startswith(mini.table(rows)) and "![Fréchet distance against updates](disback.png)" in told
+    assert (tmp_path / "disback.png").read_bytes().startswith(b"\x89PNG")
+    early = mini.shown("disback", raced(DMD=[60.0, 40.0], DisBack=[30.0, 20.0]), tmp_path)
+    assert "DisBack is there by 400, the fewest that were measured." in early
+    never = mini.shown("disback", raced(DMD=[60.0, 40.0, 30.0], DisBack=[90.0, 80.0, 70.0]), tmp_path)
+    assert "DisBack does not come there in 1,600." in never
+
+
+def test_a_page_without_both_curves_has_its_table_alone(tmp_path):
+    rows = raced(DMD=[60.0, 40.0, 30.0], DisBack=[50.0])
+    assert mini.shown("disback", rows, tmp_path) == mini.table(rows) == mini.shown("msd", rows, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_names_of_runs_differ():
     names = [f"{page}-{mini.slug(v)}" for page in mini.VARIANTS for v in mini.VARIANTS[page]]
     assert len(set(names)) == len(names) and all(n.replace("_", "-").replace("-", "").isalnum() for n in names)

@@ -9,9 +9,11 @@ from PIL import Image, ImageDraw
 
 from benchmarks import quality, questions, report, scoring
 from benchmarks.painting import paint
+from benchmarks.quality_table import tables
 from benchmarks.questions import Question
 from distill.data import emoji_fetch
 from distill.data.toys import Toys as Scenes
+from distill.data.toys.palette import BACKGROUNDS
 from distill.methods import oracle
 from evals import labels
 from evals.judges import Judge
@@ -40,7 +42,7 @@ def emoji_folder(home) -> None:
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory):
     """Tiny models that claim to know toys and emoji, judges that have learnt nothing, eight emoji."""
-    studio = tiny.build(tmp_path_factory.mktemp("studio"))
+    studio = tiny.build_sd(tiny.build(tmp_path_factory.mktemp("studio")))
     emoji_folder(studio / "cache" / "emoji")
     scenes = Scenes(0, "train", 3000)
     heads = labels.classes((scenes.scene(i).attributes() for i in range(3000)), oracle.TOYS)
@@ -159,7 +161,12 @@ def test_real_pictures_score_their_own_ceiling(home):
     assert {f.metric for f in figures} >= {"kind", "colour", "frechet", "kernel", "recall", "vendi", "nearest"}
     for f in figures:
         assert f.values == [pytest.approx(f.ceiling)], f.metric
-    assert next(f for f in figures if f.metric == "frechet").ceiling > 0
+    by_metric = {f.metric: f for f in figures}
+    assert by_metric["frechet"].ceiling > 0 and by_metric["vendi"].floor == 1
+    flat = np.array([*BACKGROUNDS.values(), *list(BACKGROUNDS.values())[:4]], np.uint8)[:, :, None, None]
+    features = toys.judge.read(torch.from_numpy(np.broadcast_to(flat, (12, 3, 128, 128)).copy()))[0]
+    for metric, away in scoring.distances(toys.reference, features, toys.training).items():
+        assert by_metric[metric].floor == pytest.approx(away, rel=1e-3, abs=1e-6), "of backgrounds alone"
 
 
 def test_a_run_writes_rows_and_a_second_run_replaces_them(home, capsys):
@@ -169,7 +176,11 @@ def test_a_run_writes_rows_and_a_second_run_replaces_them(home, capsys):
     assert len(by_metric) == len(rows)
     assert {"kind", "colour", "frechet", "vendi", "nearest", "emoji", "nearest_emoji"} <= by_metric.keys()
     assert by_metric["frechet"]["n"] == 12 and by_metric["emoji"]["n"] == 6
-    assert all(r["teacher"] is None and r["seeds"] == 2 and r["sd"] is not None for r in rows)
+    assert all(r["teacher"] is None for r in rows)
+    painted = [r for r in rows if r["metric"] not in ("ms", "memory")]
+    assert all(r["seeds"] == 2 and r["sd"] is not None and r["floor"] is not None for r in painted)
+    assert by_metric["ms"]["value"] > 0 and by_metric["ms"]["n"] == quality.ROUNDS
+    assert "memory" not in by_metric or 0.1 < by_metric["memory"]["value"] < 100
     assert "tiny-sprint" in capsys.readouterr().out
     table = (home / "README.md").read_text()
     assert table.startswith("# Figures\n<!-- quality:start -->\nRight, in per cent") and table.endswith("end\n")
@@ -187,9 +198,11 @@ def test_a_run_writes_rows_and_a_second_run_replaces_them(home, capsys):
         == 0
     )
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert printed == report.read(home / "results" / "quality.json")
     noted = catalogue.get("tiny-sprint").manifest
-    assert noted.quality == {"1": {r["metric"]: r["value"] for r in rows}}
-    assert printed == rows == report.read(home / "results" / "quality.json")
+    assert noted.quality == {"1": {r["metric"]: r["value"] for r in printed}}
+    again = [r for r in printed if r["metric"] not in ("ms", "memory")]
+    assert again == painted, "the same seeds paint the same pictures"
 
 
 def test_a_teacher_s_figures_stand_beside_its_student_s(home):
@@ -201,13 +214,41 @@ def test_a_teacher_s_figures_stand_beside_its_student_s(home):
     assert [r["teacher"] for r in found] == [0.8, None, None, 0.7]
 
 
+def row(metric, value, teacher=None, **more):
+    place = {"model": "tiny-sprint", "kind": "model", "steps": 1, "guidance": 3.5, "metric": metric, "value": value}
+    return place | {"sd": None, "ceiling": None, "floor": None, "teacher": teacher, "n": 12, "seeds": 1} | more
+
+
+def test_tables_show_students_beside_their_teachers_and_what_they_cost(home):
+    told = tables([row("kind", 0.6, 0.8), row("vendi", 3.0, 2.0), row("recall", 0.3, 0.5), row("ms", 30.0, 600.0)])
+    assert "| tiny-sprint | 1 | 3.5 | tiny-sana | 75 | 60 | 150 | 5 |" in told
+    assert "| model | steps | guidance | recall | vendi | ms | parameters, M |" in told and "recall: it" not in told
+    old = tables([row("kind", 0.6), row("recall", 0.3, None)])
+    assert "| tiny-sprint | 1 | 3.5 | 0.3 | 0.000001 |" in old and "teacher" not in old, "rows without the new metrics"
+    assert "| *backgrounds alone* | – | – | – | – |" in old
+    adapter = tables([row("recall", 0.3, model="tiny-hyper", kind="lora", floor=0.0)])
+    assert "| tiny-hyper | 1 | 3.5 | 0.3 | + 0.000001 |" in adapter and "| *backgrounds alone* | – | – | 0 |" in adapter
+
+
+def test_a_student_that_lost_the_variety_is_told_in_words(home):
+    told = tables([row("recall", 0.24, 0.5), row("recall", 0.29, 0.5, steps=2), row("recall", 0.3, 0.5, steps=4)])
+    assert told.count("of its teacher's recall") == 2
+    assert "tiny-sprint at 1 step keeps 48 % of its teacher's recall: it paints less of the variety." in told
+    assert "tiny-sprint at 2 steps keeps 58 %" in told
+
+
 def test_autoencoders_and_judges_are_measured_too(home):
-    assert quality.main(["--model", "tiny-dcae", "--n", "12"]) == 0
+    for id in ("tiny-dcae", "tiny-kl"):
+        assert quality.main(["--model", id, "--n", "12"]) == 0
     assert quality.main(["--model", "judge-b", "--n", "12"]) == 0
     assert quality.main(["--model", "judge-emoji", "--n", "12"]) == 0
     rows = report.read(home / "results" / "quality.json")
-    coder = {r["metric"]: r["value"] for r in rows if r["model"] == "tiny-dcae"}
-    assert 0 < coder["psnr_toys"] < 30 and 0 < coder["psnr_emoji"] < 30 and "kind" in coder
+    for id in ("tiny-dcae", "tiny-kl"):
+        coder = {r["metric"]: r for r in rows if r["model"] == id}
+        assert 0 < coder["psnr_toys"]["value"] < 30 and 0 < coder["psnr_emoji"]["value"] < 30 and "kind" in coder
+        toys = questions.real(12, questions.ASKED).float() / 127.5 - 1
+        error = (toys - toys.mean((2, 3), keepdim=True)).square().mean((1, 2, 3))
+        assert coder["psnr_toys"]["floor"] == pytest.approx(float((10 * (4 / error).log10()).mean()), abs=0.01)
     assert {r["metric"] for r in rows if r["model"] == "judge-b"} == set(quality.judge_named("judge-b").classes)
     assert [r["metric"] for r in rows if r["model"] == "judge-emoji"] == ["emoji"]
     assert "toys, dB" in (home / "results" / "quality.md").read_text()

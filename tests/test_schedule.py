@@ -6,6 +6,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
+from distill.losses import snr_weight
 from models.denoiser import Denoiser, TrigFlow
 from models.families.toy2d import Mixture, labels
 from models.generate import log_snr as finite_log_snr
@@ -128,3 +129,14 @@ def test_one_mixture_in_three_schedules():
     there = Mixture.ring(schedule=Trig())(x, t, cond)
     s = flow_time(t)
     assert torch.allclose(Mixture.ring()(flow_input(x, s), s, cond), there, atol=1e-6)
+
+
+def test_the_weight_of_a_loss_in_eps_is_that_of_x0_between_its_bounds():
+    """|eps error|^2 = SNR |x0 error|^2, so the weight times SNR is what an x0's error weighs."""
+    t = torch.linspace(0.02, 1, 50, dtype=torch.float64)
+    snr = log_snr(VP(), t).exp()
+    weighs = snr_weight(VP(), t, 0.25, 5.0) * snr
+    assert weighs.min() == pytest.approx(0.25) and weighs.max() == pytest.approx(5.0)
+    between = (snr > 0.25) & (snr < 5)
+    assert between.sum() > 10 and torch.allclose(weighs[between], snr[between])
+    assert torch.equal(snr_weight(Flow(), t), torch.ones_like(t)), "velocities weigh as they are"

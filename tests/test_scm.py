@@ -117,6 +117,17 @@ def test_the_largest_time_is_pure_noise_for_its_share(teacher):
     del m.w.student.forward
 
 
+def test_the_heads_meet_pictures_from_pure_noise_too(teacher):
+    """The share of pure noise is the same in their turns as in the student's."""
+    m, seen = method(teacher), []
+    m.w.student.forward = lambda x, t, cond: seen.append((x, t)) or x
+    batch = Batch(1, x0=1e6 * torch.ones(80, 16, 8, 8), cond=prompts(80))
+    m.loss("heads", batch, Rows(0, 1, 80))
+    ((x, t),) = seen
+    assert 0.35 < (t == 1).float().mean() < 0.65 and x[t == 1].abs().max() < 10
+    del m.w.student.forward
+
+
 def test_the_guidance_embedder_learns(teacher):
     """Both layers at zero would never move; ours starts without effect and has a gradient after one step."""
     m = method(teacher, lr=1e-2)

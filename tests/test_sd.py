@@ -1,7 +1,9 @@
 """Stable Diffusion: the loop against plain pipelines, LoRAs that share their base, files that plain diffusers reads."""
 
+import builtins
 import copy
-import time
+import io
+import json
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -10,20 +12,24 @@ import torch
 from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
+from benchmarks.painting import paint
 from distill.methods import autoencoder
 from distill.publish import WRITERS, fold, history, isometry
 from distill.train import import_method
 from distill.world import check_latents
 from models import catalogue, families, lora
-from models.denoiser import SanaDenoiser, UNetDenoiser
+from models.denoiser import UNetDenoiser
 from models.engine import Engine
 from models.export import call, main
 from models.families import sd
 from models.generate import Image, Start, Step, generate
+from models.generate import main as generate_main
 from models.paths import assets
 from models.request import ImageRequest
 from models.route import Routed, Router
 from tests import tiny
+from ui.desk import Desk
+from ui.place import Place
 
 PROMPT = "a red mushroom on a blue ball"
 
@@ -93,6 +99,17 @@ def test_the_loop_is_the_pipeline(base, monkeypatch, name, timesteps, eta, guida
     assert (ends[0] - theirs).abs().max() < 1e-4 * max(1, theirs.abs().max())
 
 
+@pytest.mark.parametrize("name, eta", [("TCDScheduler", 0.3), ("EulerDiscreteScheduler", 0.0), ("LCMScheduler", 0.0)])
+def test_many_prompts_are_painted_as_generate_paints_them(base, name, eta):
+    """With the manifest's eta, and noise as strong as the scheduler begins with: what is measured is what is served."""
+    parts = with_scheduler(base, name, {"4": [999, 759, 499, 259]}, eta)
+    prompts, seeds = [PROMPT, "a blue cube"], [7, 8]
+    many = paint(parts, prompts, seeds, 4, 3.0).permute(0, 2, 3, 1).numpy().astype(int)
+    for prompt, seed, picture in zip(prompts, seeds, many, strict=True):
+        one = latents(parts, ask(prompt=prompt, seed=seed, steps=4, guidance=3.0))[1]
+        assert np.abs(one - picture).max() <= 1 and picture.std() > 5
+
+
 def test_ddim_takes_no_timesteps_but_its_own(base):
     parts = with_scheduler(base, "DDIMScheduler", {"2": [999, 499], "4": [999, 600, 300, 100]})
     assert [s.t for s in latents(parts, ask(steps=2))[0]] == pytest.approx([1.0, 0.5])
@@ -135,10 +152,6 @@ def test_loras_share_the_network_and_leave_it_alone(studio):
     half, full = predict(cfg, 3.0), predict(cfg, 5.0)
     assert (half - before).abs().max() > 1e-3 and (full - half).abs().max() > 1e-3
     assert torch.equal(predict(hyper), strong) and torch.equal(predict(base), before)
-    began = time.perf_counter()
-    for parts in (hyper, base):
-        parts.denoiser.adapters.use(parts.denoiser.adapter, 1.0)
-    assert time.perf_counter() - began < 0.1
     again = families.load(catalogue.get("tiny-hyper"), base=base)
     assert torch.equal(predict(again), strong), "published anew, it takes the place of the old one"
 
@@ -199,6 +212,24 @@ def test_the_engine_keeps_one_network_for_base_and_loras(studio):
     assert engine.loaded() == [], "who shares a network goes together"
 
 
+def test_switching_between_models_of_one_base_reads_no_file_and_moves_no_weight(studio, monkeypatch):
+    """So it costs the same few flags for a UNet of any size."""
+    engine, names = Engine("cpu"), ("tiny-hyper", "tiny-sd", "tiny-cfg")
+    first = [list(engine.generate(ask(name, steps=1)))[-1].picture for name in names]
+    network = engine._held["tiny-sd"].denoiser.network
+    before = {name: w.data_ptr() for name, w in network.named_parameters()}
+
+    def refuse(*args, **kwargs):
+        raise AssertionError(f"switching reads {args[:1]}")
+
+    with monkeypatch.context() as patch:
+        for place, name in ((builtins, "open"), (io, "open"), (families, "load"), (lora, "safe_open")):
+            patch.setattr(place, name, refuse)
+        again = [list(engine.generate(ask(name, steps=1)))[-1].picture for name in names]
+    assert [a.tobytes() for a in again] == [a.tobytes() for a in first] and len({a.tobytes() for a in again}) == 3
+    assert {name: w.data_ptr() for name, w in network.named_parameters()} == before
+
+
 @pytest.mark.parametrize("id", ["tiny-sd", "tiny-hyper", "tiny-cfg"])
 def test_plain_diffusers_paints_what_is_exported(tmp_path, id, capsys):
     home = tmp_path / "exported"
@@ -257,7 +288,7 @@ def test_a_student_is_published_as_its_adapter_alone(studio, tmp_path, monkeypat
     module = import_method(method)
     home = tmp_path / "models" / "mine"
     student = tiny.adapted(UNetDenoiser(copy.deepcopy(base.denoiser.network)))
-    said = WRITERS[method]({"config": asdict(module.Config())}, student, home)
+    said = WRITERS[method]({"config": asdict(module.Config()), "base": "tiny-sd"}, student, home)
     assert sorted(p.name for p in home.iterdir()) == ["lora.safetensors", "scheduler"]
     assert said["kind"] == "lora" and said["lora"] | {"full": 5.0} == {"rank": 4, "alpha": 8, "full": 5.0}
     tiny.manifest("mine", home, base="tiny-sd", **said)
@@ -278,7 +309,8 @@ def several(studio):
     prompts = families.load(catalogue.get("tiny-sd")).text([f"{a} {b}" for a in tiny.WORDS for b in tiny.WORDS])
     routed = Routed(Router.fit(prompts, 4), [UNetDenoiser(tiny.unet()) for _ in range(4)])
     home = studio / "models" / "tiny-msd"
-    said = WRITERS["msd"]({"config": asdict(import_method("msd").Config())}, routed, home)
+    facts = {"config": asdict(import_method("msd").Config()), "base": "tiny-sd"}
+    said = WRITERS["msd"](facts, routed, home)
     tiny.manifest("tiny-msd", home, base="tiny-kl", method="msd", **said)
     return routed
 
@@ -302,6 +334,29 @@ def test_each_prompt_is_painted_by_its_own_student_alone(several):
         assert torch.allclose(x0, alone, atol=2e-2 * alone.abs().max().item()), text
 
 
+def test_the_page_http_and_json_say_which_student_painted(several, tmp_path, capsys):
+    """And nothing of the kind for a model that is one."""
+    parts = families.load(catalogue.get("tiny-msd"))
+    texts = [f"{a} {b}" for a in tiny.WORDS for b in tiny.WORDS]
+    text, route = next((t, r) for t, r in zip(texts, parts.denoiser.route(parts.text(texts)), strict=True) if r)
+    asked = [ask(model, prompt=text, steps=1, guidance=1.0).to_dict() for model in ("tiny-msd", "tiny-sd")]
+    desk = Desk(Place())
+    try:
+        tab = {"tab": "a" * 32, "owner": "b" * 32, "first": 0, "count": 1}
+        [paint] = desk.functions("paint")
+        [one], [other] = (paint(tab | {"request": r, "ticket": i})["pictures"] for i, r in enumerate(asked, 1))
+        assert one["route"] == route and "route" not in other
+        assert [desk.generate(r)[0]["route"] for r in asked] == [route, None]
+    finally:
+        desk.gallery.close()
+    command = [text, "--steps", "1", "--guidance", "1", "--out", str(tmp_path / "a.png"), "--json", "--device", "cpu"]
+    told = []
+    for model in ("tiny-msd", "tiny-sd"):
+        assert generate_main([*command, "--model", model]) == 0
+        told.append(json.loads(capsys.readouterr().out))
+    assert told[0]["route"] == route and "route" not in told[1]
+
+
 def test_students_are_no_pipeline_of_diffusers(several, tmp_path, capsys):
     assert main(["tiny-msd", str(tmp_path / "out")]) == 2
     assert "several students, and no diffusers pipeline" in capsys.readouterr().err
@@ -309,13 +364,9 @@ def test_students_are_no_pipeline_of_diffusers(several, tmp_path, capsys):
 
 def test_one_step_of_hyper_is_told_the_time_that_it_was_trained_to_be_told(studio, tmp_path):
     student = tiny.adapted(UNetDenoiser(tiny.unet()))
-    said = WRITERS["tscd"]({"config": asdict(import_method("tscd").Config(first=0.7))}, student, tmp_path)
+    facts = {"config": asdict(import_method("tscd").Config(first=0.7)), "base": "tiny-sd"}
+    said = WRITERS["tscd"](facts, student, tmp_path)
     assert said["timesteps"]["1"] == [699] and said["timesteps"]["2"] == [999, 499]
-
-
-def test_few_steps_of_a_sana_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="served from scm_ladd alone"):
-        WRITERS["dmd"]({"config": asdict(import_method("dmd").Config())}, SanaDenoiser(tiny.transformer()), tmp_path)
 
 
 def test_a_model_that_was_trained_further_tells_its_whole_past(studio):

@@ -44,6 +44,14 @@ def test_a_dry_run_lists_the_tip_and_not_the_work_tree(repo, capsys):
     assert "not committed" in err
 
 
+def test_the_tip_of_this_repository_could_be_sent(capsys):
+    """Its files are there, and none is larger than a Space takes; checkouts without the history will do."""
+    assert space.main(["--dry-run"]) == 0, capsys.readouterr().err
+    out = capsys.readouterr().out
+    for name in (*space.NEEDED, "assets/weights/toybox-sprint/manifest.json"):
+        assert re.search(rf"^ +[\d,]+  {name}$", out, re.M), name
+
+
 @pytest.mark.parametrize(("change", "reason"), [
     (lambda root: (root / "app.py").unlink(), "app.py is not committed"),
     (lambda root: (root / "README.md").write_text("# no front matter"), "front matter"),

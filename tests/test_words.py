@@ -1,10 +1,12 @@
 """What a small model knows, and what it says of words that it does not."""
 
 import pytest
+from PIL import Image
 
+from distill import publish
 from models import catalogue, text
 from models.engine import Engine
-from models.words import PROMPTS, Words, vectors, vocabulary
+from models.words import GROUPS, PROMPTS, Words, vectors, vocabulary
 from tests import tiny
 
 KNOWN = "a ball cube mushroom house dog cat piano car red green cherry box polka dot striped on the".split()
@@ -52,12 +54,33 @@ def test_suggestions_are_known(words):
     assert words.chips()["colours"] == ["red", "green"] and "places" not in words.chips()
 
 
+def test_a_model_that_knows_few_of_the_usual_words_shows_its_own_commonest(look_up):
+    own = [f"{a}{b}o" for a in "nmlkjhgfdb" for b in "zyxuoiea"]
+    few = Words(["the", "red", *own, "cat"], look_up).chips()
+    assert few["colours"] == ["red"] and few["animals"] == ["cat"]
+    assert few["words"] == own[:60], "in its own order, without what stands in a group or says little"
+    many = [word for words in GROUPS.values() for word in words]
+    assert "words" in Words([*many[:23], "zebra"], look_up).chips()
+    assert "words" not in Words([*many[:24], "zebra"], look_up).chips()
+    assert "words" not in Words(None, look_up).chips()
+
+
+def test_a_vocabulary_is_written_with_the_commonest_words_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("STILL_LIFE_STUDIO", str(tmp_path / "studio"))
+    root = tmp_path / "mine"
+    root.mkdir()
+    for i in range(12):
+        Image.new("RGB", (128, 128), (20 * i, 0, 0)).save(root / f"{i}.png")
+        (root / f"{i}.txt").write_text("a zebra by a tree\nA zebra")
+    assert publish.vocabulary(str(root), skip_bad=False) == ["a", "zebra", "by", "tree"]
+
+
 def test_vocabulary_comes_from_the_nearest_that_has_one(tmp_path, monkeypatch):
     monkeypatch.setenv("STILL_LIFE_STUDIO", str(tiny.build(tmp_path)))
     assert vocabulary(catalogue.get("tiny-sprint")) == tiny.WORDS
     assert vocabulary(catalogue.get("tiny-sana")) is None
     (tmp_path / "models" / "tiny-dcae" / "vocabulary.json").write_text('["to the left of", "Ball"]')
-    assert vocabulary(catalogue.get("tiny-sana")) == ["ball", "left", "of", "the", "to"]
+    assert vocabulary(catalogue.get("tiny-sana")) == ["to", "the", "left", "of", "ball"]
     engine = Engine("cpu")
     assert engine.words("tiny-sprint").unknown("a red dragon") == ["dragon"]
     assert engine.words("tiny-sprint") is engine.words("tiny-sprint")

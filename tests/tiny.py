@@ -1,5 +1,6 @@
 """A studio with tiny random models of the box's own classes, and the real text encoder. Built in about a second."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -162,7 +163,7 @@ CONFIGS = {
 
 def adapted(denoiser: UNetDenoiser, rank: int = 4, alpha: int = 8) -> UNetDenoiser:
     """With a LoRA of every target, alpha other than the rank, that has an effect."""
-    made = add_lora(denoiser, rank, alpha)
+    made = add_lora(copy.deepcopy(denoiser), rank, alpha)
     for name, w in made.network.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(w, std=0.2)

@@ -10,7 +10,7 @@ from models import catalogue
 
 RECENT = 200  # jobs that are looked at
 FEWEST = 20  # steps after which a pace means something
-BYTES = 20  # a trained parameter: weight, gradient, two moments and the moving average, in single precision
+FROZEN, TRAINED = 4, 20  # bytes a parameter: the weight; with gradient, two moments and the moving average
 STARTED = tuple(s for s in State if s is not State.QUEUED)
 
 
@@ -47,12 +47,13 @@ def _hours(request: DistillRequest, steps: int, batch: int, like: Job | None) ->
 
 
 def _memory(request: DistillRequest) -> str:
-    """A lower bound: what the base's own parameters need to be trained."""
+    """A lower bound: what the base's own parameters need to be trained, or to carry an adapter that is."""
     if request.base is None:
         return ""
     parameters = catalogue.get(request.base).manifest.parameters
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    need = parameters * BYTES / 1e9
+    adapter = any(s.name == "rank" for s in described(request.method)) and int(_setting(request, "rank")) > 0
+    need = parameters * (FROZEN if adapter else TRAINED) / 1e9
     told = f"At least {need:.2g} GB of this machine's {whole:.3g} GB of memory, for {parameters:,} parameters"
     return f"{told}; the pictures of a batch add to it."
 

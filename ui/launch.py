@@ -8,6 +8,7 @@ from typing import Any
 from gradio import Blocks
 from starlette.middleware import Middleware
 
+from models.denoiser import ATTENTION, check_attention, pick_device
 from ui import style
 from ui.desk import Desk
 from ui.guard import LOOPBACK, UPLOAD_BYTES, Guard
@@ -20,8 +21,8 @@ def flags() -> argparse.ArgumentParser:
     parser.add_argument("--host", help="address to listen on (127.0.0.1; on a Space 0.0.0.0)")
     parser.add_argument("--port", type=int, help="port (7860, or the next that is free)")
     parser.add_argument("--studio", help="folder for pictures, runs and own models (studio/ beside app.py)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    parser.add_argument("--attention", default="auto", choices=["auto", "sdpa", "xformers"])
+    parser.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, cuda:1")
+    parser.add_argument("--attention", default="auto", choices=ATTENTION)
     parser.add_argument(
         "--auth",
         metavar="NAME:PASSWORD",
@@ -35,7 +36,10 @@ def flags() -> argparse.ArgumentParser:
 
 
 def settings(args: argparse.Namespace, place: Place) -> dict[str, Any]:
-    """Arguments of `Blocks.launch`. Exits with one sentence where the flags would open the page by accident."""
+    """Arguments of `Blocks.launch`. Exits with one sentence where the flags would open the page by accident, or ask for
+    what this machine has not.
+    """
+    _check_hardware(args.device, args.attention)
     if args.studio:
         os.environ["STILL_LIFE_STUDIO"] = str(Path(args.studio).expanduser().resolve())
     host = args.host or ("0.0.0.0" if place.shared else "127.0.0.1")
@@ -81,6 +85,14 @@ def start(demo: Blocks, settings: dict[str, Any], desk: Desk) -> None:
         asked = settings["server_port"]
         taken = "every port from 7860 to 7959 is" if asked is None else f"port {asked} is"
         raise SystemExit(f"{taken} taken: choose another with --port") from None
+
+
+def _check_hardware(device: str, attention: str) -> None:
+    """Now, not at the first picture."""
+    try:
+        check_attention(attention, pick_device(device))
+    except ValueError as e:
+        raise SystemExit(str(e)) from None
 
 
 def _login(text: str | None) -> tuple[str, str] | None:

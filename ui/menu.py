@@ -10,14 +10,19 @@ from ui.place import Place
 LIVE_PARAMETERS = 60e6  # more than this is too slow on a CPU to paint at every keystroke
 ANY_STEPS = (4, 8, 20, 40)  # offered where a model takes any number
 METHODS = {
-    "scm_ladd": "SANA-Sprint: consistency and adversarial distillation",
-    "sft": "Flow matching, a teacher",
+    "scm_ladd": "SANA-Sprint: continuous-time consistency",
+    "sft": "Denoising of data, a teacher",
+    "teacher": "A teacher",
+    "lcm": "Latent consistency, the baseline",
     "tscd": "Hyper-SD: consistency by segments of time",
     "dmd": "DMD2: distribution matching",
     "msd": "Multi-student distillation",
     "disback": "Distribution backtracking",
     "cfg_lora": "Guidance folded into a LoRA",
+    "feedback": "Rewarded by a judge",
 }
+FLOW = "Flow matching, a teacher"
+JUDGED = ("kind", "colour", "emoji")  # what a note tells of a model's quality
 
 
 def model(id: str) -> dict[str, Any]:
@@ -75,13 +80,21 @@ def size(row: Row) -> str:
 
 
 def note(row: Row) -> str:
-    """One line from the manifest: how it was made, how large it is, its licence."""
+    """One line from the manifest: how it was made, how large and how good it is, how long it takes, its licence."""
     manifest = row.manifest
-    made = METHODS.get(manifest.method, manifest.method)
+    flows = manifest.method == "sft" and manifest.prediction == "flow"
+    made = FLOW if flows else METHODS.get(manifest.method, manifest.method)
     data = f"trained on {manifest.dataset}" if row.hub is None else f"from the Hub, {row.hub}"
-    return (
-        f"{made}. {count(manifest.parameters)} parameters, {row.size} × {row.size} pixels, {data}. {manifest.licence}."
-    )
+    told = [f"{count(manifest.parameters)} parameters, {row.size} × {row.size} pixels, {data}", worth(row)]
+    return ". ".join([made, *filter(None, told), manifest.licence]) + "."
+
+
+def worth(row: Row) -> str:
+    """What judges read in its pictures at its own steps, in per cent right, and the time of one; "" if unmeasured."""
+    found = row.manifest.quality.get(str(row.manifest.default_steps), {})
+    right = ", ".join(f"{name} {100 * found[name]:.0f} %" for name in JUDGED if name in found)
+    told = [f"Right: {right}"] if right else []
+    return "; ".join(told + ([f"{found['ms']:,.0f} ms a picture"] if "ms" in found else []))
 
 
 def count(n: int) -> str:

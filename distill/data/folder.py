@@ -2,12 +2,13 @@
 
 Captions are a `name.txt` beside `name.png` (one wording a line), or a `metadata.jsonl` with `file_name` and `text` a
 line (the Hugging Face imagefolder convention; `text` may be a list of wordings). Everything is checked before the
-first step: what cannot be used is named in one error, or left out and counted with skip_bad=True.
+first step: what cannot be used is named in one error, or left out with skip_bad=True, which is said in one line.
 """
 
 import hashlib
 import json
 import os
+import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +144,12 @@ def check(root: Path) -> tuple[list[Row], list[str]]:
     return rows, faults
 
 
+def left_out(path: Path | str, total: int, faults: list[str]) -> str:
+    """One line that counts the pictures that are not used, and names the first."""
+    more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+    return f"left out {len(faults)} of {total} pictures in {path}: {' '.join(faults[0].split())}{more}"
+
+
 class Folder:
     """The pictures of one folder. `bad` says what was left out; keys are hashes of the files."""
 
@@ -151,10 +158,12 @@ class Folder:
         if not root.is_dir():
             raise ValueError(f"{path} is not a folder")
         rows, self.bad = check(root)
-        if self.bad and not skip_bad:
+        total = len(rows) + len(self.bad)
+        if self.bad and skip_bad:
+            print(left_out(path, total, self.bad), file=sys.stderr)
+        elif self.bad:
             shown = "\n".join(f"  {fault}" for fault in self.bad[:SHOWN])
             more = f"\n  and {len(self.bad) - SHOWN} more" if len(self.bad) > SHOWN else ""
-            total = len(rows) + len(self.bad)
             raise ValueError(f"{len(self.bad)} of {total} pictures in {path} cannot be used "
                              f"(--skip-bad leaves them out):\n{shown}{more}")  # fmt: skip
         self.rows = [row for row in rows if content_split(row.key) == split]

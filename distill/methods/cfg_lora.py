@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from distill.adapt import add_lora, scaled, without
-from distill.losses import mse
-from distill.method import Batch, Out, Player, Rows, World
+from distill.losses import mse, snr_weight
+from distill.method import Batch, Out, Player, Rows, World, needed
+from distill.methods import dmd, sft
 from models.denoiser import Cond, Denoiser
 from models.schedule import add_noise, from_x0
 from models.score import guided
@@ -28,12 +29,11 @@ class Config:
     full: float = 5.0  # W, the guidance at which the adapter acts as it is
     guidance: tuple[float, ...] = (1.0, 6.0)  # drawn between these
     t_min: float = 0.02
+    preview_steps: int = 16
 
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:
-    if base is None:
-        raise ValueError("cfg_lora adapts a model that takes guidance; give one with --base, such as toybox-sd")
-    return add_lora(base, cfg.rank)
+    return add_lora(dmd.taught(base), cfg.rank)
 
 
 def strength(guidance: float, full: float) -> float:
@@ -61,5 +61,12 @@ class Method:
         x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)
         target = from_x0(net.prediction, net.schedule, x_t, self.teacher(x_t, t, cond, w), t)
         with scaled(net, strength(w, cfg.full)):
-            loss = mse(net.predict(x_t, t, cond), target)
+            loss = snr_weight(net.schedule, t) * mse(net.predict(x_t, t, cond), target)
         return Out(loss.mean(), {"guidance": loss.new_tensor(w)})
+
+    @torch.no_grad()
+    def preview(self, batch: Batch) -> Tensor:
+        """Samples of the batch's captions as they are served: guidance 3, one call a step."""
+        (like, cond), net = batch.latents, self.w.student
+        with scaled(net, strength(3.0, self.cfg.full)):
+            return needed(self.w.show)(sft.walk(net, like, self.cfg.preview_steps, lambda x, t: net(x, t, cond)))

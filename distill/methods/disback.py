@@ -19,6 +19,8 @@ from distill.method import Batch, Out, Rows, World
 from distill.methods import dmd
 from models.denoiser import Predicts
 
+STEPS = 5000
+
 
 @dataclass(frozen=True)
 class Config(dmd.Config):
@@ -26,7 +28,7 @@ class Config(dmd.Config):
     adversarial: float = 0.0
     alone: int = 500  # steps of recording
     nodes: int = 5
-    per_node: int = 500  # steps on each target before the next; the teacher keeps the rest
+    per_node: int = 300  # steps on each target before the next; the teacher keeps the rest
 
 
 student = dmd.student
@@ -44,6 +46,7 @@ class Method(dmd.Method[Config]):
     def __init__(self, world: World, cfg: Config):
         super().__init__(world, cfg)
         assert cfg.alone % cfg.nodes == 0, "recording is cut into equal parts"
+        self.stages = {"the teacher is the target": cfg.alone + (cfg.nodes - 1) * cfg.per_node}
         self.path: list[dict[str, Tensor]] = []  # what the fake was, the teacher's end first
         self.at, self.node = None, copy.deepcopy(self.fake).requires_grad_(False)
 
@@ -72,6 +75,10 @@ class Method(dmd.Method[Config]):
             assert digest(self.node) != before, "the target did not move"
             self.at = index
         return self.node
+
+    def guidance(self, step: int) -> float:
+        """A node has learnt the student's pictures with their prompts, and nothing of the empty one."""
+        return self.cfg.guidance if self.which(step) < 0 else 1.0
 
     def state_dict(self) -> dict[str, Tensor]:
         return {f"{i}.{k}": v for i, node in enumerate(self.path) for k, v in node.items()}

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from distill.adapt import add_lora
 from distill.adversary import T_MAX, T_MIN, Adversary
-from distill.losses import mse
+from distill.losses import mse, snr_weight
 from distill.method import Batch, Out, Player, Rows, World, needed
-from models.denoiser import AnswersX0, Cond, Denoiser, Predicts
+from models.denoiser import AnswersX0, Cond, Denoiser, Predicts, SanaDenoiser, TrigFlow
 from models.schedule import add_noise, from_x0
 from models.score import guided, vsd_direction
 
@@ -33,7 +33,7 @@ class Config:
     guidance: float = 3.0  # of the teacher
     adversarial: float = 5e-3
     alone: int = 200  # critic steps before the student first moves
-    blocks: tuple[int, ...] = (1, 3, 5, 7)  # teacher blocks that the heads see
+    blocks: tuple[int, ...] = (1, 3, 5, 7)  # of a SANA that the heads see; of a UNet they see ends and middle
 
 
 C = TypeVar("C", bound=Config)  # of a method that extends this one
@@ -46,10 +46,18 @@ class Ranked(Protocol):
     def rank(self) -> int: ...
 
 
+def taught(base: Denoiser | None) -> Denoiser:
+    """Raises ValueError without a teacher, or for one whose students nothing would serve."""
+    if base is None:
+        raise ValueError("this method distils a teacher; give one with --base, such as toybox-sd")
+    if isinstance(base, SanaDenoiser | TrigFlow):
+        raise ValueError("this method distils a Stable Diffusion UNet, such as toybox-sd; scm_ladd distils a SANA")
+    return base
+
+
 def student(cfg: Ranked, base: Denoiser | None) -> Denoiser:
     """The base itself, or the base with an adapter."""
-    if base is None:
-        raise ValueError("distribution matching distils a teacher; give one with --base, such as toybox-sd")
+    base = taught(base)
     return add_lora(base, cfg.rank) if cfg.rank else base
 
 
@@ -58,7 +66,7 @@ def denoising(net: Denoiser, x0: Tensor, cond: Cond, rng: Rows, t_min: float = T
     t = t_min + (1 - t_min) * rng.rand(len(x0))
     x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)
     target = from_x0(net.prediction, net.schedule, x_t, x0, t)
-    return mse(net.predict(x_t, t, cond), target)
+    return snr_weight(net.schedule, t) * mse(net.predict(x_t, t, cond), target)
 
 
 def matching(
@@ -109,6 +117,10 @@ class Method(Generic[C]):
         """Whose distribution is matched."""
         return needed(self.w.teacher)
 
+    def guidance(self, step: int) -> float:
+        """Of the target."""
+        return self.cfg.guidance
+
     def pictures(self, batch: Batch, rng: Rows) -> Tensor:
         """x0 of the student at one of its steps."""
         (x0, cond), step = batch.latents, int(rng.shared() * len(self.cfg.times))
@@ -118,9 +130,10 @@ class Method(Generic[C]):
         return self.student_loss(batch, rng) if player == "student" else self.critic_loss(batch, rng)
 
     def student_loss(self, batch: Batch, rng: Rows) -> Out:
-        cfg, (_, cond) = self.cfg, batch.latents
+        _, cond = batch.latents
         x, null = self.pictures(batch, rng), self.w.null_like(cond)
-        loss, size = matching(x, self.target(batch.step), self.fake, cond, null, cfg.guidance, rng)
+        target, guidance = self.target(batch.step), self.guidance(batch.step)
+        loss, size = matching(x, target, self.fake, cond, null, guidance, rng)
         logs = {"direction": size, "mean": x.detach().mean(), "std": x.detach().std()}
         if self.heads and (weight := self.adversarial(batch.step)):
             fool = self.heads.fool(x, cond, rng)

@@ -2,21 +2,25 @@
 
     L = relu(threshold - log p(asked | picture)) + keep |x0 - x0 of the start|^2
 
-The hinge ends the reward where real pictures are: beyond it a generator only learns the judge's mistakes. `judge-a`
-gives it; what it brought is read by `judge-b`, which has another seed and another architecture.
+The hinge ends the reward where real pictures are: beyond it a generator only learns the judge's mistakes; and a
+training is short, as they are learnt in some hundred steps. `judge-a` gives the reward; what it brought is read by
+`judge-b`, which has another seed and another architecture.
 """
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from distill.adapt import add_lora
 from distill.losses import mse
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd
-from models.denoiser import Denoiser
+from models.denoiser import Cond, Denoiser, SanaDenoiser, TrigFlow
+
+STEPS = 200
 
 
 @dataclass(frozen=True)
@@ -26,10 +30,15 @@ class Config:
     times: tuple[float, ...] = (1.0,)  # of the student's steps; the last alone is learnt from
     threshold: float = -0.1
     keep: float = 1.0
+    guidance: float = 3.5  # told to a student that is told one
 
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:
-    return dmd.student(cfg, base)
+    if cfg.rank and isinstance(base, SanaDenoiser | TrigFlow):
+        raise ValueError("a SANA is not served with an adapter: set rank=0, which trains all of it")
+    if base is None:
+        raise ValueError("feedback goes on from a student; give one with --base, such as toybox-sprint")
+    return add_lora(base, cfg.rank) if cfg.rank else base
 
 
 def hinged(judge, x0: Tensor, batch: Batch, threshold: float) -> Tensor:
@@ -42,11 +51,13 @@ class Method:
 
     def __init__(self, world: World, cfg: Config):
         self.w, self.cfg = world, cfg
+        self.takes_guidance = getattr(world.student, "takes_guidance", False)
         self.start = copy.deepcopy(world.student).requires_grad_(False)
         self.players = {"student": Player(world.student, cfg.lr, ema=True)}
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
-        cfg, (x0, cond), last = self.cfg, batch.latents, len(self.cfg.times) - 1
+        cfg, (x0, _), last = self.cfg, batch.latents, len(self.cfg.times) - 1
+        cond = self.told(batch)
         noise = rng.randn_like(x0)
         x = dmd.simulate(self.w.student, noise, cond, cfg.times, last, rng)
         with torch.no_grad():
@@ -54,8 +65,13 @@ class Method:
         reward, kept = hinged(needed(self.w.judge), x, batch, cfg.threshold), mse(x, was)
         return Out((reward + cfg.keep * kept).mean(), {"short": reward.detach().mean(), "moved": kept.detach().mean()})
 
+    def told(self, batch: Batch) -> Cond:
+        """The prompts, and the guidance where the student takes one."""
+        x0, cond = batch.latents
+        return replace(cond, guidance=x0.new_full((len(x0),), self.cfg.guidance)) if self.takes_guidance else cond
+
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
-        (x0, cond), times = batch.latents, self.cfg.times
+        (x0, _), cond, times = batch.latents, self.told(batch), self.cfg.times
         rng = Rows(0, 0, len(batch), device=x0.device)
         return needed(self.w.show)(dmd.simulate(self.w.student, rng.randn_like(x0), cond, times, len(times) - 1, rng))

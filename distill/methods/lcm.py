@@ -25,7 +25,7 @@ SIGMA_DATA, SCALING = 0.5, 10_000.0  # 1,000 timesteps, each times 10
 class Config:
     lr: float = 3e-4
     rank: int = 32  # of the LoRA; 0 trains the whole network
-    grid: int = 40  # steps of the teacher's solver from noise to data
+    grid: int = 50  # steps of the teacher's solver from noise to data, those of LCMScheduler
     guidance: float = 3.0  # of the teacher
     huber_c: float = 0.03
 

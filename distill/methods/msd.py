@@ -1,12 +1,12 @@
 """Multi-student distillation (Song et al. 2024): one small student for each part of the prompts, one call a picture.
 
-score matching (TSM):    new small students learn the teacher's guided answers        steps [0, matching)
-distribution matching:   DMD, each student with a fake score of its own size           steps [matching, …)
-adversarial (ADM):       + a discriminator that sees each part's own data               steps [adversarial_from, …)
+score matching (TSM):   one small student learns the teacher's guided answers; all start as it   [0, matching)
+distribution matching:  DMD, each student with a fake score of its own size                      [matching, …)
+adversarial (ADM):      + a discriminator that sees each part's own data                         [adversarial_from, …)
 
 The students are one `Routed` denoiser: each row of a batch goes to its prompt's student, so an update costs what one
-student's would, and every part sees its share. Pairs of noise and the teacher's picture pull at all students alike
-(`pairs`): unfiltered, as App. B.2 found that filtering them costs modes.
+student's would, and every part sees its share. Pairs of noise and the teacher's picture (`pairs`) are unfiltered: each
+goes to whichever student is drawn, not to its prompt's, as App. B.2 found that filtering them costs modes.
 """
 
 import copy
@@ -16,13 +16,15 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from distill.losses import mse
+from distill.losses import mse, snr_weight
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd
-from models.denoiser import Denoiser, SanaDenoiser, ToyDenoiser, UNetDenoiser
+from models.denoiser import Denoiser, ToyDenoiser, UNetDenoiser
 from models.route import Routed, Router
 from models.schedule import add_noise, ddim, from_x0
 from models.score import guided
+
+STEPS = 6000
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,6 @@ def smaller(base: Denoiser, width: float) -> Denoiser:
         made = type(net)(net.prompt.in_features, max(8, int(net.prompt.out_features * width)))
         return ToyDenoiser(made)
     config = {k: v for k, v in net.config.items() if k != "_use_default_values"}
-    if isinstance(base, SanaDenoiser):
-        heads = max(1, int(config["num_attention_heads"] * width))
-        config |= {"num_attention_heads": heads, "num_cross_attention_heads": heads}
-        config |= {"cross_attention_dim": heads * config["cross_attention_head_dim"]}
-        return SanaDenoiser(type(net).from_config(config))
     groups = config["norm_num_groups"]
     channels = [max(groups, int(c * width) // groups * groups) for c in config["block_out_channels"]]
     return UNetDenoiser(type(net).from_config(config | {"block_out_channels": channels}))
@@ -57,13 +54,17 @@ def smaller(base: Denoiser, width: float) -> Denoiser:
 
 def student(cfg: Config, base: Denoiser | None) -> Routed:
     """Students that know nothing yet, all alike; the router is fitted when the prompts are there."""
-    if base is None:
-        raise ValueError("msd distils a teacher; give one with --base, such as toybox-sd")
-    levels = cfg.students.bit_length() - 1
-    width = base.network.prompt.in_features if isinstance(base, ToyDenoiser) else 384
-    first = smaller(base, cfg.width)
-    empty = Router(torch.zeros(levels, width), torch.zeros(2**levels - 1))
+    base = dmd.taught(base)
+    levels, first = cfg.students.bit_length() - 1, smaller(base, cfg.width)
+    empty = Router(torch.zeros(levels, tokens_of(base)), torch.zeros(2**levels - 1))
     return Routed(empty, [copy.deepcopy(first) for _ in range(cfg.students)])
+
+
+def tokens_of(net: Denoiser) -> int:
+    """Numbers in each token of a prompt."""
+    if isinstance(net, ToyDenoiser):
+        return net.network.prompt.in_features
+    return net.network.config.cross_attention_dim
 
 
 class Method(dmd.Method[Config]):
@@ -72,8 +73,9 @@ class Method(dmd.Method[Config]):
     def __init__(self, world: World, cfg: Config):
         world.student.router.load_state_dict(Router.fit(needed(world.prompts), cfg.students).state_dict())
         super().__init__(world, cfg)
+        self.stages = {"adversarial": cfg.adversarial_from} if cfg.adversarial else {}
         self.players = {
-            "matching": Player(world.student, cfg.lr, stop=cfg.matching),
+            "matching": Player(world.student.members[0], cfg.lr, stop=cfg.matching),
             "student": Player(world.student, cfg.lr, every=cfg.ratio, start=cfg.matching, ema=True),
             "critic": Player(self.critic, cfg.fake_lr, start=cfg.matching),
         }
@@ -85,12 +87,22 @@ class Method(dmd.Method[Config]):
     def adversarial(self, step: int) -> float:
         return self.cfg.adversarial if step >= self.cfg.adversarial_from else 0.0
 
+    def begin(self, player: str) -> None:
+        """All students and their fake scores start where score matching ended; who moves first there sees to it."""
+        if player == ("critic" if self.cfg.matching % self.cfg.ratio else "student"):
+            self.spread()
+            self.fake.load_state_dict(self.w.student.state_dict())
+
+    def spread(self) -> None:
+        """All students become the first."""
+        first, *others = self.w.student.members
+        for other in others:
+            other.load_state_dict(first.state_dict())
+
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
         if player == "matching":
+            self.spread()  # a training that ends here serves something
             return Out(self.score_matching(batch, rng).mean())
-        first = "critic" if self.cfg.matching % self.cfg.ratio else "student"  # whose turn comes first after matching
-        if batch.step == self.cfg.matching and player == first:  # the fake starts where score matching ended
-            self.fake.load_state_dict(self.w.student.state_dict())
         out = super().loss(player, batch, rng)
         if player == "student" and self.cfg.pairs:
             pairs = self.regression(batch, rng).mean()
@@ -98,17 +110,19 @@ class Method(dmd.Method[Config]):
         return out
 
     def score_matching(self, batch: Batch, rng: Rows) -> Tensor:
-        """The teacher's guided answer, on data (TSM, Eq. 9), [B]."""
-        net, (x0, cond) = self.w.student, batch.latents
+        """The teacher's guided answer, on data of all parts (TSM, Eq. 9), [B]."""
+        net, (x0, cond) = self.w.student.members[0], batch.latents
         t = dmd.T_MIN + (1 - dmd.T_MIN) * rng.rand(len(batch))
         x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)
         with torch.no_grad():
             answer = guided(needed(self.w.teacher), x_t, t, cond, self.w.null_like(cond), self.cfg.guidance)
-        return mse(net.predict(x_t, t, cond), from_x0(net.prediction, net.schedule, x_t, answer, t))
+        target = from_x0(net.prediction, net.schedule, x_t, answer, t)
+        return snr_weight(net.schedule, t) * mse(net.predict(x_t, t, cond), target)
 
     def regression(self, batch: Batch, rng: Rows) -> Tensor:
         """The teacher's picture of the same noise, on a quarter of the batch: it takes `solver` guided steps."""
         cfg, teacher, n = self.cfg, needed(self.w.teacher), max(1, len(batch) // 4)
+        anyone = self.w.student.members[int(rng.shared() * cfg.students)]
         x0, cond = batch.latents
         noise, cond = rng.randn_like(x0)[:n], cond.map(lambda v: v[:n])
         null, x = self.w.null_like(cond), noise
@@ -116,4 +130,4 @@ class Method(dmd.Method[Config]):
             t, s = t.expand(n), s.expand(n)
             with torch.no_grad():
                 x = ddim(teacher.schedule, x, guided(teacher, x, t, cond, null, cfg.guidance), t, s)
-        return mse(dmd.simulate(self.w.student, noise, cond, cfg.times, 0, rng), x)
+        return mse(dmd.simulate(anyone, noise, cond, cfg.times, 0, rng), x)

@@ -1,20 +1,22 @@
 """Denoising of data: how a teacher is trained, and the file to copy when adding a method.
 
     SANA:              L = | v(x_t, t, c) - (eps - x0) |^2,   x_t = (1 - t) x0 + t eps    (Lipman et al. 2023, Eq. 23)
-    Stable Diffusion:  L = | eps(x_t, t, c) - eps |^2,        x_t = alpha x0 + sigma eps       (Ho et al. 2020, Eq. 14)
+    Stable Diffusion:  L = w(t) | eps(x_t, t, c) - eps |^2,   x_t = alpha x0 + sigma eps       (Ho et al. 2020, Eq. 14)
 
-A SANA's t is logit-normal (Esser et al. 2024, Eq. 19), a UNet's uniform. A tenth of the captions is dropped, so the
-network can be guided. A new SANA has SANA-Sprint's two stabilisers from the start, the dense time embedding and QK-norm
-(Sec. 3.2), so no fine-tuning stands between the teacher and its students.
+A SANA's t is logit-normal (Esser et al. 2024, Eq. 19), a UNet's uniform; w is `losses.snr_weight`. A tenth of the
+captions is dropped, so the network can be guided. A new SANA has SANA-Sprint's two stabilisers from the start, the
+dense time embedding and QK-norm (Sec. 3.2), so no fine-tuning stands between the teacher and its students.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from diffusers import SanaTransformer2DModel, UNet2DConditionModel
 from torch import Tensor
 
-from distill.losses import mse
+from distill.losses import mse, snr_weight
 from distill.method import Batch, Out, Player, Rows, World, needed
 from models.denoiser import Cond, Denoiser, SanaDenoiser, UNetDenoiser
 from models.schedule import VP, add_noise, ddim, from_x0
@@ -99,7 +101,7 @@ class Method:
         x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)
         cond = drop(cond, self.w.null_like(cond), rng.rand(b) < self.cfg.drop)
         target = from_x0(net.prediction, net.schedule, x_t, x0, t)
-        return Out(mse(net.predict(x_t, t, cond), target).mean())
+        return Out((snr_weight(net.schedule, t) * mse(net.predict(x_t, t, cond), target)).mean())
 
     def times(self, n: int, rng: Rows) -> Tensor:
         if isinstance(self.w.student.schedule, VP):
@@ -109,12 +111,17 @@ class Method:
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
         """Guided samples of the batch's captions, with plain DDIM."""
-        net, (like, cond) = self.w.student, batch.latents
-        x = torch.randn(like.shape, generator=torch.Generator().manual_seed(0)).to(like)
-        times = torch.linspace(1, 0, self.cfg.preview_steps + 1).to(like)
+        net, (like, cond), scale = self.w.student, batch.latents, self.cfg.preview_guidance
         hidden = self.w.null_like(cond)
-        for t, s in zip(times[:-1], times[1:], strict=True):
-            t, s = t.expand(len(x)), s.expand(len(x))
-            x0 = torch.lerp(net(x, t, hidden), net(x, t, cond), self.cfg.preview_guidance).float()
-            x = ddim(net.schedule, x, x0, t, s)
-        return needed(self.w.show)(x)
+        return needed(self.w.show)(
+            walk(net, like, self.cfg.preview_steps, lambda x, t: torch.lerp(net(x, t, hidden), net(x, t, cond), scale))
+        )
+
+
+def walk(net: Denoiser, like: Tensor, steps: int, ask: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Plain DDIM from fixed noise to data, uniform in t; `ask`: x_t, t -> x0."""
+    x = torch.randn(like.shape, generator=torch.Generator().manual_seed(0)).to(like)
+    for t, s in pairwise(torch.linspace(1, 0, steps + 1).to(like)):
+        t, s = t.expand(len(x)), s.expand(len(x))
+        x = ddim(net.schedule, x, ask(x, t).float(), t, s)
+    return x

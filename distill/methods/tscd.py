@@ -4,8 +4,9 @@
     L = huber(a, b) + adversarial(x0),      s drawn in [start of the segment of r, r]              (Sec. 3.1, Eq. 7)
 
 Segments merge, 8 -> 4 -> 2 -> 1, so one step is reached gently; `jump` is one DDIM step, so one student serves all
-step counts. From `feedback_from` on a hinged reward pulls at its one-step pictures (Sec. 3.2, `feedback.py`), from
-`score_from` on distribution matching (Sec. 3.3, `dmd.py`); consistency goes on beside them, so 8 steps stay.
+step counts. From `feedback_from` on, for `feedback_steps`, a hinged reward pulls at its one-step pictures (Sec. 3.2,
+`feedback.py`), from `score_from` on distribution matching (Sec. 3.3, `dmd.py`); consistency goes on beside them, so 8
+steps stay.
 """
 
 import copy
@@ -24,6 +25,7 @@ from models.schedule import add_noise, ddim, like
 from models.score import guided
 
 NEVER = 1_000_000_000
+STEPS = 2400
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Config:
     adversarial: tuple[float, ...] = (0.0, 0.0, 0.01, 0.02)  # at each number of segments
     feedback: float = 0.1
     feedback_from: int = NEVER  # step
+    feedback_steps: int = 200  # for so long: a reward that goes on is learnt to be cheated
     threshold: float = -0.1  # of the log probability of what was asked: no reward beyond it
     score: float = 1.0
     score_from: int = NEVER  # step
@@ -49,6 +52,11 @@ class Config:
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:
     return dmd.student(cfg, base)
+
+
+def also_needs(cfg: Config) -> set[str]:
+    """The judge, where it rewards."""
+    return {"judge"} if cfg.feedback_from < NEVER else set()
 
 
 def jump(net, x: Tensor, t: Tensor, s: Tensor, cond: Cond) -> Tensor:
@@ -64,13 +72,16 @@ def times(n: Tensor, u: Tensor, segments: int, grid: int) -> tuple[Tensor, Tenso
 
 
 class Method:
-    needs = {"latents", "teacher", "features", "labels", "judge"}
+    needs = {"latents", "teacher", "features"}
 
     def __init__(self, world: World, cfg: Config):
         assert all(cfg.grid % k == 0 for k in cfg.segments), "segments begin and end on the solver's grid"
         assert len(cfg.adversarial) == len(cfg.segments), "one adversarial weight for each number of segments"
         self.w, self.cfg = world, cfg
         self.players = {"student": Player(world.student, cfg.lr, ema=True)}
+        self.stages = {f"{k} segments": i * cfg.stage_steps for i, k in enumerate(cfg.segments)}
+        later = {"feedback": cfg.feedback_from, "score distillation": cfg.score_from}
+        self.stages |= {name: step for name, step in later.items() if step < NEVER}
         starts = [i * cfg.stage_steps for i, a in enumerate(cfg.adversarial) if a]
         self.heads: Adversary | None = None
         self.fake: Denoiser | None = None
@@ -126,7 +137,7 @@ class Method:
     def one_step_parts(self, batch: Batch, adversarial: float, rng: Rows) -> dict[str, Tensor]:
         """What pulls at the pictures of one step, weighted, [B] each."""
         cfg, parts = self.cfg, {}
-        feedback = batch.step >= cfg.feedback_from
+        feedback = 0 <= batch.step - cfg.feedback_from < cfg.feedback_steps
         score = batch.step >= cfg.score_from and batch.step % cfg.ratio == 0
         if not (adversarial or feedback or score):
             return parts

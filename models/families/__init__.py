@@ -73,13 +73,17 @@ def scheduler(row: Row, valid: Sequence[str], config: Any = None) -> Any:
 
 
 def from_hub(kind: Any, row: Row, dtype: torch.dtype, **options: Any) -> Any:
-    """A pipeline from the local cache, which is completed where the Hub can be reached."""
-    make, local = kind.from_pretrained, not catalogue.reachable()
+    """A pipeline from its folder, or from the local cache, which is completed where the Hub can be reached.
+
+    `options` may hold parts of it, which are then not read from there.
+    """
+    make, local = kind.from_pretrained, catalogue.in_folder(row) or not catalogue.reachable()
     options |= {"dtype": dtype, "use_safetensors": True, "local_files_only": local}
     try:
         return make(row.hub or "", revision=row.revision, **options)
     except OSError as e:
         where = "the local Hub cache, and the Hub can't be reached" if local else "the Hub"
+        where = "its folder" if catalogue.in_folder(row) else where
         raise ValueError(f"{row.id} is not whole in {where}: {str(e).splitlines()[0]}") from None
 
 

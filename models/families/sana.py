@@ -8,7 +8,7 @@ import torch
 from diffusers import AutoencoderDC, SanaPipeline, SanaSprintPipeline, SanaTransformer2DModel
 from torch import Tensor
 
-from models import families, text, weights
+from models import catalogue, families, text, weights
 from models.catalogue import Row
 from models.denoiser import Cond, Denoiser, SanaDenoiser, TrigFlow, pick_dtype
 from models.families import Parts
@@ -27,7 +27,8 @@ def load(
     """`encoder`: a text encoder of the box that is already loaded, to share it."""
     device = torch.device(device)
     dtype = pick_dtype(device) if dtype is None else dtype
-    pipeline = families.from_hub(pipeline_class(row), row, dtype) if row.hub else _from_folders(row, dtype, encoder)
+    above = catalogue.on_hub(row)
+    pipeline = _from_hub(row, above, dtype) if above is not None else _from_folders(row, dtype, encoder)
     families.prepare(row, pipeline, pipeline.transformer, device, attention)
     return Parts(row, Text(row, pipeline), denoiser(pipeline), pipeline.vae, pipeline.scheduler, pipeline)
 
@@ -41,6 +42,12 @@ def denoiser(pipeline: Pipeline) -> Denoiser | None:
 
 def pipeline_class(row: Row) -> Any:
     return SanaSprintPipeline if row.manifest.scheduler == "SCMScheduler" else SanaPipeline
+
+
+def _from_hub(row: Row, above: Row, dtype: torch.dtype) -> Pipeline:
+    """A row of a folder brings transformer and scheduler, and takes everything else from the pipeline above it."""
+    own = {} if row.hub else {"transformer": transformer(row, dtype), "scheduler": families.scheduler(row, SCHEDULERS)}
+    return families.from_hub(pipeline_class(row), above, dtype, **own)
 
 
 def _from_folders(row: Row, dtype: torch.dtype, encoder: Any) -> Pipeline:

@@ -31,7 +31,10 @@ def load(
         return on_base(row, base, device=device, dtype=dtype, encoder=encoder, attention=attention)
     device = torch.device(device)
     dtype = pick_dtype(device) if dtype is None else dtype
-    pipeline = _from_hub(row, dtype) if row.hub else _from_folders(row, dtype, encoder)
+    if catalogue.on_hub(row) is not None:
+        pipeline = from_hub(StableDiffusionPipeline, row, dtype, safety_checker=None)
+    else:
+        pipeline = _from_folders(row, dtype, encoder)
     families.prepare(row, pipeline, pipeline.unet, device, attention)
     denoiser = None if pipeline.unet is None else UNetDenoiser(pipeline.unet)
     if denoiser is not None and row.folder is not None and (row.folder / ROUTER).is_dir():
@@ -72,9 +75,14 @@ def on_base(row: Row, base: Parts | None, **options: Any) -> Parts:
     return lora.attach(row, base or families.load(catalogue.get(row.manifest.base or ""), **options), SCHEDULERS)
 
 
-def _from_hub(row: Row, dtype: torch.dtype) -> StableDiffusionPipeline:
-    pipeline = families.from_hub(StableDiffusionPipeline, row, dtype, safety_checker=None)
-    pipeline.scheduler = families.scheduler(row, SCHEDULERS, pipeline.scheduler.config)
+def from_hub(kind: Any, row: Row, dtype: torch.dtype, **options: Any) -> Any:
+    """A row of a folder brings UNet and scheduler, and takes everything else from the pipeline that it is built on."""
+    above = catalogue.on_hub(row)
+    assert above is not None, "whoever asks has looked"
+    if row.hub is None:
+        options |= {"unet": weights.load(UNet2DConditionModel, families.part(row, "unet"), dtype)}
+    pipeline = families.from_hub(kind, above, dtype, **options)
+    pipeline.scheduler = families.scheduler(row, SCHEDULERS, pipeline.scheduler.config if row.hub else None)
     return pipeline
 
 

@@ -1,4 +1,4 @@
-"""SDXL and the LoRAs on it, from the Hub."""
+"""SDXL from the Hub, and what was distilled from it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 from diffusers import StableDiffusionXLPipeline
 from torch import nn
 
-from models import families
+from models import catalogue, families
 from models.catalogue import Row
 from models.denoiser import Cond, SDXLDenoiser, pick_dtype
 from models.families import Parts, sd
@@ -26,12 +26,13 @@ def load(
     """`encoder` is the box's, of no use here; `base`: a LoRA's, which is shared."""
     if row.manifest.kind == "lora":
         return sd.on_base(row, base, device=device, dtype=dtype, attention=attention)
-    if row.hub is None:
-        raise ValueError(f"{row.id} is an SDXL of a folder; valid: those of the Hub")
+    if catalogue.on_hub(row) is None:
+        raise ValueError(f"{row.id} is an SDXL whose base is none of the Hub's; valid: one of those, or a whole folder")
+    if row.folder is not None and (row.folder / sd.ROUTER).is_dir():
+        raise ValueError(f"{row.id} is several students of an SDXL, and prompts are sent to those of an SD alone")
     device = torch.device(device)
     dtype = pick_dtype(device) if dtype is None else dtype
-    pipeline = families.from_hub(StableDiffusionXLPipeline, row, dtype, add_watermarker=False)
-    pipeline.scheduler = families.scheduler(row, sd.SCHEDULERS, pipeline.scheduler.config)
+    pipeline = sd.from_hub(StableDiffusionXLPipeline, row, dtype, add_watermarker=False)
     families.prepare(row, pipeline, pipeline.unet, device, attention)
     if dtype == torch.float16:
         pipeline.vae.to(torch.float32)  # its activations don't fit

@@ -99,7 +99,7 @@ still.parts.prompt = (element, part) => {
     }, 180);
   }
 
-  /* What the model was trained on: a few prompts to try, and its words by what they name. */
+  /* A few prompts to try, and some of the model's words by what they name. */
   function suggest(answer) {
     if (suggested === still.request.model) return;
     suggested = still.request.model;
@@ -109,7 +109,7 @@ still.parts.prompt = (element, part) => {
       () => {
         knows.hidden = !knows.hidden;
       },
-      "Everything that this model was trained on, by what it names",
+      "Some of the words that this model was trained on, by what they name",
     );
     tries.replaceChildren(
       "try ",

@@ -1,0 +1,51 @@
+"""The command line of a training: what a person types, and what that was, when a run is made again."""
+
+import argparse
+import dataclasses
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+def pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--set takes key=value, not {text!r}")
+    return key, value
+
+
+def command(
+    args: argparse.Namespace, cfg: "DataclassInstance", own: "DataclassInstance", loop: "DataclassInstance"
+) -> str:
+    """What a person types to make this run again: whatever is not the default, however often it was resumed.
+
+    loop: the defaults of the loop.
+    """
+    parts = ["python -m distill.train", args.method, "--run", args.run, "--dataset", args.dataset]
+    parts += (["--base", args.base] if args.base else []) + (["--skip-bad"] if args.skip_bad else [])
+    for prefix, config, known in (("", own, type(own)()), ("train.", cfg, loop)):
+        usual = dataclasses.asdict(known) | {"precision": getattr(config, "precision", None)}
+        for key, value in dataclasses.asdict(config).items():
+            if value != usual[key]:
+                shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+                parts.append(f"--set {prefix}{key}={shown}")
+    return " ".join(parts)
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser("distill.train", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    p.add_argument("method", help="the name of a file in distill/methods")
+    p.add_argument("--run", required=True, help="name of the run's folder in the studio")
+    p.add_argument("--base", help="id of a model to start from, or that teaches")
+    p.add_argument(
+        "--dataset", default="toys+emoji", help="toys, emoji, toys+emoji, mini, mixture or a folder of pictures"
+    )
+    p.add_argument("--skip-bad", action="store_true", help="leave out files of a folder that cannot be used")
+    p.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting; train.… for the loop's own"
+    )
+    p.add_argument("--seed", type=int)
+    p.add_argument("--resume", action="store_true", help="go on from the newest good checkpoint")
+    p.add_argument("--minutes", type=float, help="stop after so long, checkpoint kept")
+    return p
