@@ -229,9 +229,7 @@ def write_rewarded(facts: dict, denoiser: Denoiser, home: Path) -> dict:
     """Served as its base is: the same scheduler, steps and guidance."""
     base = catalogue.find(facts["base"])
     if (scheduler := catalogue.part(base, "scheduler")) is None:
-        raise ValueError(
-            f"what feedback makes of {base.id} can't be served; valid bases: models published here"
-        )
+        raise ValueError(f"what feedback makes of {base.id} can't be served; valid bases: models published here")
     shutil.copytree(scheduler, home / "scheduler")
     as_base = ("family", "scheduler", "prediction", "timesteps", "default_steps", "guidance", "eta")
     said = {name: getattr(base.manifest, name) for name in as_base}

@@ -286,7 +286,10 @@ def test_what_would_open_the_page_by_accident_is_refused(argv, sentence):
     [
         (["--device", "mps"], "device 'mps' is not here; valid: auto, cpu"),
         (["--device", "cuda:99"], "device 'cuda:99' is not here; valid: auto, cpu"),
-        (["--device", "cpu", "--attention", "xformers"], "xformers runs on CUDA only; valid on this device: auto, sdpa"),
+        (
+            ["--device", "cpu", "--attention", "xformers"],
+            "xformers runs on CUDA only; valid on this device: auto, sdpa",
+        ),
     ],
 )
 def test_what_the_machine_has_not_is_told_at_the_start(argv, sentence):

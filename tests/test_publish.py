@@ -1,4 +1,4 @@
-"""From a training on pictures to a served model: it resumes exactly, what is served is what was trained, cards are true."""
+"""From a training on pictures to a served model: it resumes exactly, it is what was trained, its card is true."""
 
 import json
 import shutil
