@@ -69,7 +69,7 @@ def test_scm_with_a_bug_does_not(monkeypatch, bug):
 
 
 def test_ladd_alone_moves_a_student_to_the_truth():
-    """At first, that is: two small networks against each other then go round the truth (docs/methods/scm_ladd.md)."""
+    """At first, that is: later the two small networks chase each other round it."""
     before, after = learn(trainer("scm_ladd", 80, **ADVERSARIAL))
     assert before > 0.14 and after < 0.08, (before, after)
 

@@ -114,6 +114,7 @@ def ended(run: Path, player: str = "student"):
 def test_a_student_is_served_as_it_was_trained(published, run):
     """Every step of the loop asks the network that the run ended with, at the paper's times (Table 7)."""
     made = published("scm_ladd")
+    assert (made.family, made.scheduler, made.prediction) == ("sana", "SCMScheduler", "trigflow")
     parts, net = families.load(catalogue.get(made.id)), ended(run("scm_ladd")).half().float()
     cond = replace(parts.text(["a red ball"]), guidance=torch.tensor([3.5]))
     for angles in ([pi / 2], [1.5683, 1.3], [1.5683, 1.3, 1.1, 0.6]):

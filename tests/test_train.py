@@ -1,8 +1,10 @@
 """The trainer: settings, exact resume after kills, several processes, numbers that are not finite."""
 
+import contextlib
 import ctypes
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -122,6 +124,24 @@ def test_sigterm_checkpoints_and_leaves_with_143(studio):
     assert last["path"] == str(found.relative_to(studio / "runs/paused")) and not faults
 
 
+def test_a_terminal_gets_its_cursor_back(studio):
+    """The bar hides it; a pause by Ctrl+C, which no report is told of, shows it again."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "distill.train", "sft", "--run", "seen", *QUICK]
+    command += ["--set", "train.steps=1000000", "--set", "train.checkpoint_every=50"]
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | {"TERM": "xterm"}, stdout=theirs, stderr=theirs) as run:
+        os.close(theirs)
+        shown = b""
+        while b"trainable parameters" not in shown:
+            shown += os.read(ours, 4096)
+        run.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):  # the end of a terminal
+            while more := os.read(ours, 4096):
+                shown += more
+    os.close(ours)
+    assert run.returncode == 143 and shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")
+
+
 def test_a_torn_newest_checkpoint_is_passed_over(studio):
     steps = ["--set", "train.steps=60", "--set", "train.checkpoint_every=20"]
     assert main(["sft", "--run", "torn", *QUICK, *steps]) == 0
@@ -165,7 +185,7 @@ def test_everything_that_a_checkpoint_holds_is_needed(studio, monkeypatch, forgo
 
 
 def gradients(run: Path) -> dict[str, torch.Tensor]:
-    """What each player's first turn saw: Adam's first moment. (Its steps blow up rounding where a gradient is none.)"""
+    """What each player's turns saw: Adam's first moment."""
     found, _ = checkpoint.newest(run)
     states = checkpoint.load(found).optimizers
     adam = {p: own["adamw"]["state"] for p, own in states.items()}
@@ -173,7 +193,8 @@ def gradients(run: Path) -> dict[str, torch.Tensor]:
 
 
 def test_two_processes_match_one(studio):
-    steps = ["--set", "train.steps=2", "--set", "train.sample_every=100"]
+    """Of the heads the gradients alone: where one is none, Adam's steps blow up its rounding."""
+    steps = ["--set", "train.steps=40", "--set", "lr=1e-3", "--set", "train.sample_every=100"]
     assert main(["scm_ladd", "--run", "one", *QUICK, *steps]) == 0
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
     command += ["-m", "--", "distill.train", "scm_ladd", "--run", "two", *QUICK, *steps]  # torchrun has a --run-path
@@ -184,6 +205,12 @@ def test_two_processes_match_one(studio):
     assert one.keys() == {"student", "heads"}
     for player, g in one.items():
         assert g.norm() > 1e-4 and (g - two[player]).abs().max() < 1e-6, player
+    one, two = weights(studio / "runs/one"), weights(studio / "runs/two")
+    for name, w in one["student"].items():
+        assert (w - two["student"][name]).abs().max() < 1e-6, name
+        assert (one["student.ema"][name] - two["student.ema"][name]).abs().max() < 1e-6, name
+    moved = max((w - one["student.ema"][name]).abs().max() for name, w in one["student"].items())
+    assert moved > 1e-4, "they went far enough to part"
 
 
 def test_accumulated_slices_are_the_batch(studio):
