@@ -8,7 +8,6 @@ from typing import Any
 from gradio import Blocks
 from starlette.middleware import Middleware
 
-from models.denoiser import ATTENTION, check_attention, pick_device
 from ui import style
 from ui.desk import Desk
 from ui.guard import LOOPBACK, UPLOAD_BYTES, Guard
@@ -22,7 +21,7 @@ def flags() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, help="port (7860, or the next that is free)")
     parser.add_argument("--studio", help="folder for pictures, runs and own models (studio/ beside app.py)")
     parser.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, cuda:1")
-    parser.add_argument("--attention", default="auto", choices=ATTENTION)
+    parser.add_argument("--attention", default="auto", choices=["auto", "sdpa", "xformers"])
     parser.add_argument(
         "--auth",
         metavar="NAME:PASSWORD",
@@ -88,7 +87,11 @@ def start(demo: Blocks, settings: dict[str, Any], desk: Desk) -> None:
 
 
 def _check_hardware(device: str, attention: str) -> None:
-    """Now, not at the first picture."""
+    """Now, not at the first picture. What every machine has is not asked, as torch takes seconds to import."""
+    if device in ("auto", "cpu") and attention != "xformers":
+        return
+    from models.denoiser import check_attention, pick_device
+
     try:
         check_attention(attention, pick_device(device))
     except ValueError as e:

@@ -123,8 +123,8 @@ def tinted(x: Tensor, angle: Tensor, saturation: Tensor) -> Tensor:
     """Hues turned by angles [B] around the grey axis (Rodrigues), saturation [B] times as strong."""
     grey = torch.full((3, 3), 1 / 3, device=x.device)
     cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=x.device) / 3**0.5
-    turn = like(angle.cos(), x[0]) * (torch.eye(3, device=x.device) - grey) + like(angle.sin(), x[0]) * cross
-    return torch.einsum("bij,bjhw->bihw", grey + like(saturation, x[0]) * turn, x)
+    turn = angle.cos()[:, None, None] * (torch.eye(3, device=x.device) - grey) + angle.sin()[:, None, None] * cross
+    return torch.einsum("bij,bjhw->bihw", grey + saturation[:, None, None] * turn, x)
 
 
 def accuracy(logits: Tensor, truth: Tensor) -> Tensor:
