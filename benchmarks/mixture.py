@@ -14,8 +14,8 @@ from distill.train import TrainConfig, Trainer, import_method, prepare
 from distill.world import Asked
 from evals.metrics import sliced_wasserstein
 from models.denoiser import Cond, TrigFlow
-from models.families.toy2d import Mixture, labels
-from models.schedule import Trig, add_noise, ddim
+from models.families.toy2d import Mixture, integrate, labels
+from models.schedule import Trig, add_noise
 
 N = 2000
 TEACHER = Mixture.ring()
@@ -46,14 +46,9 @@ def few_steps(student, steps: int, cond: Cond) -> Tensor:
     return x
 
 
-@torch.no_grad()
 def many_steps(denoiser, steps: int, cond: Cond) -> Tensor:
     """DDIM from pure noise, uniform in t."""
-    x, times = NOISE, torch.linspace(1, 0, steps + 1)
-    for t, s in zip(times[:-1], times[1:], strict=True):
-        t, s = t.expand(N), s.expand(N)
-        x = ddim(denoiser.schedule, x, denoiser(x, t, cond), t, s)
-    return x
+    return integrate(denoiser, NOISE, cond, steps)
 
 
 def trainer(method: str, steps: int, seed: int = 0, batch_size: int = 256, **own: str) -> Trainer:

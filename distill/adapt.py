@@ -4,10 +4,9 @@ import contextlib
 from collections.abc import Iterator
 
 from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
-from torch import nn
 
 from models.denoiser import Denoiser
+from models.lora import layers
 
 TARGETS = {
     "Net": ["first", "body.1", "body.3"],
@@ -41,31 +40,27 @@ def add_lora(denoiser: Denoiser, rank: int, alpha: int | None = None) -> Denoise
     return denoiser
 
 
-def adapters(network: nn.Module) -> list[LoraLayer]:
-    return [m for m in network.modules() if isinstance(m, LoraLayer)]
-
-
 @contextlib.contextmanager
 def without(denoiser: Denoiser) -> Iterator[None]:
     """Within: the base, exactly, by the same weights."""
-    layers = adapters(denoiser.network)
-    for layer in layers:
+    found = layers(denoiser.network)
+    for layer in found:
         layer.enable_adapters(False)
     try:
         yield
     finally:
-        for layer in layers:
+        for layer in found:
             layer.enable_adapters(True)
 
 
 @contextlib.contextmanager
 def scaled(denoiser: Denoiser, scale: float) -> Iterator[None]:
     """Within: the adapter's effect is `scale` times as strong."""
-    layers = adapters(denoiser.network)
-    for layer in layers:
+    found = layers(denoiser.network)
+    for layer in found:
         layer.scale_layer(scale)
     try:
         yield
     finally:
-        for layer in layers:
+        for layer in found:
             layer.unscale_layer()  # to alpha / rank, bit for bit

@@ -33,8 +33,9 @@ def command(
     return " ".join(parts)
 
 
-def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser("distill.train", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+def parser(about: str | None) -> argparse.ArgumentParser:
+    """`about`: what its help says first."""
+    p = argparse.ArgumentParser("distill.train", description=about, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("method", help="the name of a file in distill/methods")
     p.add_argument("--run", required=True, help="name of the run's folder in the studio")
     p.add_argument("--base", help="id of a model to start from, or that teaches")

@@ -58,7 +58,7 @@ class Reporter:
         if self.enabled:
             print(text, file=sys.stderr, flush=True)
 
-    def start(self, t: "Trainer", memory: str = "") -> None:
+    def start(self, t: "Trainer", memory: str) -> None:
         """`memory`: what it will hold, said before the first step."""
         self.first, self.begin = t.step, time.monotonic()
         if not self.enabled:

@@ -373,7 +373,7 @@ def import_method(name: str):
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parser().parse_args(argv)
+    args = parser(__doc__).parse_args(argv)
     try:
         return train(args)
     except (ValueError, FileNotFoundError) as e:

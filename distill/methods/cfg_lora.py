@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 
 from distill.adapt import add_lora, scaled, without
-from distill.losses import mse, snr_weight
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd, sft
 from models.denoiser import Cond, Denoiser
-from models.schedule import add_noise, from_x0
+from models.schedule import add_noise, walk
 from models.score import guided
 
 
@@ -59,14 +58,16 @@ class Method:
         w = low + (high - low) * rng.shared()
         t = cfg.t_min + (1 - cfg.t_min) * rng.rand(len(batch))
         x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)
-        target = from_x0(net.prediction, net.schedule, x_t, self.teacher(x_t, t, cond, w), t)
+        answer = self.teacher(x_t, t, cond, w)
         with scaled(net, strength(w, cfg.full)):
-            loss = snr_weight(net.schedule, t) * mse(net.predict(x_t, t, cond), target)
+            loss = sft.apart(net, x_t, t, cond, answer)
         return Out(loss.mean(), {"guidance": loss.new_tensor(w)})
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
         """Samples of the batch's captions as they are served: guidance 3, one call a step."""
-        (like, cond), net = batch.latents, self.w.student
+        (x0, cond), net = batch.latents, self.w.student
+        noise = Rows(0, 0, len(x0), device=x0.device).randn_like(x0)
         with scaled(net, strength(3.0, self.cfg.full)):
-            return needed(self.w.show)(sft.walk(net, like, self.cfg.preview_steps, lambda x, t: net(x, t, cond)))
+            x = walk(net.schedule, noise, self.cfg.preview_steps, lambda x, t: net(x, t, cond).float())
+        return needed(self.w.show)(x)

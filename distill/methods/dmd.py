@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from distill.adapt import add_lora
 from distill.adversary import T_MAX, T_MIN, Adversary
-from distill.losses import mse, snr_weight
+from distill.losses import mse
 from distill.method import Batch, Out, Player, Rows, World, needed
+from distill.methods import sft
 from models.denoiser import AnswersX0, Cond, Denoiser, Predicts, SanaDenoiser, TrigFlow
-from models.schedule import add_noise, from_x0
+from models.schedule import add_noise
 from models.score import guided, vsd_direction
 
 
@@ -65,8 +66,7 @@ def denoising(net: Denoiser, x0: Tensor, cond: Cond, rng: Rows, t_min: float = T
     """Denoising score matching of `net` on x0, [B], in what the network predicts."""
     t = t_min + (1 - t_min) * rng.rand(len(x0))
     x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)
-    target = from_x0(net.prediction, net.schedule, x_t, x0, t)
-    return snr_weight(net.schedule, t) * mse(net.predict(x_t, t, cond), target)
+    return sft.apart(net, x_t, t, cond, x0)
 
 
 def matching(

@@ -11,17 +11,16 @@ goes to whichever student is drawn, not to its prompt's, as App. B.2 found that 
 
 import copy
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from distill.losses import mse, snr_weight
+from distill.losses import mse
 from distill.method import Batch, Out, Player, Rows, World, needed
-from distill.methods import dmd
+from distill.methods import dmd, sft
 from models.denoiser import Denoiser, ToyDenoiser, UNetDenoiser
 from models.route import Routed, Router
-from models.schedule import add_noise, ddim, from_x0
+from models.schedule import add_noise, walk
 from models.score import guided
 
 STEPS = 6000
@@ -116,8 +115,7 @@ class Method(dmd.Method[Config]):
         x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)
         with torch.no_grad():
             answer = guided(needed(self.w.teacher), x_t, t, cond, self.w.null_like(cond), self.cfg.guidance)
-        target = from_x0(net.prediction, net.schedule, x_t, answer, t)
-        return snr_weight(net.schedule, t) * mse(net.predict(x_t, t, cond), target)
+        return sft.apart(net, x_t, t, cond, answer)
 
     def regression(self, batch: Batch, rng: Rows) -> Tensor:
         """The teacher's picture of the same noise, on a quarter of the batch: it takes `solver` guided steps."""
@@ -125,9 +123,9 @@ class Method(dmd.Method[Config]):
         anyone = self.w.student.members[int(rng.shared() * cfg.students)]
         x0, cond = batch.latents
         noise, cond = rng.randn_like(x0)[:n], cond.map(lambda v: v[:n])
-        null, x = self.w.null_like(cond), noise
-        for t, s in pairwise(torch.linspace(1, 0, cfg.solver + 1, device=noise.device)):
-            t, s = t.expand(n), s.expand(n)
-            with torch.no_grad():
-                x = ddim(teacher.schedule, x, guided(teacher, x, t, cond, null, cfg.guidance), t, s)
-        return mse(dmd.simulate(anyone, noise, cond, cfg.times, 0, rng), x)
+        null = self.w.null_like(cond)
+        with torch.no_grad():
+            picture = walk(
+                teacher.schedule, noise, cfg.solver, lambda x, t: guided(teacher, x, t, cond, null, cfg.guidance)
+            )
+        return mse(dmd.simulate(anyone, noise, cond, cfg.times, 0, rng), picture)

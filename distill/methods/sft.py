@@ -8,9 +8,7 @@ captions is dropped, so the network can be guided. A new SANA has SANA-Sprint's 
 dense time embedding and QK-norm (Sec. 3.2), so no fine-tuning stands between the teacher and its students.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import torch
 from diffusers import SanaTransformer2DModel, UNet2DConditionModel
@@ -18,8 +16,8 @@ from torch import Tensor
 
 from distill.losses import mse, snr_weight
 from distill.method import Batch, Out, Player, Rows, World, needed
-from models.denoiser import Cond, Denoiser, SanaDenoiser, UNetDenoiser
-from models.schedule import VP, add_noise, ddim, from_x0
+from models.denoiser import Cond, Denoiser, Predicts, SanaDenoiser, UNetDenoiser
+from models.schedule import VP, add_noise, from_x0, walk
 
 
 @dataclass(frozen=True)
@@ -88,6 +86,12 @@ def drop(cond: Cond, null: Cond, hidden: Tensor) -> Cond:
     return replace(cond, tokens=tokens, mask=torch.where(hidden[:, None], null.mask, cond.mask))
 
 
+def apart(net: Predicts, x_t: Tensor, t: Tensor, cond: Cond, x0: Tensor) -> Tensor:
+    """How far the network's answer is from x0, in what it predicts, all times weighed alike; [B]."""
+    target = from_x0(net.prediction, net.schedule, x_t, x0, t)
+    return snr_weight(net.schedule, t) * mse(net.predict(x_t, t, cond), target)
+
+
 class Method:
     needs = {"latents"}
 
@@ -100,8 +104,7 @@ class Method:
         t = self.times(b, rng)
         x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)
         cond = drop(cond, self.w.null_like(cond), rng.rand(b) < self.cfg.drop)
-        target = from_x0(net.prediction, net.schedule, x_t, x0, t)
-        return Out((snr_weight(net.schedule, t) * mse(net.predict(x_t, t, cond), target)).mean())
+        return Out(apart(net, x_t, t, cond, x0).mean())
 
     def times(self, n: int, rng: Rows) -> Tensor:
         if isinstance(self.w.student.schedule, VP):
@@ -111,17 +114,10 @@ class Method:
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
         """Guided samples of the batch's captions, with plain DDIM."""
-        net, (like, cond), scale = self.w.student, batch.latents, self.cfg.preview_guidance
-        hidden = self.w.null_like(cond)
-        return needed(self.w.show)(
-            walk(net, like, self.cfg.preview_steps, lambda x, t: torch.lerp(net(x, t, hidden), net(x, t, cond), scale))
-        )
+        net, (x0, cond), scale = self.w.student, batch.latents, self.cfg.preview_guidance
+        hidden, noise = self.w.null_like(cond), Rows(0, 0, len(x0), device=x0.device).randn_like(x0)
 
+        def ask(x: Tensor, t: Tensor) -> Tensor:
+            return torch.lerp(net(x, t, hidden), net(x, t, cond), scale).float()
 
-def walk(net: Denoiser, like: Tensor, steps: int, ask: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Plain DDIM from fixed noise to data, uniform in t; `ask`: x_t, t -> x0."""
-    x = torch.randn(like.shape, generator=torch.Generator().manual_seed(0)).to(like)
-    for t, s in pairwise(torch.linspace(1, 0, steps + 1).to(like)):
-        t, s = t.expand(len(x)), s.expand(len(x))
-        x = ddim(net.schedule, x, ask(x, t).float(), t, s)
-    return x
+        return needed(self.w.show)(walk(net.schedule, noise, self.cfg.preview_steps, ask))

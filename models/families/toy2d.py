@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from models.denoiser import AnswersX0, Cond, ToyDenoiser
-from models.schedule import VP, Flow, Prediction, Schedule, Trig, ddim, from_x0, like
+from models.schedule import VP, Flow, Prediction, Schedule, Trig, from_x0, like, walk
 
 GUIDANCE_SCALE = 0.1
 
@@ -116,9 +116,4 @@ def student(num_cond: int = 8, dim: int = 64, seed: int = 0) -> ToyDenoiser:
 @torch.no_grad()
 def integrate(denoiser: AnswersX0, noise: Tensor, cond: Cond, steps: int) -> Tensor:
     """Deterministic samples from pure noise, uniform steps of DDIM in the denoiser's own schedule."""
-    schedule, x = denoiser.schedule, noise
-    times = torch.linspace(1, 0, steps + 1).to(x)
-    for t, s in zip(times[:-1], times[1:], strict=True):
-        t, s = t.expand(len(x)), s.expand(len(x))
-        x = ddim(schedule, x, denoiser(x, t, cond), t, s)
-    return x
+    return walk(denoiser.schedule, noise, steps, lambda x, t: denoiser(x, t, cond))
