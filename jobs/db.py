@@ -41,6 +41,9 @@ def connect(path: Path, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connectio
         except sqlite3.Error:
             conn.close()
             raise
+        except UnicodeDecodeError as e:  # SQLite quotes a damaged schema, whose bytes are no text
+            conn.close()
+            raise DatabaseDamaged(f"{path} is damaged (its schema is no text)") from e
     return conn
 
 

@@ -265,6 +265,13 @@ def test_damage_that_only_a_reader_of_texts_sees(history, old, new):
     assert after == before and any(history.folder.glob("jobs.db.damaged-*"))
 
 
+def test_damage_that_the_error_of_sqlite_quotes(history):
+    """Within the schema it is quoted in what SQLite says, which then is no text either."""
+    assert b"losses INTEGER" in history.data
+    before, after = opens(history, history.data.replace(b"losses INTEGER", b'losses "\xa9NTEGE'))
+    assert after.keys() == before.keys() and any(history.folder.glob("jobs.db.damaged-*"))
+
+
 @pytest.mark.parametrize("keep", [0, 1, 100, 4096, 10_000])
 def test_a_table_that_was_cut_short_loses_no_job(history, keep):
     """T-JOB-11."""
