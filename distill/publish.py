@@ -99,16 +99,16 @@ def isometry(vae: Vae, pictures: Tensor) -> Tensor:
     return shape * (deviation / shape).square().mean().sqrt()
 
 
-def some_pictures(dataset: str, n: int, skip_bad: bool) -> Tensor:
+def some_pictures(dataset: str, n: int, skip_bad: bool, base: str | None = None) -> Tensor:
     """About n of the training set of an autoencoder, [n, 3, H, W]."""
-    parts = [cache.draw(s, cache_dir()) for s in world.images(dataset, "autoencoder", skip_bad)]
+    parts = [cache.draw(s, cache_dir()) for s in world.images(dataset, "autoencoder", skip_bad, world.side(base))]
     rows = [part[i] for part in parts for i in range(min(n // len(parts), len(part)))]
     return world.pixels(np.stack(rows))
 
 
-def vocabulary(dataset: str, skip_bad: bool) -> list[str]:
+def vocabulary(dataset: str, skip_bad: bool, base: str | None = None) -> list[str]:
     """Every word of the captions that it was trained on, the commonest first."""
-    parts = [cache.draw(s, cache_dir()) for s in sources(dataset, skip_bad=skip_bad)]
+    parts = [cache.draw(s, cache_dir()) for s in sources(dataset, skip_bad=skip_bad, side=world.side(base))]
     captions = (c for part in parts for row in part.captions for c in row)
     counts = Counter(word for text in captions for word in WORD.findall(text.lower()))
     return sorted(counts, key=lambda word: (-counts[word], word))
@@ -142,7 +142,7 @@ def trained(run: Path) -> tuple[dict, nn.Module, checkpoint.Saved]:
 
 def write_autoencoder(facts: dict, vae: Vae, home: Path) -> dict:
     if not facts["config"]["decoder_only"]:
-        fold(vae, isometry(vae, some_pictures(facts["dataset"], MEASURED, facts["skip_bad"])))
+        fold(vae, isometry(vae, some_pictures(facts["dataset"], MEASURED, facts["skip_bad"], facts["base"])))
     plain = vae.half().to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]  # wraps() hides self
     plain.save_pretrained(home / "vae")
     family = "sd" if isinstance(vae, AutoencoderKL) else "sana"
@@ -270,7 +270,7 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
         own = WRITERS[facts["method"]](facts, student, tmp)
         forget_paths(tmp)
         if own.get("kind", "model") in ("model", "lora"):
-            words = vocabulary(facts["dataset"], facts["skip_bad"])
+            words = vocabulary(facts["dataset"], facts["skip_bad"], facts["base"])
             (tmp / "vocabulary.json").write_text(json.dumps(words, ensure_ascii=False, indent=0))
         curve(run, tmp / "curve.png")
         files = {str(p.relative_to(tmp)): checkpoint.sha256(p) for p in sorted(tmp.rglob("*")) if p.is_file()}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from distill import features, reward
-from distill.data import NAMES, PICTURES, Source, cache, often, sources, texts
+from distill.data import NAMES, PICTURES, SIDE, Source, cache, often, sources, texts
 from distill.method import Batch, Rows, World, needed, sent
 from evals import labels as judge_labels
 from evals.judges import Judge
@@ -61,11 +61,16 @@ def rows_of(draws: list[tuple[cache.Cached, int, float]]) -> tuple[np.ndarray, l
     return arrays, captions, [part.attributes[i] for part, i, _ in draws]
 
 
-def images(names: str, method: str, skip_bad: bool = False) -> list[Source]:
+def side(base: str | None) -> int:
+    """Pixels of the pictures that a training on this base sees."""
+    return (catalogue.find(base).size if base else 0) or SIDE
+
+
+def images(names: str, method: str, skip_bad: bool = False, side: int = SIDE) -> list[Source]:
     """The sources of a training on pictures. An autoencoder holds pictures out, not wordings, and needs fewer."""
     if method == "autoencoder":
-        return sources(names, toys=PICTURES, hold="pictures", skip_bad=skip_bad)
-    return sources(names, skip_bad=skip_bad)
+        return sources(names, toys=PICTURES, hold="pictures", skip_bad=skip_bad, side=side)
+    return sources(names, skip_bad=skip_bad, side=side)
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ class Asked:
 
 def pixel_scene(a: Asked, device: torch.device) -> Scene:
     """Pictures, with the truth about each where the method asks for labels."""
-    parts = [cache.draw(s, cache_dir()) for s in images(a.dataset, a.method, a.skip_bad)]
+    parts = [cache.draw(s, cache_dir()) for s in images(a.dataset, a.method, a.skip_bad, side(a.base))]
     draws = Draws(parts)
     heads = {}
     if "labels" in a.needs:
@@ -113,6 +118,7 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
     """Latents of the base's autoencoder, and captions through its text encoder."""
     if a.base is None:
         raise ValueError(f"{a.method} works on latents: name the model that has the autoencoder with --base")
+    found = images(a.dataset, a.method, a.skip_bad, side(a.base))
     parts = load(a.base, device)
     name = parts.row.manifest.family
     vae, family = parts.vae.eval().requires_grad_(False), import_module(f"models.families.{name}")
@@ -125,7 +131,6 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
         return vae.decode(z / vae.config.scaling_factor).sample
 
     key = weights_key(vae)
-    found = sources(a.dataset, skip_bad=a.skip_bad)
     cached = [cache.latents(s, cache_dir(), key, encode) for s in found]
     draws, say = Draws(cached, often), speaker(a, parts, found, cached)
     reader = judge_named("judge-a").to(device) if "judge" in a.needs else None  # rewards are its alone

@@ -255,6 +255,10 @@ def test_see_through_pictures_lie_on_white_and_the_middle_is_kept(tmp_path):
     out = Folder(root)[0].picture
     assert tuple(out[2, 2]) == (255, 255, 255) and tuple(out[64, 64]) == (0, 0, 255)
     assert (out[64, :, 0] < 128).sum() == pytest.approx(64, abs=2)
+    large = Folder(root, side=192)
+    assert large[0].picture.shape == (192, 192, 3) and large.signature != Folder(root).signature
+    with pytest.raises(ValueError, match="400 × 200 pixels, smaller than 201 × 201"):
+        Folder(root, side=201)
 
 
 def spoil(root, outside) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from transformers import CLIPTextModel
 
 from distill import publish, train
-from models import catalogue, families, generate, lora
+from models import catalogue, families, generate, lora, paths
 from models.denoiser import UNetDenoiser
 from models.engine import Engine
 from models.families import sana, sd
@@ -187,7 +187,7 @@ def test_a_folder_is_distilled_on_a_folder_and_the_student_served(home, base, tm
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     for name, colour in (("a red ball", (200, 30, 30)), ("a blue cube", (30, 30, 200))):
-        Image.new("RGB", (128, 128), colour).save(pictures / f"{name}.png")
+        Image.new("RGB", (90, 128), colour).save(pictures / f"{name}.png")  # the base paints 64 × 64
         (pictures / f"{name}.txt").write_text(name)
     small = ("rank=2", "train.steps=2", "train.batch_size=2", "train.precision=fp32")
     settings = [part for text in small for part in ("--set", text)]
@@ -197,3 +197,10 @@ def test_a_folder_is_distilled_on_a_folder_and_the_student_served(home, base, tm
     row = catalogue.get("mine")
     assert (row.manifest.base, row.manifest.family, row.manifest.kind, row.size) == (base, "sd", "lora", 64)
     assert painted(families.load(row)).std() > 5
+    drawn = {np.load(path, mmap_mode="r").shape[1:3] for path in paths.cache().glob("folder-pictures-*/pictures-*.npy")}
+    assert drawn == {(64, 64)}, "as large as its base paints, for the training and for the words of the card"
+
+
+def test_the_projects_own_pictures_are_refused_by_a_base_of_another_size(home, base, capsys):
+    assert train.main(["lcm", "--run", "refused", "--base", base, "--dataset", "mini"]) == 2
+    assert "pictures of mini are 128 × 128; a model of 64 × 64 needs a folder of pictures" in capsys.readouterr().err

@@ -6,10 +6,12 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+SIDE = 128  # pixels of a picture of the project's own; a person's are as large as what they train
+
 
 @dataclass(frozen=True)
 class Example:
-    picture: np.ndarray  # uint8 [128, 128, 3]
+    picture: np.ndarray  # uint8 [side, side, 3]
     captions: tuple[str, ...]  # several wordings, all true
     attributes: dict  # the truth, as JSON
     key: str  # hex hash of the content
@@ -41,17 +43,27 @@ def often(attributes: dict) -> float:
 
 
 def sources(
-    dataset: str, split: Split = "train", toys: int = TOYS, hold: Hold = "wordings", skip_bad: bool = False
+    dataset: str,
+    split: Split = "train",
+    toys: int = TOYS,
+    hold: Hold = "wordings",
+    skip_bad: bool = False,
+    side: int = SIDE,
 ) -> list[Source]:
     """The sources that a data set's name stands for, half and half where there are two.
 
     dataset: toys, emoji, toys+emoji, emoji+noto, mini, or a folder of captioned pictures. hold: what emoji hold out.
-    skip_bad: leave out files of a folder that cannot be used, where an error would name them.
+    skip_bad: leave out files of a folder that cannot be used, where an error would name them. side: pixels of a
+    picture, for the model that is trained; only a folder's can be other than `SIDE`.
     """
     from distill.data.emoji import Emoji  # each source brings packages that the others do without
     from distill.data.folder import Folder
     from distill.data.toys import Toys
 
+    if dataset in NAMES and side != SIDE:
+        raise ValueError(
+            f"pictures of {dataset} are {SIDE} × {SIDE}; a model of {side} × {side} needs a folder of pictures"
+        )
     if dataset == "mini":
         return [Toys(split=split, size=min(toys, 8000), mini=True)]
     if dataset in NAMES:
@@ -63,4 +75,4 @@ def sources(
         return [made[part]() for part in dataset.split("+")]
     if not Path(dataset).is_dir():
         raise ValueError(f"unknown data set {dataset!r}; valid: {', '.join(NAMES)}, mixture, or a folder of pictures")
-    return [Folder(Path(dataset), split, skip_bad)]
+    return [Folder(Path(dataset), split, skip_bad, side)]

@@ -21,12 +21,11 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from distill.data import Example, emoji_words
+from distill.data import SIDE, Example, emoji_words
 from distill.data.emoji_fetch import TONES, fetch, home
 from distill.data.preview import grid
 from distill.data.toys.palette import BACKGROUNDS
 
-SIZE = 128
 DRAWING = 3  # goes up when the same index would look otherwise, so that caches know
 FILL, SHIFT = (0.85, 0.92), 5  # part of the frame's side; pixels off its middle
 GROUPS = ("smileys", "nature", "foods", "activity", "places", "objects")
@@ -82,13 +81,13 @@ def cut_out(path: Path) -> Image.Image:
 
 
 def compose(path: Path, background: tuple[int, int, int], fill: float, shift: tuple[float, float]) -> np.ndarray:
-    """uint8 [SIZE, SIZE, 3]: the drawing's longer side is `fill` of the frame; shift in pixels, kept inside it."""
+    """uint8 [SIDE, SIDE, 3]: the drawing's longer side is `fill` of the frame; shift in pixels, kept inside it."""
     drawing = cut_out(path)
-    scale = fill * SIZE / max(drawing.size)
+    scale = fill * SIDE / max(drawing.size)
     w, h = (max(1, round(side * scale)) for side in drawing.size)
     drawing = drawing.resize((w, h), Image.Resampling.LANCZOS)  # Pillow premultiplies alpha: no dark rim
-    x, y = (min(max(round((SIZE - side) / 2 + s), 0), SIZE - side) for side, s in zip((w, h), shift, strict=True))
-    frame = Image.new("RGB", (SIZE, SIZE), background)
+    x, y = (min(max(round((SIDE - side) / 2 + s), 0), SIDE - side) for side, s in zip((w, h), shift, strict=True))
+    frame = Image.new("RGB", (SIDE, SIDE), background)
     frame.paste(drawing, (x, y), drawing)
     return np.asarray(frame)
 

@@ -12,14 +12,12 @@ import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from distill.data import Example
+from distill.data import SIDE, Example, Split
 
-SIZE = 128
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 MAX_PIXELS = 64_000_000  # a larger file is refused before it is decoded
 MAX_CAPTION = 1000
@@ -33,24 +31,24 @@ class Row:
     key: str  # sha256 of the file
 
 
-def content_split(key: str) -> Literal["train", "held_out"]:
+def content_split(key: str) -> Split:
     """A tenth of the pictures, by hash of the file: the same picture is never on both sides."""
     return "held_out" if int(key[:8], 16) % 10 == 0 else "train"
 
 
-def square(image: Image.Image) -> np.ndarray:
-    """uint8 [SIZE, SIZE, 3]: on white where it is see-through, the middle square, resized."""
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    image = image.crop((left, top, left + side, top + side))
+def square(image: Image.Image, side: int = SIDE) -> np.ndarray:
+    """uint8 [side, side, 3]: on white where it is see-through, the middle square, resized."""
+    short = min(image.size)
+    left, top = (image.width - short) // 2, (image.height - short) // 2
+    image = image.crop((left, top, left + short, top + short))
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.asarray(image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.LANCZOS))
+    return np.asarray(image.convert("RGB").resize((side, side), Image.Resampling.LANCZOS))
 
 
-def load(path: Path) -> np.ndarray:
-    """The picture, turned as its camera says. ValueError says what is wrong with the file."""
+def load(path: Path, side: int = SIDE) -> np.ndarray:
+    """The picture as a square, turned as its camera says. ValueError says what is wrong with the file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -58,9 +56,9 @@ def load(path: Path) -> np.ndarray:
                 size = f"{image.width} × {image.height} pixels"
                 if image.width * image.height > MAX_PIXELS:
                     raise ValueError(f"{size}, more than {MAX_PIXELS // 10**6} megapixels")
-                if min(image.size) < SIZE:
-                    raise ValueError(f"{size}, smaller than {SIZE} × {SIZE}")
-                return square(ImageOps.exif_transpose(image))
+                if min(image.size) < side:
+                    raise ValueError(f"{size}, smaller than {side} × {side}")
+                return square(ImageOps.exif_transpose(image), side)
     except Image.DecompressionBombError:
         raise ValueError(f"more than {MAX_PIXELS // 10**6} megapixels") from None
     except (UnidentifiedImageError, OSError, SyntaxError, EOFError) as e:
@@ -128,7 +126,7 @@ def beside(root: Path) -> list[tuple[str, object]]:
     return out
 
 
-def check(root: Path) -> tuple[list[Row], list[str]]:
+def check(root: Path, side: int = SIDE) -> tuple[list[Row], list[str]]:
     """Every usable picture, and one sentence for each that is not; every file is decoded once."""
     rows, faults = [], []
     for name, text in listed(root) if (root / "metadata.jsonl").exists() else beside(root):
@@ -137,7 +135,7 @@ def check(root: Path) -> tuple[list[Row], list[str]]:
                 raise text
             captions = wordings(text)
             path = inside(root / name, root)
-            load(path)
+            load(path, side)
             rows.append(Row(path, captions, hashlib.sha256(path.read_bytes()).hexdigest()))
         except ValueError as e:
             faults.append(f"{name}: {e}")
@@ -151,13 +149,13 @@ def left_out(path: Path | str, total: int, faults: list[str]) -> str:
 
 
 class Folder:
-    """The pictures of one folder. `bad` says what was left out; keys are hashes of the files."""
+    """The pictures of one folder, squares of `side` pixels. `bad`: what was left out; keys: hashes of the files."""
 
-    def __init__(self, path: Path | str, split: Literal["train", "held_out"] = "train", skip_bad: bool = False):
+    def __init__(self, path: Path | str, split: Split = "train", skip_bad: bool = False, side: int = SIDE):
         root = Path(path).resolve()
         if not root.is_dir():
             raise ValueError(f"{path} is not a folder")
-        rows, self.bad = check(root)
+        rows, self.bad = check(root, side)
         total = len(rows) + len(self.bad)
         if self.bad and skip_bad:
             print(left_out(path, total, self.bad), file=sys.stderr)
@@ -171,11 +169,11 @@ class Folder:
             raise ValueError(f"{path} holds no picture with a caption: put cat.txt beside cat.png, or a metadata.jsonl")
         self.name = f"folder-{root.name}"
         content = hashlib.sha256(repr([(r.key, r.captions) for r in self.rows]).encode()).hexdigest()
-        self.signature = ("folder", split, content)
+        self.side, self.signature = side, ("folder", split, content, side)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Example:
         row = self.rows[index]
-        return Example(load(row.path), row.captions, {"file": row.path.name}, row.key)
+        return Example(load(row.path, self.side), row.captions, {"file": row.path.name}, row.key)

@@ -4,12 +4,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from distill.data import SIDE
 from distill.data.toys.bake import Solid, solid
 from distill.data.toys.palette import BACKGROUNDS, COLOURS, DETAILS, marking, shade
 from distill.data.toys.scene import SCALE, Scene, Thing
 from models.views import Camera, camera_matrix, position, project, ray_directions
 
-SIZE, SAMPLES = 128, 2
+SAMPLES = 2
 FRAME = 0.92  # how much of the picture a group of things spans
 DOT = 0.115  # radius of a dot
 EXPOSURE = 1.12
@@ -204,7 +205,7 @@ def _draw(camera: Camera, things: list[Placed], k: int, image: np.ndarray, depth
     depth[y + rows.start, x + columns.start] = far[idx]
 
 
-def render(scene: Scene, size: int = SIZE) -> np.ndarray:
+def render(scene: Scene, size: int = SIDE) -> np.ndarray:
     """The picture, uint8 [size, size, 3]."""
     fine = size * SAMPLES
     things = place(scene)
