@@ -198,6 +198,7 @@ def of_model(
         def brush(prompts: list[str], seed: int, count: int = count) -> Tensor:
             numbers = [seed * SEED_STEP + i for i in range(len(prompts))]
             what = f"painting, steps {count}, seed {seed}"
+            say(what, 0, len(prompts))
             return paint(parts, prompts, numbers, count, guidance, lambda done: say(what, done, len(prompts)))
 
         figures = toy_figures(toys, brush, seeds) if toys else []
@@ -216,6 +217,7 @@ def of_autoencoder(row: Row, sizes: Sizes, say: Say) -> list[report.Row]:
 
     def back(pictures: Tensor, name: str) -> Tensor:
         found = []
+        say(f"coding {name}", 0, len(pictures))
         for i, part in enumerate(pictures.split(50)):
             found.append(vae.decode(encode(vae, to_numbers(part))).sample.clamp(-1, 1))
             say(f"coding {name}", 50 * i + len(part), len(pictures))
@@ -281,14 +283,14 @@ def note(row: Row, rows: Iterable[report.Row]) -> None:
 
 
 class Progress:
-    """A line on the terminal and an event, each time that something got further."""
+    """A line on the terminal and an event, each time that something begins (0 is done) or got further."""
 
     def __init__(self, run: Path):
-        self.events, self.begin, self.what = Events(run), time.monotonic(), ""
+        self.events, self.begin = Events(run), time.monotonic()
 
     def __call__(self, what: str, done: int, of: int) -> None:
-        if what != self.what:
-            self.begin, self.what = time.monotonic(), what
+        if not done:
+            self.begin = time.monotonic()
         spent = time.monotonic() - self.begin
         left = {"seconds_left": round(spent / done * (of - done), 1)} if done else {}
         self.events.write("progress", stage=what, step=done, total=of, **left)

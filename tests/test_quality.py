@@ -290,3 +290,17 @@ def test_report_numbers_tables_and_places(tmp_path):
     assert path.read_text().count("\n") == 5
     report.write(path, [])
     assert report.read(path) == [] == report.read(tmp_path / "none.json")
+
+
+def test_each_part_is_timed_from_its_own_beginning(tmp_path, monkeypatch, capsys):
+    """Two parts of one name, such as two sets of prompts of one seed, are two parts."""
+    now = [0.0]
+    monkeypatch.setattr(quality.time, "monotonic", lambda: now[0])
+    say = quality.Progress(tmp_path)
+    for at, done in ((100.0, 0), (104.0, 8), (200.0, 0), (202.0, 8)):
+        now[0] = at
+        say("painting", done, 16)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition("of 16")[2] for line in lines] == ["", ", 2.0 pictures/s", "", ", 4.0 pictures/s"]
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [e.get("seconds_left") for e in events] == [None, 4.0, None, 2.0]
