@@ -101,7 +101,7 @@ def isometry(vae: Vae, pictures: Tensor) -> Tensor:
 
 def some_pictures(dataset: str, n: int, skip_bad: bool, base: str | None = None) -> Tensor:
     """About n of the training set of an autoencoder, [n, 3, H, W]."""
-    parts = [cache.draw(s, cache_dir()) for s in world.images(dataset, "autoencoder", skip_bad, world.side(base))]
+    parts = [cache.draw(s, cache_dir()) for s in world.images(dataset, "autoencoder", skip_bad, base)]
     rows = [part[i] for part in parts for i in range(min(n // len(parts), len(part)))]
     return world.pixels(np.stack(rows))
 

@@ -66,11 +66,11 @@ def side(base: str | None) -> int:
     return (catalogue.find(base).size if base else 0) or SIDE
 
 
-def images(names: str, method: str, skip_bad: bool = False, side: int = SIDE) -> list[Source]:
-    """The sources of a training on pictures. An autoencoder holds pictures out, not wordings, and needs fewer."""
+def images(names: str, method: str, skip_bad: bool, base: str | None) -> list[Source]:
+    """The sources of a training on this base. An autoencoder holds pictures out, not wordings, and needs fewer."""
     if method == "autoencoder":
-        return sources(names, toys=PICTURES, hold="pictures", skip_bad=skip_bad, side=side)
-    return sources(names, skip_bad=skip_bad, side=side)
+        return sources(names, toys=PICTURES, hold="pictures", skip_bad=skip_bad, side=side(base))
+    return sources(names, skip_bad=skip_bad, side=side(base))
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Asked:
 
 def pixel_scene(a: Asked, device: torch.device) -> Scene:
     """Pictures, with the truth about each where the method asks for labels."""
-    parts = [cache.draw(s, cache_dir()) for s in images(a.dataset, a.method, a.skip_bad, side(a.base))]
+    parts = [cache.draw(s, cache_dir()) for s in images(a.dataset, a.method, a.skip_bad, a.base)]
     draws = Draws(parts)
     heads = {}
     if "labels" in a.needs:
@@ -118,7 +118,7 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
     """Latents of the base's autoencoder, and captions through its text encoder."""
     if a.base is None:
         raise ValueError(f"{a.method} works on latents: name the model that has the autoencoder with --base")
-    found = images(a.dataset, a.method, a.skip_bad, side(a.base))
+    found = images(a.dataset, a.method, a.skip_bad, a.base)
     parts = load(a.base, device)
     name = parts.row.manifest.family
     vae, family = parts.vae.eval().requires_grad_(False), import_module(f"models.families.{name}")
