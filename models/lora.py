@@ -44,6 +44,7 @@ def attach(row: catalogue.Row, base: Parts, valid: tuple[str, ...]) -> Parts:
     """Parts that paint with the base's own modules. Models of one base take turns (`engine.py`)."""
     path, name = file(row), row.id.replace(".", "·")  # a dot would part the names of modules
     network = base.pipeline.unet
+    base.denoiser.adapters.part()
     if name in getattr(network, "peft_config", {}):  # published anew
         base.pipeline.delete_adapters(name)
     base.pipeline.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=name, local_files_only=True)
@@ -84,5 +85,6 @@ def _whole(row: catalogue.Row, path: Path, placed: int) -> None:
 def fuse(parts: Parts) -> None:
     """The adapter becomes part of the UNet, for good, as strong as at the default guidance."""
     denoiser, guidance = parts.denoiser, parts.row.manifest.guidance.default
+    denoiser.adapters.part()
     parts.pipeline.fuse_lora(lora_scale=denoiser.strength(guidance), adapter_names=[denoiser.adapter])
     parts.pipeline.unload_lora_weights()

@@ -212,9 +212,23 @@ def test_the_engine_keeps_one_network_for_base_and_loras(studio):
     assert engine.loaded() == [], "who shares a network goes together"
 
 
-def test_switching_between_models_of_one_base_reads_no_file_and_moves_no_weight(studio, monkeypatch):
-    """So it costs the same few flags for a UNet of any size."""
-    engine, names = Engine("cpu"), ("tiny-hyper", "tiny-sd", "tiny-cfg")
+def test_the_lora_that_acts_is_part_of_the_weights(studio):
+    """Beside them it would double the time of a step."""
+    base = families.load(catalogue.get("tiny-sd"))
+    hyper = families.load(catalogue.get("tiny-hyper"), base=base)
+    merged, found = predict(hyper), lora.layers(base.pipeline.unet)
+    assert found and all(layer.merged for layer in found)
+    hyper.denoiser.adapters.part()
+    assert not any(layer.merged for layer in found)
+    with torch.no_grad():  # peft adds it to each layer's answer
+        hyper.denoiser.adapters.acting = hyper.denoiser.adapter, 1.0
+        beside = predict(hyper)
+    hyper.denoiser.adapters.part()
+    assert 0 < (merged - beside).abs().max() < 1e-5
+
+
+def test_switching_between_models_of_one_base_reads_no_file_and_gives_the_base_its_weights_back(studio, monkeypatch):
+    engine, names = Engine("cpu"), ("tiny-hyper", "tiny-cfg", "tiny-sd")
     first = [list(engine.generate(ask(name, steps=1)))[-1].picture for name in names]
     network = engine._held["tiny-sd"].denoiser.network
     before = {name: w.data_ptr() for name, w in network.named_parameters()}
