@@ -219,10 +219,9 @@ def test_the_lora_that_acts_is_part_of_the_weights(studio):
     merged, found = predict(hyper), lora.layers(base.pipeline.unet)
     assert found and all(layer.merged for layer in found)
     hyper.denoiser.adapters.part()
+    hyper.denoiser.adapters.acting = hyper.denoiser.adapter, 1.0  # so that peft adds it to each layer's answer
+    beside = predict(hyper)
     assert not any(layer.merged for layer in found)
-    with torch.no_grad():  # peft adds it to each layer's answer
-        hyper.denoiser.adapters.acting = hyper.denoiser.adapter, 1.0
-        beside = predict(hyper)
     hyper.denoiser.adapters.part()
     assert 0 < (merged - beside).abs().max() < 1e-5
 
