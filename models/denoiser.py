@@ -137,8 +137,8 @@ class Adapters:
         self.acting: tuple[str | None, float] | None = None
 
     def found(self, layers: list[Any]) -> None:
-        """Every layer of the network that has an adapter, after one more was put on it."""
-        self.layers, self.acting = layers, None
+        """Every layer of the network that has an adapter, after `part` and one more adapter."""
+        self.layers = layers
 
     def use(self, name: str | None, scale: float) -> None:
         """None: the network as it was without any, exactly."""
