@@ -18,10 +18,7 @@ def pair(text: str) -> tuple[str, str]:
 def command(
     args: argparse.Namespace, cfg: "DataclassInstance", own: "DataclassInstance", loop: "DataclassInstance"
 ) -> str:
-    """What a person types to make this run again: whatever is not the default, however often it was resumed.
-
-    loop: the defaults of the loop.
-    """
+    """What a person types to make this run again: whatever is not the default. loop: the defaults of the loop."""
     parts = ["python -m distill.train", args.method, "--run", args.run, "--dataset", args.dataset]
     parts += (["--base", args.base] if args.base else []) + (["--skip-bad"] if args.skip_bad else [])
     for prefix, config, known in (("", own, type(own)()), ("train.", cfg, loop)):
@@ -31,6 +28,12 @@ def command(
                 shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
                 parts.append(f"--set {prefix}{key}={shown}")
     return " ".join(parts)
+
+
+def resumed(before: str, args: argparse.Namespace, settings: dict[str, str]) -> str:
+    """The same for a run that went on with other settings: first what it was until then, then what changed."""
+    changes = " ".join(f"--set {key}={value}" for key, value in settings.items())
+    return f"{before} && python -m distill.train {args.method} --run {args.run} --resume {changes}"
 
 
 def parser(about: str | None) -> argparse.ArgumentParser:

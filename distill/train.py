@@ -26,7 +26,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from distill import checkpoint
-from distill.command import command, pair, parser
+from distill.command import command, pair, parser, resumed
 from distill.config import T, override
 from distill.hardware import attention, faster_precision, keep_memory
 from distill.method import Batch, Begins, Method, Out, Remembers, Rows, Staged
@@ -300,7 +300,7 @@ def train(args: argparse.Namespace) -> int:
     settings = dict(pair(text) for text in args.set)
     args.base = catalogue.find(args.base).id if args.base else None  # a folder's is where it lies
     trainer, own = defaults(module), module.Config()
-    described = run / "run.json"
+    described, saved = run / "run.json", {}
     if args.resume:
         if not described.exists():
             raise ValueError(f"there is no run named {args.run!r} to resume")
@@ -315,7 +315,11 @@ def train(args: argparse.Namespace) -> int:
         raise ValueError(f"run {args.run!r} has checkpoints: --resume goes on with it, another --run starts anew")
     if args.seed is not None:
         settings["train.seed"] = str(args.seed)
+    before = (trainer, own)
     cfg, own = configs(args.method, settings, trainer, own)
+    told = command(args, cfg, own, defaults(module))
+    if saved and checkpoint.folders(run):
+        told = saved["command"] if (cfg, own) == before else resumed(saved["command"], args, settings)
     run.mkdir(parents=True, exist_ok=True)
     with (run / "lock").open("w") as lock:
         acc = Accelerator(mixed_precision={"fp32": "no"}.get(cfg.precision, cfg.precision))
@@ -333,7 +337,7 @@ def train(args: argparse.Namespace) -> int:
                 "skip_bad": args.skip_bad,
                 "config": dataclasses.asdict(own),
                 "train": dataclasses.asdict(cfg),
-                "command": command(args, cfg, own, defaults(module)),
+                "command": told,
             }
             described.write_text(json.dumps(facts, indent=1))
         if cfg.batch_size % (acc.num_processes * cfg.accumulate):
@@ -359,6 +363,8 @@ def run_training(args: argparse.Namespace, run: Path, module, cfg: TrainConfig, 
     report.start(t, memory(t))
     if cfg.compile:
         network = t.scene.world.student.network
+        if network is None:
+            raise ValueError("train.compile=true takes a student that is one network; leave it out")
         network.forward = torch.compile(network.forward)
     with attention(acc.device):
         return loop(t, report, run, stop)

@@ -79,14 +79,19 @@ def test_settings_name_the_valid_ones(capsys, studio):
     assert "the mixture has no pictures, which autoencoder needs; valid: toys, emoji" in capsys.readouterr().err
     assert main(["sft", "--run", "b", "--set", "train.precision=fp32"]) == 2
     assert "name the model that has the autoencoder with --base" in capsys.readouterr().err
+    assert main(["msd", "--run", "c", *QUICK, "--set", "train.steps=6000", "--set", "train.compile=true"]) == 2
+    assert "train.compile=true takes a student that is one network" in capsys.readouterr().err
 
 
 def test_the_command_of_a_resumed_run_remakes_it(studio):
     assert main(["sft", "--run", "r", *QUICK, "--set", "train.steps=4", "--set", "lr=0.002"]) == 0
     assert main(["sft", "--run", "r", *QUICK, "--resume", "--set", "train.steps=6"]) == 0
     told = json.loads((studio / "runs/r/run.json").read_text())["command"]
-    run = "python -m distill.train sft --run r --dataset mixture"
-    assert told == f"{run} --set lr=0.002 --set train.steps=6 --set train.batch_size=32"
+    run = "python -m distill.train sft --run r"
+    first = f"{run} --dataset mixture --set lr=0.002 --set train.steps=4 --set train.batch_size=32"
+    assert told.startswith(f"{first} && {run} --resume ") and told.endswith(" --set train.steps=6")
+    assert main(["sft", "--run", "r", "--dataset", "mixture", "--resume", "--set", "train.steps=6"]) == 0
+    assert json.loads((studio / "runs/r/run.json").read_text())["command"] == told, "nothing changed"
 
 
 def test_parse_takes_every_kind_of_field():

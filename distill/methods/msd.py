@@ -33,6 +33,7 @@ class Config(dmd.Config):
     students: int = 4
     width: float = 0.5  # of a student, as a share of the teacher's
     matching: int = 2000  # steps of score matching
+    matching_lr: float = 1e-3  # a new network bears more than one that is being refined
     adversarial_from: int = 4000
     times: tuple[float, ...] = (0.4,)
     pairs: float = 0.25  # weight of the regression on the teacher's own pictures
@@ -74,7 +75,7 @@ class Method(dmd.Method[Config]):
         super().__init__(world, cfg)
         self.stages = {"adversarial": cfg.adversarial_from} if cfg.adversarial else {}
         self.players = {
-            "matching": Player(world.student.members[0], cfg.lr, stop=cfg.matching),
+            "matching": Player(world.student.members[0], cfg.matching_lr, stop=cfg.matching),
             "student": Player(world.student, cfg.lr, every=cfg.ratio, start=cfg.matching, ema=True),
             "critic": Player(self.critic, cfg.fake_lr, start=cfg.matching),
         }
