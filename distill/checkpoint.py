@@ -87,6 +87,10 @@ def folders(run: Path) -> list[Path]:
     return sorted((run / "checkpoints").glob("step-*"), reverse=True)
 
 
+def step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
+
+
 def check(folder: Path) -> str | None:
     """What is wrong with a checkpoint, in words; None when its sums are right."""
     try:

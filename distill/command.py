@@ -30,8 +30,9 @@ def command(
     return " ".join(parts)
 
 
-def resumed(before: str, args: argparse.Namespace, settings: dict[str, str]) -> str:
-    """The same for a run that went on with other settings: first what it was until then, then what changed."""
+def resumed(saved: dict, step: int, args: argparse.Namespace, settings: dict[str, str]) -> str:
+    """The same for a run that went on with other settings at `step`: what it was until then, then what changed."""
+    before = saved["command"] + (f" --until {step}" if step < saved["train"]["steps"] else "")
     changes = " ".join(f"--set {key}={value}" for key, value in settings.items())
     return f"{before} && python -m distill.train {args.method} --run {args.run} --resume {changes}"
 
@@ -52,4 +53,5 @@ def parser(about: str | None) -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int)
     p.add_argument("--resume", action="store_true", help="go on from the newest good checkpoint")
     p.add_argument("--minutes", type=float, help="stop after so long, checkpoint kept")
+    p.add_argument("--until", type=int, metavar="STEP", help="stop after this step, checkpoint kept")
     return p

@@ -225,8 +225,8 @@ def memory(t: Trainer) -> str:
 class Stop:
     """SIGTERM and SIGINT ask the loop to stop after the step that it is in; before the loop they end at once."""
 
-    def __init__(self, minutes: float | None):
-        self.signalled, self.looping, self.minutes, self.end = False, False, minutes, None
+    def __init__(self, minutes: float | None, until: int | None = None):
+        self.signalled, self.looping, self.minutes, self.end, self.until = False, False, minutes, None, until
         for s in (signal.SIGTERM, signal.SIGINT):
             signal.signal(s, self._ask)
 
@@ -262,7 +262,7 @@ def loop(t: Trainer, report: Reporter, run: Path, stop: Stop) -> int:
             )
             return NON_FINITE
         ended, signalled = t.step >= cfg.steps, anywhere(t.acc, stop.signalled)
-        asked = signalled or anywhere(t.acc, stop.now())
+        asked = signalled or t.step == stop.until or anywhere(t.acc, stop.now())
         if t.acc.is_main_process:
             if t.step % cfg.sample_every == 0 or ended:
                 with torch.compiler.set_stance("force_eager"):  # a few pictures are not worth compiling for
@@ -318,8 +318,9 @@ def train(args: argparse.Namespace) -> int:
     before = (trainer, own)
     cfg, own = configs(args.method, settings, trainer, own)
     told = command(args, cfg, own, defaults(module))
-    if saved and checkpoint.folders(run):
-        told = saved["command"] if (cfg, own) == before else resumed(saved["command"], args, settings)
+    if args.resume and (found := checkpoint.newest(run)[0]):
+        same = (cfg, own) == before
+        told = saved["command"] if same else resumed(saved, checkpoint.step_of(found), args, settings)
     run.mkdir(parents=True, exist_ok=True)
     with (run / "lock").open("w") as lock:
         acc = Accelerator(mixed_precision={"fp32": "no"}.get(cfg.precision, cfg.precision))
@@ -349,7 +350,7 @@ def train(args: argparse.Namespace) -> int:
 
 
 def run_training(args: argparse.Namespace, run: Path, module, cfg: TrainConfig, own: object, acc: Accelerator) -> int:
-    stop = Stop(args.minutes)
+    stop = Stop(args.minutes, args.until)
     keep_memory()
     samples = cfg.steps * cfg.batch_size
     t = prepare(Asked(module, own, args.base, args.dataset, cfg.seed, args.skip_bad, samples), cfg, acc)

@@ -84,14 +84,23 @@ def test_settings_name_the_valid_ones(capsys, studio):
 
 
 def test_the_command_of_a_resumed_run_remakes_it(studio):
-    assert main(["sft", "--run", "r", *QUICK, "--set", "train.steps=4", "--set", "lr=0.002"]) == 0
-    assert main(["sft", "--run", "r", *QUICK, "--resume", "--set", "train.steps=6"]) == 0
-    told = json.loads((studio / "runs/r/run.json").read_text())["command"]
-    run = "python -m distill.train sft --run r"
-    first = f"{run} --dataset mixture --set lr=0.002 --set train.steps=4 --set train.batch_size=32"
-    assert told.startswith(f"{first} && {run} --resume ") and told.endswith(" --set train.steps=6")
-    assert main(["sft", "--run", "r", "--dataset", "mixture", "--resume", "--set", "train.steps=6"]) == 0
-    assert json.loads((studio / "runs/r/run.json").read_text())["command"] == told, "nothing changed"
+    run, more = studio / "runs/r", ["--resume", "--set", "train.steps=6"]
+
+    def told() -> str:
+        return json.loads((run / "run.json").read_text())["command"]
+
+    assert main(["sft", "--run", "r", *QUICK, "--set", "train.steps=4", "--set", "lr=0.002", "--until", "3"]) == 0
+    assert main(["sft", "--run", "r", *more]) == 0
+    first, second = told().split(" && ")
+    assert first.endswith(" --set lr=0.002 --set train.steps=4 --set train.batch_size=32 --until 3")
+    assert second == "python -m distill.train sft --run r --resume --set train.steps=6"
+    assert main(["sft", "--run", "r", *more]) == 0
+    assert told() == f"{first} && {second}", "nothing changed"
+    made = weights(run)
+    run.rename(studio / "runs/before")
+    for line in (f"{first} --set train.precision=fp32", second):
+        assert main(line.split()[3:]) == 0
+    assert same(made, weights(run))
 
 
 def test_parse_takes_every_kind_of_field():
