@@ -116,3 +116,15 @@ def test_students_of_a_part_are_smaller():
     for base in (unet(), toy2d.student()):
         small = msd.smaller(base, 0.5)
         assert sum(p.numel() for p in small.parameters()) < 0.5 * sum(p.numel() for p in base.parameters())
+
+
+def test_a_small_unet_begins_as_a_part_of_the_base():
+    base = unet()
+    same, half = (msd.smaller(base, width).network.state_dict() for width in (1.0, 0.5))
+    whole: Any = base.network.state_dict()
+    assert all(torch.equal(same[k], w) for k, w in whole.items())
+    assert torch.equal(half["conv_in.weight"], whole["conv_in.weight"][::2])
+    assert torch.equal(half["conv_norm_out.bias"], whole["conv_norm_out.bias"][::2])
+    query = "mid_block.attentions.0.transformer_blocks.0.attn2.to_q.weight"
+    heads, of_base = (w[query].unflatten(0, (8, -1)) for w in (half, whole))
+    torch.testing.assert_close(heads, of_base[:, ::2, ::2] * 2**0.5)

@@ -1,6 +1,7 @@
 """Multi-student distillation (Song et al. 2024): one small student for each part of the prompts, one call a picture.
 
-score matching (TSM):   one small student learns the teacher's guided answers; all start as it   [0, matching)
+score matching (TSM):   one small student, which begins as every second channel of the teacher, learns its guided
+                        answers; all students start as it                                        [0, matching)
 distribution matching:  DMD, each student with a fake score of its own size                      [matching, …)
 adversarial (ADM):      + a discriminator that sees each part's own data                         [adversarial_from, …)
 
@@ -33,7 +34,7 @@ class Config(dmd.Config):
     students: int = 4
     width: float = 0.5  # of a student, as a share of the teacher's
     matching: int = 2000  # steps of score matching
-    matching_lr: float = 1e-3  # a new network bears more than one that is being refined
+    matching_lr: float = 1e-3  # more than a network that is being refined would bear
     adversarial_from: int = 4000
     times: tuple[float, ...] = (0.4,)
     pairs: float = 0.25  # weight of the regression on the teacher's own pictures
@@ -41,7 +42,7 @@ class Config(dmd.Config):
 
 
 def smaller(base: Denoiser, width: float) -> Denoiser:
-    """A new network of the base's kind whose layers are `width` times as wide."""
+    """A network of the base's kind whose layers are `width` times as wide; a UNet begins as a part of the base."""
     net = base.network
     if isinstance(base, ToyDenoiser):
         made = type(net)(net.prompt.in_features, max(8, int(net.prompt.out_features * width)))
@@ -49,11 +50,30 @@ def smaller(base: Denoiser, width: float) -> Denoiser:
     config = {k: v for k, v in net.config.items() if k != "_use_default_values"}
     groups = config["norm_num_groups"]
     channels = [max(groups, int(c * width) // groups * groups) for c in config["block_out_channels"]]
-    return UNetDenoiser(type(net).from_config(config | {"block_out_channels": channels}))
+    made = type(net).from_config(config | {"block_out_channels": channels})
+    made.load_state_dict(thinned(net.state_dict(), made.state_dict()))
+    return UNetDenoiser(made)
+
+
+def thinned(wide: dict[str, Tensor], narrow: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Channels of `wide` at equal distances, in the shapes of `narrow`: at half the width every second one.
+
+    So heads, groups and frequencies of the time embedding stay what they were. Answers of a layer keep their size: its
+    weights grow by the root of how many inputs it lost. As in pruning of diffusion models (Fang et al. 2023, Sec. 3.1),
+    the small network goes on from what the large one knows, which the paper's, new ones, have to learn.
+    """
+    out = {}
+    for name, shape in ((name, w.shape) for name, w in narrow.items()):
+        w = wide[name]
+        lost = w.shape[1] / shape[1] if len(shape) > 1 else 1.0
+        for dim, n in enumerate(shape):
+            w = w.index_select(dim, torch.arange(n, device=w.device) * w.shape[dim] // n)
+        out[name] = w * lost**0.5
+    return out
 
 
 def student(cfg: Config, base: Denoiser | None) -> Routed:
-    """Students that know nothing yet, all alike; the router is fitted when the prompts are there."""
+    """Small students, all alike; the router is fitted when the prompts are there."""
     base = dmd.taught(base)
     levels, first = cfg.students.bit_length() - 1, smaller(base, cfg.width)
     empty = Router(torch.zeros(levels, tokens_of(base)), torch.zeros(2**levels - 1))
