@@ -260,7 +260,10 @@ WRITERS: dict[str, Callable[[dict, Any, Path], dict]] = {
 
 
 def publish(run: Path, id: str, home: Path) -> Manifest:
-    """Raises ValueError for a run without a good checkpoint, or of a method that nothing serves yet."""
+    """Raises ValueError for a run without a good checkpoint, of a method that nothing serves yet, or a hidden place."""
+    box = assets() / "weights" / id
+    if home != box and box.is_dir():
+        raise ValueError(f"{id} is a model of the box, which hides the studio's: take another --id, or --box")
     facts, student, saved = trained(run)
     if facts["method"] not in WRITERS:
         raise ValueError(

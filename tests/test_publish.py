@@ -209,3 +209,9 @@ def test_a_card_of_the_box_tells_its_manifest(home):
     training = [line for line in made.command.split(" && ") if "distill.train" in line][-1]
     for setting in training.split(" --set ")[1:]:
         assert f"\n| {setting.split('=')[0]} | " in text
+
+
+def test_an_id_of_the_box_is_not_published_where_nobody_would_find_it(studio, capsys):
+    assert publish.main(["any", "--id", "toybox-sd"]) == 2
+    assert "toybox-sd is a model of the box, which hides the studio's" in capsys.readouterr().err
+    assert not (studio / "models/toybox-sd").exists()
