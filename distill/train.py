@@ -317,10 +317,11 @@ def train(args: argparse.Namespace) -> int:
         settings["train.seed"] = str(args.seed)
     before = (trainer, own)
     cfg, own = configs(args.method, settings, trainer, own)
-    told = command(args, cfg, own, defaults(module))
-    if args.resume and (found := checkpoint.newest(run)[0]):
-        same = (cfg, own) == before
-        told = saved["command"] if same else resumed(saved, checkpoint.step_of(found), args, settings)
+    told = saved.get("command") if (cfg, own) == before else None
+    if told is None:  # a new run, or one that goes on with other settings from its newest checkpoint
+        found, _ = checkpoint.newest(run)
+        at = checkpoint.step_of(found) if found else None
+        told = resumed(saved, at, args, settings) if at else command(args, cfg, own, defaults(module))
     run.mkdir(parents=True, exist_ok=True)
     with (run / "lock").open("w") as lock:
         acc = Accelerator(mixed_precision={"fp32": "no"}.get(cfg.precision, cfg.precision))

@@ -59,8 +59,8 @@ def thinned(wide: dict[str, Tensor], narrow: dict[str, Tensor]) -> dict[str, Ten
     """Channels of `wide` at equal distances, in the shapes of `narrow`: at half the width every second one.
 
     So heads, groups and frequencies of the time embedding stay what they were. Answers of a layer keep their size: its
-    weights grow by the root of how many inputs it lost. As in pruning of diffusion models (Fang et al. 2023, Sec. 3.1),
-    the small network goes on from what the large one knows, which the paper's, new ones, have to learn.
+    weights grow by the root of how many inputs it lost. As in pruning of diffusion models (Fang et al. 2023), the
+    small network goes on from what the large one knows, which the paper's, new ones, have to learn.
     """
     out = {}
     for name, shape in ((name, w.shape) for name, w in narrow.items()):
