@@ -151,7 +151,10 @@ def toy_figures(toys: Toys, brush: Brush, seeds: Sequence[int]) -> list[Figure]:
     repeated = [p for p in toys.conditions for _ in range(ALIKE)]
     centre = toys.reference.mean(0)
     spread = [scoring.diversity(toys.judge.read(brush(repeated, seed))[0], centre, ALIKE) for seed in seeds]
-    return [*figures, Figure("vendi", spread, len(repeated), toys.vendi, 1.0)]
+    figures.append(Figure("vendi", spread, len(repeated), toys.vendi, 1.0))
+    free = sum("background" not in q.expected for q in toys.asked)
+    top, *seen = (scoring.backgrounds(toys.asked, r.answers) for r in (toys.real, *painted))
+    return [*figures, Figure("backgrounds", seen, free, top, 1.0)]
 
 
 def emoji_figures(judge: Judge, sizes: Sizes, brush: Brush, seeds: Sequence[int]) -> list[Figure]:

@@ -9,7 +9,7 @@ from models import catalogue
 PLACE = ("model", "steps", "guidance")
 PSNR = ("psnr_toys", "psnr_emoji")
 COSTS = ("ms", "memory", "parameters")
-BESIDE = (*SHARES, "frechet", "recall", "vendi", "ms")  # shown in per cent of the teacher's
+BESIDE = (*SHARES, "frechet", "recall", "vendi", "backgrounds", "ms")  # shown in per cent of the teacher's
 FEW = 0.6  # of the teacher's recall, below which the variety is lost
 NAMES = {"frechet": "Fréchet", "kernel": "kernel", "psnr_toys": "toys, dB", "psnr_emoji": "emoji, dB",
          "nearest_emoji": "nearest emoji", "first": "of them nature, food", "memory": "peak GiB",

@@ -1,8 +1,9 @@
 """Answers of a judge against what was asked. Pure: questions, class names and features in, figures out."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import exp, log
 
 import torch
 from torch import Tensor
@@ -14,7 +15,8 @@ from evals.metrics import frechet, kernel_distance, nearest, support, vendi
 Answer = Mapping[str, str]
 SHARES = ("kind", "colour", "pattern", "size", "background", "view", "count", "relation", "binding", "emoji")
 SHARES += ("first",)  # of the emoji those that training meets most often: animals, plants, food
-DISTANCES = ("frechet", "kernel", "precision", "recall", "density", "coverage", "vendi", "nearest", "nearest_emoji")
+DISTANCES = ("frechet", "kernel", "precision", "recall", "density", "coverage", "vendi", "backgrounds", "nearest",
+             "nearest_emoji")  # fmt: skip
 OF_ONE = ("kind", "colour", "pattern", "size", "view")  # counted on prompts for one thing
 
 
@@ -99,3 +101,9 @@ def diversity(features: Tensor, centre: Tensor, pictures: int) -> float:
     """Mean Vendi score of prompts with `pictures` rows each, around the mean of all real pictures."""
     scores = [vendi(rows - centre) for rows in features.split(pictures)]
     return sum(scores) / len(scores)
+
+
+def backgrounds(questions: Sequence[Question], answers: Sequence[Answer]) -> float:
+    """Effective number of background colours, exp(entropy), where the prompt names none; 1 if all are painted alike."""
+    seen = Counter(a["background"] for q, a in zip(questions, answers, strict=True) if "background" not in q.expected)
+    return exp(-sum(n / seen.total() * log(n / seen.total()) for n in seen.values()))

@@ -131,6 +131,19 @@ def test_several_steps_of_dmd_train_on_their_own_inputs(monkeypatch):
     assert (second > 2).all(), "half of the first picture, 9, and half noise"
 
 
+@pytest.mark.parametrize(("below", "guidance"), [(0.0, 1.0), (1.0, 3.0)])
+def test_guidance_of_dmd_acts_below_its_time_alone(below, guidance):
+    """Nowhere: the same as none. Everywhere: the same as guidance without a bound. Between the two: neither."""
+    x, rows = TEACHER.sample(COND, torch.Generator().manual_seed(0)), lambda: Rows(0, 0, len(NOISE))
+    null = COND.map(torch.zeros_like)
+
+    def direction(scale: float, bound: float):
+        return dmd.matching(x, TEACHER, lambda x, t, cond: x, COND, null, scale, rows(), bound)[0]
+
+    assert torch.allclose(direction(3.0, below), direction(guidance, 1.0), atol=1e-6)
+    assert not torch.allclose(direction(3.0, 0.5), direction(guidance, 1.0), atol=1e-3)
+
+
 def test_disback_walks_back_from_what_it_recorded_to_the_teacher():
     t = run(DISBACK, alone="20", nodes="4", per_node="5")
     start = disback.digest(t.method.critic["fake"])

@@ -1,6 +1,7 @@
 """The quality benchmark on tiny random parts: what is asked is true, scores mean what they say, rows hold."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -152,13 +153,21 @@ def test_shares_and_their_floor():
     )
 
 
+def test_backgrounds_that_nobody_asked_for_are_counted():
+    free, said = [replace(MANY, expected={}) for _ in range(4)], [MANY] * 4
+    seen = [{"background": c} for c in ("black", "black", "red", "grey")]
+    assert scoring.backgrounds(free + said, [{"background": "black"}] * 4 + seen) == 1
+    assert scoring.backgrounds(free + said, seen + seen) == pytest.approx(8**0.5)  # 1/2, 1/4, 1/4: 1.5 bits
+    assert scoring.backgrounds(free, [{"background": c} for c in "abcd"]) == pytest.approx(4)
+
+
 def test_real_pictures_score_their_own_ceiling(home):
     """A model that painted the very scenes: every share is the ceiling, every distance that of real pictures."""
     toys = quality.Toys.draw(quality.judge_named("judge-b"), quality.Sizes(12))
     real = questions.real(12, questions.ASKED)
     alike = questions.conditions(2, quality.ALIKE)[1]
     figures = quality.toy_figures(toys, lambda prompts, seed: real if len(prompts) == 12 else alike, [0])
-    assert {f.metric for f in figures} >= {"kind", "colour", "frechet", "kernel", "recall", "vendi", "nearest"}
+    assert {f.metric for f in figures} >= {"kind", "colour", "frechet", "kernel", "recall", "vendi", "backgrounds", "nearest"}
     for f in figures:
         assert f.values == [pytest.approx(f.ceiling)], f.metric
     by_metric = {f.metric: f for f in figures}

@@ -32,6 +32,7 @@ class Config:
     rank: int = 0  # of a LoRA; 0 trains the whole network
     times: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)  # of the student's steps, noise first
     guidance: float = 3.0  # of the teacher
+    guided_below: float = 0.8  # above this time it has none, so that what noise decides keeps its variety
     adversarial: float = 5e-3
     alone: int = 200  # critic steps before the student first moves
     blocks: tuple[int, ...] = (1, 3, 5, 7)  # of a SANA that the heads see; of a UNet they see ends and middle
@@ -70,13 +71,24 @@ def denoising(net: Denoiser, x0: Tensor, cond: Cond, rng: Rows, t_min: float = T
 
 
 def matching(
-    x: Tensor, teacher: AnswersX0, fake: AnswersX0, cond: Cond, null: Cond, guidance: float, rng: Rows
+    x: Tensor,
+    teacher: AnswersX0,
+    fake: AnswersX0,
+    cond: Cond,
+    null: Cond,
+    guidance: float,
+    rng: Rows,
+    guided_below: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    """A loss [B] whose gradient moves x along the direction of DMD (Eq. 7), and how long that direction is."""
+    """A loss [B] whose gradient moves x along the direction of DMD (Eq. 7), and how long that direction is.
+
+    Guidance acts on times below `guided_below` only (Kynkäänniemi et al. 2024), as far as it is more than 1.
+    """
     t = T_MIN + (T_MAX - T_MIN) * rng.rand(len(x))
+    scale = torch.where(t < guided_below, guidance, 1.0) if guidance != 1 else 1.0
     with torch.no_grad():
         x_t = add_noise(teacher.schedule, x, rng.randn_like(x), t)
-        d = vsd_direction(x, guided(teacher, x_t, t, cond, null, guidance), fake(x_t, t, cond))
+        d = vsd_direction(x, guided(teacher, x_t, t, cond, null, scale), fake(x_t, t, cond))
     return mse(x, (x - d).detach()) / 2, d.abs().mean()
 
 
@@ -133,7 +145,7 @@ class Method(Generic[C]):
         _, cond = batch.latents
         x, null = self.pictures(batch, rng), self.w.null_like(cond)
         target, guidance = self.target(batch.step), self.guidance(batch.step)
-        loss, size = matching(x, target, self.fake, cond, null, guidance, rng)
+        loss, size = matching(x, target, self.fake, cond, null, guidance, rng, self.cfg.guided_below)
         logs = {"direction": size, "mean": x.detach().mean(), "std": x.detach().std()}
         if self.heads and (weight := self.adversarial(batch.step)):
             fool = self.heads.fool(x, cond, rng)
