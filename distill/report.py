@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from distill import checkpoint
 from distill.method import Previews, Rows
 from models.events import Events
 
@@ -140,6 +141,6 @@ class Reporter:
             return
         if self.bar:
             self.bar.stop()
-        newest = sorted((self.run / "checkpoints").glob("step-*"))[-1]
+        newest = checkpoint.folders(self.run)[0]
         self.events.write("done", step=step, outputs=[str(newest.relative_to(self.run))])
         self.board.close()
