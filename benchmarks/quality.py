@@ -7,7 +7,8 @@ held-out pictures; a judge reads real ones. Flat rows go to results/quality.json
 README. Beside each figure stand its ceiling (the same figure on real renders of the same captions), its floor and its
 teacher's. The floor of what is right: the same pictures against shuffled captions; of a distance: backgrounds alone,
 flat pictures in the colours of the toys' backgrounds; of a variety (vendi, backgrounds): 1, all alike.
-Values are means over sampling seeds, `sd` their deviation. In the same run one picture is timed, and the most memory taken that the process holds meanwhile.
+Values are means over sampling seeds, `sd` their deviation. In the same run one picture is timed,
+and the most memory taken that the process holds meanwhile.
 """
 
 import argparse
