@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-KEEP = 2
+KEEP = 2  # checkpoints, if a run doesn't say otherwise
 FULL = 2**22  # bytes; with less left on the disk, that is why writing failed
 
 
@@ -55,8 +55,8 @@ def _full_disk_said(folder: Path) -> Iterator[None]:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from e
 
 
-def save(run: Path, state: Saved) -> Path:
-    """Write `run/checkpoints/step-%08d`; older ones beyond the newest two go only afterwards."""
+def save(run: Path, state: Saved, keep: int = KEEP) -> Path:
+    """Write `run/checkpoints/step-%08d`; older ones beyond the newest `keep` go only afterwards."""
     home = run / "checkpoints"
     tmp = home / f".tmp-{state.step}-{os.getpid()}"
     shutil.rmtree(tmp, ignore_errors=True)
@@ -75,7 +75,7 @@ def save(run: Path, state: Saved) -> Path:
     shutil.rmtree(final, ignore_errors=True)
     tmp.rename(final)
     _fsync(home)
-    for old in folders(run)[KEEP:]:
+    for old in folders(run)[keep:]:
         shutil.rmtree(old)
     for stale in home.glob(".tmp-*"):
         shutil.rmtree(stale, ignore_errors=True)

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from distill import checkpoint
 from distill.command import command, pair, parser, resumed
 from distill.config import T, override
-from distill.hardware import attention, faster_precision, keep_memory
+from distill.hardware import attention, faster_precision, settle
 from distill.method import Batch, Begins, Method, Out, Remembers, Rows, Staged
 from distill.mover import Mover, moves
 from distill.report import Reporter
@@ -58,6 +58,7 @@ class TrainConfig:
     log_every: int = 20
     sample_every: int = 500
     checkpoint_every: int = 500
+    keep: int = checkpoint.KEEP  # of the newest checkpoints; more, to go back to the best one
 
 
 def rate(cfg: TrainConfig, step: int) -> float:
@@ -269,7 +270,7 @@ def loop(t: Trainer, report: Reporter, run: Path, stop: Stop) -> int:
                     report.sample(t)
             if t.step % cfg.checkpoint_every == 0 or ended or asked:
                 begun = time.monotonic()
-                folder = checkpoint.save(run, t.saved())
+                folder = checkpoint.save(run, t.saved(), cfg.keep)
                 report.checkpoint(folder, t.step, time.monotonic() - begun)
         t.acc.wait_for_everyone()  # one that left while another writes would take it along
         if signalled and not ended:
@@ -352,7 +353,7 @@ def train(args: argparse.Namespace) -> int:
 
 def run_training(args: argparse.Namespace, run: Path, module, cfg: TrainConfig, own: object, acc: Accelerator) -> int:
     stop = Stop(args.minutes, args.until)
-    keep_memory()
+    settle()
     samples = cfg.steps * cfg.batch_size
     t = prepare(Asked(module, own, args.base, args.dataset, cfg.seed, args.skip_bad, samples), cfg, acc)
     reach(t)

@@ -144,6 +144,25 @@ def test_guidance_of_dmd_acts_below_its_time_alone(below, guidance):
     assert not torch.allclose(direction(3.0, 0.5), direction(guidance, 1.0), atol=1e-3)
 
 
+def test_noisier_matching_asks_at_later_times():
+    """The mean of u^(1 / k) is k / (k + 1)."""
+    asked = []
+
+    def fake(x_t, t, cond):
+        asked.append(t)
+        return x_t
+
+    for noisy in (1.0, 3.0):
+        dmd.matching(NOISE, TEACHER, fake, COND, COND, 1.0, Rows(0, 0, len(NOISE)), noisy=noisy)
+    plain, late = (t.mean().item() for t in asked)
+    assert abs(plain - 0.5) < 0.03 and abs(late - 0.74) < 0.03
+    noisier = run(DMD, noisy="3.0", alone="0", ratio="1")
+    seen = []
+    noisier.method.fake = lambda x_t, t, cond: seen.append(t) or x_t
+    noisier.move(0, noisier.movers[0])
+    assert seen[0].mean() > 0.65, "as the setting says"
+
+
 def test_disback_walks_back_from_what_it_recorded_to_the_teacher():
     t = run(DISBACK, alone="20", nodes="4", per_node="5")
     start = disback.digest(t.method.critic["fake"])

@@ -126,6 +126,16 @@ def dies_at(run: Path, call: int) -> bool:
     os._exit(0)
 
 
+def test_a_run_keeps_as_many_checkpoints_as_it_was_told(tmp_path, monkeypatch):
+    """So that one can go back to the best, not only to the last."""
+    monkeypatch.setenv("STILL_LIFE_STUDIO", str(tmp_path))
+    settings = ["train.steps=5", "train.batch_size=8", "train.checkpoint_every=1", "train.keep=4"]
+    settings += ["train.precision=fp32"]  # as this process has it already
+    words = [word for s in settings for word in ("--set", s)]
+    assert train.main(["sft", "--run", "r", "--dataset", "mixture", *words]) == 0
+    assert [checkpoint.step_of(p) for p in checkpoint.folders(tmp_path / "runs/r")] == [5, 4, 3, 2]
+
+
 def test_the_checkpoint_writer_killed_at_each_of_its_steps(tmp_path):
     """T-TRN-03: whichever step it is, a good checkpoint is there, and the next save clears away what was left."""
     call = 1

@@ -33,6 +33,7 @@ class Config:
     times: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)  # of the student's steps, noise first
     guidance: float = 3.0  # of the teacher
     guided_below: float = 0.8  # above this time it has none, so that what noise decides keeps its variety
+    noisy: float = 1.0  # t of the matching ~ u^(1 / noisy): above 1, more where the shares of modes are decided
     adversarial: float = 5e-3
     alone: int = 200  # critic steps before the student first moves
     blocks: tuple[int, ...] = (1, 3, 5, 7)  # of a SANA that the heads see; of a UNet they see ends and middle
@@ -79,12 +80,13 @@ def matching(
     guidance: float,
     rng: Rows,
     guided_below: float = 1.0,
+    noisy: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """A loss [B] whose gradient moves x along the direction of DMD (Eq. 7), and how long that direction is.
 
     Guidance acts on times below `guided_below` only (Kynkäänniemi et al. 2024), as far as it is more than 1.
     """
-    t = T_MIN + (T_MAX - T_MIN) * rng.rand(len(x))
+    t = T_MIN + (T_MAX - T_MIN) * rng.rand(len(x)) ** (1 / noisy)
     scale = torch.where(t < guided_below, guidance, 1.0) if guidance != 1 else 1.0
     with torch.no_grad():
         x_t = add_noise(teacher.schedule, x, rng.randn_like(x), t)
@@ -145,7 +147,8 @@ class Method(Generic[C]):
         _, cond = batch.latents
         x, null = self.pictures(batch, rng), self.w.null_like(cond)
         target, guidance = self.target(batch.step), self.guidance(batch.step)
-        loss, size = matching(x, target, self.fake, cond, null, guidance, rng, self.cfg.guided_below)
+        laws = self.cfg.guided_below, self.cfg.noisy
+        loss, size = matching(x, target, self.fake, cond, null, guidance, rng, *laws)
         logs = {"direction": size, "mean": x.detach().mean(), "std": x.detach().std()}
         if self.heads and (weight := self.adversarial(batch.step)):
             fool = self.heads.fool(x, cond, rng)
