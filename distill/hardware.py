@@ -30,7 +30,6 @@ def settle() -> None:
     keep_memory()
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")  # TF32, as cuDNN takes it already
-        torch.backends.cudnn.benchmark = True  # every batch has the same shape
 
 
 def faster_precision() -> str:
