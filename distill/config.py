@@ -54,3 +54,8 @@ def override(config: T, settings: dict[str, str], prefix: str = "") -> T:
         except ValueError as e:
             raise ValueError(f"{prefix + key}={text!r} must be {e}") from None
     return dataclasses.replace(config, **changed)
+
+
+def from_saved(config: T, saved: dict) -> T:
+    """A dataclass from the JSON of one (JSON has no tuples)."""
+    return dataclasses.replace(config, **{k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()})

@@ -34,9 +34,10 @@ from torch import Tensor, nn
 
 from distill import checkpoint, world
 from distill.card import card, curve
+from distill.config import from_saved
 from distill.data import cache, sources
 from distill.methods.autoencoder import Vae, encode
-from distill.train import from_saved, import_method
+from distill.train import import_method
 from evals.judges import Judge
 from models import catalogue, lora
 from models.catalogue import Guidance, Manifest

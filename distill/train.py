@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from distill import checkpoint
 from distill.command import command, pair, parser, resumed
-from distill.config import T, override
+from distill.config import T, from_saved, override
 from distill.hardware import attention, faster_precision, settle
 from distill.method import Batch, Begins, Method, Out, Remembers, Rows, Staged
 from distill.mover import Mover, moves
@@ -169,7 +169,8 @@ class Trainer:
         return checkpoint.Saved(self.step, tensors, optimisers, counters)
 
     def restore(self, saved: checkpoint.Saved) -> None:
-        for m in self.movers:
+        """A player that the run's settings have added since, such as heads, starts as new."""
+        for m in (m for m in self.movers if m.name in saved.tensors):
             targets: dict[str, dict] = {m.name: m.weights} | ({f"{m.name}.ema": m.ema} if m.ema is not None else {})
             targets |= {f"{m.name}.buffers": m.buffers} if m.buffers else {}
             for name, tensors in targets.items():
@@ -288,11 +289,6 @@ def configs(method: str, settings: dict[str, str], trainer: TrainConfig, own: T)
     if cfg.precision == "auto":
         cfg = dataclasses.replace(cfg, precision=faster_precision())
     return cfg, override(own, mine)
-
-
-def from_saved(config: T, saved: dict) -> T:
-    """A dataclass from the JSON of one (JSON has no tuples)."""
-    return dataclasses.replace(config, **{k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()})
 
 
 def train(args: argparse.Namespace) -> int:

@@ -143,3 +143,18 @@ def test_scm_with_its_heads_resumes_exactly(tmp_path):
     for player, tensors in first.items():
         for name, w in tensors.items():
             assert torch.equal(w, second[player][name]), (player, name)
+
+
+def test_heads_that_are_asked_for_later_start_as_new(tmp_path):
+    """What was trained is taken over, and the adversarial part begins beside it."""
+    alone = trainer("scm_ladd", 10, guidance="1,1", adversarial="0")
+    for _ in range(4):
+        alone.advance()
+    checkpoint.save(tmp_path, alone.saved())
+    both = trainer("scm_ladd", 10, guidance="1,1")
+    both.restore(checkpoint.load(checkpoint.newest(tmp_path)[0]))
+    before = {k: w.clone() for k, w in both.saved().tensors["heads"].items()}
+    assert all(torch.equal(w, alone.saved().tensors["student"][k]) for k, w in both.saved().tensors["student"].items())
+    for _ in range(2):
+        both.advance()
+    assert both.step == 6 and any(not torch.equal(w, before[k]) for k, w in both.saved().tensors["heads"].items())
