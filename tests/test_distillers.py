@@ -198,6 +198,18 @@ def test_before_its_first_turn_a_players_average_is_what_others_made():
     assert not all(torch.equal(late["student.ema"][k], w) for k, w in late["student"].items())
 
 
+def test_pairs_hold_a_student_of_dmd_to_the_teachers_pictures():
+    """To the very one of the same noise, which matching a distribution does not ask for."""
+    apart = {}
+    for weight in ("0", "4"):
+        t = run(DMD, pairs=weight, alone="0", ratio="1")
+        logs = [t.advance() for _ in range(150)]
+        assert ("student/pairs" in logs[0]) == (weight == "4")
+        with torch.no_grad():
+            apart[weight] = t.method.regression(Batch(0, x0=NOISE, cond=COND), Rows(7, 0, len(NOISE))).mean().item()
+    assert apart["4"] < 0.4 * apart["0"], apart  # 0.13 to 0.20 on three seeds
+
+
 def test_pairs_go_to_any_student_not_to_their_prompts(monkeypatch):
     method = run(MSD).method
     members, seen = list(method.w.student.members), set()

@@ -20,7 +20,7 @@ from distill.losses import mse
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import sft
 from models.denoiser import AnswersX0, Cond, Denoiser, Predicts, SanaDenoiser, TrigFlow
-from models.schedule import add_noise
+from models.schedule import add_noise, walk
 from models.score import guided, vsd_direction
 
 
@@ -35,6 +35,8 @@ class Config:
     guided_below: float = 0.8  # above this time it has none, so that what noise decides keeps its variety
     noisy: float = 1.0  # t of the matching ~ u^(1 / noisy): above 1, more where the shares of modes are decided
     adversarial: float = 5e-3
+    pairs: float = 0.0  # weight of the regression on the teacher's own pictures, which keeps their variety
+    solver: int = 12  # steps of the teacher for such a picture
     alone: int = 200  # critic steps before the student first moves
     blocks: tuple[int, ...] = (1, 3, 5, 7)  # of a SANA that the heads see; of a UNet they see ends and middle
 
@@ -153,7 +155,28 @@ class Method(Generic[C]):
         if self.heads and (weight := self.adversarial(batch.step)):
             fool = self.heads.fool(x, cond, rng)
             loss, logs = loss + weight * fool, logs | {"adversarial": fool.detach().mean()}
-        return Out(loss.mean(), logs)
+        total = loss.mean()
+        if self.cfg.pairs:
+            pairs = self.regression(batch, rng).mean()
+            total, logs = total + self.cfg.pairs * pairs, logs | {"pairs": pairs.detach()}
+        return Out(total, logs)
+
+    def painter(self, rng: Rows) -> Denoiser:
+        """Who paints what is compared with the teacher's picture of the same noise."""
+        return self.w.student
+
+    def regression(self, batch: Batch, rng: Rows) -> Tensor:
+        """Of the student's first step on the teacher's picture of the same noise (DMD, Eq. 9), on a quarter of the
+        batch: the teacher takes `solver` guided steps for it."""
+        cfg, teacher, n, painter = self.cfg, needed(self.w.teacher), max(1, len(batch) // 4), self.painter(rng)
+        x0, cond = batch.latents
+        noise, cond = rng.randn_like(x0)[:n], cond.map(lambda v: v[:n])
+        null = self.w.null_like(cond)
+        with torch.no_grad():
+            picture = walk(
+                teacher.schedule, noise, cfg.solver, lambda x, t: guided(teacher, x, t, cond, null, cfg.guidance)
+            )
+        return mse(simulate(painter, noise, cond, cfg.times, 0, rng), picture)
 
     def critic_loss(self, batch: Batch, rng: Rows) -> Out:
         x0, cond = batch.latents

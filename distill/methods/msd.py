@@ -16,12 +16,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from distill.losses import mse
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd, sft
 from models.denoiser import Denoiser, ToyDenoiser, UNetDenoiser
 from models.route import Routed, Router
-from models.schedule import add_noise, walk
+from models.schedule import add_noise
 from models.score import guided
 
 STEPS = 6000
@@ -37,8 +36,7 @@ class Config(dmd.Config):
     matching_lr: float = 1e-3  # more than a network that is being refined would bear
     adversarial_from: int = 4000
     times: tuple[float, ...] = (0.4,)
-    pairs: float = 0.25  # weight of the regression on the teacher's own pictures
-    solver: int = 12  # steps of the teacher for such a picture
+    pairs: float = 0.25
 
 
 def smaller(base: Denoiser, width: float) -> Denoiser:
@@ -123,11 +121,11 @@ class Method(dmd.Method[Config]):
         if player == "matching":
             self.spread()  # a training that ends here serves something
             return Out(self.score_matching(batch, rng).mean())
-        out = super().loss(player, batch, rng)
-        if player == "student" and self.cfg.pairs:
-            pairs = self.regression(batch, rng).mean()
-            out = Out(out.loss + self.cfg.pairs * pairs, out.logs | {"pairs": pairs.detach()})
-        return out
+        return super().loss(player, batch, rng)
+
+    def painter(self, rng: Rows) -> Denoiser:
+        """Whichever of them."""
+        return self.w.student.members[int(rng.shared() * self.cfg.students)]
 
     def score_matching(self, batch: Batch, rng: Rows) -> Tensor:
         """The teacher's guided answer, on data of all parts (TSM, Eq. 9), [B]."""
@@ -137,16 +135,3 @@ class Method(dmd.Method[Config]):
         with torch.no_grad():
             answer = guided(needed(self.w.teacher), x_t, t, cond, self.w.null_like(cond), self.cfg.guidance)
         return sft.apart(net, x_t, t, cond, answer)
-
-    def regression(self, batch: Batch, rng: Rows) -> Tensor:
-        """The teacher's picture of the same noise, on a quarter of the batch: it takes `solver` guided steps."""
-        cfg, teacher, n = self.cfg, needed(self.w.teacher), max(1, len(batch) // 4)
-        anyone = self.w.student.members[int(rng.shared() * cfg.students)]
-        x0, cond = batch.latents
-        noise, cond = rng.randn_like(x0)[:n], cond.map(lambda v: v[:n])
-        null = self.w.null_like(cond)
-        with torch.no_grad():
-            picture = walk(
-                teacher.schedule, noise, cfg.solver, lambda x, t: guided(teacher, x, t, cond, null, cfg.guidance)
-            )
-        return mse(dmd.simulate(anyone, noise, cond, cfg.times, 0, rng), picture)
