@@ -84,7 +84,7 @@ def _text(name: str, value: Any, opt: Option) -> str:
 
 def _short(value: Any) -> str:
     text = repr(value)
-    return ascii(value)[:60] if len(text) <= 60 else f"{ascii(value)[:57]}..."
+    return ascii(value)[:40] if len(text) <= 40 else f"{ascii(value)[:37]}..."
 
 
 def _range(low: float | None, high: float | None) -> str:

@@ -105,7 +105,7 @@ def fits(page):
 def test_a_job_outlives_its_tab_and_its_server(visit, app, store):
     watcher = visit("jobs")
     expect(watcher.locator(".sl-joblist")).to_contain_text("No job yet.")
-    job = submit(store, **{"train.steps": "1500", "train.checkpoint_every": "50"})
+    job = submit(store, **{"train.steps": "2500", "train.checkpoint_every": "50"})
     row = watcher.locator(f"[data-id='{job.id}']")
     expect(row).to_contain_text("sft · mixture")
     tab = visit(f"jobs?id={job.id}")
