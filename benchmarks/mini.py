@@ -32,10 +32,11 @@ SEEDS, GUIDANCE = (0, 1, 2), 3.0
 SHOWN = {"frechet": "Fréchet", "kind": "kind, %", "vendi": "Vendi"}
 KEYS = ["method", "variant", "steps"]
 SIZES = quality.Sizes(512)
-LOOP = {"train.batch_size": "64", "train.sample_every": "100000", "train.ema": "0.995", "train.warmup": "50"}
+LOOP = {"train.batch_size": "32", "train.sample_every": "100000", "train.ema": "0.995", "train.warmup": "50"}
+LONG = {"train.steps": "2500", "train.batch_size": "64"}
 BASES: dict[str, tuple[str, str, Settings]] = {  # id: method, its own base, settings
-    "mini-sana": ("sft", "toybox-dcae", {"layers": "4", "width": "192", "train.steps": "2500"}),
-    "mini-sd": ("sft", "toybox-kl", {"channels": "64,96", "blocks": "1", "train.steps": "2500"}),
+    "mini-sana": ("sft", "toybox-dcae", LONG | {"layers": "4", "width": "192"}),
+    "mini-sd": ("sft", "toybox-kl", LONG | {"channels": "64,96", "blocks": "1"}),
 }
 SPRINT = {"guidance": f"2,{GUIDANCE + 1}", "train.steps": "600"}  # with heads, a student moves in every second step
 HYPER = {"guidance": f"{GUIDANCE}", "train.steps": "800", "stage_steps": "200", "first": "0.8"}
@@ -45,7 +46,7 @@ BACK = ONE | {"alone": "200", "per_node": "100"}
 COUNTS = (400, 800, 1600)  # updates in all, whose Fréchet distances make a curve
 FOUR, WRONG = "four students", "four students, each prompt to the wrong one"
 MANY = ONE | {"matching": "600", "adversarial_from": "100000", "train.steps": "1200"}
-ALONE, QUARTER = {"students": "1"}, {"train.batch_size": "16"}
+ALONE, QUARTER = {"students": "1"}, {"train.batch_size": "8"}
 VARIANTS: dict[str, dict[str, tuple[str, str, Settings]]] = {  # page: variant: method, base, settings
     "scm_ladd": {
         "sCM alone": ("scm_ladd", "mini-sana", SPRINT | {"adversarial": "0", "train.steps": "300"}),
@@ -63,8 +64,8 @@ VARIANTS: dict[str, dict[str, tuple[str, str, Settings]]] = {  # page: variant: 
         "one student, as many samples as one of the four": ("msd", "mini-sd", MANY | ALONE | QUARTER),
         "one student, as many samples as all four": ("msd", "mini-sd", MANY | ALONE),
     },
-    "disback": {
-        f"{name}, {n} steps": (method, "mini-sd", own | {"train.steps": str(n)})
+    "disback": {  # counts of one training, so its rate is constant
+        f"{name}, {n} steps": (method, "mini-sd", own | {"train.steps": str(n), "train.decay": "0"})
         for n in COUNTS
         for name, method, own in (("DMD", "dmd", ONE | {"alone": "0"}), ("DisBack", "disback", BACK))
     },
@@ -72,16 +73,21 @@ VARIANTS: dict[str, dict[str, tuple[str, str, Settings]]] = {  # page: variant: 
 STEPS = {"scm_ladd": (1, 2, 4), "tscd": (1, 2, 4, 8), "msd": (1,), "disback": (1,)}
 
 
-def trained(id: str, method: str, base: str, settings: Settings, seed: int = 0) -> catalogue.Row:
-    """The served model of this training, which is made, or gone on with, where it is not there yet."""
+def trained(
+    id: str, method: str, base: str, settings: Settings, seed: int = 0, run: Path | None = None
+) -> catalogue.Row:
+    """The served model of this training, which is made, or gone on with, where it is not there yet.
+
+    A `run` other than the id's own holds shorter trainings too, which go on to be this one.
+    """
     if id in catalogue.rows():
         return catalogue.get(id)
-    run = run_dir(id)
-    command = [sys.executable, "-m", "distill.train", method, "--run", id, "--base", base, "--dataset", "mini"]
+    run = run or run_dir(id)
+    command = [sys.executable, "-m", "distill.train", method, "--run", run.name, "--base", base, "--dataset", "mini"]
     command += ["--seed", str(seed)] if not (run / "run.json").exists() else ["--resume"]
     for key, value in (LOOP | settings).items():
         command += ["--set", f"{key}={value}"]
-    if not any(e["kind"] == "done" for e in events.read(run)):
+    if not any(e["kind"] == "done" and e["step"] >= int(settings["train.steps"]) for e in events.read(run)):
         subprocess.run(command, cwd=ROOT, check=True)
     publish(run, id, studio() / "models" / id)
     return catalogue.get(id)
@@ -100,8 +106,10 @@ def figures(row: catalogue.Row, steps: int, say: quality.Say, load: quality.Load
     return {r["metric"]: r["value"] for r in found if r["metric"] in SHOWN}
 
 
-def slug(text: str) -> str:
-    return "-".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
+def name(page: str, variant: str, seed: int) -> str:
+    """Of a model, and of its run."""
+    words = "".join(c if c.isalnum() else " " for c in f"mini {page} {variant} {seed}".lower())
+    return "-".join(words.split())
 
 
 def measured(page: str, variant: str, steps: tuple[int, ...], say: quality.Say) -> list[report.Row]:
@@ -111,7 +119,8 @@ def measured(page: str, variant: str, steps: tuple[int, ...], say: quality.Say) 
     found: dict[int, list[dict[str, float]]] = {n: [] for n in steps}
     wrong: list[dict[str, float]] = []
     for seed in SEEDS:
-        row = trained(f"mini-{page}-{slug(variant)}-{seed}".replace("_", "-"), method, base, settings, seed)
+        run = run_dir(name(page, variant.removesuffix(f", {settings['train.steps']} steps"), seed))
+        row = trained(name(page, variant, seed), method, base, settings, seed, run)
         for n in steps:
             found[n].append(figures(row, n, say))
         if variant == FOUR:

@@ -76,8 +76,8 @@ def test_a_page_without_both_curves_has_its_table_alone(tmp_path):
 
 
 def test_names_of_runs_differ():
-    names = [f"{page}-{mini.slug(v)}" for page in mini.VARIANTS for v in mini.VARIANTS[page]]
-    assert len(set(names)) == len(names) and all(n.replace("_", "-").replace("-", "").isalnum() for n in names)
+    names = [mini.name(page, v, seed) for page in mini.VARIANTS for v in mini.VARIANTS[page] for seed in mini.SEEDS]
+    assert len(set(names)) == len(names) and all(n.replace("-", "").isalnum() for n in names)
 
 
 def test_students_astray_paint_for_others():

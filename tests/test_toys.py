@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from distill.data import cache
 from distill.data.toys import Toys, captions, prompt, questions, render, sample_scene, scene_at, truth, vocabulary
 from distill.data.toys.__main__ import main
 from distill.data.toys.captions import (
@@ -294,3 +295,16 @@ def test_cameras_follow_their_law():
     drawn = [sample_camera(np.random.default_rng(i)) for i in range(3000)]
     for view, chance in CHANCES.items():
         assert abs(sum(word_of(c.azimuth, c.elevation) == view for c in drawn) / 3000 - chance) < 0.03
+
+
+def test_a_cache_grows_and_processes_draw_what_one_would(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "SHARD", 8)
+    said: list[str] = []
+    alone = cache.draw(Toys(size=12, mini=True), tmp_path / "alone", said.append)
+    assert said == ["drawing mini 0 to 8 of 12", "drawing mini 8 to 12 of 12"]
+    cache.draw(Toys(size=8, mini=True), tmp_path / "many", said.append)
+    monkeypatch.setattr(cache, "MANY", 1)
+    many = cache.draw(Toys(size=12, mini=True), tmp_path / "many", said.append)
+    assert said[2:] == ["drawing mini 0 to 8 of 8", "drawing mini 8 to 12 of 12"]
+    assert all((many[i] == alone[i]).all() and (many[i] == Toys(mini=True)[i].picture).all() for i in range(12))
+    assert (many.captions, many.attributes) == (alone.captions, alone.attributes)
