@@ -23,6 +23,7 @@ PLAIN = HYPER | {"adversarial": "0,0,0,0"}
 ONE = {"guidance": "1", "lr": "5e-4", "fake_lr": "1e-3", "adversarial": "0", "times": "1.0"}
 BACK = ONE | {"alone": "250", "per_node": "150"}
 MANY = ONE | {"lr": "1e-3", "fake_lr": "2e-3", "matching": "600", "solver": "8"}
+QUARTER = {"students": "1", "batch_size": 64, "matching": "2400"}  # score matching is of one for all four
 # scm_ladd: equal numbers of student updates; the adversarial variants spend every other step on their heads.
 VARIANTS: dict[str, dict[str, tuple[int, dict]]] = {
     "scm_ladd": {
@@ -57,7 +58,7 @@ VARIANTS: dict[str, dict[str, tuple[int, dict]]] = {
     },
     "msd": {
         "four students": (1600, MANY),
-        "one student, as many samples as one of the four": (1600, MANY | {"students": "1", "batch_size": 64}),
+        "one student, as many samples as one of the four": (3400, MANY | QUARTER),
         "one student, as many samples as all four": (1600, MANY | {"students": "1"}),
         "four, without score matching": (1600, MANY | {"matching": "0"}),
     },

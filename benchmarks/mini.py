@@ -42,11 +42,12 @@ SPRINT = {"guidance": f"2,{GUIDANCE + 1}", "train.steps": "600"}  # with heads, 
 HYPER = {"guidance": f"{GUIDANCE}", "train.steps": "800", "stage_steps": "200", "first": "0.8"}
 PLAIN = HYPER | {"adversarial": "0,0,0,0"}
 ONE = {"guidance": f"{GUIDANCE}", "times": "0.4", "adversarial": "0"}
-BACK = ONE | {"alone": "200", "per_node": "100"}
+BACK = ONE | {"alone": "100", "per_node": "50"}
 COUNTS = (400, 800, 1600)  # updates in all, whose Fréchet distances make a curve
 FOUR, WRONG = "four students", "four students, each prompt to the wrong one"
 MANY = ONE | {"matching": "600", "adversarial_from": "100000", "train.steps": "1200"}
-ALONE, QUARTER = {"students": "1"}, {"train.batch_size": "8"}
+ALONE = {"students": "1"}
+QUARTER = {"train.batch_size": "8", "matching": "2400", "train.steps": "3000"}  # score matching is of one for all four
 VARIANTS: dict[str, dict[str, tuple[str, str, Settings]]] = {  # page: variant: method, base, settings
     "scm_ladd": {
         "sCM alone": ("scm_ladd", "mini-sana", SPRINT | {"adversarial": "0", "train.steps": "300"}),

@@ -21,6 +21,7 @@ from models import catalogue, text
 from models.denoiser import Cond
 from models.families import Parts, toy2d
 from models.paths import cache as cache_dir
+from models.route import Routed
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,9 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
         raise ValueError(f"{a.method} works on latents: name the model that has the autoencoder with --base")
     found = images(a.dataset, a.method, a.skip_bad, a.base)
     parts = load(a.base, device)
+    if isinstance(parts.denoiser, Routed) or getattr(parts.denoiser, "adapter", None):
+        what = "several students" if isinstance(parts.denoiser, Routed) else "an adapter"
+        raise ValueError(f"{a.base} is {what}, which no method goes on with: name what it is built on, with --base")
     name = parts.row.manifest.family
     vae, family = parts.vae.eval().requires_grad_(False), import_module(f"models.families.{name}")
 
@@ -133,6 +137,8 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
     key = weights_key(vae)
     cached = [cache.latents(s, cache_dir(), key, encode) for s in found]
     draws, say = Draws(cached, often), speaker(a, parts, found, cached)
+    if "judge" in a.needs and not toys_in(cached):
+        raise ValueError(f"the judge that rewards reads toys, and {a.dataset} has none; valid: mini, toys, toys+emoji")
     reader = judge_named("judge-a").to(device) if "judge" in a.needs else None  # rewards are its alone
 
     def batch(step: int, n: int, rng: Rows) -> Batch:
@@ -157,10 +163,13 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
     )
 
 
+def toys_in(cached: list[cache.Cached]) -> bool:
+    return any("kind" in row for part in cached for row in part.attributes[:1])
+
+
 def reported(cached: list[cache.Cached]) -> Callable[[Tensor, Batch], dict[str, float]] | None:
     """What judge-b, which rewards nothing, reads in samples of toys; None where it or they are not there."""
-    toys = any("kind" in row for part in cached for row in part.attributes[:1])
-    return reward.judged(judge_named("judge-b")) if toys and "judge-b" in catalogue.rows() else None
+    return reward.judged(judge_named("judge-b")) if toys_in(cached) and "judge-b" in catalogue.rows() else None
 
 
 def speaker(

@@ -66,6 +66,7 @@ def on_data(net, x0, cond, rng, t_min=0.02):
 
 BUGS = {
     "lcm, another's prompt": (LCM, lcm, "guided", blind),
+    "lcm, the teacher doesn't move": (LCM, lcm, "ddim", lambda schedule, x, answer, t, r: x),
     "tscd, another's prompt": (TSCD, tscd, "guided", blind),
     "tscd, nothing to jump": (TSCD, tscd, "times", lambda n, u, k, g: (n / g, (n - 1) / g, (n - 1) / g)),
     "dmd, direction flipped": (DMD, dmd, "vsd_direction", lambda *args: -honest_direction(*args)),
@@ -82,6 +83,33 @@ def test_with_a_bug_it_does_not(monkeypatch, bug):
     monkeypatch.setattr(where, name, wrong)
     _, after = learn(run(recipe))
     assert after > 0.075, after
+
+
+ALONE = {"rank": "0", "segments": "1", "adversarial": "0"} | ONE
+PARTS = {  # of a loss that is silent but for it; of tscd, then of dmd
+    "score": ("tscd", 600, ALONE | {"lr": "1e-4", "critic_lr": "2e-3", "score_from": "0", "ratio": "1"}),
+    "adversarial": ("tscd", 150, ALONE | {"lr": "5e-5", "critic_lr": "1e-2"}),
+    "adversarial of dmd": ("dmd", 300, DMD[2] | {"lr": "5e-5", "fake_lr": "1e-2", "alone": "0", "ratio": "2"}),
+}
+
+
+def by_one_part(monkeypatch, part: str, weight: float) -> tuple[float, float]:
+    def silent(x):
+        return 0 * x.flatten(1)[:, 0]
+
+    method, steps, own = PARTS[part]
+    monkeypatch.setattr(tscd.Method, "consistency", lambda self, batch, *_: silent(batch.x0))
+    if part != "score":
+        monkeypatch.setattr(dmd, "matching", lambda x, *_: (silent(x), x.new_zeros(())))
+    return learn(trainer(method, steps, **own | {part.partition(" ")[0]: str(weight)}))
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_part_pulls_the_right_way(monkeypatch, part):
+    before, after = by_one_part(monkeypatch, part, 1.0)
+    assert before > 0.12 and after < 0.08, (before, after)
+    with monkeypatch.context() as flipped:
+        assert by_one_part(flipped, part, -1.0)[1] > 0.15
 
 
 def test_segments_end_where_the_one_of_the_neighbour_starts():
@@ -259,9 +287,13 @@ def test_a_router_cuts_real_prompts_in_equal_parts_and_says_what_it_cannot_do():
         Router.fit(prompts, 3)
 
 
-def obedience() -> tuple[float, float]:
+REWARD = {"tscd": ALONE | {"feedback": "1", "feedback_from": "0", "feedback_steps": "300"}}
+REWARD["feedback"] = {"rank": "0", "keep": "0"}
+
+
+def obedience(method: str) -> tuple[float, float]:
     """Of a model that doesn't hear its prompt, before and after feedback."""
-    t = trainer("feedback", 300, rank="0", lr="2e-3", keep="0")
+    t = trainer(method, 300, lr="2e-3", **REWARD[method])
     nn.init.zeros_(t.scene.world.student.network.prompt.weight)  # it doesn't hear its prompt
     judge, before = t.scene.world.judge, few_steps(t.scene.world.student, 1, COND)
     learn(t)
@@ -269,14 +301,18 @@ def obedience() -> tuple[float, float]:
     return float(judge(before, batch).exp().mean()), float(judge(after, batch).exp().mean())
 
 
-def test_feedback_teaches_a_blind_model_to_obey():
-    before, after = obedience()
+@pytest.mark.parametrize("method", REWARD)
+def test_feedback_teaches_a_blind_model_to_obey(monkeypatch, method):
+    monkeypatch.setattr(tscd.Method, "consistency", lambda self, batch, *_: 0 * batch.x0[:, 0])
+    before, after = obedience(method)
     assert before < 0.2 and after > 0.9
 
 
-def test_feedback_flipped_does_not(monkeypatch):
-    monkeypatch.setattr(feedback, "hinged", lambda judge, x0, batch, limit: judge(x0, batch))
-    assert obedience()[1] < 0.2
+@pytest.mark.parametrize("method", REWARD)
+def test_feedback_flipped_does_not(monkeypatch, method):
+    monkeypatch.setattr(tscd.Method, "consistency", lambda self, batch, *_: 0 * batch.x0[:, 0])
+    monkeypatch.setattr(f"distill.methods.{method}.hinged", lambda judge, x0, batch, _: judge(x0, batch))
+    assert obedience(method)[1] < 0.2
 
 
 def test_a_picture_that_satisfies_the_judge_is_left_alone():
@@ -312,7 +348,20 @@ def test_guidance_the_wrong_way_does_not(monkeypatch):
     assert min(folded()) > 1
 
 
-@pytest.mark.parametrize("recipe", [LCM, TSCD, (*DMD[:2], DMD[2] | {"alone": "0"})], ids=lambda recipe: recipe[0])
+def test_guidance_whatever_was_asked_for_does_not(monkeypatch):
+    honest = cfg_lora.Method.teacher
+    monkeypatch.setattr(cfg_lora.Method, "teacher", lambda self, x, t, cond, w: honest(self, x, t, cond, 2.0))
+    assert max(folded()) > 0.35
+
+
+ADAPTED = (
+    *(LCM, TSCD, ("cfg_lora", 12, {}), ("feedback", 12, {})),
+    ("dmd", 12, DMD[2] | {"alone": "0"}),
+    ("disback", 12, DISBACK[2] | {"alone": "5", "per_node": "1", "ratio": "2"}),
+)
+
+
+@pytest.mark.parametrize("recipe", ADAPTED, ids=lambda recipe: recipe[0])
 def test_an_adapter_leaves_its_base_alone(recipe):
     t = run(recipe, rank="4")
     net = t.scene.world.student

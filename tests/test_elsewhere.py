@@ -199,6 +199,12 @@ def test_a_folder_is_distilled_on_a_folder_and_the_student_served(home, base, tm
     assert painted(families.load(row)).std() > 5
     drawn = {np.load(path, mmap_mode="r").shape[1:3] for path in paths.cache().glob("folder-pictures-*/pictures-*.npy")}
     assert drawn == {(64, 64)}, "as large as its base paints, for the training and for the words of the card"
+    further = ["lcm", "--run", "further", "--base", "mine", "--dataset", str(pictures), *settings]
+    assert train.main(further) == 2
+    assert "mine is an adapter, which no method goes on with: name what it is built on" in capsys.readouterr().err
+    rewarded = ["tscd", *command[1:2], "rewarded", *command[3:], "--set", "feedback_from=1"]
+    assert train.main(rewarded) == 2
+    assert "the judge that rewards reads toys, and" in capsys.readouterr().err
 
 
 def test_the_projects_own_pictures_are_refused_by_a_base_of_another_size(home, base, capsys):

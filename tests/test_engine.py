@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from models import catalogue
+from models import catalogue, denoiser
 from models.denoiser import pick_device, set_attention
 from models.engine import Embeddings, Engine, Waiting, cost
 from models.generate import Image, Step
@@ -179,6 +179,16 @@ def test_what_is_not_here_is_one_sentence(engine):
         Engine("cpu", attention="flash")
     with pytest.raises(ValueError, match="CUDA only; valid on this device: auto, sdpa"):
         list(Engine("cpu", attention="xformers").generate(ask()))
+
+
+def test_xformers_where_it_is_asked_for_on_cuda(monkeypatch):
+    """Nothing here touches the device: which kernels there are is decided before."""
+    cuda = torch.device("cuda")
+    monkeypatch.setattr(denoiser, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="xformers is not installed; valid without it: auto, sdpa"):
+        set_attention(tiny.transformer(), "xformers", cuda)
+    monkeypatch.setattr(denoiser, "find_spec", lambda name: object())
+    assert "xformers does not apply: SANA" in (set_attention(tiny.transformer(), "xformers", cuda) or "")
 
 
 @pytest.mark.gpu

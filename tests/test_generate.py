@@ -140,6 +140,17 @@ def test_a_run_goes_on_from_a_stored_step(sprint, teacher, model, steps):
             same(a, b)
 
 
+def test_the_later_another_prompt_takes_over_the_more_stays_of_the_picture():
+    """From noised latents, as image-to-image starts: correlation with them rises with less noise, on real weights."""
+    parts = families.load(catalogue.get("toybox-sana"), torch.device("cpu"))
+    teapot = list(generate(parts, ask("toybox-sana", prompt="a yellow teapot", steps=8)))
+    kept = [e for e in teapot if isinstance(e, Step)]
+    rest = (ask("toybox-sana", prompt="a blue cube on a pink background", steps=8), (1, 3, 5, 7))
+    painted = [pictures(generate(parts, rest[0], start=Start.at(kept, i)))[0] for i in rest[1]]
+    stays = [np.corrcoef(p.ravel(), pictures(teapot)[0].ravel())[0, 1] for p in painted]
+    assert stays == sorted(stays) and stays[0] < 0.5 < stays[-1], stays
+
+
 def test_the_denoiser_may_change_between_steps(sprint, teacher):
     """A hybrid asks each for its own steps; SANA's teacher can even take over SANA-Sprint's samples."""
     asked = []

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from benchmarks import mini, report
+from benchmarks.mixture import trainer
 from distill.config import override
-from distill.train import TrainConfig, import_method
+from distill.train import TrainConfig, import_method, reach
 
 
 @pytest.mark.parametrize("page", mini.VARIANTS)
@@ -16,6 +17,7 @@ def test_every_setting_is_one_of_its_method(page):
         loop = {k.removeprefix("train."): v for k, v in (mini.LOOP | settings).items() if k.startswith("train.")}
         assert override(TrainConfig(), loop).steps < 5000
         assert base in mini.BASES
+        reach(trainer(method, int(settings["train.steps"]), batch_size=8, **own))  # every stage comes before the end
 
 
 def test_a_mini_is_small():

@@ -308,3 +308,15 @@ def test_a_cache_grows_and_processes_draw_what_one_would(tmp_path, monkeypatch):
     assert said[2:] == ["drawing mini 0 to 8 of 8", "drawing mini 8 to 12 of 12"]
     assert all((many[i] == alone[i]).all() and (many[i] == Toys(mini=True)[i].picture).all() for i in range(12))
     assert (many.captions, many.attributes) == (alone.captions, alone.attributes)
+
+
+@pytest.mark.parametrize("name", ["pictures-0000000.npy", "facts-0000000.json"])
+def test_a_torn_file_of_a_cache_is_made_again(tmp_path, name):
+    toys, said = Toys(size=6, mini=True), []
+    first = cache.draw(toys, tmp_path, said.append)
+    path = cache.folder(toys, tmp_path) / name
+    good, where = path.read_bytes(), np.array(first.arrays[0])
+    path.write_bytes(good[: len(good) // 2])
+    again = cache.draw(toys, tmp_path, said.append)
+    assert said == ["drawing mini 0 to 6 of 6"] * 2 and path.read_bytes() == good
+    assert (again.arrays[0] == where).all() and again.captions == first.captions

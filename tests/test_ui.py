@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models import picture
+from models import catalogue, picture
 from models.paths import ROOT
 from models.request import ImageRequest, Request, option
 from tests import tiny
@@ -284,6 +284,21 @@ def test_on_a_space_each_browser_has_its_own_gallery(tmp_path, monkeypatch):
     assert call(shared, "gallery_page", owner="")["error"] == "owner must be 32 hexadecimal digits"
     assert "ephemeral" in shared.place.banner() and "ephemeral" not in Place("a/b", lasting=True).banner()
     assert call(shared, "remove", id=mine, owner=ANNA) == {}
+    shared.gallery.close()
+
+
+def test_on_a_space_no_visitor_makes_the_server_fetch_a_large_model(monkeypatch):
+    monkeypatch.setattr(catalogue, "available", lambda row: None)  # as where there is a GPU and a network
+    monkeypatch.setattr(catalogue, "cached", lambda row: row.hub is None)
+    shared = Desk(Place(space="ada/still-life", lasting=True))
+    reason = "Visitors of a Space can't fetch large models; duplicate the Space or run it at home."
+    assert {r["id"]: r["reason"] for r in menu.rows(shared.place)}["sdxl"] == reason
+    refused = {"error": f"sdxl can't run here. {reason}"}
+    assert paint(shared, ask(model="sdxl")) == refused
+    assert call(shared, "download", request=ask(model="sdxl"), scale=1) == refused
+    with pytest.raises(ValueError, match="can't fetch large models"):
+        shared.generate(ask(model="sdxl"))
+    assert paint(shared)["pictures"], "what is here paints"
     shared.gallery.close()
 
 

@@ -11,10 +11,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from PIL.Image import Image as Picture
@@ -30,6 +30,9 @@ from ui.place import Place
 from ui.recent import Recent
 from ui.turns import Turns
 from ui.wire import answers, data_url, number, text, token
+
+if TYPE_CHECKING:
+    from models.generate import Image
 
 MOST_PAINTING = 32  # calls that paint or wait to; more are refused, so that looking and stopping stay possible
 SMALL = 256  # pixels on a side up to which a picture travels as the PNG that a download would give
@@ -101,7 +104,7 @@ class Desk:
         count = number(data, "count", 1, request.num_images - first)
         tab, ticket = token(data, "tab"), number(data, "ticket", 0, 2**31)
         done, spent = [], {}
-        for event in self.turns.paint(excerpt(request, first, count), tab, ticket):
+        for event in self._painted(excerpt(request, first, count), tab, ticket):
             one = request.single(first + event.index)
             self.recent.put(one.to_json(), event.picture)
             id = self._keep(one, event.picture, data) if data.get("keep") is True else None
@@ -209,7 +212,7 @@ class Desk:
         """The HTTP endpoint: all pictures of a request at once."""
         request = ImageRequest.from_dict(fields)
         out = []
-        for event in self.turns.paint(request, "http", 0):
+        for event in self._painted(request, "http", 0):
             one = request.single(event.index)
             said = {
                 "seed": event.seed,
@@ -228,6 +231,12 @@ class Desk:
     def _keep(self, request: ImageRequest, shown: Picture, data: dict[str, Any]) -> str:
         return self.gallery.add(picture.png_bytes(shown, request), request.to_dict(), self._owner(data))
 
+    def _painted(self, request: ImageRequest, tab: str, ticket: int) -> "Iterator[Image]":
+        """Pictures as they are done. Raises ValueError where this place's visitors may not have the model."""
+        if reason := menu.refusal(catalogue.get(request.model), self.place):
+            raise ValueError(f"{request.model} can't run here. {reason}")
+        return self.turns.paint(request, tab, ticket)
+
     def _picture(self, request: ImageRequest, data: dict[str, Any]) -> Picture:
         """What was shown a moment ago, or the same painted again."""
         if request.num_images != 1:
@@ -237,7 +246,7 @@ class Desk:
             return held
         tab = data.get("tab")
         page = tab[:32] if isinstance(tab, str) else "again"
-        for event in self.turns.paint(request, f"again-{page}", 0):
+        for event in self._painted(request, f"again-{page}", 0):
             self.recent.put(request.to_json(), event.picture)
             return event.picture
         raise ValueError("the picture was stopped before it was painted")

@@ -45,7 +45,11 @@ def _field(name: str, option: Option, usual: Any) -> dict[str, Any]:
 def _reason(name: str, choice: str) -> dict[str, str]:
     """Why a base can't be chosen here."""
     row = catalogue.rows().get(choice) if name == "base" else None
-    reason = catalogue.available(row) if row is not None and row.hub is not None else None
+    if row is None:
+        return {}
+    if row.manifest.kind == "lora":
+        return {"reason": f"It is an adapter on {row.manifest.base}, which no method goes on with."}
+    reason = catalogue.available(row)
     return {"reason": reason} if reason else {}
 
 

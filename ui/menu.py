@@ -42,15 +42,16 @@ def model(id: str) -> dict[str, Any]:
     }
 
 
+def refusal(row: catalogue.Row, place: Place) -> str | None:
+    """Why this place's visitors can't paint with a model; None where they can."""
+    if reason := catalogue.available(row):
+        return reason
+    return place.refusal("download") if catalogue.on_hub(row) and not catalogue.cached(row) else None
+
+
 def rows(place: Place) -> list[dict[str, Any]]:
     """The menu: every row, with the reason where it can't be chosen."""
-    out = []
-    for row in catalogue.menu():
-        reason = catalogue.available(row)
-        if reason is None and row.hub is not None and not catalogue.cached(row):
-            reason = place.refusal("download")
-        out.append({"id": row.id, "note": note(row), "reason": reason})
-    return out
+    return [{"id": row.id, "note": note(row), "reason": refusal(row, place)} for row in catalogue.menu()]
 
 
 def described(place: Place) -> list[dict[str, Any]]:

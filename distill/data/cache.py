@@ -53,6 +53,21 @@ def save_array(array: np.ndarray) -> Callable[[Path], None]:
     return save
 
 
+def whole(path: Path, n: int) -> bool:
+    """Whether an array of n rows or more lies there: a torn file is none, and is made again."""
+    try:
+        return len(np.load(path, mmap_mode="r")) >= n
+    except (OSError, EOFError, ValueError):
+        return False
+
+
+def facts_in(path: Path) -> list[dict]:
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return []
+
+
 def folder(source: Source, root: Path) -> Path:
     """A source's cache is named by what it is: a change of its `signature` starts a new one."""
     digest = hashlib.sha256(repr(getattr(source, "signature", source.name)).encode()).hexdigest()[:10]
@@ -77,7 +92,8 @@ def draw(source: Source, root: Path, say: Callable[[str], None] = print) -> Cach
     shards = [range(start, min(start + SHARD, len(source))) for start in range(0, len(source), SHARD)]
     facts = {rows: home / f"facts-{rows.start:07d}.json" for rows in shards}
     pictures = {rows: home / f"pictures-{rows.start:07d}.npy" for rows in shards}
-    missing = [r for r, path in facts.items() if not path.exists() or len(json.loads(path.read_text())) < len(r)]
+    told = {rows: facts_in(path) for rows, path in facts.items()}
+    missing = [rows for rows in shards if len(told[rows]) < len(rows) or not whole(pictures[rows], len(rows))]
     with drawing(source, sum(map(len, missing))) as drawn:
         for rows in missing:
             say(f"drawing {source.name} {rows.start:,} to {rows.stop:,} of {len(source):,}")
@@ -85,9 +101,10 @@ def draw(source: Source, root: Path, say: Callable[[str], None] = print) -> Cach
             write(pictures[rows], save_array(np.stack([e.picture for e in examples])))
             text = json.dumps([{"captions": e.captions, "attributes": e.attributes} for e in examples])
             write(facts[rows], lambda p, text=text: p.write_text(text))
+            told[rows] = facts_in(facts[rows])
     arrays, captions, attributes = [], [], []
-    for rows, path in facts.items():
-        found = json.loads(path.read_text())[: len(rows)]
+    for rows in shards:
+        found = told[rows][: len(rows)]
         arrays.append(np.load(pictures[rows], mmap_mode="r")[: len(rows)])
         captions += [r["captions"] for r in found]
         attributes += [r["attributes"] for r in found]
@@ -103,7 +120,7 @@ def latents(
     arrays = []
     for start, shard in zip(range(0, len(pictures), SHARD), pictures.arrays, strict=True):
         path = home / f"latents-{key[:10]}-{start:07d}.npy"
-        if not path.exists() or len(np.load(path, mmap_mode="r")) < len(shard):
+        if not whole(path, len(shard)):
             say(f"encoding {source.name} {start:,} to {start + len(shard):,}")
             z = [encode(np.asarray(shard[i : i + 50])) for i in range(0, len(shard), 50)]
             write(path, save_array(np.concatenate(z).astype(np.float16)))

@@ -30,6 +30,8 @@ NOT_PICTURES = frozenset({"emotion", "person-symbol", "family"})  # sub-groups o
 CARD_SUITS = frozenset({"2660-fe0f", "2663-fe0f", "2665-fe0f", "2666-fe0f"})
 TONES = {"1f3fb": "light", "1f3fc": "medium-light", "1f3fd": "medium", "1f3fe": "medium-dark", "1f3ff": "dark"}
 
+MINUTES = 15  # for one package
+
 
 @dataclass(frozen=True)
 class Package:
@@ -58,7 +60,10 @@ def pack(package: Package, into: Path) -> Path:
     where = into / package.sha256[:8]
     where.mkdir()
     command = ["npm", "pack", "--silent", "--pack-destination", str(where), spec]
-    ran = subprocess.run(command, cwd=into, capture_output=True, text=True, timeout=900)
+    try:
+        ran = subprocess.run(command, cwd=into, capture_output=True, text=True, timeout=MINUTES * 60)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"npm pack {spec} took more than {MINUTES} minutes: is the network slow?") from None
     found = list(where.glob("*.tgz"))
     if ran.returncode or len(found) != 1:
         reason = (ran.stderr.strip().splitlines() or ["no reason given"])[-1]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from distill.data.cache import SHARD, Cached, save_array, write
+from distill.data.cache import SHARD, Cached, save_array, whole, write
 from distill.method import sent
 from models.denoiser import Cond
 
@@ -65,7 +65,7 @@ def texts(part: Cached, home: Path, key: str, encode: Encode, say: Callable[[str
         rows = part.captions[start : start + SHARD]
         captions = [text for row in rows for text in row]
         path, places = home / f"text-{key}-{start:07d}.npy", home / f"starts-{key}-{start:07d}.npy"
-        if not places.exists() or len(np.load(places)) < len(captions) + 1:
+        if not (whole(places, len(captions) + 1) and whole(path, 1)):
             say(f"encoding the captions of {part.name} {start:,} to {start + len(rows):,}")
             tokens, starts = shard_of(captions, encode)
             write(path, save_array(tokens))

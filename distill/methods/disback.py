@@ -45,7 +45,8 @@ def digest(net: torch.nn.Module) -> str:
 class Method(dmd.Method[Config]):
     def __init__(self, world: World, cfg: Config):
         super().__init__(world, cfg)
-        assert cfg.alone % cfg.nodes == 0, "recording is cut into equal parts"
+        if cfg.alone % cfg.nodes:
+            raise ValueError(f"alone={cfg.alone}: recording is cut into {cfg.nodes} equal parts (nodes)")
         self.stages = {"the teacher is the target": cfg.alone + (cfg.nodes - 1) * cfg.per_node}
         self.path: list[dict[str, Tensor]] = []  # what the fake was, the teacher's end first
         self.at, self.node = None, copy.deepcopy(self.fake).requires_grad_(False)

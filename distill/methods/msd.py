@@ -18,7 +18,7 @@ from torch import Tensor
 
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd, sft
-from models.denoiser import Denoiser, ToyDenoiser, UNetDenoiser
+from models.denoiser import Denoiser, ToyDenoiser
 from models.route import Routed, Router
 from models.schedule import add_noise
 from models.score import guided
@@ -50,7 +50,7 @@ def smaller(base: Denoiser, width: float) -> Denoiser:
     channels = [max(groups, int(c * width) // groups * groups) for c in config["block_out_channels"]]
     made = type(net).from_config(config | {"block_out_channels": channels})
     made.load_state_dict(thinned(net.state_dict(), made.state_dict()))
-    return UNetDenoiser(made)
+    return type(base)(made)
 
 
 def thinned(wide: dict[str, Tensor], narrow: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -75,8 +75,10 @@ class Method:
     needs = {"latents", "teacher", "features"}
 
     def __init__(self, world: World, cfg: Config):
-        assert all(cfg.grid % k == 0 for k in cfg.segments), "segments begin and end on the solver's grid"
-        assert len(cfg.adversarial) == len(cfg.segments), "one adversarial weight for each number of segments"
+        if any(cfg.grid % k for k in cfg.segments):
+            raise ValueError(f"segments={cfg.segments}: each must divide the solver's grid of {cfg.grid} steps")
+        if len(cfg.adversarial) != len(cfg.segments):
+            raise ValueError(f"adversarial={cfg.adversarial}: give one weight for each of segments={cfg.segments}")
         self.w, self.cfg = world, cfg
         self.players = {"student": Player(world.student, cfg.lr, ema=True)}
         self.stages = {f"{k} segments": i * cfg.stage_steps for i, k in enumerate(cfg.segments)}
