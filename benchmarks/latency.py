@@ -150,6 +150,14 @@ def against_teacher(student: Parts, teacher: Parts, repeats: int) -> list[Row]:
     return rows + [ratio(name, value, at_least=targets.get(name)) for name, value in gains.items()]
 
 
+def switching(student: Parts, repeats: int) -> list[Row]:
+    """A LoRA takes over the network that it shares with its base, and gives it back."""
+    shared, own = student.denoiser.adapters, student.denoiser.adapter
+    turns = {"switch to a LoRA": lambda: shared.use(own, 1.0), "switch back to its base": lambda: shared.use(None, 0.0)}
+    found = rounds(turns, repeats, student.device)
+    return [{"measure": name, "value": ms, "unit": "ms", "target": "≤ 100"} for name, ms in found.items()]
+
+
 def ratio(name: str, value: float, at_least: float | None = None, at_most: float | None = None) -> Row:
     target = f"≥ {at_least:g}" if at_least else f"≤ {at_most:g}" if at_most else None
     return {"measure": name, "value": value, "unit": "×", "target": target}
@@ -165,6 +173,8 @@ def measure(student: Parts, teacher: Parts | None, repeats: int) -> list[Row]:
     ]
     if teacher is not None:
         rows += against_teacher(student, teacher, max(3, repeats // 3))
+    if student.row.manifest.kind == "lora":
+        rows += switching(student, repeats)
     rows += batches(student, repeats)
     where = {
         "model": student.row.id,

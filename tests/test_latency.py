@@ -49,6 +49,10 @@ def test_a_student_of_four_steps_stands_beside_its_teacher_at_its_own(tmp_path):
     found = {r["measure"]: r for r in json.loads(out.read_text())}
     assert found["teacher / student, network"]["value"] > 1 and found["teacher / student, network"]["target"] is None
     assert found["teacher / student, end to end"]["target"] is None
+    for way in ("switch to a LoRA", "switch back to its base"):
+        assert found[way]["value"] > 0.01 and found[way]["target"] == "≤ 100", (
+            "a switch that does nothing takes no time"
+        )
 
 
 def test_contenders_take_turns():
