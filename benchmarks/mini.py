@@ -31,34 +31,47 @@ Settings = dict[str, str]
 SEEDS, GUIDANCE = (0, 1, 2), 3.0
 SHOWN = {"frechet": "Fréchet", "kind": "kind, %", "vendi": "Vendi"}
 KEYS = ["method", "variant", "steps"]
-SIZES = quality.Sizes(512)
-LOOP = {"train.batch_size": "32", "train.sample_every": "100000", "train.ema": "0.995", "train.warmup": "50"}
-LONG = {"train.steps": "2500", "train.batch_size": "64"}
-BASES: dict[str, tuple[str, str, Settings]] = {  # id: method, its own base, settings
-    "mini-sana": ("sft", "toybox-dcae", LONG | {"layers": "4", "width": "192"}),
-    "mini-sd": ("sft", "toybox-kl", LONG | {"channels": "64,96", "blocks": "1"}),
+SIZES = quality.Sizes(256)
+LOOP = {
+    "train.precision": "bf16",
+    "train.batch_size": "32",
+    "train.sample_every": "100000",
+    "train.ema": "0.995",
+    "train.warmup": "50",
 }
-SPRINT = {"guidance": f"2,{GUIDANCE + 1}", "train.steps": "600"}  # with heads, a student moves in every second step
-HYPER = {"guidance": f"{GUIDANCE}", "train.steps": "800", "stage_steps": "200", "first": "0.8"}
+BASES: dict[str, tuple[str, str, Settings]] = {  # id: method, its own base, settings
+    "mini-sana": (
+        "sft",
+        "toybox-dcae",
+        {"layers": "4", "width": "192", "train.steps": "1400", "train.batch_size": "64"},
+    ),
+    "mini-sd": (
+        "sft",
+        "toybox-kl",
+        {"channels": "64,96", "blocks": "1", "train.steps": "2500", "train.batch_size": "64"},
+    ),
+}
+SPRINT = {"guidance": f"2,{GUIDANCE + 1}", "train.steps": "400"}  # with heads, a student moves in every second step
+HYPER = {"guidance": f"{GUIDANCE}", "train.steps": "400", "stage_steps": "80", "first": "0.8"}
 PLAIN = HYPER | {"adversarial": "0,0,0,0"}
 ONE = {"guidance": f"{GUIDANCE}", "times": "0.4", "adversarial": "0"}
 BACK = ONE | {"alone": "100", "per_node": "50"}
-COUNTS = (400, 800, 1600)  # updates in all, whose Fréchet distances make a curve
+COUNTS = (350, 600, 900)  # updates in all, whose Fréchet distances make a curve
 FOUR, WRONG = "four students", "four students, each prompt to the wrong one"
-MANY = ONE | {"matching": "600", "adversarial_from": "100000", "train.steps": "1200"}
+MANY = ONE | {"matching": "300", "adversarial_from": "100000", "train.steps": "700"}
 ALONE = {"students": "1"}
-QUARTER = {"train.batch_size": "8", "matching": "2400", "train.steps": "3000"}  # score matching is of one for all four
+QUARTER = {"train.batch_size": "8", "matching": "1200", "train.steps": "1600"}  # score matching is of one for all four
 VARIANTS: dict[str, dict[str, tuple[str, str, Settings]]] = {  # page: variant: method, base, settings
     "scm_ladd": {
-        "sCM alone": ("scm_ladd", "mini-sana", SPRINT | {"adversarial": "0", "train.steps": "300"}),
+        "sCM alone": ("scm_ladd", "mini-sana", SPRINT | {"adversarial": "0", "train.steps": "200"}),
         "LADD alone": ("scm_ladd", "mini-sana", SPRINT | {"consistency": "0"}),
         "sCM + LADD": ("scm_ladd", "mini-sana", SPRINT),
     },
     "tscd": {
-        "LCM": ("lcm", "mini-sd", {"guidance": f"{GUIDANCE}", "train.steps": "800"}),
+        "LCM": ("lcm", "mini-sd", {"guidance": f"{GUIDANCE}", "train.steps": "400"}),
         "TCD (one segment from the start)": ("tscd", "mini-sd", PLAIN | {"segments": "1", "adversarial": "0"}),
         "TSCD (8, 4, 2, 1)": ("tscd", "mini-sd", PLAIN),
-        "Hyper (all parts)": ("tscd", "mini-sd", HYPER | {"feedback_from": "600", "score_from": "600"}),
+        "Hyper (all parts)": ("tscd", "mini-sd", HYPER | {"feedback_from": "240", "score_from": "240"}),
     },
     "msd": {
         FOUR: ("msd", "mini-sd", MANY),
@@ -71,7 +84,7 @@ VARIANTS: dict[str, dict[str, tuple[str, str, Settings]]] = {  # page: variant: 
         for name, method, own in (("DMD", "dmd", ONE | {"alone": "0"}), ("DisBack", "disback", BACK))
     },
 }  # fmt: skip
-STEPS = {"scm_ladd": (1, 2, 4), "tscd": (1, 2, 4, 8), "msd": (1,), "disback": (1,)}
+STEPS = {"scm_ladd": (1, 2, 4), "tscd": (1, 4), "msd": (1,), "disback": (1,)}
 
 
 def trained(

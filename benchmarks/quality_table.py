@@ -16,10 +16,11 @@ NAMES = {"frechet": "Fréchet", "kernel": "kernel", "psnr_toys": "toys, dB", "ps
          "parameters": "parameters, M"}  # fmt: skip
 Groups = dict[tuple, dict[str, Row]]  # {(model, steps, guidance): {metric: row}}
 
-RIGHT = "Right, in per cent of what the captions name (N up to {n:,}, mean ± deviation over sampling seeds):\n"
-APART = """Distance from real pictures, and variety, in features of the judge. Then what one picture takes, on the
-computer that measured it: milliseconds through `generate`, its prompt not remembered, and the most memory that the
-process held; parameters of its own in millions (+: of a LoRA, on those of its base):
+RIGHT = "Right, in per cent of what the captions name (mean ± deviation over sampling seeds):\n"
+APART = """Distance from real pictures, and variety, in features of the judge (vendi: mean of prompts, sixteen pictures
+of each). Then what one picture takes, on the computer that measured it: milliseconds through `generate`, its prompt not
+remembered, and the most memory that the process held; parameters of its own in millions (+: of a LoRA, on those of its
+base):
 """
 TAUGHT = "Students, in per cent of their teacher's figures at its own steps (of Fréchet and ms, less is better):\n"
 CODED = "Held-out pictures through the autoencoder, and what the judge still reads in them, in per cent:\n"
@@ -64,11 +65,20 @@ def bound(groups: Groups, metrics: Sequence[str], field: str, name: str) -> dict
     return {"model": name, "steps": None, "guidance": None} | {m: cell(r, field) for m, r in last.items()}
 
 
+def asked(groups: Groups, metrics: Sequence[str]) -> dict:
+    """A line of how many pictures a sampling seed's figure stands on at the most."""
+    counts = {
+        m: max((rows[m]["n"] for rows in groups.values() if "n" in rows.get(m, {})), default=None) for m in metrics
+    }
+    return {"model": "*pictures*", "steps": None, "guidance": None} | {m: str(n) for m, n in counts.items() if n}
+
+
 def generators(groups: Groups, metrics: Sequence[str], bounds: dict[str, str]) -> str:
     lines = [
         dict(zip(PLACE, place, strict=True)) | {m: cell(rows.get(m)) for m in metrics} for place, rows in groups.items()
     ]
     lines += [bound(groups, metrics, field, name) for field, name in bounds.items()]
+    lines.append(asked(groups, [m for m in metrics if m not in COSTS]))
     return markdown(lines, [*PLACE, *metrics], [*PLACE, *(NAMES.get(m, m) for m in metrics)])
 
 
@@ -108,9 +118,8 @@ def poorer(groups: Groups) -> Iterator[str]:
 
 
 def of_generators(painters: Groups) -> list[str]:
-    n = max(r["n"] for rows in painters.values() for r in rows.values())
     bounds = {"ceiling": "*real pictures*", "floor": "*shuffled captions*"}
-    out = [RIGHT.format(n=n), generators(painters, present(painters, SHARES), bounds)]
+    out = [RIGHT, generators(painters, present(painters, SHARES), bounds)]
     if present(painters, DISTANCES):
         sized = counted(painters)
         bounds = {"ceiling": "*real pictures*", "floor": "*backgrounds alone*"}

@@ -197,7 +197,19 @@ def weights(root: Path) -> list[str]:
     return out
 
 
-CHECKS = (arrows, habits, randomness, sizes, wording, pages, weights)
+def proofs(root: Path) -> list[str]:
+    """Every method has a frozen Config; each that makes a generator is in the lists of those that learn the mixture."""
+    tests = (root / f"tests/{name}.py" for name in ("test_distillers", "test_methods", "test_distillers_networks"))
+    learning, out = "".join(p.read_text(encoding="utf-8") for p in tests if p.exists()), []
+    for path in sorted((root / "distill/methods").glob("[a-z]*.py")):
+        if "@dataclass(frozen=True)\nclass Config" not in path.read_text(encoding="utf-8"):
+            out.append(f"distill/methods/{path.name} has no frozen Config")
+        if path.stem not in ("autoencoder", "oracle") and f'"{path.stem}"' not in learning:
+            out.append(f"no learning test names {path.stem}")
+    return out
+
+
+CHECKS = (arrows, habits, randomness, sizes, wording, pages, proofs, weights)
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -236,6 +248,8 @@ PLANTED = {
     "unfinished": (wording, {"ui/a.py": "# TO" + "DO: more\n"}),
     "a path of this machine": (wording, {"README.md": "see /" + "root/studio\n"}),
     "a method without a page": (pages, {"distill/methods/dmd.py": ""}),
+    "a method without a test": (proofs, {"distill/methods/dmd.py": "@dataclass(frozen=True)\nclass Config:"}),
+    "a method whose settings change": (proofs, {"distill/methods/oracle.py": "@dataclass\nclass Config:"}),
     "weights without a manifest": (weights, {"assets/weights/a/x.safetensors": "weights"}),
     "other weights": (weights, {"assets/weights/a/x.safetensors": "other",
         "assets/weights/a/manifest.json": manifest()}),
@@ -252,7 +266,9 @@ SOUND = {
     "ui/a.py": "import gradio\nimport jobs, distill, evals\n",
     "distill/train.py": "import accelerate\nfrom models import paths\nimport_module(f'distill.methods.{1}')\n",
     "distill/checkpoint.py": "torch.load(p, weights_only=True)\n",
-    "distill/methods/sft.py": "torch.randn(3, generator=g)\nnp.random.default_rng(0).random()\n",
+    "distill/methods/sft.py": "torch.randn(3, generator=g)\nnp.random.default_rng(0).random()\n"
+    "@dataclass(frozen=True)\nclass Config: ...\n",
+    "tests/test_methods.py": 'RECIPE = "sft"',
     "docs/methods/sft.md": "",
     "evals/a.py": "import torch, json, numpy as np\nfrom safetensors.torch import load_file\n",
     "jobs/a.py": "try:\n    f()\nexcept BaseException:\n    g()\n    raise\n",

@@ -96,6 +96,19 @@ def test_painting_again_rolls_the_seed_unless_it_is_locked(visit):
     v.page.keyboard.press("Control+Enter")
     expect(v.page.locator("#say")).to_contain_text("Unlock the seed")
     assert v.request()["seed"] == seed and v.count() == twice
+    v.open()
+    expect(v.page.locator("#wall figure").first).to_contain_text(f"seed {seed}")
+    expect(v.page.locator("#field-seed input")).to_have_value(str(seed))
+
+
+def test_a_prompt_that_is_too_long_is_said_to_be_and_stays(visit):
+    v = visit()
+    v.page.locator("#prompt").fill("a red ball " * 9000)
+    expect(v.page.locator("#say")).to_have_text("prompt must be text of at most 2,000 characters")
+    assert len(v.page.locator("#prompt").input_value()) == 99_000
+    v.page.locator("#prompt").fill("a blue cube")
+    v.painted("a blue cube")
+    expect(v.page.locator("#say")).to_have_text("")
 
 
 def test_the_whole_studio_by_keyboard(visit):

@@ -209,6 +209,27 @@ def test_a_training_from_the_form_to_the_menu_of_create(visit, app, store):
     expect(page.locator("#wall img").first).to_have_attribute("src", re.compile("^data:image/png"))
 
 
+def test_a_training_is_watched_paused_and_resumed_where_it_was_started(visit, store):
+    page, words = visit("distill"), re.compile
+    page.locator("#ask-dataset").select_option("mixture")
+    page.locator("#ask-train-steps").fill("90000")
+    page.locator("summary").click()
+    page.locator("#ask-train-log_every").fill("10")
+    page.locator("#ask-train-sample_every").fill("100")
+    page.locator("#start").click()
+    expect(page.locator(".sl-words")).to_contain_text("Train: step", timeout=LONG)
+    expect(page.locator("#job polyline").first).to_be_visible(timeout=LONG)
+    expect(page.locator(".sl-grid")).to_have_attribute("src", words("^data:image/webp"), timeout=LONG)
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".sl-words")).to_contain_text(words("^Paused"), timeout=LONG)
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator(".sl-words")).to_contain_text("Train: step", timeout=LONG)
+    job = store.jobs((State.RUNNING,))[0]
+    assert job.attempt == 2 and job.request["dataset"] == "mixture"
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".sl-words")).to_contain_text("Cancelled", timeout=LONG)
+
+
 def test_a_hundred_thousand_ended_jobs(visit, store):
     columns = "(id, kind, request, owner, priority, state, created, ended, ran, outputs)"
     rows = (

@@ -6,12 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.mixture import trainer
 from distill import reward, world
 from distill.data.toys import Toys
 from distill.data.toys.palette import COLOURS
 from distill.method import Batch, Rows, World
 from distill.methods import oracle
+from distill.report import Reporter
 from evals import judges, labels
+from models import events
 
 HEADS = {"kind": ["left", "right"], "colour": ["blue", "green", "red"]}
 RGB = {"red": (0.7, -0.6, -0.6), "green": (-0.6, 0.5, -0.6), "blue": (-0.6, -0.4, 0.7)}
@@ -266,3 +269,14 @@ def test_samples_are_judged_by_what_their_captions_say():
     silent = replace(batch, captions=["a thing"] * 24)
     assert set(read(pictures, silent)) == {"kind"}
     assert read(pictures, replace(batch, truth=[{"emoji": "fox"}] * 24)) == {}
+
+
+def test_what_the_judge_reads_in_samples_goes_to_the_page(tmp_path, monkeypatch):
+    t, pictures = trainer("sft", 1, batch_size=8), torch.zeros(8, 3, 16, 16)
+    monkeypatch.setattr(t.method, "preview", lambda batch: pictures, raising=False)
+    seen = lambda shown, batch: {"kind": 0.75} if shown is pictures and len(batch) == 8 else {}  # noqa: E731
+    t.scene = replace(t.scene, judged=seen)
+    Reporter(tmp_path, t.cfg).sample(t)
+    metric, sample = events.read(tmp_path)
+    assert (metric["kind"], metric["values"]) == ("metric", {"student/right_kind": 0.75})
+    assert sample["path"] == "samples/step-00000000.png" and (tmp_path / sample["path"]).exists()

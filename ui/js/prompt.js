@@ -13,7 +13,6 @@ still.parts.prompt = (element, part) => {
     spellcheck: false,
     ariaLabel: "Prompt",
     placeholder: "Type what you want to see",
-    maxLength: 2000,
     autocomplete: "off",
     autocapitalize: "off",
     enterkeyhint: "go",

@@ -88,9 +88,15 @@ window.still = (() => {
     plural: (n, what) => `${n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}`,
   };
 
+  /* A locked seed outlives the page. */
+  const keep = () => {
+    if (still.locked && still.arrived) store.set("seed", still.request.seed);
+  };
+
   /* Some fields changed: by typing, by a widget, by a restored picture. */
   still.set = (fields, { paint = true } = {}) => {
     Object.assign(still.request, fields);
+    if ("seed" in fields) keep();
     if (!paint) return;
     say("");
     still.painter.want();
@@ -109,6 +115,7 @@ window.still = (() => {
   still.lock = () => {
     still.locked = !still.locked;
     store.set("locked", still.locked ? "yes" : "no");
+    keep();
     emit("lock", still.locked);
   };
 
@@ -124,6 +131,11 @@ window.still = (() => {
         emit("menu", menu);
       }
       if (model) emit("model", (still.model = model));
+      const locked = arrival && still.locked && !new URLSearchParams(location.search).has("seed") && store.get("seed");
+      if (locked) {
+        request.seed = Number(locked);
+        setTimeout(() => still.fire("seeds")); // into its widget
+      }
       if (request) {
         still.set(request, { paint: false });
         emit("restored", still.request);
