@@ -321,7 +321,8 @@ def train(args: argparse.Namespace) -> int:
         told = resumed(saved, at, args, settings) if at else command(args, cfg, own, defaults(module))
     run.mkdir(parents=True, exist_ok=True)
     with (run / "lock").open("w") as lock:
-        acc = Accelerator(mixed_precision={"fp32": "no"}.get(cfg.precision, cfg.precision))
+        mixed, cpu = {"fp32": "no"}.get(cfg.precision, cfg.precision), not torch.cuda.is_available()
+        acc = Accelerator(mixed_precision=mixed, cpu=cpu)  # said, or processes of torchrun would not find each other
         if acc.is_main_process:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

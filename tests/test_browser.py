@@ -230,3 +230,10 @@ def test_a_server_that_is_gone_is_one_sentence(visit):
     expect(v.page.locator("#say")).to_contain_text("The studio doesn't answer.")
     assert v.page.locator("#prompt").input_value() == "a red ball x"
     v.wrong = [w for w in v.wrong if not w.startswith(("Failed to load", "Could not connect"))]
+
+
+def test_the_endpoints_are_shown_on_the_page(visit):
+    page = visit().page
+    page.locator(".sl-more summary, button", has_text="Wildcards, metadata, HTTP").first.click()
+    page.locator("#endpoints").click()
+    expect(page.get_by_text("/generate").first).to_be_visible()

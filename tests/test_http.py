@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import zlib
+from pathlib import Path
 
 import httpx
 import pytest
@@ -331,6 +332,13 @@ def arrived(address, app, **headers):
     raise AssertionError(f"no page at {address}, exit status {app.poll()}")
 
 
+def listening() -> set[str]:
+    """Addresses of IPv4 on which this machine listens, as Linux tells them."""
+    rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    ends = (row[1].split(":") for row in rows if row[3] == "0A")
+    return {f"{socket.inet_ntoa(bytes.fromhex(ip)[::-1])}:{int(port, 16)}" for ip, port in ends}
+
+
 def test_the_app_starts_as_a_space_starts_it(tmp_path):
     studio = tiny.build(tmp_path)
     with socket.socket() as s:
@@ -339,9 +347,14 @@ def test_the_app_starts_as_a_space_starts_it(tmp_path):
     space = {"SPACE_ID": "ada/still-life", "STILL_LIFE_STUDIO": str(studio), "GRADIO_SERVER_PORT": str(port)}
     with subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env={**os.environ, **space}) as app:
         try:
-            page = arrived(f"http://127.0.0.1:{port}/", app, host="ada-still-life.hf.space")
+            host = {"host": "ada-still-life.hf.space"}
+            page = arrived(f"http://127.0.0.1:{port}/", app, **host)
             assert page.status_code == 200 and "ephemeral" in page.text
             assert "https://*.hf.space" in page.headers["content-security-policy"]
+            assert "start a training; duplicate the Space" in page.text
+            found = [httpx.get(str(page.url.join(p)), headers=host).status_code for p in ("compare", "distill")]
+            assert found == [200, 404]
+            assert f"0.0.0.0:{port}" in listening(), "or nobody outside reaches it"
         finally:
             app.terminate()
             app.wait(20)

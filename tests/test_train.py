@@ -212,7 +212,7 @@ def test_two_processes_match_one(studio):
     assert main(["scm_ladd", "--run", "one", *QUICK, *steps]) == 0
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
     command += ["-m", "--", "distill.train", "scm_ladd", "--run", "two", *QUICK, *steps]  # torchrun has a --run-path
-    env = dict(os.environ) | {"ACCELERATE_USE_CPU": "true"}
+    env = dict(os.environ) | {"CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr[-2000:]
     one, two = gradients(studio / "runs/one"), gradients(studio / "runs/two")
@@ -316,7 +316,7 @@ def test_processes_stop_after_the_same_step(studio):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "-m", "--"]
     command += ["distill.train", "sft", "--run", "two", *QUICK, "--set", "train.steps=1000000"]
     command += ["--set", "train.checkpoint_every=1000000", "--minutes", "0.05"]
-    env = dict(os.environ) | {"ACCELERATE_USE_CPU": "true"}
+    env = dict(os.environ) | {"CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr[-2000:]
     found, faults = checkpoint.newest(studio / "runs/two")
