@@ -1,6 +1,7 @@
 """How good a model's pictures are, read by judges that no generator was trained against.
 
     python -m benchmarks.quality --model toybox-sprint --steps 1 2 4 [--seeds 0 1 2] [--n 1024] [--json]
+    python -m benchmarks.quality --model my-checkpoint --choose        # whoever reports must not have chosen
 
 A generator is asked held-out captions and read by `judge-b` (toys) and `judge-emoji`; an autoencoder gives back
 held-out pictures; a judge reads real ones. Flat rows go to results/quality.json, tables of them beside it and into the
@@ -46,7 +47,7 @@ from models.request import ImageRequest
 KEYS = ("model", "steps", "guidance", "metric")
 ALIKE = 16  # pictures of each prompt whose variety is measured
 ROUNDS = 9  # pictures that are timed, after one that is not
-READER, RECOGNISER = "judge-b", "judge-emoji"
+READER, RECOGNISER, CHOOSER = "judge-b", "judge-emoji", "judge-a"
 MIN = 12
 SEED_STEP = 1_000_003  # between the first pictures of two sampling seeds
 Say = Callable[[str, int, int], None]  # (what, done, of)
@@ -107,13 +108,13 @@ class Toys:
     vendi: float
 
     @classmethod
-    def draw(cls, judge: Judge, sizes: Sizes, mini: bool = False) -> "Toys":
+    def draw(cls, judge: Judge, sizes: Sizes, mini: bool = False, seed: int = questions.ASKED) -> "Toys":
         said, alike = questions.conditions(sizes.conditions, ALIKE, mini)
         reference = judge.read(questions.real(sizes.toys, questions.REFERENCE, mini))[0]
         return cls(
             judge=judge,
-            asked=questions.toys(sizes.toys, mini),
-            real=scoring.read(judge, questions.real(sizes.toys, questions.ASKED, mini)),
+            asked=questions.toys(sizes.toys, mini, seed),
+            real=scoring.read(judge, questions.real(sizes.toys, seed, mini)),
             reference=reference,
             training=judge.read(questions.trained(sizes.training, mini))[0],
             flat=backgrounds(judge, sizes.toys, alike.shape[-1]),
@@ -184,8 +185,9 @@ def of_model(
     sizes: Sizes,
     say: Say,
     load: Load = families.load,
+    choosing: bool = False,
 ) -> list[report.Row]:
-    """Rows of a generator, for each step count."""
+    """Rows of a generator, for each step count. choosing: by the other judge, on other captions, of toys alone."""
     dataset = row.manifest.dataset
     does_toys, does_emoji = "toys" in dataset or dataset == "mini", "emoji" in dataset
     if not does_toys and not does_emoji:
@@ -195,8 +197,9 @@ def of_model(
     parts, rows = load(row), []
     costs = {count: cost_figures(parts, count, guidance) for count in steps}  # while nothing else fills the memory
     say("reading real pictures", 0, 1)
-    toys = Toys.draw(judge_named(READER), sizes, dataset == "mini") if does_toys else None
-    recogniser = judge_named(RECOGNISER) if does_emoji else None
+    judge, seed = (CHOOSER, questions.CHOOSING) if choosing else (READER, questions.ASKED)
+    toys = Toys.draw(judge_named(judge), sizes, dataset == "mini", seed) if does_toys else None
+    recogniser = judge_named(RECOGNISER) if does_emoji and not choosing else None
     for count in steps:
 
         def brush(prompts: list[str], seed: int, count: int = count) -> Tensor:
@@ -313,7 +316,7 @@ def measure(args: argparse.Namespace, say: Say) -> list[report.Row]:
             return of_autoencoder(row, sizes, say)
     steps = args.steps or [row.manifest.default_steps]
     guidance = row.manifest.guidance.default if args.guidance is None else args.guidance
-    return of_model(row, steps, guidance, args.seeds, sizes, say)
+    return of_model(row, steps, guidance, args.seeds, sizes, say, choosing=args.choose)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -324,6 +327,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--guidance", type=float, help="default: the model's own")
     p.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="sampling seeds")
     p.add_argument("--n", type=int, default=Sizes.toys, help="toy captions; half as many emoji")
+    p.add_argument("--choose", action="store_true", help=f"by {CHOOSER} on other captions, and nothing is written")
     p.add_argument("--manifest", action="store_true", help="write the figures into the model's manifest too")
     p.add_argument("--json", action="store_true", help="print the new rows as JSON, one a line, not as tables")
     p.add_argument("--studio", type=Path, help="folder of everything that a person makes")
@@ -338,6 +342,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         say = Progress(run_dir(f"quality-{args.model}"))
         new = measure(args, say)
+        if args.choose:
+            print(tables(new))
+            return 0
         rows = with_teachers(report.merge(report.read(path), new, KEYS))
     except (ValueError, FileNotFoundError) as e:
         print(f"benchmarks.quality: {e}", file=sys.stderr)

@@ -16,6 +16,7 @@ from evals.labels import legible
 from models.paths import cache as cache_dir
 
 ASKED, REFERENCE = 1001, 1002  # seeds of the scenes that are asked for, and of others to compare with
+CHOOSING = 1003  # of those by which a checkpoint is chosen
 NAMED = 0.4  # chance that a prompt names the pattern, size, background or view; kinds and colours are always named
 
 
@@ -42,9 +43,9 @@ def ask(scene: Scene, rng: np.random.Generator, mini: bool = False) -> Question:
     return Question(prompt(scene, names, rng), expected, group(scene))
 
 
-def toys(n: int, mini: bool = False) -> list[Question]:
-    source = Toys(ASKED, "held_out", n, mini)
-    return [ask(source.scene(i), np.random.default_rng([ASKED, i]), mini) for i in range(n)]
+def toys(n: int, mini: bool = False, seed: int = ASKED) -> list[Question]:
+    source = Toys(seed, "held_out", n, mini)
+    return [ask(source.scene(i), np.random.default_rng([seed, i]), mini) for i in range(n)]
 
 
 def emoji(n: int) -> tuple[list[Question], Tensor]:
@@ -69,7 +70,7 @@ def drawn(source: Source) -> Tensor:
 
 
 def real(n: int, seed: int, mini: bool = False) -> Tensor:
-    """Held-out renders; those of seed `ASKED` show the scenes that `toys` asks for."""
+    """Held-out renders; those of a seed show the scenes that `toys` asks for with it."""
     return drawn(Toys(seed, "held_out", n, mini))
 
 

@@ -215,7 +215,8 @@ def reach(t: Trainer) -> None:
 
 def memory(t: Trainer) -> str:
     """What the networks and their optimisers hold, in one sentence; the activations of a batch come on top."""
-    networks = [t.scene.world.student, t.scene.world.teacher, *(p.module for p in t.method.players.values())]
+    world, own = t.scene.world, vars(t.method).values()
+    networks = [world.student, world.teacher, *own, *(p.module for p in t.method.players.values())]
     weights = {w for net in networks if isinstance(net, nn.Module) for w in net.parameters()}
     moved = {w for m in t.movers for w in m.weights.values()}
     held = sum(w.numel() * w.element_size() for w in weights | moved)

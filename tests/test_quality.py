@@ -49,6 +49,7 @@ def studio(tmp_path_factory):
     heads = labels.classes((scenes.scene(i).attributes() for i in range(3000)), oracle.TOYS)
     torch.manual_seed(0)
     for id, judge in {
+        "judge-a": Judge("a", heads),
         "judge-b": Judge("b", heads),
         "judge-emoji": Judge("emoji", {"emoji": ANIMALS}),
     }.items():
@@ -177,6 +178,17 @@ def test_real_pictures_score_their_own_ceiling(home):
     features = toys.judge.read(torch.from_numpy(np.broadcast_to(flat, (12, 3, 128, 128)).copy()))[0]
     for metric, away in scoring.distances(toys.reference, features, toys.training).items():
         assert by_metric[metric].floor == pytest.approx(away, rel=1e-3, abs=1e-6), "of backgrounds alone"
+
+
+def test_a_checkpoint_is_chosen_by_another_judge_on_other_captions_and_nothing_is_written(home, monkeypatch, capsys):
+    read, honest, path = [], quality.judge_named, home / "results" / "quality.json"
+    monkeypatch.setattr(quality, "judge_named", lambda id: read.append(id) or honest(id))
+    before = path.read_bytes() if path.exists() else None
+    asked = ["--model", "tiny-sprint", "--steps", "1", "--n", "12", "--seeds", "0", "--choose"]
+    assert quality.main(asked) == 0 and read == ["judge-a"] and "tiny-sprint" in capsys.readouterr().out
+    assert (path.read_bytes() if path.exists() else None) == before
+    reported, chosen = ({q.prompt for q in questions.toys(12, seed=s)} for s in (questions.ASKED, questions.CHOOSING))
+    assert len(chosen) == 12 and not reported & chosen
 
 
 def test_a_run_writes_rows_and_a_second_run_replaces_them(home, capsys):
