@@ -51,7 +51,8 @@ BASES: dict[str, tuple[str, str, Settings]] = {  # id: method, its own base, set
         {"channels": "64,96", "blocks": "1", "train.steps": "2500", "train.batch_size": "64"},
     ),
 }
-SPRINT = {"guidance": f"2,{GUIDANCE + 1}", "train.steps": "400"}  # with heads, a student moves in every second step
+SPRINT = {"guidance": f"2,{GUIDANCE + 1}", "blocks": "1,3", "warmup": "50", "lr": "5e-4"}
+SPRINT |= {"train.steps": "300"}  # with heads, a student moves in every second step
 HYPER = {"guidance": f"{GUIDANCE}", "train.steps": "400", "stage_steps": "80", "first": "0.8"}
 PLAIN = HYPER | {"adversarial": "0,0,0,0"}
 ONE = {"guidance": f"{GUIDANCE}", "times": "0.4", "adversarial": "0"}
@@ -63,15 +64,15 @@ ALONE = {"students": "1"}
 QUARTER = {"train.batch_size": "8", "matching": "1200", "train.steps": "1600"}  # score matching is of one for all four
 VARIANTS: dict[str, dict[str, tuple[str, str, Settings]]] = {  # page: variant: method, base, settings
     "scm_ladd": {
-        "sCM alone": ("scm_ladd", "mini-sana", SPRINT | {"adversarial": "0", "train.steps": "200"}),
+        "sCM alone": ("scm_ladd", "mini-sana", SPRINT | {"adversarial": "0", "train.steps": "150"}),
         "LADD alone": ("scm_ladd", "mini-sana", SPRINT | {"consistency": "0"}),
         "sCM + LADD": ("scm_ladd", "mini-sana", SPRINT),
     },
     "tscd": {
         "LCM": ("lcm", "mini-sd", {"guidance": f"{GUIDANCE}", "train.steps": "400"}),
         "TCD (one segment from the start)": ("tscd", "mini-sd", PLAIN | {"segments": "1", "adversarial": "0"}),
-        "TSCD (8, 4, 2, 1)": ("tscd", "mini-sd", PLAIN),
         "Hyper (all parts)": ("tscd", "mini-sd", HYPER | {"feedback_from": "240", "score_from": "240"}),
+        "TSCD (8, 4, 2, 1)": ("tscd", "mini-sd", PLAIN),
     },
     "msd": {
         FOUR: ("msd", "mini-sd", MANY),

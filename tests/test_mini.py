@@ -5,15 +5,23 @@ import torch
 
 from benchmarks import mini, report
 from benchmarks.mixture import trainer
+from distill import features
 from distill.config import override
 from distill.train import TrainConfig, import_method, reach
+
+
+def teacher(id):
+    module, own = import_method("sft"), {k: v for k, v in mini.BASES[id][2].items() if "." not in k}
+    return module.new(override(module.Config(), own), id.removeprefix("mini-"))
 
 
 @pytest.mark.parametrize("page", mini.VARIANTS)
 def test_every_setting_is_one_of_its_method(page):
     for method, base, settings in mini.VARIANTS[page].values():
         own = {k: v for k, v in settings.items() if not k.startswith("train.")}
-        override(import_method(method).Config(), own)
+        cfg = override(import_method(method).Config(), own)
+        if method == "scm_ladd":
+            features.of(teacher(base), cfg.blocks)  # they are there
         loop = {k.removeprefix("train."): v for k, v in (mini.LOOP | settings).items() if k.startswith("train.")}
         assert override(TrainConfig(), loop).steps < 5000
         assert base in mini.BASES
@@ -22,10 +30,8 @@ def test_every_setting_is_one_of_its_method(page):
 
 def test_a_mini_is_small():
     """One to three million parameters (design, section 3)."""
-    for id, family in (("mini-sana", "sana"), ("mini-sd", "sd")):
-        module, own = import_method("sft"), {k: v for k, v in mini.BASES[id][2].items() if "." not in k}
-        network = module.new(override(module.Config(), own), family).network
-        assert 1e6 < sum(w.numel() for w in network.parameters()) < 3.2e6, id
+    for id in mini.BASES:
+        assert 1e6 < sum(w.numel() for w in teacher(id).network.parameters()) < 3.2e6, id
 
 
 def test_what_was_measured_is_left_alone(tmp_path, monkeypatch):
