@@ -109,7 +109,7 @@ class Toys:
 
     @classmethod
     def draw(cls, judge: Judge, sizes: Sizes, mini: bool = False, seed: int = questions.ASKED) -> "Toys":
-        said, alike = questions.conditions(sizes.conditions, ALIKE, mini)
+        said, alike = questions.conditions(sizes.conditions, ALIKE, mini, seed)
         reference = judge.read(questions.real(sizes.toys, questions.REFERENCE, mini))[0]
         return cls(
             judge=judge,
@@ -309,6 +309,8 @@ def measure(args: argparse.Namespace, say: Say) -> list[report.Row]:
     if args.n < MIN:
         raise ValueError(f"--n must be at least {MIN}, not {args.n}: distances between sets need neighbours")
     row, sizes = catalogue.get(args.model), Sizes(args.n)
+    if args.choose and (row.manifest.kind in ("judge", "autoencoder") or row.manifest.dataset == "emoji"):
+        raise ValueError(f"--choose reads toys that a generator painted; {row.id} paints none")
     match row.manifest.kind:
         case "judge":
             return of_judge(row, sizes, say)
@@ -327,7 +329,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--guidance", type=float, help="default: the model's own")
     p.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="sampling seeds")
     p.add_argument("--n", type=int, default=Sizes.toys, help="toy captions; half as many emoji")
-    p.add_argument("--choose", action="store_true", help=f"by {CHOOSER} on other captions, and nothing is written")
+    p.add_argument("--choose", action="store_true", help=f"by {CHOOSER}, on other captions; nothing is written")
     p.add_argument("--manifest", action="store_true", help="write the figures into the model's manifest too")
     p.add_argument("--json", action="store_true", help="print the new rows as JSON, one a line, not as tables")
     p.add_argument("--studio", type=Path, help="folder of everything that a person makes")
@@ -343,7 +345,7 @@ def main(argv: list[str] | None = None) -> int:
         say = Progress(run_dir(f"quality-{args.model}"))
         new = measure(args, say)
         if args.choose:
-            print(tables(new))
+            print("\n".join(map(json.dumps, new)) if args.json else tables(new))
             return 0
         rows = with_teachers(report.merge(report.read(path), new, KEYS))
     except (ValueError, FileNotFoundError) as e:

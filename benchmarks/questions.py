@@ -94,12 +94,12 @@ def held_out_emoji(n: int) -> Tensor:
     return tensor([source[i].picture for i in range(n)])
 
 
-def conditions(n: int, pictures: int, mini: bool = False) -> tuple[list[str], Tensor]:
+def conditions(n: int, pictures: int, mini: bool = False, seed: int = ASKED) -> tuple[list[str], Tensor]:
     """Prompts that name one kind and colour, and real pictures [n * pictures, ...] of what they leave open.
 
     The first combinations that turn up often enough among scenes of the known law, all with one thing.
     """
-    rng, found = np.random.default_rng(ASKED), defaultdict(list)
+    rng, found = np.random.default_rng(seed), defaultdict(list)
     full: list[list[Scene]] = []
     while len(full) < n:
         scene = sample_mini(rng) if mini else sample_scene(rng)

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import os
 import sys
 import time
 
@@ -47,6 +48,11 @@ def faster_precision() -> str:
                     conv(x)
                 times.append(time.perf_counter() - begin)
     return min(seconds, key=lambda name: min(seconds[name]))
+
+
+def several_on_cpu() -> bool:
+    """Which accelerate has to be told, or processes of torchrun don't find each other."""
+    return "WORLD_SIZE" in os.environ and not torch.cuda.is_available()
 
 
 def attention(device: torch.device) -> contextlib.AbstractContextManager:

@@ -154,6 +154,8 @@ class DistillRequest(Request):
     set: tuple[str, ...] = option((), "Settings of the method and the loop, such as lr=1e-4 or train.steps=500.")
 
     def _validate(self) -> None:
+        if self.base and (reason := catalogue.in_parts(catalogue.get(self.base))):
+            raise ValueError(reason)
         valid, seen = settings(self.method), []
         if len(self.set) > MOST:
             raise ValueError(f"{len(self.set)} settings are too many; at most {MOST}")

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from distill import checkpoint
 from distill.command import command, pair, parser, resumed
 from distill.config import T, from_saved, override
-from distill.hardware import attention, faster_precision, settle
+from distill.hardware import attention, faster_precision, settle, several_on_cpu
 from distill.method import Batch, Begins, Method, Out, Remembers, Rows, Staged
 from distill.mover import Mover, moves
 from distill.report import Reporter
@@ -322,8 +322,7 @@ def train(args: argparse.Namespace) -> int:
         told = resumed(saved, at, args, settings) if at else command(args, cfg, own, defaults(module))
     run.mkdir(parents=True, exist_ok=True)
     with (run / "lock").open("w") as lock:
-        mixed, cpu = {"fp32": "no"}.get(cfg.precision, cfg.precision), not torch.cuda.is_available()
-        acc = Accelerator(mixed_precision=mixed, cpu=cpu)  # said, or processes of torchrun would not find each other
+        acc = Accelerator(mixed_precision={"fp32": "no"}.get(cfg.precision, cfg.precision), cpu=several_on_cpu())
         if acc.is_main_process:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

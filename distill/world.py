@@ -21,7 +21,6 @@ from models import catalogue, text
 from models.denoiser import Cond
 from models.families import Parts, toy2d
 from models.paths import cache as cache_dir
-from models.route import Routed
 
 
 @dataclass(frozen=True)
@@ -119,11 +118,10 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
     """Latents of the base's autoencoder, and captions through its text encoder."""
     if a.base is None:
         raise ValueError(f"{a.method} works on latents: name the model that has the autoencoder with --base")
+    if reason := catalogue.in_parts(catalogue.find(a.base)):
+        raise ValueError(reason)
     found = images(a.dataset, a.method, a.skip_bad, a.base)
     parts = load(a.base, device)
-    if isinstance(parts.denoiser, Routed) or getattr(parts.denoiser, "adapter", None):
-        what = "several students" if isinstance(parts.denoiser, Routed) else "an adapter"
-        raise ValueError(f"{a.base} is {what}, which no method goes on with: name what it is built on, with --base")
     name = parts.row.manifest.family
     vae, family = parts.vae.eval().requires_grad_(False), import_module(f"models.families.{name}")
 

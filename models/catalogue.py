@@ -220,6 +220,12 @@ def _numbers(folder: Path) -> int:
     return total
 
 
+def in_parts(row: Row) -> str | None:
+    """One sentence where it is no single network of its own, with which a training could go on."""
+    what = "an adapter" if row.manifest.kind == "lora" else "several students" if row.manifest.method == "msd" else None
+    return what and f"{row.id} is {what}, which no method goes on with; its base: {row.manifest.base}."
+
+
 def on_hub(row: Row, known: dict[str, Row] | None = None) -> Row | None:
     """The row of the Hub, or of a pipeline elsewhere, that it is or is built on."""
     return next((r for r in chain(row, known) if r.hub), None)

@@ -103,9 +103,9 @@ def test_painting_again_rolls_the_seed_unless_it_is_locked(visit):
 
 def test_a_prompt_that_is_too_long_is_said_to_be_and_stays(visit):
     v = visit()
-    v.page.locator("#prompt").fill("a red ball " * 9000)
+    v.page.locator("#prompt").fill("a red ball " * 90_000)
     expect(v.page.locator("#say")).to_have_text("prompt must be text of at most 2,000 characters")
-    assert len(v.page.locator("#prompt").input_value()) == 99_000
+    assert len(v.page.locator("#prompt").input_value()) == 990_000
     v.page.locator("#prompt").fill("a blue cube")
     v.painted("a blue cube")
     expect(v.page.locator("#say")).to_have_text("")

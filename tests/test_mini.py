@@ -66,15 +66,15 @@ def raced(**distances: list[float]) -> list[report.Row]:
 def test_disback_s_updates_to_where_dmd_was(tmp_path):
     """Straight between the counts that were measured, with a picture beside the table."""
     rows = raced(DMD=[60.0, 40.0, 30.0], DisBack=[50.0, 35.0, 25.0])
-    assert mini.curve(rows, "DisBack") == [(350, 50.0, 1.0), (600, 35.0, 1.0), (900, 25.0, 1.0)]
+    assert mini.curve(rows, "DisBack") == [(350, 50.0, 1.0), (500, 35.0, 1.0), (700, 25.0, 1.0)]
     told = mini.shown("disback", rows, tmp_path)
-    assert "DMD's 600 updates come to a Fréchet distance of 40; DisBack is there after about 517, straight" in told
+    assert "DMD's 500 updates come to a Fréchet distance of 40; DisBack is there after about 450, straight" in told
     assert told.startswith(mini.table(rows)) and "![Fréchet distance against updates](disback.png)" in told
     assert (tmp_path / "disback.png").read_bytes().startswith(b"\x89PNG")
     early = mini.shown("disback", raced(DMD=[60.0, 40.0], DisBack=[30.0, 20.0]), tmp_path)
     assert "DisBack is there by 350, the fewest that were measured." in early
     never = mini.shown("disback", raced(DMD=[60.0, 40.0, 30.0], DisBack=[90.0, 80.0, 70.0]), tmp_path)
-    assert "DisBack does not come there in 900." in never
+    assert "DisBack does not come there in 700." in never
 
 
 def test_a_page_without_both_curves_has_its_table_alone(tmp_path):

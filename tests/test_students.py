@@ -47,6 +47,7 @@ SCHEDULERS |= dict.fromkeys(("cfg_lora", "feedback"), "DDIMScheduler")
 
 @pytest.mark.parametrize("method", SCHEDULERS)
 def test_a_student_is_published_as_its_adapter_alone_and_answers_as_it_did(studio, tmp_path, monkeypatch, base, method):
+    torch.manual_seed(0)
     module = import_method(method)
     home = tmp_path / "models" / "mine"
     student = tiny.adapted(UNetDenoiser(copy.deepcopy(base.denoiser.network)))

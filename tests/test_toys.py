@@ -297,19 +297,6 @@ def test_cameras_follow_their_law():
         assert abs(sum(word_of(c.azimuth, c.elevation) == view for c in drawn) / 3000 - chance) < 0.03
 
 
-def test_a_cache_grows_and_processes_draw_what_one_would(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "SHARD", 8)
-    said: list[str] = []
-    alone = cache.draw(Toys(size=12, mini=True), tmp_path / "alone", said.append)
-    assert said == ["drawing mini 0 to 8 of 12", "drawing mini 8 to 12 of 12"]
-    cache.draw(Toys(size=8, mini=True), tmp_path / "many", said.append)
-    monkeypatch.setattr(cache, "MANY", 1)
-    many = cache.draw(Toys(size=12, mini=True), tmp_path / "many", said.append)
-    assert said[2:] == ["drawing mini 0 to 8 of 8", "drawing mini 8 to 12 of 12"]
-    assert all((many[i] == alone[i]).all() and (many[i] == Toys(mini=True)[i].picture).all() for i in range(12))
-    assert (many.captions, many.attributes) == (alone.captions, alone.attributes)
-
-
 @pytest.mark.parametrize("name", ["pictures-0000000.npy", "facts-0000000.json"])
 def test_a_torn_file_of_a_cache_is_made_again(tmp_path, name):
     toys, said = Toys(size=6, mini=True), []

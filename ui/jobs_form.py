@@ -47,9 +47,7 @@ def _reason(name: str, choice: str) -> dict[str, str]:
     row = catalogue.rows().get(choice) if name == "base" else None
     if row is None:
         return {}
-    if row.manifest.kind == "lora":
-        return {"reason": f"It is an adapter on {row.manifest.base}, which no method goes on with."}
-    reason = catalogue.available(row)
+    reason = catalogue.in_parts(row) or catalogue.available(row)
     return {"reason": reason} if reason else {}
 
 

@@ -6,21 +6,16 @@ rename) and are read as memory maps.
 
 import hashlib
 import json
-import multiprocessing
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from distill.data import Example, Source
+from distill.data import Source
 
 SHARD = 2000
-MANY = 1000  # pictures from which on processes, which take seconds to start, draw faster than one
 
 
 @dataclass(frozen=True)
@@ -74,40 +69,24 @@ def folder(source: Source, root: Path) -> Path:
     return root / f"{source.name}-{digest}"
 
 
-@contextmanager
-def drawing(source: Source, n: int) -> Iterator[Callable[[range], list[Example]]]:
-    """What draws the rows of a source: where there are many (`n`), as many processes as torch may use threads."""
-    if n < MANY:
-        yield lambda rows: [source[i] for i in rows]
-        return
-    spawn = multiprocessing.get_context("spawn")  # a fork may hang on a lock that one of torch's threads held
-    with ProcessPoolExecutor(torch.get_num_threads(), spawn) as pool:
-        yield lambda rows: list(pool.map(source.__getitem__, rows, chunksize=20))
-
-
 def draw(source: Source, root: Path, say: Callable[[str], None] = print) -> Cached:
     """Every picture of the source, drawing the shards that are missing."""
     home = folder(source, root)
     home.mkdir(parents=True, exist_ok=True)
-    shards = [range(start, min(start + SHARD, len(source))) for start in range(0, len(source), SHARD)]
-    facts = {rows: home / f"facts-{rows.start:07d}.json" for rows in shards}
-    pictures = {rows: home / f"pictures-{rows.start:07d}.npy" for rows in shards}
-    told = {rows: facts_in(path) for rows, path in facts.items()}
-    missing = [rows for rows in shards if len(told[rows]) < len(rows) or not whole(pictures[rows], len(rows))]
-    with drawing(source, sum(map(len, missing))) as drawn:
-        for rows in missing:
-            say(f"drawing {source.name} {rows.start:,} to {rows.stop:,} of {len(source):,}")
-            examples = drawn(rows)
-            write(pictures[rows], save_array(np.stack([e.picture for e in examples])))
-            text = json.dumps([{"captions": e.captions, "attributes": e.attributes} for e in examples])
-            write(facts[rows], lambda p, text=text: p.write_text(text))
-            told[rows] = facts_in(facts[rows])
     arrays, captions, attributes = [], [], []
-    for rows in shards:
-        found = told[rows][: len(rows)]
-        arrays.append(np.load(pictures[rows], mmap_mode="r")[: len(rows)])
-        captions += [r["captions"] for r in found]
-        attributes += [r["attributes"] for r in found]
+    for start in range(0, len(source), SHARD):
+        pictures, facts = home / f"pictures-{start:07d}.npy", home / f"facts-{start:07d}.json"
+        n = min(SHARD, len(source) - start)
+        if len(facts_in(facts)) < n or not whole(pictures, n):
+            say(f"drawing {source.name} {start:,} to {start + n:,} of {len(source):,}")
+            examples = [source[i] for i in range(start, start + n)]
+            write(pictures, save_array(np.stack([e.picture for e in examples])))
+            text = json.dumps([{"captions": e.captions, "attributes": e.attributes} for e in examples])
+            write(facts, lambda p, text=text: p.write_text(text))
+        rows = facts_in(facts)[:n]
+        arrays.append(np.load(pictures, mmap_mode="r")[:n])
+        captions += [r["captions"] for r in rows]
+        attributes += [r["attributes"] for r in rows]
     return Cached(source.name, arrays, captions, attributes)
 
 

@@ -41,9 +41,11 @@ still.parts.prompt = (element, part) => {
     asked = "",
     suggested = "";
 
+  const said = () => area.value.slice(0, 2001); // of a longer one enough to be refused
+
   function reflect() {
     const words = new Set(odd.map((o) => o.word));
-    const pieces = area.value.split(/([\p{L}\p{N}'’-]+)/u);
+    const pieces = said().split(/([\p{L}\p{N}'’-]+)/u);
     mirror.replaceChildren(
       ...pieces.map((p) => (words.has(p.toLowerCase()) ? make("span", { className: "sl-odd" }, p) : p)),
       "\u200b",
@@ -58,7 +60,7 @@ still.parts.prompt = (element, part) => {
     area.value = text;
     reflect();
     still.painter.typed();
-    still.set({ prompt: text });
+    still.set({ prompt: said() });
     look();
   }
 
@@ -88,9 +90,9 @@ still.parts.prompt = (element, part) => {
   function look() {
     clearTimeout(timer);
     timer = setTimeout(async () => {
-      asked = `${still.request.model}/${area.value}`;
+      asked = `${still.request.model}/${said()}`;
       const mine = asked;
-      const answer = await still.call("words", { prompt: area.value, model: still.request.model });
+      const answer = await still.call("words", { prompt: said(), model: still.request.model });
       if (!answer || mine !== asked) return;
       odd = answer.unknown;
       note();
@@ -131,7 +133,7 @@ still.parts.prompt = (element, part) => {
     still.touched = true;
     still.painter.typed();
     reflect();
-    still.set({ prompt: area.value });
+    still.set({ prompt: said() });
     look();
   });
   still.on("restored", (request) => {

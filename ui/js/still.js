@@ -124,7 +124,6 @@ window.still = (() => {
     still.fire = part.trigger;
     const hear = () => {
       const { request, model, menu, says, kind, paint, arrival } = part.props.value ?? {};
-      still.arrived ||= Boolean(arrival);
       if (arrival && still.touched) delete request.prompt; // somebody typed before the page was all there
       if (menu) {
         still.reasons = Object.fromEntries(menu.map((row) => [row.id, row.reason]));
@@ -140,6 +139,7 @@ window.still = (() => {
         still.set(request, { paint: false });
         emit("restored", still.request);
       }
+      still.arrived ||= Boolean(arrival); // after it: a link's seed is not what was locked
       if (says) say(says, kind);
       if (paint) still.painter.want();
     };
