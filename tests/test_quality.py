@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from benchmarks import quality, questions, report, scoring
+from benchmarks import keystroke, latency, quality, questions, report, scoring
 from benchmarks.painting import paint
 from benchmarks.quality_table import tables
 from benchmarks.questions import Question
@@ -326,3 +326,11 @@ def test_each_part_is_timed_from_its_own_beginning(tmp_path, monkeypatch, capsys
     assert [line.partition("of 16")[2] for line in lines] == ["", ", 2.0 pictures/s", "", ", 4.0 pictures/s"]
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert [e.get("seconds_left") for e in events] == [None, 4.0, None, 2.0]
+
+
+def test_the_tables_in_the_repository_are_those_of_its_rows():
+    for name, made in (("quality", tables), ("latency", latency.table), ("keystroke", keystroke.table)):
+        told = (report.RESULTS / f"{name}.md").read_text(encoding="utf-8")
+        assert told == made(report.read(report.RESULTS / f"{name}.json")), name
+        readme = report.README.read_text(encoding="utf-8")
+        assert readme == report.insert(readme, name, told), name
