@@ -101,6 +101,7 @@ def by_one_part(monkeypatch, part: str, weight: float) -> tuple[float, float]:
     monkeypatch.setattr(tscd.Method, "consistency", lambda self, batch, *_: silent(batch.x0))
     if part != "score":
         monkeypatch.setattr(dmd, "matching", lambda x, *_: (silent(x), x.new_zeros(())))
+    steps = steps if weight > 0 else steps // 3  # the wrong way is soon a long one
     return learn(trainer(method, steps, **own | {part.partition(" ")[0]: str(weight)}))
 
 
@@ -109,7 +110,7 @@ def test_each_part_pulls_the_right_way(monkeypatch, part):
     before, after = by_one_part(monkeypatch, part, 1.0)
     assert before > 0.12 and after < 0.08, (before, after)
     with monkeypatch.context() as flipped:
-        assert by_one_part(flipped, part, -1.0)[1] > 0.15
+        assert by_one_part(flipped, part, -1.0)[1] > 0.2
 
 
 def test_segments_end_where_the_one_of_the_neighbour_starts():
