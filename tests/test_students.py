@@ -15,13 +15,11 @@ from models.denoiser import UNetDenoiser
 from models.export import main
 from models.generate import generate
 from models.generate import main as generate_main
-from models.request import ImageRequest
 from models.route import Routed, Router
 from tests import tiny
+from tests.test_sd import PROMPT, ask
 from ui.desk import Desk
 from ui.place import Place
-
-PROMPT = "a red mushroom on a blue ball"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,10 +33,6 @@ def studio(tmp_path_factory):
 @pytest.fixture(scope="module")
 def base(studio):
     return families.load(catalogue.get("tiny-sd"))
-
-
-def ask(model="tiny-sd", **fields):
-    return ImageRequest(**({"prompt": PROMPT, "model": model, "seed": 7} | fields))
 
 
 SCHEDULERS = dict.fromkeys(("lcm", "dmd", "disback"), "LCMScheduler") | {"tscd": "TCDScheduler"}
