@@ -232,8 +232,9 @@ class Desk:
         return self.gallery.add(picture.png_bytes(shown, request), request.to_dict(), self._owner(data))
 
     def _painted(self, request: ImageRequest, tab: str, ticket: int) -> "Iterator[Image]":
-        """Pictures as they are done. Raises ValueError where this place's visitors may not have the model."""
-        if reason := menu.refusal(catalogue.get(request.model), self.place):
+        """Pictures as they are done. Raises ValueError where visitors may not have the model; at home the engine says
+        what can't run, and no keystroke waits for a look at the menu."""
+        if self.place.shared and (reason := menu.refusal(catalogue.get(request.model), self.place)):
             raise ValueError(f"{request.model} can't run here. {reason}")
         return self.turns.paint(request, tab, ticket)
 

@@ -47,7 +47,7 @@ def _reason(name: str, choice: str) -> dict[str, str]:
     row = catalogue.rows().get(choice) if name == "base" else None
     if row is None:
         return {}
-    reason = catalogue.in_parts(row) or catalogue.available(row)
+    reason = catalogue.in_parts(row) or (catalogue.available(row) if row.hub is not None else None)
     return {"reason": reason} if reason else {}
 
 
