@@ -20,7 +20,8 @@ def command(
 ) -> str:
     """What a person types to make this run again: whatever is not the default. loop: the defaults of the loop."""
     parts = ["python -m distill.train", args.method, "--run", args.run, "--dataset", args.dataset]
-    parts += (["--base", args.base] if args.base else []) + (["--skip-bad"] if args.skip_bad else [])
+    parts += (["--base", args.base] if args.base else []) + (["--start", args.start] if args.start else [])
+    parts += ["--skip-bad"] if args.skip_bad else []
     for prefix, config, known in (("", own, type(own)()), ("train.", cfg, loop)):
         usual = dataclasses.asdict(known) | {"precision": getattr(config, "precision", None)}
         for key, value in dataclasses.asdict(config).items():
@@ -43,6 +44,7 @@ def parser(about: str | None) -> argparse.ArgumentParser:
     p.add_argument("method", help="the name of a file in distill/methods")
     p.add_argument("--run", required=True, help="name of the run's folder in the studio")
     p.add_argument("--base", help="id of a model to start from, or that teaches")
+    p.add_argument("--start", metavar="ID", help="a served student of the base, made by this method, to go on from")
     p.add_argument(
         "--dataset", default="toys+emoji", help="toys, emoji, toys+emoji, mini, mixture or a folder of pictures"
     )

@@ -305,7 +305,8 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
 
 
 def history(id: str, facts: dict, samples: int, home: Path) -> dict:
-    """What it is built on, how it was made, from how many samples; with its past, where it takes its base's place."""
+    """What it is built on, how it was made, from how many samples; with the past of what it goes on from: a student
+    that it started from, or its base, whose place it takes."""
     box = " --box" if home.is_relative_to(assets()) else ""
     command = f"{facts['command']} && python -m distill.publish {facts['run']} --id {id}{box}"
     made = {"base": facts["base"], "command": command, "samples_seen": samples}
@@ -313,7 +314,9 @@ def history(id: str, facts: dict, samples: int, home: Path) -> dict:
         return made
     past, whole = catalogue.find(facts["base"]).manifest, facts["method"] == "autoencoder"
     made |= {"latents": past.latents}
-    if past.id != id and not whole:
+    if facts.get("start"):
+        past = catalogue.find(facts["start"]).manifest
+    elif past.id != id and not whole:
         return made
     if past.command.endswith(command):  # published again
         return made | {"base": past.base, "command": past.command, "samples_seen": past.samples_seen}

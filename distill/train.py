@@ -306,6 +306,7 @@ def train(args: argparse.Namespace) -> int:
         if saved["method"] != args.method:
             raise ValueError(f"run {args.run!r} trains {saved['method']}, not {args.method}")
         args.base, args.dataset, args.skip_bad = saved["base"], saved["dataset"], saved["skip_bad"]
+        args.start = saved.get("start")
         if "latents" in module.Method.needs:
             check_latents(saved)
         trainer, own = from_saved(trainer, saved["train"]), from_saved(own, saved["config"])
@@ -332,6 +333,7 @@ def train(args: argparse.Namespace) -> int:
                 "run": args.run,
                 "method": args.method,
                 "base": args.base,
+                "start": args.start,
                 "latents": latents_of(args.base),
                 "dataset": args.dataset,
                 "skip_bad": args.skip_bad,
@@ -352,7 +354,7 @@ def run_training(args: argparse.Namespace, run: Path, module, cfg: TrainConfig, 
     stop = Stop(args.minutes, args.until)
     settle()
     samples = cfg.steps * cfg.batch_size
-    t = prepare(Asked(module, own, args.base, args.dataset, cfg.seed, args.skip_bad, samples), cfg, acc)
+    t = prepare(Asked(module, own, args.base, args.dataset, cfg.seed, args.skip_bad, samples, args.start), cfg, acc)
     reach(t)
     report = Reporter(run, cfg, enabled=acc.is_main_process)
     found, faults = checkpoint.newest(run) if args.resume else (None, [])

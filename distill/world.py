@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from distill import features, reward
+from distill import adapt, features, reward
 from distill.data import NAMES, PICTURES, SIDE, Source, cache, often, sources, texts
 from distill.method import Batch, Rows, World, needed, sent
 from evals import labels as judge_labels
@@ -84,6 +84,7 @@ class Asked:
     seed: int
     skip_bad: bool = False
     samples: int = 0  # as many as the training will see, where that is known
+    start: str | None = None  # a served student to go on from
 
     @property
     def method(self) -> str:
@@ -155,6 +156,8 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
         parts.denoiser.requires_grad_(True)  # a method that adapts it says otherwise
     fresh = parts.denoiser is None and hasattr(a.module, "new")
     student = (a.module.new(a.cfg, name) if fresh else a.module.student(a.cfg, parts.denoiser)).to(device)
+    if a.start:
+        adapt.start(student, catalogue.find(a.start), a.base)
     null = parts.text([""])
     return Scene(
         World(student, teacher, null, judge=judge, features=seen, prompts=prompts, show=show), batch, reported(cached)
@@ -273,5 +276,9 @@ def build(a: Asked, device: torch.device) -> Scene:
     if a.dataset == "mixture" and on_pictures:
         raise ValueError(f"the mixture has no pictures, which {a.method} needs; valid: {', '.join(NAMES)} or a folder")
     if a.dataset == "mixture":
+        if a.start:
+            raise ValueError("nothing that learnt the mixture is served, so there is no --start; leave it out")
         return mixture_scene(a, device)
+    if a.start and on_pictures:
+        raise ValueError(f"--start takes a student of a model, and {a.method} makes none; leave it out")
     return (pixel_scene if on_pictures else latent_scene)(a, device)
