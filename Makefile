@@ -9,7 +9,7 @@ run: $(APP)
 	$(PY) app.py $(ARGS)
 
 test: $(DEV) .venv/.chromium
-	$(PY) -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 storm: $(DEV)
 	$(PY) -m pytest -m slow -s $(ARGS)
