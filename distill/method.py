@@ -112,7 +112,6 @@ class World:
     student: Any = None  # Denoiser, autoencoder or judge: the module that is shaped and published
     teacher: Predicts | None = None  # frozen
     null: Cond | None = None  # the empty prompt, one row
-    vae: nn.Module | None = None
     judge: Callable[[Tensor, Batch], Tensor] | None = None  # x0 -> log probability [B] of what was asked, 0 if unknown
     prompts: Cond | None = None  # some thousand prompts of the training set
     features: Callable[[tuple[int, ...]], Features] | None = None  # of the teacher's blocks, for discriminators
@@ -137,9 +136,9 @@ class Out:
 class Method(Protocol):
     """`distill/methods/<name>.py` holds a frozen dataclass Config and a class Method(world, cfg) like this.
 
-    `needs`: subset of {"pixels", "latents", "labels", "teacher", "features", "vae", "judge", "prompts"}.
+    `needs`: subset of {"pixels", "latents", "labels", "teacher", "features", "judge", "prompts"}.
     `student(cfg, base)` in the same file makes the module that is shaped; `STEPS` says how many steps it usually takes,
-    `also_needs(cfg)` what only some settings need. Some also are `Previews`, `Staged`, `Begins` or `Remembers`.
+    `also_needs(cfg)` what only some settings need. Some also are one of the protocols below.
     """
 
     needs: set[str]
@@ -160,6 +159,13 @@ class Staged(Protocol):
     """A method whose loss changes on the way: what each stage is, and the step at which it begins."""
 
     stages: dict[str, int]
+
+
+@runtime_checkable
+class Keeps(Protocol):
+    """A method that stores networks on its way: the bytes of all of them."""
+
+    keeps: int
 
 
 @runtime_checkable

@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from distill import checkpoint
-from distill.method import Previews, Rows
+from distill.method import Keeps, Previews, Rows
 from models.events import Events
 
 if TYPE_CHECKING:
@@ -36,6 +36,18 @@ def grid(pictures: Tensor, columns: int = 8) -> Image.Image:
         r, c = divmod(i, columns)
         sheet[r * h : (r + 1) * h, c * w : (c + 1) * w] = picture
     return Image.fromarray(sheet)
+
+
+def memory(t: "Trainer") -> int:
+    """Bytes of networks, gradients, moments and averages, and of what the method will keep."""
+    world, own = t.scene.world, vars(t.method).values()
+    networks = [world.student, world.teacher, *t.scene.beside, *own, *(p.module for p in t.method.players.values())]
+    weights = {w for net in networks if isinstance(net, nn.Module) for w in net.parameters()}
+    moved = {w for m in t.movers for w in m.weights.values()}
+    held = sum(w.numel() * w.element_size() for w in weights | moved)
+    held += sum(3 * w.numel() * w.element_size() for w in moved)  # a gradient and two moments
+    held += sum(w.numel() * w.element_size() for m in t.movers for w in (m.ema or {}).values())
+    return held + (t.method.keeps if isinstance(t.method, Keeps) else 0)
 
 
 class Reporter:
@@ -59,8 +71,8 @@ class Reporter:
         if self.enabled:
             print(text, file=sys.stderr, flush=True)
 
-    def start(self, t: "Trainer", memory: str) -> None:
-        """`memory`: what it will hold, said before the first step."""
+    def start(self, t: "Trainer") -> None:
+        """What it will hold is said before the first step."""
         self.first, self.begin = t.step, time.monotonic()
         if not self.enabled:
             return
@@ -68,7 +80,8 @@ class Reporter:
         self.events.write("progress", stage="train", step=t.step, total=self.cfg.steps, **resumed)
         size = sum(w.numel() for m in t.movers for w in m.weights.values())
         self.say(f"{self.run.name}: {size:,} trainable parameters, {self.cfg.precision}, from step {t.step}")
-        self.say(f"{self.run.name}: {memory}")
+        held = f"{memory(t) / 1e9:.2g} GB for networks, gradients, moments and averages"
+        self.say(f"{self.run.name}: {held}; the activations of a batch come on top")
 
     def seconds_left(self, step: int) -> float:
         return (time.monotonic() - self.begin) / max(1, step - self.first) * (self.cfg.steps - step)

@@ -213,18 +213,6 @@ def reach(t: Trainer) -> None:
         )
 
 
-def memory(t: Trainer) -> str:
-    """What the networks and their optimisers hold, in one sentence; the activations of a batch come on top."""
-    world, own = t.scene.world, vars(t.method).values()
-    networks = [world.student, world.teacher, *own, *(p.module for p in t.method.players.values())]
-    weights = {w for net in networks if isinstance(net, nn.Module) for w in net.parameters()}
-    moved = {w for m in t.movers for w in m.weights.values()}
-    held = sum(w.numel() * w.element_size() for w in weights | moved)
-    held += sum(3 * w.numel() * w.element_size() for w in moved)  # a gradient and two moments
-    held += sum(w.numel() * w.element_size() for m in t.movers for w in (m.ema or {}).values())
-    return f"{held / 1e9:.2g} GB for weights, gradients, moments and averages; the activations of a batch come on top"
-
-
 class Stop:
     """SIGTERM and SIGINT ask the loop to stop after the step that it is in; before the loop they end at once."""
 
@@ -362,7 +350,7 @@ def run_training(args: argparse.Namespace, run: Path, module, cfg: TrainConfig, 
         report.say(f"passed over {fault}")
     if found:
         t.restore(checkpoint.load(found))
-    report.start(t, memory(t))
+    report.start(t)
     if cfg.compile:
         network = t.scene.world.student.network
         if network is None:

@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
@@ -30,6 +30,7 @@ class Scene:
     world: World
     batch: Callable[[int, int, Rows], Batch]
     judged: Callable[[Tensor, Batch], dict[str, float]] | None = None  # what pictures of a batch have right
+    beside: Sequence[nn.Module] = ()  # networks that encode for it and decode
 
 
 def pixels(pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
@@ -159,9 +160,9 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
     if a.start:
         adapt.start(student, catalogue.find(a.start), a.base)
     null = parts.text([""])
-    return Scene(
-        World(student, teacher, null, judge=judge, features=seen, prompts=prompts, show=show), batch, reported(cached)
-    )
+    beside = [m for m in (*parts.pipeline.components.values(), reader) if isinstance(m, nn.Module)]
+    world = World(student, teacher, null, judge=judge, features=seen, prompts=prompts, show=show)
+    return Scene(world, batch, reported(cached), beside)
 
 
 def toys_in(cached: list[cache.Cached]) -> bool:

@@ -9,7 +9,7 @@ from diffusers import UNet2DConditionModel
 
 from distill import features
 from distill.config import override
-from distill.method import Batch, Begins, Rows, World
+from distill.method import Batch, Begins, Keeps, Rows, World
 from distill.methods import msd, sft
 from distill.mover import moves
 from distill.train import import_method
@@ -101,6 +101,8 @@ def test_every_player_moves_and_the_teacher_does_not(method, network, own):
         assert any(not torch.equal(v, started[mover.name][k]) for k, v in mover.weights.items()), mover.name
     assert all(torch.equal(v, before[k]) for k, v in teacher.state_dict().items())
     assert all(p.grad is None for p in teacher.parameters())
+    if isinstance(made, Keeps):
+        assert made.keeps == sum(w.numel() * w.element_size() for w in made.state_dict().values()) > 0
 
 
 @pytest.mark.parametrize("method", ["lcm", "tscd", "dmd", "disback", "msd", "cfg_lora"])

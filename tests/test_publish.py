@@ -15,8 +15,11 @@ from safetensors.torch import load_file
 
 from distill import card, checkpoint, publish, world
 from distill.data.toys import Toys
+from distill.methods import scm_ladd
 from distill.methods.autoencoder import encode
-from distill.train import main
+from distill.report import memory
+from distill.train import TrainConfig, main, prepare
+from distill.world import Asked
 from evals import judges
 from models import catalogue, families
 from models.catalogue import Manifest
@@ -162,6 +165,15 @@ def test_a_judge_is_served_as_it_was_trained(published, run, studio):
         for head, logits in own(x / 127.5 - 1).items():
             assert torch.allclose(served(x / 127.5 - 1)[head], logits, atol=2e-2), head
             assert not torch.allclose(fresh.eval()(x / 127.5 - 1)[head], logits, atol=2e-2), head
+
+
+def test_the_memory_that_is_told_counts_what_encodes_and_decodes(studio, pictures):
+    t = prepare(Asked(scm_ladd, scm_ladd.Config(blocks=(0, 1)), "tiny-sana", str(pictures), 0), TrainConfig())
+    parts = families.load(catalogue.get("tiny-sana"))
+    both = [w for net in (parts.vae, parts.pipeline.text_encoder) for w in net.parameters()]
+    rest = memory(replace(t, scene=replace(t.scene, beside=())))
+    assert memory(t) - rest > sum(w.numel() * w.element_size() for w in both)
+    assert rest > 5 * 4 * sum(w.numel() for w in t.scene.world.student.parameters())
 
 
 def told(studio: Path, id: str) -> str:

@@ -49,6 +49,7 @@ class Method(dmd.Method[Config]):
             raise ValueError(f"alone={cfg.alone}: recording is cut into {cfg.nodes} equal parts (nodes)")
         self.stages = {"the teacher is the target": cfg.alone + (cfg.nodes - 1) * cfg.per_node}
         self.path: list[dict[str, Tensor]] = []  # what the fake was, the teacher's end first
+        self.keeps = cfg.nodes * 2 * sum(w.numel() for w in self.fake_state().values())
         self.at, self.node = None, copy.deepcopy(self.fake).requires_grad_(False)
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
