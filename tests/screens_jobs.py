@@ -1,8 +1,8 @@
 """Pictures of the Jobs and Distill pages for docs/: the real app, its worker and a real training in Chromium.
 
-    python -m tests.screens_jobs [--out docs] [--base toybox-sana] [--steps 60]
+    python -m tests.screens_jobs [--out docs] [--method tscd] [--base toybox-sd] [--steps 60]
 
-A studio of its own gets a folder of pictures that the box's model paints; the base is trained further on those, and the
+A studio of its own gets a folder of pictures that the box's model paints; the base is distilled on those, and the
 pictures are taken while it runs, after --steps steps. Takes minutes.
 """
 
@@ -53,14 +53,14 @@ def submit(store: Store, **settings: str) -> Job:
     return store.submit("distill", kinds.request("distill", settings, {}).to_dict())
 
 
-def ask(store: Store, base: str) -> Job:
+def ask(store: Store, method: str, base: str) -> Job:
     """A morning's list: one failed, one is done, one is paused, one runs, two wait. Returns the one that runs."""
     submit(store, **MIXTURE, lr="1e12")
     submit(store, **MIXTURE)
     often = {"train.log_every": "1", "train.sample_every": "20", "train.checkpoint_every": "20", "train.warmup": "10"}
-    runs = submit(store, method="sft", base=base, dataset="plushies", lr="1e-4", **often, **{"train.batch_size": "8"})
-    submit(store, method="scm_ladd", base=base, dataset="plushies")
-    submit(store, method="sft", base=base, dataset="toys+emoji", minutes="90")
+    runs = submit(store, method=method, base=base, dataset="plushies", **often, **{"train.batch_size": "8"})
+    submit(store, method="scm_ladd", base="toybox-sana", dataset="plushies")
+    submit(store, method="sft", base="toybox-sana", dataset="toys+emoji", minutes="90")
     store.pause(submit(store, method="autoencoder", dataset="plushies").id)
     return runs
 
@@ -69,14 +69,15 @@ def main() -> int:
     p = argparse.ArgumentParser("tests.screens_jobs", description=__doc__)
     p.formatter_class = argparse.RawTextHelpFormatter
     p.add_argument("--out", type=Path, default=ROOT / "docs")
-    p.add_argument("--base", default="toybox-sana")
+    p.add_argument("--method", default="tscd")
+    p.add_argument("--base", default="toybox-sd")
     p.add_argument("--steps", type=int, default=60, help="of the training that is shown")
     args = p.parse_args()
     with tempfile.TemporaryDirectory() as home:
         os.environ["STILL_LIFE_STUDIO"] = home
         paint(Path(home) / "datasets" / "plushies")
         store = Store(Path(home))
-        job = ask(store, args.base)
+        job = ask(store, args.method, args.base)
         with app(Path(home)) as (address, _), sync_playwright() as playwright:
             while (store.get(job.id).step or 0) < args.steps:
                 assert store.get(job.id).state in (State.QUEUED, State.RUNNING), store.get(job.id).error
