@@ -78,6 +78,10 @@ def card(m: Manifest, facts: dict) -> str:
     rows = facts["config"] | {f"train.{k}": v for k, v in facts["train"].items()}
     settings = "\n".join(f"| {k} | {v} |" for k, v in rows.items())
     about = (WORDS if "vocabulary.json" in m.files else "") + learnt_from(m.dataset)
+    data = f"`{m.dataset}`"
+    if (start := facts.get("start")) and start["dataset"] != m.dataset:
+        about += f" Before, as {start['id']}: {learnt_from(start['dataset'])}"
+        data = f"`{start['dataset']}`, then {data}"
     return f"""---
 license: {m.licence.lower()}
 library_name: diffusers
@@ -87,7 +91,7 @@ library_name: diffusers
 # {m.id}
 
 {blurb(m.method, facts["config"])} {m.parameters:,} parameters.
-Data: `{m.dataset}`, {m.samples_seen:,} samples seen.
+Data: {data}, {m.samples_seen:,} samples seen.
 
 Made by, and remade with:
 

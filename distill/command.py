@@ -44,7 +44,7 @@ def parser(about: str | None) -> argparse.ArgumentParser:
     p.add_argument("method", help="the name of a file in distill/methods")
     p.add_argument("--run", required=True, help="name of the run's folder in the studio")
     p.add_argument("--base", help="id of a model to start from, or that teaches")
-    p.add_argument("--start", metavar="ID", help="a served student of the base, made by this method, to go on from")
+    p.add_argument("--start", metavar="ID", help="a served student of the base to go on from")
     p.add_argument(
         "--dataset", default="toys+emoji", help="toys, emoji, toys+emoji, mini, mixture or a folder of pictures"
     )

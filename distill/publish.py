@@ -32,7 +32,7 @@ from diffusers import (
 )
 from torch import Tensor, nn
 
-from distill import checkpoint, world
+from distill import checkpoint, start, world
 from distill.card import card, curve
 from distill.config import from_saved
 from distill.data import cache, sources
@@ -275,6 +275,7 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
         forget_paths(tmp)
         if own.get("kind", "model") in ("model", "lora"):
             words = vocabulary(facts["dataset"], facts["skip_bad"], facts["base"])
+            words = list(dict.fromkeys([*words, *start.words(run)]))
             (tmp / "vocabulary.json").write_text(json.dumps(words, ensure_ascii=False, indent=0))
         curve(run, tmp / "curve.png")
         files = {str(p.relative_to(tmp)): checkpoint.sha256(p) for p in sorted(tmp.rglob("*")) if p.is_file()}
@@ -306,7 +307,7 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
 
 def history(id: str, facts: dict, samples: int, home: Path) -> dict:
     """What it is built on, how it was made, from how many samples; with the past of what it goes on from: a student
-    that it started from, or its base, whose place it takes."""
+    that it started from, or its base, whose place it takes. Raises ValueError for both at once."""
     box = " --box" if home.is_relative_to(assets()) else ""
     command = f"{facts['command']} && python -m distill.publish {facts['run']} --id {id}{box}"
     made = {"base": facts["base"], "command": command, "samples_seen": samples}
@@ -314,9 +315,12 @@ def history(id: str, facts: dict, samples: int, home: Path) -> dict:
         return made
     past, whole = catalogue.find(facts["base"]).manifest, facts["method"] == "autoencoder"
     made |= {"latents": past.latents}
-    if facts.get("start"):
-        past = catalogue.find(facts["start"]).manifest
-    elif past.id != id and not whole:
+    if begun := facts.get("start"):
+        if past.id == id:
+            raise ValueError(f"a student that started from {begun['id']} can't take its base's place: another --id")
+        samples += begun["samples_seen"]
+        return made | {"command": f"{begun['command']} && {command}", "samples_seen": samples}
+    if past.id != id and not whole:
         return made
     if past.command.endswith(command):  # published again
         return made | {"base": past.base, "command": past.command, "samples_seen": past.samples_seen}

@@ -140,12 +140,31 @@ def about(method: str) -> str:
     return (ast.get_docstring(tree) or "").partition("\n")[0]
 
 
+def check_start(row: catalogue.Row, base: str | None) -> None:
+    """Raises ValueError for what no training on this base can go on from."""
+    made = row.manifest
+    if made.base is None or made.base != base:
+        of = f"one of {made.base}" if made.base else "no student"
+        raise ValueError(f"start takes a student of {base or 'the base'}; {row.id} is {of}")
+    if made.method == "msd":
+        raise ValueError(f"start takes one network, and {row.id} is several students; leave it out")
+    if row.folder is None:
+        raise ValueError(f"start takes a student that was trained here; {row.id} is from elsewhere")
+
+
+def starts() -> list[str]:
+    """What a training can begin as, given the right base."""
+    rows = catalogue.rows().values()
+    return [r.id for r in rows if r.folder is not None and r.manifest.base and r.manifest.method != "msd"]
+
+
 @dataclass(frozen=True)
 class DistillRequest(Request):
     """A training. `set` holds settings as `key=value`; over JSON it may be an object too."""
 
     method: str = option("sft", "How the model is made.", choices=methods)
     base: str | None = option(None, "The model that is trained further, or that teaches.", choices=bases)
+    start: str | None = option(None, "A student of the base, whose weights it begins with.", choices=starts)
     dataset: str = option("toys+emoji", "What it looks at.", choices=datasets)
     minutes: float | None = option(
         None, "Stop after so long, over all attempts.", low=0.05, high=60_000, unit="minutes"
@@ -156,6 +175,8 @@ class DistillRequest(Request):
     def _validate(self) -> None:
         if self.base and (reason := catalogue.in_parts(catalogue.get(self.base))):
             raise ValueError(reason)
+        if self.start:
+            check_start(catalogue.get(self.start), self.base)
         valid, seen = settings(self.method), []
         if len(self.set) > MOST:
             raise ValueError(f"{len(self.set)} settings are too many; at most {MOST}")

@@ -25,13 +25,14 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from distill import checkpoint
+from distill import checkpoint, start
 from distill.command import command, pair, parser, resumed
 from distill.config import T, from_saved, override
 from distill.hardware import attention, faster_precision, settle, several_on_cpu
 from distill.method import Batch, Begins, Method, Out, Remembers, Rows, Staged
 from distill.mover import Mover, moves
 from distill.report import Reporter
+from distill.request import check_start
 from distill.world import Asked, Scene, build, check_latents, latents_of
 from models import catalogue
 from models.events import Events, trouble
@@ -294,12 +295,15 @@ def train(args: argparse.Namespace) -> int:
         if saved["method"] != args.method:
             raise ValueError(f"run {args.run!r} trains {saved['method']}, not {args.method}")
         args.base, args.dataset, args.skip_bad = saved["base"], saved["dataset"], saved["skip_bad"]
-        args.start = saved.get("start")
+        if args.start not in (None, (saved.get("start") or {}).get("id")):
+            raise ValueError(f"run {args.run!r} has begun already: --start is for new runs; leave it out")
         if "latents" in module.Method.needs:
             check_latents(saved)
         trainer, own = from_saved(trainer, saved["train"]), from_saved(own, saved["config"])
     elif checkpoint.folders(run):
         raise ValueError(f"run {args.run!r} has checkpoints: --resume goes on with it, another --run starts anew")
+    elif args.start:
+        check_start(catalogue.find(args.start), args.base)
     if args.seed is not None:
         settings["train.seed"] = str(args.seed)
     before = (trainer, own)
@@ -321,7 +325,7 @@ def train(args: argparse.Namespace) -> int:
                 "run": args.run,
                 "method": args.method,
                 "base": args.base,
-                "start": args.start,
+                "start": saved.get("start") or (start.keep(catalogue.get(args.start), run) if args.start else None),
                 "latents": latents_of(args.base),
                 "dataset": args.dataset,
                 "skip_bad": args.skip_bad,
@@ -330,6 +334,7 @@ def train(args: argparse.Namespace) -> int:
                 "command": told,
             }
             described.write_text(json.dumps(facts, indent=1))
+        acc.wait_for_everyone()
         if cfg.batch_size % (acc.num_processes * cfg.accumulate):
             raise ValueError(
                 f"train.batch_size={cfg.batch_size} does not divide by {acc.num_processes} processes × "
@@ -342,7 +347,8 @@ def run_training(args: argparse.Namespace, run: Path, module, cfg: TrainConfig, 
     stop = Stop(args.minutes, args.until)
     settle()
     samples = cfg.steps * cfg.batch_size
-    t = prepare(Asked(module, own, args.base, args.dataset, cfg.seed, args.skip_bad, samples, args.start), cfg, acc)
+    begun = run if (run / start.FOLDER).is_dir() else None
+    t = prepare(Asked(module, own, args.base, args.dataset, cfg.seed, args.skip_bad, samples, begun), cfg, acc)
     reach(t)
     report = Reporter(run, cfg, enabled=acc.is_main_process)
     found, faults = checkpoint.newest(run) if args.resume else (None, [])

@@ -5,13 +5,14 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from distill import adapt, features, reward
+from distill import features, reward, start
 from distill.data import NAMES, PICTURES, SIDE, Source, cache, often, sources, texts
 from distill.method import Batch, Rows, World, needed, sent
 from evals import labels as judge_labels
@@ -85,7 +86,7 @@ class Asked:
     seed: int
     skip_bad: bool = False
     samples: int = 0  # as many as the training will see, where that is known
-    start: str | None = None  # a served student to go on from
+    start: Path | None = None  # a run that has kept one: what the student begins as
 
     @property
     def method(self) -> str:
@@ -125,6 +126,14 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
     found = images(a.dataset, a.method, a.skip_bad, a.base)
     parts = load(a.base, device)
     name = parts.row.manifest.family
+    teacher = copy.deepcopy(parts.denoiser).eval().requires_grad_(False) if "teacher" in a.needs else None
+    seen = (lambda blocks: features.of(needed(teacher), blocks)) if "features" in a.needs else None
+    if parts.denoiser is not None:
+        parts.denoiser.requires_grad_(True)  # a method that adapts it says otherwise
+    fresh = parts.denoiser is None and hasattr(a.module, "new")
+    student = (a.module.new(a.cfg, name) if fresh else a.module.student(a.cfg, parts.denoiser)).to(device)
+    if a.start:
+        start.give(student, a.start)
     vae, family = parts.vae.eval().requires_grad_(False), import_module(f"models.families.{name}")
 
     @torch.no_grad()
@@ -151,14 +160,6 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
 
     judge = reward.reward(reader, lambda z: show(z).float()) if reader else None
     prompts = parts.text(some_captions(cached)) if "prompts" in a.needs else None
-    teacher = copy.deepcopy(parts.denoiser).eval().requires_grad_(False) if "teacher" in a.needs else None
-    seen = (lambda blocks: features.of(needed(teacher), blocks)) if "features" in a.needs else None
-    if parts.denoiser is not None:
-        parts.denoiser.requires_grad_(True)  # a method that adapts it says otherwise
-    fresh = parts.denoiser is None and hasattr(a.module, "new")
-    student = (a.module.new(a.cfg, name) if fresh else a.module.student(a.cfg, parts.denoiser)).to(device)
-    if a.start:
-        adapt.start(student, catalogue.find(a.start), a.base)
     null = parts.text([""])
     beside = [m for m in (*parts.pipeline.components.values(), reader) if isinstance(m, nn.Module)]
     world = World(student, teacher, null, judge=judge, features=seen, prompts=prompts, show=show)
@@ -274,12 +275,10 @@ def load(base: str, device: torch.device) -> Parts:
 def build(a: Asked, device: torch.device) -> Scene:
     """Raises ValueError where the data set and the method do not go together."""
     on_pictures = "pixels" in a.needs
+    if a.start and (on_pictures or a.dataset == "mixture"):
+        raise ValueError("--start takes a training on latents of pictures; leave it out")
     if a.dataset == "mixture" and on_pictures:
         raise ValueError(f"the mixture has no pictures, which {a.method} needs; valid: {', '.join(NAMES)} or a folder")
     if a.dataset == "mixture":
-        if a.start:
-            raise ValueError("nothing that learnt the mixture is served, so there is no --start; leave it out")
         return mixture_scene(a, device)
-    if a.start and on_pictures:
-        raise ValueError(f"--start takes a student of a model, and {a.method} makes none; leave it out")
     return (pixel_scene if on_pictures else latent_scene)(a, device)

@@ -35,6 +35,7 @@ def distill(request: DistillRequest, start: Start) -> list[str]:
     argv = [sys.executable, "-m", "distill.train", request.method, "--run", start.run.name]
     argv += ["--dataset", str(request.folder() or request.dataset), "--seed", str(request.seed)]
     argv += ["--base", request.base] if request.base else []
+    argv += ["--start", request.start] if request.start else []
     argv += [part for text in request.set for part in ("--set", text)]
     argv += ["--resume"] if (start.run / "run.json").exists() else []
     if request.minutes:

@@ -223,7 +223,7 @@ def _numbers(folder: Path) -> int:
 def in_parts(row: Row) -> str | None:
     """One sentence where it is no single network of its own, with which a training could go on."""
     what = "an adapter" if row.manifest.kind == "lora" else "several students" if row.manifest.method == "msd" else None
-    return what and f"{row.id} is {what}, which no method goes on with; its base: {row.manifest.base}."
+    return what and f"{row.id} is {what}, and no base for a training; its own: {row.manifest.base}."
 
 
 def on_hub(row: Row, known: dict[str, Row] | None = None) -> Row | None:

@@ -101,6 +101,7 @@ def test_every_player_moves_and_the_teacher_does_not(method, network, own):
         assert any(not torch.equal(v, started[mover.name][k]) for k, v in mover.weights.items()), mover.name
     assert all(torch.equal(v, before[k]) for k, v in teacher.state_dict().items())
     assert all(p.grad is None for p in teacher.parameters())
+    assert isinstance(made, Keeps) == (method == "disback")
     if isinstance(made, Keeps):
         assert made.keeps == sum(w.numel() * w.element_size() for w in made.state_dict().values()) > 0
 

@@ -201,7 +201,7 @@ def test_a_folder_is_distilled_on_a_folder_and_the_student_served(home, base, tm
     assert drawn == {(64, 64)}, "as large as its base paints, for the training and for the words of the card"
     further = ["lcm", "--run", "further", "--base", "mine", "--dataset", str(pictures), *settings]
     assert train.main(further) == 2
-    assert f"mine is an adapter, which no method goes on with; its base: {base}." in capsys.readouterr().err
+    assert f"mine is an adapter, and no base for a training; its own: {base}." in capsys.readouterr().err
     rewarded = ["tscd", *command[1:2], "rewarded", *command[3:], "--set", "feedback_from=1"]
     assert train.main(rewarded) == 2
     assert "the judge that rewards reads toys, and" in capsys.readouterr().err

@@ -150,7 +150,7 @@ class TestDistillRequest:
         "fields, why",
         [
             ({"set": ["lr=1", "lr=2"]}, "lr is set twice"),
-            ({"base": "toybox-hyper"}, "toybox-hyper is an adapter, which no method goes on with; its base: toybox-sd"),
+            ({"base": "toybox-hyper"}, "toybox-hyper is an adapter, and no base for a training; its own: toybox-sd"),
             ({"base": "toybox-msd4"}, "toybox-msd4 is several students"),
             ({"set": ["lr"]}, "a setting is key=value, not 'lr'"),
             ({"set": [f"x{n}=1" for n in range(61)]}, "61 settings are too many; at most 60"),

@@ -170,9 +170,9 @@ def test_a_judge_is_served_as_it_was_trained(published, run, studio):
 def test_the_memory_that_is_told_counts_what_encodes_and_decodes(studio, pictures):
     t = prepare(Asked(scm_ladd, scm_ladd.Config(blocks=(0, 1)), "tiny-sana", str(pictures), 0), TrainConfig())
     parts = families.load(catalogue.get("tiny-sana"))
-    both = [w for net in (parts.vae, parts.pipeline.text_encoder) for w in net.parameters()]
+    networks = (parts.vae, parts.pipeline.text_encoder, parts.pipeline.transformer)
     rest = memory(replace(t, scene=replace(t.scene, beside=())))
-    assert memory(t) - rest > sum(w.numel() * w.element_size() for w in both)
+    assert memory(t) - rest == 4 * sum(w.numel() for net in networks for w in net.parameters())
     assert rest > 5 * 4 * sum(w.numel() for w in t.scene.world.student.parameters())
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 
 import pytest
 import torch
@@ -9,25 +10,31 @@ from accelerate.state import AcceleratorState
 from PIL import Image
 from safetensors.torch import load_file
 
-from distill import adapt, publish
+from distill import publish, start
 from distill.methods import dmd, scm_ladd
+from distill.request import DistillRequest
 from distill.train import main
+from jobs import kinds
 from models import catalogue, families
 from models.denoiser import Denoiser
 from tests import tiny
 
 LOOP = {"steps": 2, "batch_size": 4, "precision": "fp32", "warmup": 1, "checkpoint_every": 1}
-WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
 SPRINT = ["--base", "tiny-sana", "--set", "blocks=0,1", "--set", "lr=1e-2", "--set", "adversarial=0"]
+WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
+STILL = ("--set", "lr=1e-12")
 
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory):
     home = tiny.build_sd(tiny.build(tmp_path_factory.mktemp("studio"), half=True))
-    (home / "mine").mkdir()
+    (home / "datasets/mine").mkdir(parents=True)
     for i in range(8):
-        Image.new("RGB", (128, 128), (30 * i, 90, 40)).save(home / "mine" / f"{i}.png")
-        (home / "mine" / f"{i}.txt").write_text("a red ball")
+        Image.new("RGB", (128, 128), (30 * i, 90, 40)).save(home / f"datasets/mine/{i}.png")
+        (home / f"datasets/mine/{i}.txt").write_text("a crimson ball")
+    several = home / "models/tiny-msd"
+    shutil.copytree(home / "models/tiny-sd", several)
+    tiny.manifest("tiny-msd", several, base="tiny-sd", family="sd", method="msd", scheduler="DDIMScheduler")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STILL_LIFE_STUDIO", str(home))
         yield home
@@ -36,7 +43,8 @@ def studio(tmp_path_factory):
 
 def train(studio, run, *more, dataset=None):
     loop = [word for k, v in LOOP.items() for word in ("--set", f"train.{k}={v}")]
-    return main(["scm_ladd", "--run", run, "--dataset", dataset or str(studio / "mine"), *loop, *SPRINT, *more])
+    dataset = dataset or str(studio / "datasets/mine")
+    return main(["scm_ladd", "--run", run, "--dataset", dataset, *loop, *SPRINT, *more])
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +52,17 @@ def bases(studio):
     return {id: families.load(catalogue.get(id)) for id in ("tiny-sana", "tiny-sd")}
 
 
-def begun(bases, module, cfg, base, start=None):
+def begun(bases, run, module, cfg, base, id=None):
     """A new student, and where it begins."""
     student = module.student(cfg, copy.deepcopy(bases[base].denoiser))
-    if start:
-        adapt.start(student, catalogue.find(start), base)
+    if id:
+        start.keep(catalogue.get(id), run)
+        start.give(student, run)
     return student
 
 
-def test_a_network_begins_as_the_served_one(bases):
-    fresh, own = (begun(bases, scm_ladd, scm_ladd.Config(), "tiny-sana", s) for s in (None, "tiny-sprint"))
+def test_a_network_begins_as_the_served_one(bases, tmp_path):
+    fresh, own = (begun(bases, tmp_path, scm_ladd, scm_ladd.Config(), "tiny-sana", s) for s in (None, "tiny-sprint"))
     served = families.load(catalogue.get("tiny-sprint")).denoiser.network.state_dict()
     weights = own.network.state_dict()
     assert all(torch.equal(w, weights[k]) for k, w in served.items()) and weights.keys() == served.keys()
@@ -61,9 +70,9 @@ def test_a_network_begins_as_the_served_one(bases):
     assert all(p.dtype == torch.float32 for p in own.parameters())
 
 
-def test_an_adapter_begins_as_the_served_one(bases):
+def test_an_adapter_begins_as_the_served_one(bases, tmp_path):
     """Whose alpha is twice its rank: what it does to the base is what counts."""
-    fresh, own = (begun(bases, dmd, dmd.Config(rank=4), "tiny-sd", s) for s in (None, "tiny-hyper"))
+    fresh, own = (begun(bases, tmp_path, dmd, dmd.Config(rank=4), "tiny-sd", s) for s in (None, "tiny-hyper"))
     parts = families.load(catalogue.get("tiny-hyper"))
     x, t, cond = torch.randn(2, 16, 8, 8), torch.tensor([0.9, 0.3]), parts.text(["a red ball"] * 2)
     with torch.no_grad():
@@ -72,46 +81,93 @@ def test_an_adapter_begins_as_the_served_one(bases):
     assert sum(p.requires_grad for p in own.parameters()) == sum("lora_" in k for k, _ in own.named_parameters())
 
 
-def test_it_is_published_with_the_past_of_what_it_began_as(studio):
-    """Also where it takes that one's id; and a run that stopped goes on as the run that it was. Its steps are none."""
-    assert train(studio, "first") == 0
-    first = publish.publish(studio / "runs/first", "mine", studio / "models/mine")
-    before = load_file(studio / "models/mine" / WEIGHTS)
-    assert train(studio, "second", "--start", "mine", "--until", "1", "--set", "lr=1e-12") == 0
+@pytest.fixture(scope="module")
+def runs(studio):
+    """`second` goes on from `mine`, which `first` made and `second` replaces; its steps are too small to see."""
+    runs, home = studio / "runs", studio / "models/mine"
+    shutil.copytree(studio / "datasets/mine", studio / "datasets/other")
+    (studio / "datasets/other/0.txt").write_text("a teal cube")
+    assert train(studio, "first", dataset=str(studio / "datasets/other")) == 0
+    first = publish.publish(runs / "first", "mine", home)
+    before = load_file(home / WEIGHTS)
+    assert train(studio, "second", "--start", "mine", "--until", "1", *STILL) == 0
+    half = publish.publish(runs / "second", "mine", home)
     assert main(["scm_ladd", "--run", "second", "--resume"]) == 0
-    facts = json.loads((studio / "runs/second/run.json").read_text())
-    assert facts["start"] == "mine" and " --base tiny-sana --start mine " in facts["command"]
-    second = publish.publish(studio / "runs/second", "mine", studio / "models/mine")
+    second = publish.publish(runs / "second", "mine", home)
+    return first, half, second, before
+
+
+def test_it_is_trained_from_there(studio, runs):
     after, base = (load_file(studio / "models" / id / WEIGHTS) for id in ("mine", "tiny-sana"))
-    assert all(torch.equal(before[k], w) for k, w in after.items())
-    assert any(not torch.equal(before[k], w) for k, w in base.items())
-    assert (first.samples_seen, second.samples_seen) == (8, 16) and second.base == "tiny-sana"
-    assert second.command.split(" && ")[:2] == first.command.split(" && ")
-    assert second.command.split(" && ")[2:] == [facts["command"], "python -m distill.publish second --id mine"]
-    assert publish.publish(studio / "runs/second", "mine", studio / "models/mine").command == second.command
+    assert all(torch.equal(runs[-1][k], w) for k, w in after.items())
+    assert any(not torch.equal(runs[-1][k], w) for k, w in base.items())
+
+
+def test_it_is_published_with_the_past_of_what_it_began_as(studio, runs):
+    """Whatever has taken that one's place since, or gone: it is written down with the run."""
+    first, half, second, _ = runs
+    facts = json.loads((studio / "runs/second/run.json").read_text())
+    assert facts["start"]["id"] == "mine" and " --base tiny-sana --start mine " in facts["command"]
+    assert [m.samples_seen for m in (first, half, second)] == [8, 8 + 4, 8 + 8] and second.base == "tiny-sana"
+    then = [facts["command"], "python -m distill.publish second --id mine"]
+    assert second.command == half.command == " && ".join([first.command, *then])
+    shutil.rmtree(studio / "models/mine")
+    third = publish.publish(studio / "runs/second", "third", studio / "models/third")
+    assert third.command == " && ".join([first.command, then[0], "python -m distill.publish second --id third"])
+    words = json.loads((studio / "models/third/vocabulary.json").read_text())
+    assert {"crimson", "teal"} <= set(words) and len(words) == len(set(words)), "it has seen both"
+    told = (studio / "models/third/README.md").read_text()
+    assert f"`{first.dataset}`, then `{third.dataset}`, 16 samples" in told and "Before, as mine: Pictures" in told
+
+
+def test_it_does_not_take_the_place_of_its_base(studio, runs):
+    with pytest.raises(ValueError, match="can't take its base's place"):
+        publish.publish(studio / "runs/second", "tiny-sana", studio / "models/tiny-sana")
+    assert catalogue.get("tiny-sana").manifest.base == "tiny-dcae" and not catalogue.broken()
 
 
 @pytest.mark.parametrize(
-    ("module", "cfg", "base", "start", "said"),
+    ("base", "id", "said"),
     [
-        (scm_ladd, scm_ladd.Config(), "tiny-sana", "tiny-hyper", "a student of tiny-sana; tiny-hyper is one of"),
-        (dmd, dmd.Config(), "tiny-sd", "tiny-hyper", "tiny-hyper is an adapter, and this training is of a whole net"),
-        (dmd, dmd.Config(rank=2), "tiny-sd", "tiny-hyper", "tiny-hyper has other layers, or another rank"),
-        (dmd, dmd.Config(rank=4), "tiny-sd", "nothing", "unknown model 'nothing'; valid: "),
+        ("tiny-sana", "tiny-hyper", "a student of tiny-sana; tiny-hyper is one of tiny-sd"),
+        ("tiny-sana", "tiny-dcae", "a student of tiny-sana; tiny-dcae is no student"),
+        ("tiny-sana", "nothing", "unknown model 'nothing'; valid: "),
+        ("tiny-sd", "tiny-msd", "tiny-msd is several students; leave it out"),
     ],
 )
-def test_what_cannot_go_on_is_said(bases, module, cfg, base, start, said):
+def test_what_cannot_be_a_start_is_said_before_anything_is_drawn(studio, capsys, base, id, said):
+    assert train(studio, "none", "--base", base, "--start", id) == 2
+    assert said in capsys.readouterr().err and not (studio / "runs/none/run.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("cfg", "said"),
+    [
+        (dmd.Config(), "the start is an adapter of rank 4, and this training makes a network of"),
+        (dmd.Config(rank=2), "the start is an adapter of rank 4, and this training makes an adapter of rank 2"),
+    ],
+)
+def test_a_start_of_another_shape_is_said(bases, tmp_path, cfg, said):
     with pytest.raises(ValueError, match=said):
-        begun(bases, module, cfg, base, start)
+        begun(bases, tmp_path, dmd, cfg, "tiny-sd", "tiny-hyper")
 
 
-def test_several_students_have_no_one_start(studio):
+def test_several_students_have_no_one_start(studio, tmp_path):
+    start.keep(catalogue.get("tiny-hyper"), tmp_path)
     with pytest.raises(ValueError, match="this method trains several; leave it out"):
-        adapt.start(Denoiser(None), catalogue.get("tiny-hyper"), "tiny-sd")
+        start.give(Denoiser(None), tmp_path)
 
 
-def test_a_mixture_and_pictures_have_no_served_student(studio, capsys):
+def test_a_run_that_has_begun_has_begun(studio, runs, capsys):
+    assert main(["scm_ladd", "--run", "second", "--resume", "--start", "tiny-sprint"]) == 2
+    assert "--start is for new runs; leave it out" in capsys.readouterr().err
     assert train(studio, "points", "--start", "tiny-sprint", dataset="mixture") == 2
-    assert "there is no --start; leave it out" in capsys.readouterr().err
-    assert main(["autoencoder", "--run", "a", "--start", "tiny-dcae", "--set", "train.precision=fp32"]) == 2
-    assert "autoencoder makes none; leave it out" in capsys.readouterr().err
+    assert "start takes a training on latents of pictures; leave it out" in capsys.readouterr().err
+
+
+def test_a_job_has_a_start(studio, tmp_path):
+    asked = {"method": "scm_ladd", "base": "tiny-sana", "start": "tiny-sprint", "dataset": "mine"}
+    argv = kinds.distill(DistillRequest.from_dict(asked), kinds.Start(tmp_path / "job"))
+    assert argv[argv.index("--start") + 1] == "tiny-sprint"
+    with pytest.raises(ValueError, match="a student of tiny-sd; tiny-sprint is one of tiny-sana"):
+        DistillRequest.from_dict(asked | {"base": "tiny-sd"})

@@ -1,0 +1,76 @@
+"""A training that goes on from a student that is served, instead of from its base.
+
+What the start was is kept with the run when that is made: in `start/` the weights as they are served and the words, in
+run.json how they came to be. So a run resumes exactly, and tells its whole past, whatever becomes of that model.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from peft import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+
+from models import catalogue, lora, weights
+from models.denoiser import Denoiser
+
+FOLDER, WEIGHTS, WORDS = "start", "student.safetensors", "vocabulary.json"
+NETWORKS = ("unet", "transformer")
+
+
+def keep(row: catalogue.Row, run: Path) -> dict:
+    """Copies what the run needs of it, and returns what its run.json says of it."""
+    catalogue.verify(row)
+    home, tmp = run / FOLDER, run / f".{FOLDER}.new"
+    shutil.rmtree(tmp, ignore_errors=True)
+    tmp.mkdir(parents=True)
+    save_file(read(row), tmp / WEIGHTS)
+    assert row.folder is not None, "`request.check_start` saw to it"
+    if (row.folder / WORDS).is_file():
+        shutil.copy(row.folder / WORDS, tmp)
+    shutil.rmtree(home, ignore_errors=True)
+    tmp.rename(home)
+    made = row.manifest
+    return {"id": row.id, "command": made.command, "samples_seen": made.samples_seen, "dataset": made.dataset}
+
+
+def read(row: catalogue.Row) -> dict[str, torch.Tensor]:
+    """By name, in fp32. An adapter's as if its alpha were its rank, as in a training."""
+    assert row.folder is not None, "`request.check_start` saw to it"
+    if row.manifest.kind == "lora":
+        size = row.manifest.lora or {"rank": 1, "alpha": 1}
+        found = {k.removeprefix("unet."): w.float() for k, w in load_file(lora.file(row)).items()}
+        return {k: w * (size["alpha"] / size["rank"]) if "lora_B" in k else w for k, w in found.items()}
+    files = [p for name in NETWORKS for p in sorted((row.folder / name).glob("*.safetensors"))]
+    if len(files) != 1:
+        raise ValueError(f"{row.id} has no network of its own in one file, with which a training could go on")
+    weights.check(files[0])
+    return {k: w.float() for k, w in load_file(files[0]).items()}
+
+
+def words(run: Path) -> list[str]:
+    """Those that the start was trained on; none where a run has no start."""
+    file = run / FOLDER / WORDS
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+
+
+def what(weights: dict[str, torch.Tensor]) -> str:
+    ranks = {len(w) for k, w in weights.items() if "lora_A" in k}
+    count = sum(w.numel() for w in weights.values())
+    return f"an adapter of rank {max(ranks)}" if ranks else f"a network of {count:,} parameters"
+
+
+def give(student: Denoiser, run: Path) -> None:
+    """Sets the student to what was kept. Raises ValueError where that has another shape."""
+    network, found = student.network, load_file(run / FOLDER / WEIGHTS)
+    if network is None:
+        raise ValueError("--start takes one network, and this method trains several; leave it out")
+    adapter = bool(lora.layers(network))
+    own = get_peft_model_state_dict(network) if adapter else network.state_dict()
+    if {k: w.shape for k, w in found.items()} != {k: w.shape for k, w in own.items()}:
+        raise ValueError(f"the start is {what(found)}, and this training makes {what(own)}")
+    if adapter:
+        set_peft_model_state_dict(network, found)
+    else:
+        network.load_state_dict(found)
