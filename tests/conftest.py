@@ -32,7 +32,11 @@ def site(tmp_path_factory):
     address, command = f"http://127.0.0.1:{port}/", [sys.executable, "app.py", "--port", str(port)]
     with (
         pytest.MonkeyPatch.context() as patch,
-        subprocess.Popen(command, cwd=ROOT, env={**os.environ, "STILL_LIFE_STUDIO": str(studio)}) as app,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "STILL_LIFE_STUDIO": str(studio), "GRADIO_TEMP_DIR": str(studio / "served")},
+        ) as app,
     ):
         patch.setenv("STILL_LIFE_STUDIO", str(studio))
         try:

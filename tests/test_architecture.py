@@ -6,6 +6,7 @@ Each check is a function of a folder that returns sentences; the repository give
 import ast
 import hashlib
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -47,10 +48,11 @@ TEXT = {".py", ".md", ".txt", ".toml", ".css", ".js", ".json", ".html", ".yml", 
 
 def files(root: Path, suffixes: set[str]) -> Iterator[tuple[str, Path]]:
     """(path with slashes from the root, path) of the files that are ours."""
-    for path in sorted(root.rglob("*")):
-        parts = path.relative_to(root).parts
-        if path.is_file() and path.suffix in suffixes and not NOT_OURS & set(parts):
-            yield "/".join(parts), path
+    for folder, below, names in os.walk(root):
+        below[:] = sorted(set(below) - NOT_OURS)  # what others write there meanwhile is not looked at
+        for path in (Path(folder) / name for name in sorted(names)):
+            if path.suffix in suffixes:
+                yield path.relative_to(root).as_posix(), path
 
 
 def modules(root: Path) -> Iterator[tuple[str, ast.Module, str]]:

@@ -25,7 +25,7 @@ def studio(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def engine(studio):
-    return Engine("cpu", patience=0.3)
+    return Engine("cpu", patience=1.0)
 
 
 def ask(**fields):
