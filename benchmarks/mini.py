@@ -220,7 +220,12 @@ def draw(curves: dict[str, Curve], path: Path) -> None:
 
 
 def shown(page: str, rows: list[report.Row], docs: Path) -> str:
-    """What stands on a method's page: its table, and for DisBack the race and its picture once two counts are there."""
+    """What stands on a method's page: its table, and for DisBack the race and its picture once two counts are there.
+
+    Rows stand in the order of `VARIANTS`, the teacher's last.
+    """
+    order = {v: i for i, v in enumerate(VARIANTS[page])} | {WRONG: 0.5}
+    rows = sorted(rows, key=lambda row: (order.get(row["variant"], len(order)), row["steps"]))
     curves = {name: curve(rows, name) for name in ("DMD", "DisBack")} if page == "disback" else {}
     if not curves or any(len(points) < 2 for points in curves.values()):
         return table(rows)
