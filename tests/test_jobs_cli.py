@@ -37,6 +37,7 @@ def test_a_job_from_submission_to_deletion(capsys, studio):
     assert job["request"] == {
         "method": "sft",
         "base": None,
+        "start": None,
         "dataset": "mixture",
         "minutes": None,
         "seed": 0,
