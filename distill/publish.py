@@ -275,7 +275,7 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
         forget_paths(tmp)
         if own.get("kind", "model") in ("model", "lora"):
             words = vocabulary(facts["dataset"], facts["skip_bad"], facts["base"])
-            words = list(dict.fromkeys([*words, *start.words(run)]))
+            words = list(dict.fromkeys([*words, *start.words(run)])) if facts.get("start") else words
             (tmp / "vocabulary.json").write_text(json.dumps(words, ensure_ascii=False, indent=0))
         curve(run, tmp / "curve.png")
         files = {str(p.relative_to(tmp)): checkpoint.sha256(p) for p in sorted(tmp.rglob("*")) if p.is_file()}

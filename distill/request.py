@@ -140,22 +140,20 @@ def about(method: str) -> str:
     return (ast.get_docstring(tree) or "").partition("\n")[0]
 
 
-def check_start(row: catalogue.Row, base: str | None) -> None:
-    """Raises ValueError for what no training on this base can go on from."""
+def no_start(row: catalogue.Row, base: str | None) -> str | None:
+    """One sentence where no training on this base can begin as that row."""
     made = row.manifest
     if made.base is None or made.base != base:
         of = f"one of {made.base}" if made.base else "no student"
-        raise ValueError(f"start takes a student of {base or 'the base'}; {row.id} is {of}")
+        return f"start takes a student of {base or 'the base'}; {row.id} is {of}"
     if made.method == "msd":
-        raise ValueError(f"start takes one network, and {row.id} is several students; leave it out")
-    if row.folder is None:
-        raise ValueError(f"start takes a student that was trained here; {row.id} is from elsewhere")
+        return f"start takes one network, and {row.id} is several students; leave it out"
+    return None if row.folder else f"start takes a student that was trained here; {row.id} is from elsewhere"
 
 
 def starts() -> list[str]:
     """What a training can begin as, given the right base."""
-    rows = catalogue.rows().values()
-    return [r.id for r in rows if r.folder is not None and r.manifest.base and r.manifest.method != "msd"]
+    return [r.id for r in catalogue.rows().values() if not no_start(r, r.manifest.base)]
 
 
 @dataclass(frozen=True)
@@ -175,8 +173,8 @@ class DistillRequest(Request):
     def _validate(self) -> None:
         if self.base and (reason := catalogue.in_parts(catalogue.get(self.base))):
             raise ValueError(reason)
-        if self.start:
-            check_start(catalogue.get(self.start), self.base)
+        if self.start and (reason := no_start(catalogue.get(self.start), self.base)):
+            raise ValueError(reason)
         valid, seen = settings(self.method), []
         if len(self.set) > MOST:
             raise ValueError(f"{len(self.set)} settings are too many; at most {MOST}")

@@ -21,23 +21,20 @@ NETWORKS = ("unet", "transformer")
 
 def keep(row: catalogue.Row, run: Path) -> dict:
     """Copies what the run needs of it, and returns what its run.json says of it."""
+    assert row.folder is not None, "`request.no_start` saw to it"
     catalogue.verify(row)
-    home, tmp = run / FOLDER, run / f".{FOLDER}.new"
-    shutil.rmtree(tmp, ignore_errors=True)
-    tmp.mkdir(parents=True)
-    save_file(read(row), tmp / WEIGHTS)
-    assert row.folder is not None, "`request.check_start` saw to it"
+    home, made = run / FOLDER, row.manifest
+    shutil.rmtree(home, ignore_errors=True)  # of an attempt that took no step
+    home.mkdir(parents=True)
+    save_file(read(row), home / WEIGHTS)
     if (row.folder / WORDS).is_file():
-        shutil.copy(row.folder / WORDS, tmp)
-    shutil.rmtree(home, ignore_errors=True)
-    tmp.rename(home)
-    made = row.manifest
+        shutil.copy(row.folder / WORDS, home)
     return {"id": row.id, "command": made.command, "samples_seen": made.samples_seen, "dataset": made.dataset}
 
 
 def read(row: catalogue.Row) -> dict[str, torch.Tensor]:
     """By name, in fp32. An adapter's as if its alpha were its rank, as in a training."""
-    assert row.folder is not None, "`request.check_start` saw to it"
+    assert row.folder is not None, "`request.no_start` saw to it"
     if row.manifest.kind == "lora":
         size = row.manifest.lora or {"rank": 1, "alpha": 1}
         found = {k.removeprefix("unet."): w.float() for k, w in load_file(lora.file(row)).items()}
@@ -50,14 +47,15 @@ def read(row: catalogue.Row) -> dict[str, torch.Tensor]:
 
 
 def words(run: Path) -> list[str]:
-    """Those that the start was trained on; none where a run has no start."""
+    """Those that the start of a run was trained on."""
     file = run / FOLDER / WORDS
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
 
 
-def what(weights: dict[str, torch.Tensor]) -> str:
-    ranks = {len(w) for k, w in weights.items() if "lora_A" in k}
-    count = sum(w.numel() for w in weights.values())
+def what(found: dict[str, torch.Tensor]) -> str:
+    """An adapter or a network, in words."""
+    ranks = {len(w) for k, w in found.items() if "lora_A" in k}
+    count = sum(w.numel() for w in found.values())
     return f"an adapter of rank {max(ranks)}" if ranks else f"a network of {count:,} parameters"
 
 

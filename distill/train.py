@@ -32,7 +32,7 @@ from distill.hardware import attention, faster_precision, settle, several_on_cpu
 from distill.method import Batch, Begins, Method, Out, Remembers, Rows, Staged
 from distill.mover import Mover, moves
 from distill.report import Reporter
-from distill.request import check_start
+from distill.request import no_start
 from distill.world import Asked, Scene, build, check_latents, latents_of
 from models import catalogue
 from models.events import Events, trouble
@@ -295,15 +295,17 @@ def train(args: argparse.Namespace) -> int:
         if saved["method"] != args.method:
             raise ValueError(f"run {args.run!r} trains {saved['method']}, not {args.method}")
         args.base, args.dataset, args.skip_bad = saved["base"], saved["dataset"], saved["skip_bad"]
-        if args.start not in (None, (saved.get("start") or {}).get("id")):
+        begun = (saved.get("start") or {}).get("id")
+        if args.start not in (None, begun):
             raise ValueError(f"run {args.run!r} has begun already: --start is for new runs; leave it out")
+        args.start = begun
         if "latents" in module.Method.needs:
             check_latents(saved)
         trainer, own = from_saved(trainer, saved["train"]), from_saved(own, saved["config"])
     elif checkpoint.folders(run):
         raise ValueError(f"run {args.run!r} has checkpoints: --resume goes on with it, another --run starts anew")
-    elif args.start:
-        check_start(catalogue.find(args.start), args.base)
+    elif args.start and (reason := no_start(catalogue.get(args.start), args.base)):
+        raise ValueError(reason)
     if args.seed is not None:
         settings["train.seed"] = str(args.seed)
     before = (trainer, own)
@@ -347,7 +349,7 @@ def run_training(args: argparse.Namespace, run: Path, module, cfg: TrainConfig, 
     stop = Stop(args.minutes, args.until)
     settle()
     samples = cfg.steps * cfg.batch_size
-    begun = run if (run / start.FOLDER).is_dir() else None
+    begun = run if args.start else None
     t = prepare(Asked(module, own, args.base, args.dataset, cfg.seed, args.skip_bad, samples, begun), cfg, acc)
     reach(t)
     report = Reporter(run, cfg, enabled=acc.is_main_process)

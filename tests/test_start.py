@@ -165,6 +165,21 @@ def test_a_run_that_has_begun_has_begun(studio, runs, capsys):
     assert "start takes a training on latents of pictures; leave it out" in capsys.readouterr().err
 
 
+def test_what_an_attempt_left_that_took_no_step_is_nobody_s_start(studio):
+    """Only what run.json says counts; and what it says stays, where settings change before the first step."""
+    start.keep(catalogue.get("tiny-sprint"), studio / "runs/left")
+    assert train(studio, "left", *STILL) == 0
+    facts, student, _ = publish.trained(studio / "runs/left")
+    served = families.load(catalogue.get("tiny-sprint")).denoiser.network.state_dict()
+    own = student.network.state_dict()
+    assert facts["start"] is None and not all(torch.allclose(w, own[k], atol=1e-6) for k, w in served.items())
+    assert train(studio, "kept", "--start", "tiny-sprint", *STILL) == 0
+    shutil.rmtree(studio / "runs/kept/checkpoints")
+    assert main(["scm_ladd", "--run", "kept", "--resume", "--set", "train.warmup=2"]) == 0
+    facts = json.loads((studio / "runs/kept/run.json").read_text())
+    assert " --start tiny-sprint " in facts["command"] and facts["start"]["id"] == "tiny-sprint"
+
+
 def test_a_job_has_a_start(studio, tmp_path):
     asked = {"method": "scm_ladd", "base": "tiny-sana", "start": "tiny-sprint", "dataset": "mine"}
     argv = kinds.distill(DistillRequest.from_dict(asked), kinds.Start(tmp_path / "job"))
