@@ -30,7 +30,7 @@ from distill.command import command, pair, parser, resumed
 from distill.config import T, from_saved, override
 from distill.hardware import attention, faster_precision, settle, several_on_cpu
 from distill.method import Batch, Begins, Method, Out, Remembers, Rows, Staged
-from distill.mover import Mover, moves
+from distill.mover import Mover, ema_rate, moves, rate
 from distill.report import Reporter
 from distill.request import no_start
 from distill.world import Asked, Scene, build, check_latents, latents_of
@@ -60,16 +60,6 @@ class TrainConfig:
     sample_every: int = 500
     checkpoint_every: int = 500
     keep: int = checkpoint.KEEP  # of the newest checkpoints; more, to go back to the best one
-
-
-def rate(cfg: TrainConfig, step: int) -> float:
-    """Warm-up, constant, linear decay; the factor on a player's learning rate."""
-    falling = max(1, round(cfg.steps * cfg.decay))
-    return min(1.0, (step + 1) / max(1, cfg.warmup), max(0, cfg.steps - step) / falling)
-
-
-def ema_rate(cfg: TrainConfig, step: int) -> float:
-    return min(cfg.ema, (1 + step) / (10 + step))
 
 
 def reduced(acc: Accelerator, x: Tensor, how: str = "mean") -> Tensor:
@@ -281,6 +271,24 @@ def configs(method: str, settings: dict[str, str], trainer: TrainConfig, own: T)
     return cfg, override(own, mine)
 
 
+def resumed_facts(args: argparse.Namespace, run: Path, module: ModuleType) -> dict:
+    """The run.json of a run that goes on; `args` take from it what the run is made of. Raises ValueError."""
+    described = run / "run.json"
+    if not described.exists():
+        raise ValueError(f"there is no run named {args.run!r} to resume")
+    saved = json.loads(described.read_text())
+    if saved["method"] != args.method:
+        raise ValueError(f"run {args.run!r} trains {saved['method']}, not {args.method}")
+    args.base, args.dataset, args.skip_bad = saved["base"], saved["dataset"], saved["skip_bad"]
+    begun = (saved.get("start") or {}).get("id")
+    if args.start not in (None, begun):
+        raise ValueError(f"run {args.run!r} has begun already: --start is for new runs; leave it out")
+    args.start = begun
+    if "latents" in module.Method.needs:
+        check_latents(saved)
+    return saved
+
+
 def train(args: argparse.Namespace) -> int:
     run = run_dir(args.run)
     module = import_method(args.method)
@@ -289,18 +297,7 @@ def train(args: argparse.Namespace) -> int:
     trainer, own = defaults(module), module.Config()
     described, saved = run / "run.json", {}
     if args.resume:
-        if not described.exists():
-            raise ValueError(f"there is no run named {args.run!r} to resume")
-        saved = json.loads(described.read_text())
-        if saved["method"] != args.method:
-            raise ValueError(f"run {args.run!r} trains {saved['method']}, not {args.method}")
-        args.base, args.dataset, args.skip_bad = saved["base"], saved["dataset"], saved["skip_bad"]
-        begun = (saved.get("start") or {}).get("id")
-        if args.start not in (None, begun):
-            raise ValueError(f"run {args.run!r} has begun already: --start is for new runs; leave it out")
-        args.start = begun
-        if "latents" in module.Method.needs:
-            check_latents(saved)
+        saved = resumed_facts(args, run, module)
         trainer, own = from_saved(trainer, saved["train"]), from_saved(own, saved["config"])
     elif checkpoint.folders(run):
         raise ValueError(f"run {args.run!r} has checkpoints: --resume goes on with it, another --run starts anew")
