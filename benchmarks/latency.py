@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from benchmarks.report import RESULTS, Row, markdown, publish, record
 from models import catalogue, families
 from models.denoiser import ATTENTION, pick_device
 from models.engine import Embeddings
-from models.export import call
+from models.export import call, export
 from models.families import Parts
 from models.generate import Image, generate
 from models.request import DEFAULT_MODEL, ImageRequest
@@ -74,9 +75,14 @@ def bare(parts: Parts) -> dict[str, Work]:
 
 
 def pipeline_call(parts: Parts, steps: int) -> Work:
-    """diffusers' pipeline for the same picture; SANA-Sprint's can't do the paper's four steps."""
+    """diffusers' pipeline for the same picture, as it loads what we export: on the same weights, but none of our layers.
+    SANA-Sprint's can't do the paper's four steps."""
     settings = call(parts.row, steps)
-    return lambda: parts.pipeline(PROMPT, generator=torch.Generator().manual_seed(0), **settings)
+    with TemporaryDirectory() as home:
+        stock = type(parts.pipeline).from_pretrained(export(parts.row.id, Path(home)), dtype=parts.vae.dtype)
+    stock.to(parts.device)
+    stock.set_progress_bar_config(disable=True)
+    return lambda: stock(PROMPT, generator=torch.Generator().manual_seed(0), **settings)
 
 
 def one_picture(parts: Parts, repeats: int) -> dict[str, float]:
