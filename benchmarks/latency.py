@@ -75,7 +75,7 @@ def bare(parts: Parts) -> dict[str, Work]:
 
 
 def pipeline_call(parts: Parts, steps: int) -> Work:
-    """diffusers' pipeline for the same picture, as it loads what we export: on the same weights, but none of our layers.
+    """diffusers' pipeline for the same picture, as it loads what we export: the same weights, none of our layers.
     SANA-Sprint's can't do the paper's four steps."""
     settings = call(parts.row, steps)
     with TemporaryDirectory() as home:

@@ -1,8 +1,8 @@
 """Weights laid out once as oneDNN wants them. Torch on a CPU otherwise does so in every call, which one picture feels.
 
-The operators are those that torch's own compiler puts in place of a frozen layer, and the numbers are those of the plain
-layer to about 1e-6. In single precision, without gradients; anything else takes the plain way. The parameters stay as they
-are, and a layer whose weight was changed in place or replaced is laid out anew.
+The operators are those that torch's own compiler puts in place of a frozen layer, and the numbers are those of the
+plain layer to about 1e-6. In single precision, without gradients; anything else takes the plain way. The parameters
+stay as they are, and a layer whose weight was changed in place or replaced is laid out anew.
 """
 
 import torch
@@ -16,7 +16,7 @@ PLAIN = "none", [], ""  # no activation behind the layer
 
 
 def pack(network: nn.Module) -> None:
-    """Its linear layers and ungrouped convolutions, from their next call on. Not for a UNet, whose narrow layers lose."""
+    """Its linear layers and ungrouped convolutions, from now on. Not for a UNet, whose narrow layers lose by it."""
     if linear is None or convolution is None or sum(p.numel() for p in network.parameters()) > SMALL:
         return
     for layer in network.modules():

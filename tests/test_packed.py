@@ -6,9 +6,6 @@ from torch import nn
 
 from models import packed
 
-if packed.linear is None or packed.convolution is None:
-    pytest.skip("this torch has no oneDNN", allow_module_level=True)
-
 
 def net() -> nn.Sequential:
     torch.manual_seed(0)
