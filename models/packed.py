@@ -5,19 +5,20 @@ plain layer to about 1e-6. In single precision, without gradients; anything else
 stay as they are, and a layer whose weight was changed in place or replaced is laid out anew.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 SMALL = 64_000_000  # parameters; the second layout is as large as the weights
-linear, convolution = (
-    getattr(torch.ops.mkldnn, name, None) for name in ("_linear_pointwise", "_convolution_pointwise")
-)
+OPS: Any = torch.ops.mkldnn
+C: Any = torch._C
 PLAIN = "none", [], ""  # no activation behind the layer
 
 
 def pack(network: nn.Module) -> None:
     """Its linear layers and ungrouped convolutions, from now on. Not for a UNet, whose narrow layers lose by it."""
-    if linear is None or convolution is None or sum(p.numel() for p in network.parameters()) > SMALL:
+    if not hasattr(OPS, "_linear_pointwise") or sum(p.numel() for p in network.parameters()) > SMALL:
         return
     for layer in network.modules():
         if type(layer) is nn.Linear:
@@ -44,9 +45,9 @@ class Linear(nn.Linear):
             return super().forward(input)
         key, laid = state(self.weight), self.laid
         if laid is None or laid[0] != key:
-            ordered = torch.ops.mkldnn._reorder_linear_weight(self.weight, None)
+            ordered = OPS._reorder_linear_weight(self.weight, None)
             laid = self.laid = key, ordered, self.weight.detach()
-        return linear(input, laid[1], self.bias, *PLAIN)
+        return OPS._linear_pointwise(input, laid[1], self.bias, *PLAIN)
 
 
 class Conv2d(nn.Conv2d):
@@ -60,6 +61,6 @@ class Conv2d(nn.Conv2d):
         shape = self.padding, self.stride, self.dilation, self.groups
         key, laid = (*state(self.weight), input.shape), self.laid
         if laid is None or laid[0] != key:
-            ordered = torch._C._nn.mkldnn_reorder_conv2d_weight(self.weight.to_mkldnn(), *shape, input.shape)
+            ordered = C._nn.mkldnn_reorder_conv2d_weight(self.weight.to_mkldnn(), *shape, input.shape)
             laid = self.laid = key, ordered, self.weight.detach()
-        return convolution(input, laid[1], self.bias, *shape, *PLAIN)
+        return OPS._convolution_pointwise(input, laid[1], self.bias, *shape, *PLAIN)
