@@ -242,14 +242,13 @@ def home_of(row: Row) -> str:
 
 
 def cost(row: Row) -> float:
-    """GiB of weights, about: what the Hub's row says, else four bytes for every parameter along the chain, twice, as
-    most are laid out for the CPU besides.
+    """GiB of weights, about: what the Hub's row says, else four bytes for every parameter along the chain.
 
     A LoRA's base is counted by itself, and once more for its weights with the LoRA in them.
     """
     if row.manifest.kind == "lora":
         return (row.manifest.parameters + catalogue.get(row.manifest.base or "").manifest.parameters) * 4 / 2**30
-    return row.memory_gib or sum(r.manifest.parameters for r in catalogue.chain(row)) * 8 / 2**30
+    return row.memory_gib or sum(r.manifest.parameters for r in catalogue.chain(row)) * 4 / 2**30
 
 
 def _budget(device: torch.device) -> float:

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from models import packed
+from models import catalogue, families, packed
+from tests import tiny
 
 
 def net() -> nn.Sequential:
@@ -73,3 +74,17 @@ def test_the_parameters_stay_as_they_are_and_large_networks_are_left_alone(monke
     packed.pack(large)
     assert type(large[0]) is nn.Conv2d and type(other[0]) is packed.Conv2d
     assert type(other[3]) is nn.Conv2d, "depthwise"
+
+
+@pytest.mark.parametrize("id", ["tiny-sprint", "tiny-sd"])
+def test_what_is_served_on_a_cpu_is_laid_out_but_for_a_unet(id, tmp_path, monkeypatch):
+    tiny.build(tmp_path)
+    monkeypatch.setenv("STILL_LIFE_STUDIO", str(tiny.build_sd(tmp_path)))
+    pipeline = families.load(catalogue.get(id), "cpu").pipeline
+    networks = {name: net for name, net in pipeline.components.items() if isinstance(net, nn.Module)}
+    ours = {
+        name
+        for name, net in networks.items()
+        if any(isinstance(m, packed.Linear | packed.Conv2d) for m in net.modules())
+    }
+    assert ours == networks.keys() - {"unet"}

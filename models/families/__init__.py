@@ -10,7 +10,6 @@ from typing import Any
 
 import diffusers
 import torch
-from diffusers import UNet2DConditionModel
 from torch import nn
 
 from models import catalogue, packed
@@ -89,13 +88,13 @@ def from_hub(kind: Any, row: Row, dtype: torch.dtype, **options: Any) -> Any:
 
 
 def prepare(row: Row, pipeline: Any, network: Any, device: torch.device, attention: str) -> None:
-    """Onto the device, silent and frozen; on a CPU what is small and no UNet with its weights laid out for it."""
+    """Onto the device, silent and frozen; on a CPU with their weights laid out for it, where that pays."""
     pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
     for component in pipeline.components.values():
         if isinstance(component, nn.Module):
             component.eval().requires_grad_(False)
-            if device.type == "cpu" and not isinstance(component, UNet2DConditionModel):
+            if device.type == "cpu":
                 packed.pack(component)
     if note := set_attention(network, attention, device):
         warnings.warn(f"{row.id}: {note}", stacklevel=3)
