@@ -9,7 +9,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from models import picture
+from models import catalogue, families, picture
 from tests.conftest import PHONE, TINY
 
 pytestmark = pytest.mark.browser
@@ -173,6 +173,24 @@ def test_what_a_model_cannot_obey_is_disabled_and_says_why(visit):
     assert page.locator("#field-steps label").all_inner_texts() == ["4", "8", "20", "40"]
     page.locator("#field-steps label", has_text="4").first.click()
     page.wait_for_function("still.painter.wall.complete && still.painter.wall.request.steps === 4")
+
+
+def test_the_student_that_paints_a_prompt_is_named(visit):
+    """Of several students (toybox-msd4) each prompt has one of its own; a model that is one names none."""
+    prompts = ["a fox", "a red mushroom"]
+    parts = families.load(catalogue.get("toybox-msd4"))
+    first, second = parts.denoiser.route(parts.text(prompts))
+    assert first != second
+    v = visit(f"?prompt={prompts[0]}&model=toybox-msd4&num_images=1")
+    cost = v.page.locator("#cost")
+    expect(cost).to_have_text(re.compile(rf" each · student {first + 1}$"))
+    expect(v.page.locator("#field-guidance input[type=range]")).to_be_disabled()
+    expect(v.page.locator("#guidance-note")).to_have_text("toybox-msd4 was distilled at one value.")
+    v.page.locator("#prompt").fill(prompts[1])
+    v.painted(prompts[1])
+    expect(cost).to_have_text(re.compile(rf" each · student {second + 1}$"))
+    v.page.locator("#model").select_option("tiny-sprint")
+    expect(cost).to_have_text(re.compile(r" each$"))
 
 
 def test_escape_stops(visit):

@@ -25,6 +25,7 @@ from ui.form import Form
 from ui.place import Place
 from ui.recent import Recent
 from ui.shell import Page, build, header
+from ui.tab_create import Create
 
 TICKETS = itertools.count(1)  # a page counts its walls up
 TAB, ANNA, BEN = "a" * 32, "b" * 32, "c" * 32
@@ -316,6 +317,19 @@ def test_another_model_gets_the_same_wish_and_its_own_settings():
     student = menu.switch(teacher, {"model": "tiny-sprint", "seed": 5, "num_images": 9, "guidance": 7.0})
     assert (student.model, student.steps, student.guidance) == ("tiny-sprint", 1, 3.5)
     assert (student.prompt, student.seed, student.num_images, student.negative) == (teacher.prompt, 5, 9, "")
+
+
+def test_every_model_of_the_menu_can_be_chosen(desk):
+    """Those of one value of guidance too: gradio refuses a slider from 1 to 1."""
+    with gr.Blocks():
+        create = Create(desk)
+    fixed = []
+    for row in catalogue.menu():
+        wanted = menu.switch(create.form.start, {"model": row.id})
+        slider = create.show(wanted)[create.form.widgets["guidance"]]
+        assert slider.minimum <= slider.value == row.manifest.guidance.default <= slider.maximum
+        fixed += [row.id] if not slider.interactive else []
+    assert {"toybox-hyper", "toybox-msd4"} <= set(fixed) and "toybox-cfg-lora" not in fixed
 
 
 def test_a_link_restores_and_says_what_is_wrong_with_it():

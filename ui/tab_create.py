@@ -53,6 +53,12 @@ def segments(choices: Sequence[int], **more: Any) -> gr.Radio:
     return gr.Radio(list(choices), elem_classes="sl-seg", **more)
 
 
+def span(model: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of the slider of guidance: a disabled one for a model of one value, as gradio refuses 1 to 1."""
+    low, high = model["guidance"]
+    return {"minimum": low, "maximum": high if low < high else low + 1, "interactive": low < high}
+
+
 class Create:
     """Builds the page inside the current Blocks."""
 
@@ -88,11 +94,7 @@ class Create:
             part("reasons", "model-reasons")
         with gr.Column(elem_classes="sl-card"):
             add("steps", lambda **k: segments(model["steps"], label="Steps", **k))
-            low, high = model["guidance"]
-            add(
-                "guidance",
-                lambda **k: gr.Slider(low, high, step=0.1, label="Guidance", interactive=low < high, buttons=[], **k),
-            )
+            add("guidance", lambda **k: gr.Slider(**span(model), step=0.1, label="Guidance", buttons=[], **k))
             self.guidance_note = part("note", "guidance-note", value=model["guidance_reason"])
             able = model["negative_reason"] is None
             add("negative", label="Negative prompt", interactive=able)
@@ -179,13 +181,12 @@ class Create:
     def show(self, request: ImageRequest) -> dict[Component, Any]:
         """Every widget set to a request, each as its model can obey it."""
         model = menu.model(request.model)
-        low, high = model["guidance"]
         able = model["negative_reason"] is None
         form = self.form.widgets
         steps = sorted({*model["steps"], request.steps})
         return self.form.show(request) | {
             form["steps"]: gr.Radio(choices=steps, value=request.steps),
-            form["guidance"]: gr.Slider(low, high, value=request.guidance, interactive=low < high),
+            form["guidance"]: gr.Slider(**span(model), value=request.guidance),
             form["negative"]: gr.Textbox(value=request.negative, interactive=able),
             form["variation"]: gr.Slider(value=request.variation, visible=bool(request.variation) or "hidden"),
             form["num_images"]: gr.Radio(choices=sorted({*WALLS, request.num_images}), value=request.num_images),
