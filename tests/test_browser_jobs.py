@@ -187,8 +187,18 @@ def test_a_training_from_the_form_to_the_menu_of_create(visit, app, store):
         (folder / f"{colour}.txt").write_text(f"a {colour} ball")
     page = visit("distill")
     expect(page.locator(".sl-cost")).to_contain_text("No training of sft on toys+emoji has run here yet")
+    for method, dataset, base in (
+        ("scm_ladd", "toys+emoji", "toybox-sana"),
+        ("scm_ladd", "mixture", ""),
+        ("sft", "toys", "toybox-dcae"),
+    ):
+        page.locator("#ask-method").select_option(method)
+        page.locator("#ask-dataset").select_option(dataset)
+        expect(page.locator("#ask-base")).to_have_value(base)
     page.locator("#ask-base").select_option("tiny-sana")
     page.locator("#ask-dataset").select_option("plushies")
+    expect(page.locator(".sl-cost")).to_contain_text("sft on plushies")
+    expect(page.locator("#ask-base")).to_have_value("tiny-sana")  # a person's choice stays
     page.locator("#ask-train-steps").fill("many")
     expect(page.locator(".sl-cost")).to_have_text("train.steps='many' must be a whole number")
     expect(page.locator("#start")).to_be_disabled()

@@ -20,6 +20,7 @@ from tests.jobs_bench import worked
 from ui import launch
 from ui.desk import Desk
 from ui.jobs_desk import JobsDesk, Visitor
+from ui.jobs_form import form
 from ui.jobs_live import folded
 from ui.place import Place
 from ui.shell import build
@@ -326,6 +327,21 @@ def test_every_setting_of_a_method_is_in_its_form(method):
     assert [s.name for s in described] == list(request.settings(method))
     usual = {s.name: s.usual for s in described if s.usual}
     assert request.DistillRequest(method=method, set=tuple(f"{k}={v}" for k, v in usual.items())).set
+
+
+@pytest.mark.parametrize(
+    ("asked", "base"),
+    [
+        ({"method": "dmd"}, "toybox-sd"),
+        ({"method": "scm_ladd"}, "toybox-sana"),
+        ({"method": "scm_ladd", "dataset": "mixture"}, ""),
+        ({"method": "oracle"}, ""),
+        ({}, "toybox-dcae"),
+    ],
+)
+def test_a_form_proposes_the_base_that_the_box_was_made_from(asked, base):
+    [field] = [f for f in form("distill", asked)["fields"] if f["name"] == "base"]
+    assert field["proposed"] == base
 
 
 def test_a_strip_of_samples_is_folded_so_that_each_is_larger():

@@ -8,7 +8,7 @@ from models import catalogue
 from models.request import Option, options
 
 MAIN = {"train.steps": "Steps"}  # settings that stand among the fields
-AGAIN = ("method",)  # fields on which the rest of the form depends
+AGAIN = ("method", "dataset")  # fields on which the rest of the form depends
 
 
 def form(kind: str, values: dict[str, str]) -> dict[str, Any]:
@@ -22,11 +22,19 @@ def form(kind: str, values: dict[str, str]) -> dict[str, Any]:
     if kind != "distill" or method not in distill.methods():
         return {"fields": asked, "settings": [], "owner": ""}
     asked[0]["help"] = distill.about(method)
+    proposed = _usual_base(method, values.get("dataset", usual["dataset"]))
+    asked = [f | {"proposed": proposed} if f["name"] == "base" else f for f in asked]
     settings = [_setting(s) for s in distill.described(method)]
     asked += [
         s | {"label": MAIN[s["name"]], "help": f"{s['usual']} when left out."} for s in settings if s["name"] in MAIN
     ]
     return {"fields": asked, "settings": [s for s in settings if s["name"] not in MAIN], "owner": method}
+
+
+def _usual_base(method: str, dataset: str) -> str:
+    """What the box's model of a method was made from; "" where there is none, and for the mixture, which needs none."""
+    made = [r.manifest.base for r in catalogue.rows().values() if r.hub is None and r.manifest.method == method]
+    return next(filter(None, made), "") if dataset != "mixture" else ""
 
 
 def _field(name: str, option: Option, usual: Any) -> dict[str, Any]:

@@ -95,18 +95,18 @@ still.parts.distill = (element, part) => {
     ),
   );
   const linked = () => new URLSearchParams(location.search).get("id");
-  const form = still.requestForm(fields, { ask, kind: "distill", values: {}, changed: () => estimate() });
+  const form = still.requestForm(fields, { ask, kind: "distill", values: {}, fresh: true, changed: () => estimate() });
   let timer = 0;
 
   function estimate() {
     clearTimeout(timer);
-    timer = setTimeout(async () => {
+    const turn = (timer = setTimeout(async () => {
       const answer = await ask("job_estimate", { values: form.values() });
-      if (!answer) return;
+      if (!answer || turn !== timer) return; // answers may overtake each other
       start.disabled = Boolean(answer.mistake);
       cost.dataset.kind = answer.mistake ? "error" : "note";
       cost.replaceChildren(...(answer.mistake ? [answer.mistake] : answer.sentences).map((s) => make("p", {}, s)));
-    }, 250);
+    }, 250));
   }
 
   async function submit() {

@@ -1,15 +1,19 @@
 "use strict";
 /* A request as a form: its fields and its settings, from what the server says of them. Values are texts, as `--set` takes
-   them, so that page, HTTP and command line share one validator. */
+   them, so that page, HTTP and command line share one validator. A new request (`fresh`) takes what the server proposes,
+   until a person chooses otherwise. */
 
-still.requestForm = (element, { ask, kind, values, changed = () => {} }) => {
+still.requestForm = (element, { ask, kind, values, fresh = false, changed = () => {} }) => {
   const { make } = still;
-  let spec = null;
+  const chosen = new Set();
+  let spec = null,
+    loads = 0;
   values = { ...values };
 
   function input(field) {
     const value = values[field.name] ?? "";
     const write = (event) => {
+      chosen.add(field.name);
       if (event.target.value === "") delete values[field.name];
       else values[field.name] = event.target.value;
       if (field.again) load();
@@ -63,11 +67,17 @@ still.requestForm = (element, { ask, kind, values, changed = () => {} }) => {
   }
 
   async function load() {
+    const turn = ++loads;
     const answer = await ask("job_form", { kind, values });
-    if (!answer) return;
+    if (!answer || turn !== loads) return; // answers may overtake each other
     spec = answer;
     const known = [...spec.fields, ...spec.settings].map((f) => f.name);
     for (const name of Object.keys(values)) if (!known.includes(name)) delete values[name];
+    for (const { name, proposed } of spec.fields) {
+      if (!fresh || proposed === undefined || chosen.has(name)) continue;
+      if (proposed) values[name] = proposed;
+      else delete values[name];
+    }
     draw();
     changed(values);
   }
