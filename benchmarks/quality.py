@@ -1,6 +1,7 @@
 """How good a model's pictures are, read by judges that no generator was trained against.
 
     python -m benchmarks.quality --model toybox-sprint --steps 1 2 4 [--seeds 0 1 2] [--n 1024] [--json]
+    python -m benchmarks.quality --model toybox-sprint --steps 1 2 4 --cost     # only time and memory of one picture
     python -m benchmarks.quality --model my-checkpoint --choose        # whoever reports must not have chosen
 
 A generator is asked held-out captions and read by `judge-b` (toys) and `judge-emoji`; an autoencoder gives back
@@ -177,6 +178,10 @@ def cost_figures(parts: Parts, steps: int, guidance: float) -> list[Figure]:
     return [Figure("ms", [spent], ROUNDS), *([] if held is None else [Figure("memory", [held], 1)])]
 
 
+def cost_rows(row: Row, parts: Parts, steps: Sequence[int], guidance: float) -> list[report.Row]:
+    return [f.row(row, count, guidance) for count in steps for f in cost_figures(parts, count, guidance)]
+
+
 def of_model(
     row: Row,
     steps: Sequence[int],
@@ -194,8 +199,8 @@ def of_model(
         raise ValueError(f"{row.id} was trained on {dataset!r}; there are captions with a truth for toys, emoji, mini")
     for count in steps:
         ImageRequest("asked", model=row.id, steps=count, guidance=guidance)  # an error before minutes are spent
-    parts, rows = load(row), []
-    costs = {count: cost_figures(parts, count, guidance) for count in steps}  # while nothing else fills the memory
+    parts = load(row)
+    rows = cost_rows(row, parts, steps, guidance)  # while nothing else fills the memory
     say("reading real pictures", 0, 1)
     judge, seed = (CHOOSER, questions.CHOOSING) if choosing else (READER, questions.ASKED)
     toys = Toys.draw(judge_named(judge), sizes, dataset == "mini", seed) if does_toys else None
@@ -210,7 +215,7 @@ def of_model(
 
         figures = toy_figures(toys, brush, seeds) if toys else []
         figures += emoji_figures(recogniser, sizes, brush, seeds) if recogniser else []
-        rows += [f.row(row, count, guidance) for f in [*figures, *costs[count]]]
+        rows += [f.row(row, count, guidance) for f in figures]
     return rows
 
 
@@ -309,8 +314,10 @@ def measure(args: argparse.Namespace, say: Say) -> list[report.Row]:
     if args.n < MIN:
         raise ValueError(f"--n must be at least {MIN}, not {args.n}: distances between sets need neighbours")
     row, sizes = catalogue.get(args.model), Sizes(args.n)
-    if args.choose and (row.manifest.kind in ("judge", "autoencoder") or row.manifest.dataset == "emoji"):
-        raise ValueError(f"--choose reads toys that a generator painted; {row.id} paints none")
+    if (args.choose or args.cost) and row.manifest.kind in ("judge", "autoencoder"):
+        raise ValueError(f"--choose and --cost take a model that paints, and {row.id} is of kind {row.manifest.kind}")
+    if args.choose and row.manifest.dataset == "emoji":
+        raise ValueError(f"--choose reads toys, and {row.id} knows emoji alone")
     match row.manifest.kind:
         case "judge":
             return of_judge(row, sizes, say)
@@ -318,6 +325,8 @@ def measure(args: argparse.Namespace, say: Say) -> list[report.Row]:
             return of_autoencoder(row, sizes, say)
     steps = args.steps or [row.manifest.default_steps]
     guidance = row.manifest.guidance.default if args.guidance is None else args.guidance
+    if args.cost:
+        return cost_rows(row, families.load(row), steps, guidance)
     return of_model(row, steps, guidance, args.seeds, sizes, say, choosing=args.choose)
 
 
@@ -330,6 +339,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="sampling seeds")
     p.add_argument("--n", type=int, default=Sizes.toys, help="toy captions; half as many emoji")
     p.add_argument("--choose", action="store_true", help=f"by {CHOOSER}, on other captions; nothing is written")
+    p.add_argument("--cost", action="store_true", help="only time and memory of one picture, as after a change of code")
     p.add_argument("--manifest", action="store_true", help="write the figures into the model's manifest too")
     p.add_argument("--json", action="store_true", help="print the new rows as JSON, one a line, not as tables")
     p.add_argument("--studio", type=Path, help="folder of everything that a person makes")

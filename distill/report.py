@@ -3,6 +3,7 @@
 import atexit
 import sys
 import time
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,12 @@ from distill.method import Keeps, Previews, Rows
 from models.events import Events
 
 if TYPE_CHECKING:
+    from distill.mover import Mover
     from distill.train import TrainConfig, Trainer
 
 PLAIN_SECONDS = 20
-FEW = 10  # steps after which the hours are told
+RECENT = 50  # steps of a kind whose length tells how long others will take
+FEW = 10  # steps after which the hours are told, from the beginning and from where another player begins
 SHOWN, JUDGED = 16, 48  # samples in a grid, and those that a judge reads
 
 
@@ -54,8 +57,10 @@ class Reporter:
     def __init__(self, run: Path, cfg: "TrainConfig", enabled: bool = True):
         self.run, self.cfg, self.enabled = run, cfg, enabled
         self.sums: dict[str, Tensor] = {}
-        self.begin = self.spoke = time.monotonic()
-        self.first, self.warm = 0, False
+        self.last = self.spoke = time.monotonic()
+        self.told = self.newest = 0
+        self.movers: list[Mover] = []
+        self.paces: dict[frozenset[str], deque[float]] = {}  # seconds of the last steps, by who moved in them
         if enabled:
             self.events = Events(run)
             self.board = SummaryWriter(run / "tensorboard")
@@ -73,7 +78,7 @@ class Reporter:
 
     def start(self, t: "Trainer") -> None:
         """What it will hold is said before the first step."""
-        self.first, self.begin = t.step, time.monotonic()
+        self.told, self.movers, self.last = t.step, t.movers, time.monotonic()
         if not self.enabled:
             return
         resumed = {"resumed_from": t.step} if t.step else {}
@@ -84,19 +89,25 @@ class Reporter:
         self.say(f"{self.run.name}: {held}; the activations of a batch come on top")
 
     def seconds_left(self, step: int) -> float:
-        return (time.monotonic() - self.begin) / max(1, step - self.first) * (self.cfg.steps - step)
+        """Steps are as long as those in which the same players moved; of unknown ones, as the longest."""
+        pace = {who: sum(spent) / len(spent) for who, spent in self.paces.items() if spent}
+        longest = max(pace.values(), default=0.0)
+        coming = (frozenset(m.name for m in self.movers if m.turn(s)) for s in range(step, self.cfg.steps))
+        return sum(pace.get(who, longest) for who in coming)
 
     def step(self, before: int, logs: dict[str, Tensor]) -> None:
         """`before`: steps done before this one."""
-        step = before + 1
+        step, now = before + 1, time.monotonic()
         if not self.enabled:
             return
-        if not self.warm:  # the first step compiles
-            self.warm, self.first, self.begin = True, step, time.monotonic()
-        elif step == self.first + FEW:
-            self.say(
-                f"{self.run.name}: about {self.seconds_left(step) / 3600:.2g} hours at the pace of its first steps"
-            )
+        who = frozenset(k.partition("/")[0] for k in logs)
+        if who in self.paces:
+            self.paces[who].append(now - self.last)
+        else:  # the first of its kind compiles
+            self.paces[who], self.newest = deque(maxlen=RECENT), step
+        self.last = now
+        if step == self.newest + FEW:
+            self.say(f"{self.run.name}: about {self.seconds_left(step) / 3600:.2g} hours at the pace so far")
         for k, v in logs.items():
             v = v.detach().double()  # read when it is shown: a GPU would be waited for
             both = torch.stack([torch.where(v.isfinite(), v, 0), v.isfinite()])
@@ -115,8 +126,9 @@ class Reporter:
         if self.bar:
             self.bar.update(self.task, completed=step)
         elif time.monotonic() - self.spoke > PLAIN_SECONDS:
-            self.spoke = time.monotonic()
-            speed = (step - self.first) * self.cfg.batch_size / (self.spoke - self.begin)
+            now = time.monotonic()
+            speed = (step - self.told) * self.cfg.batch_size / (now - self.spoke)
+            self.told, self.spoke = step, now
             shown = "  ".join(f"{k} {v:.4g}" for k, v in values.items())
             self.say(f"{step}/{self.cfg.steps}  {shown}  {speed:.1f} samples/s  {left / 60:.0f} min left")
 

@@ -225,6 +225,10 @@ def test_a_run_writes_rows_and_a_second_run_replaces_them(home, capsys):
     assert noted.quality == {"1": {r["metric"]: r["value"] for r in printed}}
     again = [r for r in printed if r["metric"] not in ("ms", "memory")]
     assert again == painted, "the same seeds paint the same pictures"
+    report.write(home / "results" / "quality.json", [r | {"value": 0.0} for r in printed])
+    assert quality.main(["--model", "tiny-sprint", "--steps", "1", "--cost"]) == 0
+    after = {r["metric"]: r["value"] for r in report.read(home / "results" / "quality.json")}
+    assert after.pop("ms") > 0 and (after.pop("memory", 1) > 0) and set(after.values()) == {0.0}
 
 
 def test_a_teacher_s_figures_stand_beside_its_student_s(home):
@@ -283,6 +287,8 @@ def test_autoencoders_and_judges_are_measured_too(home):
         (["--model", "tiny-sprint", "--steps", "3"], "tiny-sprint takes 1, 2 or 4 steps, not 3"),
         (["--model", "tiny-sprint", "--guidance", "7"], "guidance of tiny-sprint must be 2 to 5, not 7"),
         (["--model", "tiny-sprint", "--n", "3"], "--n must be at least 12, not 3"),
+        (["--model", "judge-b", "--cost"], "take a model that paints, and judge-b is of kind judge"),
+        (["--model", "tiny-dcae", "--choose"], "take a model that paints, and tiny-dcae is of kind autoencoder"),
     ],
 )
 def test_a_mistake_is_one_sentence(home, capsys, args, message):

@@ -311,6 +311,24 @@ def test_what_a_step_logs_is_averaged_where_it_is_finite(studio):
     assert [r["values"] for r in rows if r["kind"] == "metric"] == [{"loss": 2.0}]
 
 
+def test_the_time_left_counts_whose_turns_are_to_come(studio, monkeypatch, capsys):
+    """A student that moves every second step from step 20 on, four seconds then; a critic alone takes one."""
+    now, net = [0.0], torch.nn.Linear(1, 1)
+    monkeypatch.setattr("distill.report.time.monotonic", lambda: now[0])
+    report = Reporter(studio / "runs/r", TrainConfig(log_every=10, steps=3640))
+    players = {"student": Player(net, 1e-3, every=2, start=20), "critic": Player(net, 1e-3)}
+    report.movers = [moves(name, p, 0.0, "adamw") for name, p in players.items()]
+    for step in range(40):
+        turns = [m.name for m in report.movers if m.turn(step)]
+        now[0] += 4.0 if "student" in turns else 1.0
+        report.step(step, {f"{name}/loss": torch.tensor(0.0) for name in turns})
+    rows = [json.loads(line) for line in (studio / "runs/r/events.jsonl").read_text().splitlines()]
+    left = {r["step"]: r["seconds_left"] for r in rows if r["kind"] == "progress"}
+    assert left == {10: 3630, 20: 3620, 30: 1805 * 5, 40: 1800 * 5}
+    told = [line for line in capsys.readouterr().err.splitlines() if "hours" in line]
+    assert told == [f"r: about {h} hours at the pace so far" for h in ("1", "2.5")]
+
+
 def test_processes_stop_after_the_same_step(studio):
     """One is asked to, both leave, and what is written is whole."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "-m", "--"]

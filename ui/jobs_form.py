@@ -22,7 +22,7 @@ def form(kind: str, values: dict[str, str]) -> dict[str, Any]:
     if kind != "distill" or method not in distill.methods():
         return {"fields": asked, "settings": [], "owner": ""}
     asked[0]["help"] = distill.about(method)
-    proposed = _usual_base(method, values.get("dataset", usual["dataset"]))
+    proposed = _usual_base(method, values.get("dataset", ""))
     asked = [f | {"proposed": proposed} if f["name"] == "base" else f for f in asked]
     settings = [_setting(s) for s in distill.described(method)]
     asked += [
