@@ -31,6 +31,7 @@ from benchmarks.painting import paint, to_numbers
 from benchmarks.quality_table import tables
 from benchmarks.questions import Question
 from benchmarks.scoring import Reading
+from distill.data import TOYS
 from distill.data.toys.palette import BACKGROUNDS
 from distill.methods.autoencoder import encode
 from distill.world import judge_named
@@ -47,6 +48,7 @@ from models.request import ImageRequest
 
 KEYS = ("model", "steps", "guidance", "metric")
 ALIKE = 16  # pictures of each prompt whose variety is measured
+KNOWN = TOYS  # toys of the training set among which the nearest is looked for: all
 ROUNDS = 9  # pictures that are timed, after one that is not
 READER, RECOGNISER, CHOOSER = "judge-b", "judge-emoji", "judge-a"
 MIN = 12
@@ -70,11 +72,6 @@ class Sizes:
     def conditions(self) -> int:
         """Prompts of which several pictures are compared with one another."""
         return max(2, self.toys * 24 // 1024)
-
-    @property
-    def training(self) -> int:
-        """Pictures of the training set among which the nearest is looked for."""
-        return 2 * self.toys
 
 
 @dataclass(frozen=True)
@@ -117,11 +114,16 @@ class Toys:
             asked=questions.toys(sizes.toys, mini, seed),
             real=scoring.read(judge, questions.real(sizes.toys, seed, mini)),
             reference=reference,
-            training=judge.read(questions.trained(sizes.training, mini))[0],
+            training=known(judge, "mini" if mini else "toys"),
             flat=backgrounds(judge, sizes.toys, alike.shape[-1]),
             conditions=said,
             vendi=scoring.diversity(judge.read(alike)[0], reference.mean(0), ALIKE),
         )
+
+
+def known(judge: Judge, dataset: str) -> Tensor:
+    """Features [N, D] of what was trained on."""
+    return torch.cat([judge.read(pictures)[0] for pictures in questions.trained(dataset, KNOWN)])
 
 
 def backgrounds(judge: Judge, n: int, size: int) -> Tensor:
@@ -163,7 +165,7 @@ def toy_figures(toys: Toys, brush: Brush, seeds: Sequence[int]) -> list[Figure]:
 def emoji_figures(judge: Judge, sizes: Sizes, brush: Brush, seeds: Sequence[int]) -> list[Figure]:
     """Recall of known emoji, and how far the pictures are from the nearest drawing that was trained on."""
     asked, pictures = questions.emoji(sizes.emoji)
-    real, training = scoring.read(judge, pictures), judge.read(questions.trained_emoji(sizes.training))[0]
+    real, training = scoring.read(judge, pictures), known(judge, "emoji")
     painted = [scoring.read(judge, brush([q.prompt for q in asked], seed)) for seed in seeds]
     away, top = [scoring.closest(p.features, training) for p in painted], scoring.closest(real.features, training)
     floor = scoring.closest(backgrounds(judge, len(asked), pictures.shape[-1]), training)

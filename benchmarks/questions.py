@@ -1,14 +1,14 @@
 """What generators are asked, with the truth: held-out captions, and real pictures of the same scenes beside them."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from distill.data import Source, cache, often
+from distill.data import Source, cache, often, sources
 from distill.data.emoji import Emoji
 from distill.data.toys import Scene, Toys, prompt, render, sample_scene, truth
 from distill.data.toys.scene import sample_mini
@@ -79,13 +79,10 @@ def real_with_truth(n: int, seed: int) -> tuple[Tensor, list[dict]]:
     return drawn(source), [source.scene(i).attributes() for i in range(n)]
 
 
-def trained(n: int, mini: bool = False) -> Tensor:
-    """The first pictures of the training set."""
-    return drawn(Toys(0, "train", n, mini))
-
-
-def trained_emoji(n: int) -> Tensor:
-    return drawn(Emoji("train", n))
+def trained(dataset: str, toys: int) -> Iterator[Tensor]:
+    """Every picture of a training set, of toys the first ones, a shard [N, 3, H, W] at a time: they fill gigabytes."""
+    for source in sources(dataset, toys=toys):
+        yield from (torch.from_numpy(np.array(a)).permute(0, 3, 1, 2) for a in cache.draw(source, cache_dir()).arrays)
 
 
 def held_out_emoji(n: int) -> Tensor:

@@ -68,6 +68,7 @@ def home(studio, tmp_path, monkeypatch):
     monkeypatch.setenv("STILL_LIFE_STUDIO", str(studio))
     monkeypatch.setattr(catalogue, "assets", lambda: tmp_path)  # the box has judges of the same names
     monkeypatch.setattr(quality, "ALIKE", 4)
+    monkeypatch.setattr(quality, "KNOWN", 24)
     monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(report, "README", tmp_path / "README.md")
     (tmp_path / "README.md").write_text("# Figures\n<!-- quality:start -->\n<!-- quality:end -->\nend\n")

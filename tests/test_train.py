@@ -22,7 +22,6 @@ from distill.config import override
 from distill.method import Player
 from distill.mover import moves
 from distill.publish import trained
-from distill.report import Reporter
 from distill.train import TrainConfig, main
 from models import events
 from models.paths import ROOT
@@ -302,33 +301,6 @@ def test_a_training_takes_the_gpu(studio, method):
     subprocess.run(command, cwd=ROOT, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, check=True)
 
 
-def test_what_a_step_logs_is_averaged_where_it_is_finite(studio):
-    values = [1.0, float("nan"), 3.0]
-    report = Reporter(studio / "runs/r", TrainConfig(log_every=3, steps=3))
-    for step, value in enumerate(values):
-        report.step(step, {"loss": torch.tensor(value), "gone": torch.tensor(float("inf"))})
-    rows = [json.loads(line) for line in (studio / "runs/r/events.jsonl").read_text().splitlines()]
-    assert [r["values"] for r in rows if r["kind"] == "metric"] == [{"loss": 2.0}]
-
-
-def test_the_time_left_counts_whose_turns_are_to_come(studio, monkeypatch, capsys):
-    """A student that moves every second step from step 20 on, four seconds then; a critic alone takes one."""
-    now, net = [0.0], torch.nn.Linear(1, 1)
-    monkeypatch.setattr("distill.report.time.monotonic", lambda: now[0])
-    report = Reporter(studio / "runs/r", TrainConfig(log_every=10, steps=3640))
-    players = {"student": Player(net, 1e-3, every=2, start=20), "critic": Player(net, 1e-3)}
-    report.movers = [moves(name, p, 0.0, "adamw") for name, p in players.items()]
-    for step in range(40):
-        turns = [m.name for m in report.movers if m.turn(step)]
-        now[0] += 4.0 if "student" in turns else 1.0
-        report.step(step, {f"{name}/loss": torch.tensor(0.0) for name in turns})
-    rows = [json.loads(line) for line in (studio / "runs/r/events.jsonl").read_text().splitlines()]
-    left = {r["step"]: r["seconds_left"] for r in rows if r["kind"] == "progress"}
-    assert left == {10: 3630, 20: 3620, 30: 1805 * 5, 40: 1800 * 5}
-    told = [line for line in capsys.readouterr().err.splitlines() if "hours" in line]
-    assert told == [f"r: about {h} hours at the pace so far" for h in ("1", "2.5")]
-
-
 def test_processes_stop_after_the_same_step(studio):
     """One is asked to, both leave, and what is written is whole."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "-m", "--"]
@@ -388,30 +360,3 @@ def test_one_run_has_one_trainer(studio, capsys):
     assert "is being trained by another process" in capsys.readouterr().err
     first.kill()
     first.wait()
-
-
-def test_events_survive_a_torn_line(studio):
-    run = studio / "runs" / "torn"
-    log = events.Events(run)
-    log.write("progress", stage="train", step=1, total=2)
-    log.close()
-    with (run / events.FILE).open("a") as f:
-        f.write('{"time": 1, "kind": "metr')
-    assert [e["step"] for e in events.lines(run)] == [1]
-    again = events.Events(run)
-    again.write("progress", stage="train", step=2, total=2)
-    assert again.attempt == 2 and [e["step"] for e in events.lines(run)] == [1, 2]
-    assert json.loads((run / events.FILE).read_text().splitlines()[0])["attempt"] == 1
-
-
-def test_what_a_later_attempt_redoes_is_dropped(studio):
-    run = studio / "runs" / "again"
-    log = events.Events(run)
-    for step in (10, 20, 30):
-        log.write("metric", step=step, values={"student/loss": step / 10})
-    log.close()
-    log = events.Events(run)
-    log.write("progress", stage="train", step=20, total=40, resumed_from=20)
-    log.write("metric", step=30, values={"student/loss": 7.0})
-    metrics = [(e["step"], e["values"]["student/loss"]) for e in events.read(run) if e["kind"] == "metric"]
-    assert metrics == [(10, 1.0), (20, 2.0), (30, 7.0)]
