@@ -2,17 +2,22 @@
 
 import dataclasses
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 T = TypeVar("T", bound="DataclassInstance")
+Count = Annotated[int, "1 or more"]
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
 
 
 def parse(text: str, kind: Any) -> Any:
     """One value. Raises ValueError with what would have been right."""
+    if kind == Count:
+        if (value := parse(text, int)) < 1:
+            raise ValueError("1 or more")
+        return value
     origin = get_origin(kind)
     if origin is Literal:
         choices = get_args(kind)
@@ -43,7 +48,7 @@ def parse(text: str, kind: Any) -> Any:
 
 def override(config: T, settings: dict[str, str], prefix: str = "") -> T:
     """The same dataclass with settings such as {"lr": "1e-4"} applied."""
-    hints = get_type_hints(type(config))
+    hints = get_type_hints(type(config), include_extras=True)
     valid = [prefix + f.name for f in dataclasses.fields(config)]
     changed = {}
     for key, text in settings.items():

@@ -11,13 +11,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Self, get_args, get_origin
 
-from distill.config import parse
+from distill.config import Count, parse
 from models import catalogue
 from models.paths import studio
 from models.request import SEEDS, Request, option
 
 HERE = Path(__file__).parent
-TYPES = MappingProxyType({"int": int, "float": float, "str": str, "bool": bool})
+TYPES = MappingProxyType({"int": int, "float": float, "str": str, "bool": bool, "Count": Count})
 FOLDERS = "datasets"  # in the studio: a person's own pictures, one folder a set
 MOST = 60  # settings of one request
 

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from distill import checkpoint, start
 from distill.command import command, pair, parser, resumed
-from distill.config import T, from_saved, override
+from distill.config import Count, T, from_saved, override
 from distill.hardware import attention, faster_precision, settle, several_on_cpu
 from distill.method import Batch, Begins, Method, Out, Remembers, Rows, Staged
 from distill.mover import Mover, ema_rate, moves, rate
@@ -44,9 +44,9 @@ MAX_SKIPS = 5
 
 @dataclass(frozen=True)
 class TrainConfig:
-    steps: int = 1000
-    batch_size: int = 64  # of all processes together
-    accumulate: int = 1  # slices of a batch that are computed one after the other
+    steps: Count = 1000
+    batch_size: Count = 64  # of all processes together
+    accumulate: Count = 1  # slices of a batch that are computed one after the other
     seed: int = 0
     warmup: int = 100
     decay: float = 0.3  # last part of the run in which the rate falls to zero; before it the rate is constant
@@ -56,10 +56,10 @@ class TrainConfig:
     optimizer: Literal["adamw", "muon"] = "adamw"  # muon: matrices by Muon, at rates of AdamW's size; the rest by AdamW
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: bool = False  # the student's network: minutes at the start, then about a fifth faster on a CPU
-    log_every: int = 20
-    sample_every: int = 500
-    checkpoint_every: int = 500
-    keep: int = checkpoint.KEEP  # of the newest checkpoints; more, to go back to the best one
+    log_every: Count = 20
+    sample_every: Count = 500
+    checkpoint_every: Count = 500
+    keep: Count = checkpoint.KEEP  # of the newest checkpoints; more, to go back to the best one
 
 
 def reduced(acc: Accelerator, x: Tensor, how: str = "mean") -> Tensor:

@@ -109,6 +109,10 @@ def test_a_prompt_that_is_too_long_is_said_to_be_and_stays(visit):
     v.page.locator("#prompt").fill("a blue cube")
     v.painted("a blue cube")
     expect(v.page.locator("#say")).to_have_text("")
+    v.page.locator("#prompt").fill("🦊" * 1500)  # two units of JavaScript each, one character
+    v.painted("🦊" * 1500)
+    v.page.locator("#prompt").fill("a" + "🦊" * 2000)
+    expect(v.page.locator("#say")).to_have_text("prompt must be text of at most 2,000 characters")
 
 
 def test_the_whole_studio_by_keyboard(visit):

@@ -241,6 +241,11 @@ def test_a_folder_with_metadata(tmp_path):
     (root / "metadata.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
     rows = Folder(root).rows + Folder(root, "held_out").rows
     assert len(rows) == 20 and {r.captions for r in rows} == {("one",), ("one", "two")}
+    picture(root / "sub" / "unnamed.jpg")
+    with pytest.raises(ValueError, match=r"1 of 21 pictures .*\n  sub/unnamed.jpg: its caption unnamed.txt is missing"):
+        Folder(root)
+    (root / "sub" / "unnamed.txt").write_text("found")
+    assert ("found",) in {r.captions for r in Folder(root).rows + Folder(root, "held_out").rows}
 
 
 def test_see_through_pictures_lie_on_white_and_the_middle_is_kept(tmp_path):

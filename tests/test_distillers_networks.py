@@ -13,7 +13,7 @@ from distill.method import Batch, Begins, Keeps, Rows, World
 from distill.methods import msd, sft
 from distill.mover import moves
 from distill.train import import_method
-from models.denoiser import Cond, Denoiser, UNetDenoiser
+from models.denoiser import Cond, Denoiser, SDXLDenoiser, UNetDenoiser
 from models.families import toy2d
 
 B = 4
@@ -113,6 +113,11 @@ def test_a_base_whose_students_nothing_serves_is_refused_at_once(method):
         module.student(module.Config(), sana())
     with pytest.raises(ValueError, match="--base"):
         module.student(module.Config(), None)
+
+
+def test_prompts_are_sent_to_students_of_a_stable_diffusion_alone():
+    with pytest.raises(ValueError, match="this base is an SDXL"):
+        msd.student(msd.Config(), SDXLDenoiser(unet().network))
 
 
 def test_students_of_a_part_are_smaller():

@@ -138,8 +138,8 @@ class TestDistillRequest:
         from typing import get_type_hints
 
         valid = requests.settings(method)
-        own = get_type_hints(import_method(method).Config)
-        loop = {f"train.{k}": v for k, v in get_type_hints(TrainConfig).items() if k != "seed"}
+        own, loop = (get_type_hints(c, include_extras=True) for c in (import_method(method).Config, TrainConfig))
+        loop = {f"train.{k}": v for k, v in loop.items() if k != "seed"}
         assert valid == own | loop
 
     def test_json_round_trip_and_the_object_form(self):
@@ -154,6 +154,7 @@ class TestDistillRequest:
             ({"base": "toybox-hyper"}, "toybox-hyper is an adapter, and no base for a training; its own: toybox-sd"),
             ({"base": "toybox-msd4"}, "toybox-msd4 is several students"),
             ({"set": ["lr"]}, "a setting is key=value, not 'lr'"),
+            ({"set": ["train.log_every=0"]}, "train.log_every='0' must be 1 or more"),
             ({"set": [f"x{n}=1" for n in range(61)]}, "61 settings are too many; at most 60"),
             ({"set": "lr=1"}, "set must be a list"),
             ({"set": ["lr=1\0"]}, "NUL"),

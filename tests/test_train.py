@@ -70,6 +70,10 @@ def test_settings_name_the_valid_ones(capsys, studio):
     assert "lr='fast' must be a number" in capsys.readouterr().err
     assert main(["sft", "--run", "a", *QUICK, "--set", "train.steps=1.5"]) == 2
     assert "train.steps='1.5' must be a whole number" in capsys.readouterr().err
+    assert main(["sft", "--run", "a", *QUICK, "--set", "train.accumulate=0"]) == 2
+    assert "train.accumulate='0' must be 1 or more" in capsys.readouterr().err
+    assert main(["scm_ladd", "--run", "odd", *QUICK, "--set", "train.batch_size=5"]) == 2
+    assert "compares samples two by two: " in capsys.readouterr().err
     assert main(["stf", "--run", "a", *QUICK]) == 2
     assert "unknown method 'stf'; valid: autoencoder" in capsys.readouterr().err
     assert main(["sft", "--run", "a", *QUICK, "--resume"]) == 2

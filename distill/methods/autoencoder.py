@@ -14,6 +14,7 @@ import torch
 from diffusers import AutoencoderDC, AutoencoderKL
 from torch import Tensor
 
+from distill.config import Count
 from distill.losses import edges, l1, mse
 from distill.method import Batch, Out, Player, Rows, World, needed
 
@@ -24,8 +25,8 @@ Vae = AutoencoderDC | AutoencoderKL
 class Config:
     kind: Literal["dc", "kl"] = "dc"
     lr: float = 1e-3
-    width: int = 16  # channels at full resolution of dc, of the half of it of kl
-    latent_channels: int = 16
+    width: Count = 16  # channels at full resolution of dc, of the half of it of kl
+    latent_channels: Count = 16
     edges: float = 0.5
     squared: float = 2.0
     latent: float = 1e-3  # draws the mean of every channel to zero, which costs the picture nothing

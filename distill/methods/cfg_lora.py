@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from distill.adapt import add_lora, scaled, without
+from distill.config import Count
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd, sft
 from models.denoiser import Cond, Denoiser
@@ -24,11 +25,11 @@ from models.score import guided
 @dataclass(frozen=True)
 class Config:
     lr: float = 5e-4
-    rank: int = 16
+    rank: Count = 16
     full: float = 5.0  # W, the guidance at which the adapter acts as it is
     guidance: tuple[float, ...] = (1.0, 6.0)  # drawn between these
     t_min: float = 0.02
-    preview_steps: int = 16
+    preview_steps: Count = 16
 
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from distill.config import Count
 from distill.method import Batch, Out, Rows, World
 from distill.methods import dmd
 from models.denoiser import Predicts
@@ -27,8 +28,8 @@ class Config(dmd.Config):
     times: tuple[float, ...] = (0.4,)
     adversarial: float = 0.0
     alone: int = 500  # steps of recording
-    nodes: int = 5
-    per_node: int = 300  # steps on each target before the next; the teacher keeps the rest
+    nodes: Count = 5
+    per_node: Count = 300  # steps on each target before the next; the teacher keeps the rest
 
 
 student = dmd.student

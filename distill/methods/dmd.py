@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from distill.adapt import add_lora
 from distill.adversary import T_MAX, T_MIN, Adversary
+from distill.config import Count
 from distill.losses import mse
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import sft
@@ -28,7 +29,7 @@ from models.score import guided, vsd_direction
 class Config:
     lr: float = 5e-5
     fake_lr: float = 1e-4
-    ratio: int = 5  # critic steps for one of the student
+    ratio: Count = 5  # critic steps for one of the student
     rank: int = 0  # of a LoRA; 0 trains the whole network
     times: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)  # of the student's steps, noise first
     guidance: float = 3.0  # of the teacher
@@ -36,7 +37,7 @@ class Config:
     noisy: float = 1.0  # t of the matching ~ u^(1 / noisy): above 1, more where the shares of modes are decided
     adversarial: float = 5e-3
     pairs: float = 0.0  # weight of the regression on the teacher's own pictures, which keeps their variety
-    solver: int = 12  # steps of the teacher for such a picture
+    solver: Count = 12  # steps of the teacher for such a picture
     alone: int = 200  # critic steps before the student first moves
     blocks: tuple[int, ...] = (1, 3, 5, 7)  # of a SANA that the heads see; of a UNet they see ends and middle
 

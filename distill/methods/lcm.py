@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from distill.config import Count
 from distill.losses import huber
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd
@@ -25,7 +26,7 @@ SIGMA_DATA, SCALING = 0.5, 10_000.0  # 1,000 timesteps, each times 10
 class Config:
     lr: float = 3e-4
     rank: int = 32  # of the LoRA; 0 trains the whole network
-    grid: int = 50  # steps of the teacher's solver from noise to data, those of LCMScheduler
+    grid: Count = 50  # steps of the teacher's solver from noise to data, those of LCMScheduler
     guidance: float = 3.0  # of the teacher
     huber_c: float = 0.03
 

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from distill.config import Count
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd, sft
-from models.denoiser import Denoiser, ToyDenoiser
+from models.denoiser import Denoiser, SDXLDenoiser, ToyDenoiser
 from models.route import Routed, Router
 from models.schedule import add_noise
 from models.score import guided
@@ -30,7 +31,7 @@ STEPS = 6000
 class Config(dmd.Config):
     lr: float = 3e-4
     fake_lr: float = 3e-4
-    students: int = 4
+    students: Count = 4
     width: float = 0.5  # of a student, as a share of the teacher's
     matching: int = 2000  # steps of score matching
     matching_lr: float = 1e-3  # more than a network that is being refined would bear
@@ -73,6 +74,8 @@ def thinned(wide: dict[str, Tensor], narrow: dict[str, Tensor]) -> dict[str, Ten
 def student(cfg: Config, base: Denoiser | None) -> Routed:
     """Small students, all alike; the router is fitted when the prompts are there."""
     base = dmd.taught(base)
+    if isinstance(base, SDXLDenoiser):
+        raise ValueError("msd sends prompts to students of a Stable Diffusion, such as toybox-sd; this base is an SDXL")
     levels, first = cfg.students.bit_length() - 1, smaller(base, cfg.width)
     empty = Router(torch.zeros(levels, tokens_of(base)), torch.zeros(2**levels - 1))
     return Routed(empty, [copy.deepcopy(first) for _ in range(cfg.students)])

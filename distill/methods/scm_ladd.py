@@ -161,6 +161,9 @@ class Method:
 
     def heads_loss(self, batch: Batch, cond: Cond, rng: Rows) -> Out:
         """Hinge loss on data, the student's pictures, and data under its neighbour's caption."""
+        if len(batch) % 2:
+            raise ValueError("scm_ladd compares samples two by two: train.batch_size / (processes × train.accumulate) "
+                             f"must be even, not {len(batch)}")  # fmt: skip
         x0, asked = batch.latents
         with torch.no_grad():
             fake, _ = self.one_step(batch, cond, rng)

@@ -14,6 +14,7 @@ import torch
 from diffusers import SanaTransformer2DModel, UNet2DConditionModel
 from torch import Tensor
 
+from distill.config import Count
 from distill.losses import mse, snr_weight
 from distill.method import Batch, Out, Player, Rows, World, needed
 from models.denoiser import Cond, Denoiser, Predicts, SanaDenoiser, UNetDenoiser
@@ -23,14 +24,14 @@ from models.schedule import VP, add_noise, from_x0, walk
 @dataclass(frozen=True)
 class Config:
     lr: float = 1e-3
-    layers: int = 8  # of a new SANA
+    layers: Count = 8  # of a new SANA
     width: int = 256  # of a new SANA, a multiple of 32
     channels: tuple[int, ...] = (96, 128)  # of a new UNet, one a resolution, multiples of 32
-    blocks: int = 2  # of a new UNet, at each resolution
+    blocks: Count = 2  # of a new UNet, at each resolution
     drop: float = 0.1  # share of captions that training hides
     t_mean: float = 0.0
     t_std: float = 1.0
-    preview_steps: int = 16
+    preview_steps: Count = 16
     preview_guidance: float = 3.0
 
 

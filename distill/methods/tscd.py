@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from distill.adversary import Adversary
+from distill.config import Count
 from distill.losses import huber
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd
@@ -33,9 +34,9 @@ class Config:
     lr: float = 3e-4
     critic_lr: float = 3e-4
     rank: int = 32  # of the LoRA; 0 trains the whole network
-    grid: int = 40  # steps of the teacher's solver from noise to data
+    grid: Count = 40  # steps of the teacher's solver from noise to data
     segments: tuple[int, ...] = (8, 4, 2, 1)
-    stage_steps: int = 500  # on each number of segments; the last one stays
+    stage_steps: Count = 500  # on each number of segments; the last one stays
     guidance: float = 3.0  # of the teacher
     huber_c: float = 0.03
     adversarial: tuple[float, ...] = (0.0, 0.0, 0.01, 0.02)  # at each number of segments
@@ -45,7 +46,7 @@ class Config:
     threshold: float = -0.1  # of the log probability of what was asked: no reward beyond it
     score: float = 1.0
     score_from: int = NEVER  # step
-    ratio: int = 5  # critic steps for one of score distillation
+    ratio: Count = 5  # critic steps for one of score distillation
     first: float = 1.0  # time at which one step sees pure noise
     blocks: tuple[int, ...] = (1, 3, 5, 7)  # teacher blocks that the heads see
 

@@ -41,7 +41,8 @@ still.parts.prompt = (element, part) => {
     asked = "",
     suggested = "";
 
-  const said = () => area.value.slice(0, 2001); // of a longer one enough to be refused
+  // Of a longer one enough to be refused: characters as the server counts them, of which one may take two units.
+  const said = () => Array.from(area.value.slice(0, 4002)).slice(0, 2001).join("");
 
   function reflect() {
     const words = new Set(odd.map((o) => o.word));
