@@ -3,8 +3,8 @@
     python -m benchmarks.mini [--only scm_ladd] [--again]
 
 Trainings are the commands that a person would type; each goes on where it stopped, and what was measured already is
-left alone. Rows go to results/mini.json and the tables of docs/methods/*.md once all seeds of a variant are there; the
-curve of DisBack's page, and how many updates it takes to where DMD was, go with its table.
+left alone. Rows go to results/mini.json and the tables of docs/methods/*.md once all seeds of a variant are there; with
+them a page's curves, and on DisBack's how many updates it and DMD take to one distance.
 Students share their teacher's training; the seeds are theirs.
 """
 
@@ -19,6 +19,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib import ticker
 
 from benchmarks import quality, report
 from benchmarks.ablations import DOCS, swap
@@ -194,25 +195,31 @@ def reached(points: Curve, distance: float) -> float | None:
     return None
 
 
-def race(dmd: Curve, disback: Curve) -> str:
-    """One sentence: the updates that DisBack takes to where DMD is at its middle count."""
-    n, distance, _ = dmd[len(dmd) // 2]
-    told = f"DMD's {n:,} updates come to a Fréchet distance of {distance:.3g}; DisBack "
-    took = reached(disback, distance)
-    if took is None:
-        return f"{told}does not come there in {disback[-1][0]:,}."
-    if took == disback[0][0]:
-        return f"{told}is there by {took:,}, the fewest that were measured."
-    return f"{told}is there after about {took:,.0f}, straight between the counts that were measured."
+def race(curves: dict[str, Curve]) -> str:
+    """One sentence: how many updates each takes to where the first is at its middle count."""
+    points = next(iter(curves.values()))
+    distance, told = points[len(points) // 2][1], []
+    for name, points in curves.items():
+        took = reached(points, distance)
+        if took is None:
+            told.append(f"{name} does not come there in {points[-1][0]:,}")
+        elif took == points[0][0]:
+            told.append(f"{name} is there by {took:,}, the fewest that were measured")
+        else:
+            told.append(f"{name} after about {took:,.0f}, straight between the counts that were measured")
+    return f"Updates to a Fréchet distance of {distance:.3g}: {'; '.join(told)}."
 
 
-def draw(curves: dict[str, Curve], path: Path) -> None:
-    """Distance against updates, with the deviation over the seeds."""
+def draw(curves: dict[str, Curve], across: str, path: Path) -> None:
+    """Distance against `across`, with the deviation over the training seeds."""
     fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
     for name, points in curves.items():
-        updates, distance, deviation = zip(*points, strict=True)
-        ax.errorbar(updates, distance, deviation, marker="o", capsize=3, label=name)
-    ax.set(xlabel="updates", ylabel="Fréchet distance", xticks=COUNTS)
+        x, distance, deviation = zip(*points, strict=True)
+        ax.errorbar(x, distance, deviation, marker="o", capsize=3, label=name)
+    places = sorted({x for points in curves.values() for x, *_ in points})
+    ax.set(xlabel=across, ylabel="Fréchet distance", yscale="log", xticks=places)
+    ax.yaxis.set_major_formatter(ticker.ScalarFormatter())
+    ax.yaxis.set_minor_formatter(ticker.LogFormatter(minor_thresholds=(2, 0.5)))
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False)
     fig.savefig(path, dpi=90)
@@ -220,18 +227,24 @@ def draw(curves: dict[str, Curve], path: Path) -> None:
 
 
 def shown(page: str, rows: list[report.Row], docs: Path) -> str:
-    """What stands on a method's page: its table, and for DisBack the race and its picture once two counts are there.
+    """What stands on a method's page: its table, a picture of what has several points, and for DisBack the race.
 
     Rows stand in the order of `VARIANTS`, the teacher's last.
     """
     order = {v: i for i, v in enumerate(VARIANTS[page])} | {WRONG: 0.5}
     rows = sorted(rows, key=lambda row: (order.get(row["variant"], len(order)), row["steps"]))
-    curves = {name: curve(rows, name) for name in ("DMD", "DisBack")} if page == "disback" else {}
-    if not curves or any(len(points) < 2 for points in curves.values()):
+    if page == "disback":
+        across, curves = "updates", {name: curve(rows, name) for name in ("DMD", "DisBack")}
+    else:
+        of = {v: [row for row in rows if row["variant"] == v] for v in VARIANTS[page]}
+        points = {v: [(r["steps"], r["frechet"], r["frechet_sd"] or 0.0) for r in found] for v, found in of.items()}
+        across, curves = "steps of a picture", points
+    curves = {name: points for name, points in curves.items() if len(points) > 1}
+    if len(curves) < 2:
         return table(rows)
-    draw(curves, docs / "disback.png")
-    picture = "![Fréchet distance against updates](disback.png)"
-    return "\n".join([table(rows), f"{race(curves['DMD'], curves['DisBack'])}\n", f"{picture}\n"])
+    draw(curves, across, docs / f"{page}.png")
+    told = [f"{race(curves)}\n"] if page == "disback" else []
+    return "\n".join([table(rows), *told, f"![Fréchet distance against {across}]({page}.png)\n"])
 
 
 def wanted(only: str | None, again: bool) -> Iterator[tuple[str, str]]:

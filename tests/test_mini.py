@@ -70,14 +70,27 @@ def test_disback_s_updates_to_where_dmd_was(tmp_path):
     rows = raced(DMD=[60.0, 40.0, 30.0], DisBack=[50.0, 35.0, 25.0])
     assert mini.curve(rows, "DisBack") == [(350, 50.0, 1.0), (500, 35.0, 1.0), (700, 25.0, 1.0)]
     told = mini.shown("disback", rows, tmp_path)
-    assert "DMD's 500 updates come to a Fréchet distance of 40; DisBack is there after about 450, straight" in told
+    said = "Updates to a Fréchet distance of 40: DMD after about 500, straight between the counts that were measured; "
+    assert f"{said}DisBack after about 450, straight" in told
     assert told.startswith(mini.table(rows)) and told == mini.shown("disback", rows[::-1], tmp_path)
     assert "![Fréchet distance against updates](disback.png)" in told
     assert (tmp_path / "disback.png").read_bytes().startswith(b"\x89PNG")
     early = mini.shown("disback", raced(DMD=[60.0, 40.0], DisBack=[30.0, 20.0]), tmp_path)
     assert "DisBack is there by 350, the fewest that were measured." in early
+    wandering = mini.shown("disback", raced(DMD=[34.0, 35.0, 30.0], DisBack=[48.0, 34.0, 31.0]), tmp_path)
+    assert "of 35: DMD is there by 350, the fewest that were measured; DisBack after about 489" in wandering
     never = mini.shown("disback", raced(DMD=[60.0, 40.0, 30.0], DisBack=[90.0, 80.0, 70.0]), tmp_path)
     assert "DisBack does not come there in 700." in never
+
+
+def test_what_has_several_step_counts_is_drawn_against_them(tmp_path):
+    found = [[{"frechet": d + i, "kind": 0.5, "vendi": 3.0} for i in range(3)] for d in (60.0, 16.0, 30.0, 15.0)]
+    names = list(mini.VARIANTS["tscd"])[:2]
+    rows = [mini.summary("tscd", names[i // 2], (1, 4)[i % 2], rows) for i, rows in enumerate(found)]
+    told = mini.shown("tscd", rows, tmp_path)
+    assert told == f"{mini.table(rows)}\n![Fréchet distance against steps of a picture](tscd.png)\n"
+    assert (tmp_path / "tscd.png").read_bytes().startswith(b"\x89PNG")
+    assert mini.shown("tscd", rows[:3], tmp_path) == mini.table(rows[:3])
 
 
 def test_a_page_without_both_curves_has_its_table_alone(tmp_path):
