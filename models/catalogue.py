@@ -333,7 +333,7 @@ def available(row: Row, machine: Machine | None = None) -> str | None:
     if machine.gpu is None and needed > ON_CPU_GIB:
         return "It needs an NVIDIA GPU, and there is none here."
     if machine.gpu is not None and machine.gpu_gib < needed:
-        return f"It needs {needed:g} GiB of GPU memory, and {machine.gpu} has {machine.gpu_gib:.0f}."
+        return f"It needs about {needed:g} GiB of GPU memory, and {machine.gpu} has {machine.gpu_gib:.0f}."
     if not cached(row) and not reachable():
         return "It isn't in the local Hub cache, and the Hub can't be reached from here."
     return None

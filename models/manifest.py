@@ -106,7 +106,7 @@ class Row:
     folder: Path | None = None
     hub: str | None = None
     revision: str | None = None
-    memory_gib: float = 0.0  # of a GPU, to run at half precision
+    memory_gib: float = 0.0  # of a GPU, to run at half precision; estimated
     tokens: int = 32  # of a prompt
     instruction: bool = False  # whether prompts follow the pipeline's own long instruction
     batch: int = 4

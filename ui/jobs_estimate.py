@@ -10,7 +10,9 @@ from models import catalogue
 
 RECENT = 200  # jobs that are looked at
 FEWEST = 20  # steps after which a pace means something
-FROZEN, TRAINED = 4, 20  # bytes a parameter: the weight; with gradient, two moments and the moving average
+FROZEN, TRAINED, FAKE = 4, 20, 16  # bytes a parameter: weight; and gradient, two moments, average; without the average
+UNTAUGHT = ("sft", "autoencoder", "oracle")  # have no teacher that is copied where the whole network is trained
+SCORED = ("dmd", "disback", "msd")  # train a fake score as large as the base
 STARTED = tuple(s for s in State if s is not State.QUEUED)
 
 
@@ -47,13 +49,16 @@ def _hours(request: DistillRequest, steps: int, batch: int, like: Job | None) ->
 
 
 def _memory(request: DistillRequest) -> str:
-    """A lower bound: what the base's own parameters need to be trained, or to carry an adapter that is."""
+    """A lower bound: what the base's own parameters need to be trained, or to carry an adapter that is, and the
+    networks beside it."""
     if request.base is None:
         return ""
     parameters = catalogue.get(request.base).manifest.parameters
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     adapter = any(s.name == "rank" for s in described(request.method)) and int(_setting(request, "rank")) > 0
-    need = parameters * (FROZEN if adapter else TRAINED) / 1e9
+    copied = 0 if request.method in UNTAUGHT else FROZEN
+    each = (FROZEN if adapter else TRAINED + copied) + (FAKE if request.method in SCORED else 0)
+    need = parameters * each / 1e9
     told = f"At least {need:.2g} GB of this machine's {whole:.3g} GB of memory, for {parameters:,} parameters"
     return f"{told}; the pictures of a batch add to it."
 
