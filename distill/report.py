@@ -84,7 +84,9 @@ class Reporter:
         resumed = {"resumed_from": t.step} if t.step else {}
         self.events.write("progress", stage="train", step=t.step, total=self.cfg.steps, **resumed)
         size = sum(w.numel() for m in t.movers for w in m.weights.values())
-        self.say(f"{self.run.name}: {size:,} trainable parameters, {self.cfg.precision}, from step {t.step}")
+        n = t.acc.num_processes
+        how = f"{self.cfg.precision}, {n} process{'es' if n > 1 else ''}"
+        self.say(f"{self.run.name}: {size:,} trainable parameters, {how}, from step {t.step}")
         held = f"{memory(t) / 1e9:.2g} GB for networks, gradients, moments and averages"
         self.say(f"{self.run.name}: {held}; the activations of a batch come on top")
 

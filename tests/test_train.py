@@ -307,13 +307,13 @@ def test_a_training_takes_the_gpu(studio, method):
 
 def test_processes_stop_after_the_same_step(studio):
     """By `accelerate launch`: one is asked to, both leave, and what is written is whole."""
-    launch = ["accelerate.commands.launch", "--cpu", "--num_processes=2", "--main_process_port=0"]
+    launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--main_process_port=0"]
     command = [sys.executable, "-m", *launch, "-m", "distill.train", "sft", "--run", "two", *QUICK]
     command += ["--set", "train.steps=1000000"]
     command += ["--set", "train.checkpoint_every=1000000", "--minutes", "0.05"]
     env = dict(os.environ) | {"CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=180)
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.returncode == 0 and "fp32, 2 processes, from step 0" in done.stderr, done.stderr[-2000:]
     found, faults = checkpoint.newest(studio / "runs/two")
     assert found is not None and not faults
 
