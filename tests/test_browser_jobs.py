@@ -17,6 +17,7 @@ from playwright.sync_api import expect
 from jobs import kinds
 from jobs.job import State
 from jobs.store import Store
+from models import events
 from models.paths import ROOT
 from tests import tiny
 from tests.conftest import DESK, PATIENCE, PHONE, _wait_for
@@ -174,6 +175,17 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(visit, done):
     expect(page.locator("#job h1")).to_be_visible()
 
 
+def test_what_the_judge_reads_in_samples_is_a_curve_of_its_own(visit, store, done):
+    log = events.Events(store.run(done.id))
+    for step, right in ((1400, 0.5), (1500, 0.75)):
+        log.write("metric", step=step, values={"student/right_kind": right})
+    log.close()
+    page = visit(f"jobs?id={done.id}")
+    page.get_by_role("button", name="right kind").click()
+    expect(page.locator("#job .sl-plot polyline")).to_be_visible()
+    expect(page.locator("#job")).to_contain_text("0.75")
+
+
 def test_a_job_that_is_not_there_is_one_sentence(visit):
     page = visit("jobs?id=<img src=x onerror=alert(1)>")
     expect(page.locator("#jobs-say")).to_have_text("there is no job '<img src=x onerror=alert(1)>'")
@@ -222,6 +234,7 @@ def test_a_training_from_the_form_to_the_menu_of_create(visit, app, store):
 
 def test_a_training_is_watched_paused_and_resumed_where_it_was_started(visit, store):
     page, words = visit("distill"), re.compile
+    page.locator("#ask-method").select_option("dmd")
     page.locator("#ask-dataset").select_option("mixture")
     page.locator("#ask-train-steps").fill("90000")
     page.locator("summary").click()
@@ -236,7 +249,7 @@ def test_a_training_is_watched_paused_and_resumed_where_it_was_started(visit, st
     page.get_by_role("button", name="Resume").click()
     expect(page.locator(".sl-words")).to_contain_text("Train: step", timeout=LONG)
     job = store.jobs((State.RUNNING,))[0]
-    assert job.attempt == 2 and job.request["dataset"] == "mixture"
+    assert job.attempt == 2 and (job.request["method"], job.request["dataset"]) == ("dmd", "mixture")
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator(".sl-words")).to_contain_text("Cancelled", timeout=LONG)
 
