@@ -33,7 +33,7 @@ Settings = dict[str, str]
 SEEDS, GUIDANCE = (0, 1, 2), 3.0
 SHOWN = {"frechet": "Fréchet", "kind": "kind, %", "vendi": "Vendi"}
 KEYS = ["method", "variant", "steps"]
-SIZES = quality.Sizes(256)
+SIZES = quality.Sizes(256, known=512)  # the nearest is not shown
 LOOP = {
     "train.precision": "bf16",
     "train.batch_size": "32",
@@ -203,8 +203,8 @@ def race(curves: dict[str, Curve]) -> str:
         took = reached(points, distance)
         if took is None:
             told.append(f"{name} does not come there in {points[-1][0]:,}")
-        elif took == points[0][0]:
-            told.append(f"{name} is there by {took:,}, the fewest that were measured")
+        elif took in COUNTS:
+            told.append(f"{name} is there by {took:,.0f}{', the fewest that were measured' * (took == points[0][0])}")
         else:
             told.append(f"{name} after about {took:,.0f}, straight between the counts that were measured")
     return f"Updates to a Fréchet distance of {distance:.3g}: {'; '.join(told)}."

@@ -20,7 +20,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -48,7 +48,7 @@ from models.request import ImageRequest
 
 KEYS = ("model", "steps", "guidance", "metric")
 ALIKE = 16  # pictures of each prompt whose variety is measured
-KNOWN = TOYS  # toys of the training set among which the nearest is looked for: all
+KNOWN = TOYS  # of the training set: all
 ROUNDS = 9  # pictures that are timed, after one that is not
 READER, RECOGNISER, CHOOSER = "judge-b", "judge-emoji", "judge-a"
 MIN = 12
@@ -63,6 +63,7 @@ class Sizes:
     """How many pictures, in proportion to the toy captions. Figures of different sizes can't be compared."""
 
     toys: int = 1024
+    known: int = field(default_factory=lambda: KNOWN)  # toys of the training set among which the nearest is looked for
 
     @property
     def emoji(self) -> int:
@@ -114,16 +115,16 @@ class Toys:
             asked=questions.toys(sizes.toys, mini, seed),
             real=scoring.read(judge, questions.real(sizes.toys, seed, mini)),
             reference=reference,
-            training=known(judge, "mini" if mini else "toys"),
+            training=known(judge, "mini" if mini else "toys", sizes.known),
             flat=backgrounds(judge, sizes.toys, alike.shape[-1]),
             conditions=said,
             vendi=scoring.diversity(judge.read(alike)[0], reference.mean(0), ALIKE),
         )
 
 
-def known(judge: Judge, dataset: str) -> Tensor:
+def known(judge: Judge, dataset: str, toys: int) -> Tensor:
     """Features [N, D] of what was trained on."""
-    return torch.cat([judge.read(pictures)[0] for pictures in questions.trained(dataset, KNOWN)])
+    return torch.cat([judge.read(pictures)[0] for pictures in questions.trained(dataset, toys)])
 
 
 def backgrounds(judge: Judge, n: int, size: int) -> Tensor:
@@ -165,7 +166,7 @@ def toy_figures(toys: Toys, brush: Brush, seeds: Sequence[int]) -> list[Figure]:
 def emoji_figures(judge: Judge, sizes: Sizes, brush: Brush, seeds: Sequence[int]) -> list[Figure]:
     """Recall of known emoji, and how far the pictures are from the nearest drawing that was trained on."""
     asked, pictures = questions.emoji(sizes.emoji)
-    real, training = scoring.read(judge, pictures), known(judge, "emoji")
+    real, training = scoring.read(judge, pictures), known(judge, "emoji", 0)
     painted = [scoring.read(judge, brush([q.prompt for q in asked], seed)) for seed in seeds]
     away, top = [scoring.closest(p.features, training) for p in painted], scoring.closest(real.features, training)
     floor = scoring.closest(backgrounds(judge, len(asked), pictures.shape[-1]), training)
@@ -315,7 +316,7 @@ class Progress:
 def measure(args: argparse.Namespace, say: Say) -> list[report.Row]:
     if args.n < MIN:
         raise ValueError(f"--n must be at least {MIN}, not {args.n}: distances between sets need neighbours")
-    row, sizes = catalogue.get(args.model), Sizes(args.n)
+    row, sizes = catalogue.get(args.model), Sizes(args.n, 2 * args.n) if args.choose else Sizes(args.n)
     if (args.choose or args.cost) and row.manifest.kind in ("judge", "autoencoder"):
         raise ValueError(f"--choose and --cost take a model that paints, and {row.id} is of kind {row.manifest.kind}")
     if args.choose and row.manifest.dataset == "emoji":

@@ -1,9 +1,11 @@
 """What a training shows: events.jsonl, TensorBoard, sample grids, a bar on a terminal and plain lines elsewhere."""
 
 import atexit
+import math
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +60,7 @@ class Reporter:
         self.run, self.cfg, self.enabled = run, cfg, enabled
         self.sums: dict[str, Tensor] = {}
         self.last = self.spoke = time.monotonic()
-        self.told = self.newest = 0
+        self.told = self.due = 0
         self.movers: list[Mover] = []
         self.paces: dict[frozenset[str], deque[float]] = {}  # seconds of the last steps, by who moved in them
         if enabled:
@@ -78,7 +80,8 @@ class Reporter:
 
     def start(self, t: "Trainer") -> None:
         """What it will hold is said before the first step."""
-        self.told, self.movers, self.last = t.step, t.movers, time.monotonic()
+        self.told, self.movers = t.step, t.movers
+        self.last = self.spoke = time.monotonic()
         if not self.enabled:
             return
         resumed = {"resumed_from": t.step} if t.step else {}
@@ -94,8 +97,18 @@ class Reporter:
         """Steps are as long as those in which the same players moved; of unknown ones, as the longest."""
         pace = {who: sum(spent) / len(spent) for who, spent in self.paces.items() if spent}
         longest = max(pace.values(), default=0.0)
-        coming = (frozenset(m.name for m in self.movers if m.turn(s)) for s in range(step, self.cfg.steps))
-        return sum(pace.get(who, longest) for who in coming)
+        return sum(n * pace.get(who, longest) for who, n in self.coming(step).items())
+
+    def coming(self, step: int) -> Counter[frozenset[str]]:
+        """How many steps are still to come, by who moves in them: a period of the turns stands for all that follow."""
+        found: Counter[frozenset[str]] = Counter()
+        period = math.lcm(*(m.every for m in self.movers))
+        marks = {edge for m in self.movers for edge in (m.start, m.stop) if step < edge < self.cfg.steps}
+        for first, end in pairwise(sorted({step, *marks, self.cfg.steps})):
+            whole, rest = divmod(end - first, period)
+            for i in range(min(period, end - first)):
+                found[frozenset(m.name for m in self.movers if m.turn(first + i))] += whole + (i < rest)
+        return found
 
     def step(self, before: int, logs: dict[str, Tensor]) -> None:
         """`before`: steps done before this one."""
@@ -106,9 +119,10 @@ class Reporter:
         if who in self.paces:
             self.paces[who].append(now - self.last)
         else:  # the first of its kind compiles
-            self.paces[who], self.newest = deque(maxlen=RECENT), step
+            self.paces[who], self.due = deque(maxlen=RECENT), step + FEW
         self.last = now
-        if step == self.newest + FEW:
+        if self.due and step >= self.due and all(self.paces.values()):
+            self.due = 0
             self.say(f"{self.run.name}: about {self.seconds_left(step) / 3600:.2g} hours at the pace so far")
         for k, v in logs.items():
             v = v.detach().double()  # read when it is shown: a GPU would be waited for
@@ -152,11 +166,13 @@ class Reporter:
             for k, v in right.items():
                 self.board.add_scalar(k, v, t.step)
         self.events.write("sample", step=t.step, path=str(path.relative_to(self.run)))
+        self.last = time.monotonic()  # no step takes so long
 
     def checkpoint(self, folder: Path, step: int, seconds: float) -> None:
         """`seconds`: how long it took to write."""
         where = str(folder.relative_to(self.run))
         self.events.write("checkpoint", step=step, path=where, seconds=round(seconds, 3))
+        self.last = time.monotonic()
 
     def error(self, message: str) -> None:
         self.say(message)

@@ -244,6 +244,11 @@ def test_a_folder_with_metadata(tmp_path):
     picture(root / "sub" / "unnamed.jpg")
     with pytest.raises(ValueError, match=r"1 of 21 pictures .*\n  sub/unnamed.jpg: its caption unnamed.txt is missing"):
         Folder(root)
+    (root / "metadata.jsonl").write_text((root / "metadata.jsonl").read_text() + "\n{torn")
+    with pytest.raises(ValueError, match=r"1 of 21 pictures .*\n  metadata.jsonl line 21: needs"):
+        Folder(root)
+    lines = [line | {"file_name": str(root / line["file_name"])} for line in lines]
+    (root / "metadata.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
     (root / "sub" / "unnamed.txt").write_text("found")
     assert ("found",) in {r.captions for r in Folder(root).rows + Folder(root, "held_out").rows}
 

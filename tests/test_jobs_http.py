@@ -302,7 +302,9 @@ def test_what_a_training_will_cost_is_told_from_what_one_took(studio, store):
         for rank in ("0", "32")
     }
     (whole,), (adapter,) = ([s for s in told["sentences"] if "GB" in s] for told in need.values())
-    assert whole.startswith("At least 0.36 GB") and adapter.startswith("At least 0.18 GB"), "the fake is never frozen"
+    assert whole.startswith("At least 0.18 GB") and adapter.startswith("At least 0.036 GB"), "frozen weights are cheap"
+    fresh = desk.job_estimate({"values": {"method": "sft", "base": "toybox-dcae"}}, owner)["sentences"]
+    assert not [s for s in fresh if "GB" in s], "a new network is trained on an autoencoder"
     assert desk.job_estimate({"values": {"base": "x"}}, owner)["mistake"].startswith("unknown base 'x'; valid: ")
 
 

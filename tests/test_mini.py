@@ -70,7 +70,7 @@ def test_disback_s_updates_to_where_dmd_was(tmp_path):
     rows = raced(DMD=[60.0, 40.0, 30.0], DisBack=[50.0, 35.0, 25.0])
     assert mini.curve(rows, "DisBack") == [(350, 50.0, 1.0), (500, 35.0, 1.0), (700, 25.0, 1.0)]
     told = mini.shown("disback", rows, tmp_path)
-    said = "Updates to a Fréchet distance of 40: DMD after about 500, straight between the counts that were measured; "
+    said = "Updates to a Fréchet distance of 40: DMD is there by 500; "
     assert f"{said}DisBack after about 450, straight" in told
     assert told.startswith(mini.table(rows)) and told == mini.shown("disback", rows[::-1], tmp_path)
     assert "![Fréchet distance against updates](disback.png)" in told

@@ -12,7 +12,7 @@ from benchmarks import keystroke, latency, quality, questions, report, scoring
 from benchmarks.painting import paint
 from benchmarks.quality_table import tables
 from benchmarks.questions import Question
-from distill.data import emoji_fetch
+from distill.data import cache, emoji_fetch
 from distill.data.toys import Toys as Scenes
 from distill.data.toys.palette import BACKGROUNDS
 from distill.methods import oracle
@@ -179,6 +179,15 @@ def test_real_pictures_score_their_own_ceiling(home):
     features = toys.judge.read(torch.from_numpy(np.broadcast_to(flat, (12, 3, 128, 128)).copy()))[0]
     for metric, away in scoring.distances(toys.reference, features, toys.training).items():
         assert by_metric[metric].floor == pytest.approx(away, rel=1e-3, abs=1e-6), "of backgrounds alone"
+
+
+def test_the_whole_training_set_is_read_shard_by_shard(home, monkeypatch):
+    monkeypatch.setattr(cache, "SHARD", 12)
+    shards = list(questions.trained("toys", 30))
+    assert [len(s) for s in shards] == [12, 12, 6] and shards[0].shape[1:] == (3, 128, 128)
+    alone = Scenes(0, "train", 30)[29].picture
+    assert torch.equal(shards[2][-1], torch.from_numpy(alone).permute(2, 0, 1))
+    assert sum(map(len, questions.trained("emoji", 0))) == 12 * len(ANIMALS)
 
 
 def test_a_checkpoint_is_chosen_by_another_judge_on_other_captions_and_nothing_is_written(home, monkeypatch, capsys):

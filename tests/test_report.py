@@ -31,6 +31,9 @@ def test_the_time_left_counts_whose_turns_are_to_come(tmp_path, monkeypatch, cap
         turns = [m.name for m in report.movers if m.turn(step)]
         now[0] += 4.0 if "student" in turns else 1.0
         report.step(step, {f"{name}/loss": torch.tensor(0.0) for name in turns})
+        if step in (14, 25):
+            now[0] += 500.0
+            report.checkpoint(report.run / "checkpoints/step", step, 500.0)  # no part of the step that follows
     rows = [json.loads(line) for line in (tmp_path / "runs/r/events.jsonl").read_text().splitlines()]
     left = {r["step"]: r["seconds_left"] for r in rows if r["kind"] == "progress"}
     assert left == {10: 3630, 20: 3620, 30: 1805 * 5, 40: 1800 * 5}

@@ -147,6 +147,7 @@ def test_neighbours_are_exchanged_whoever_holds_them():
     x = torch.arange(8.0)
     assert scm_ladd.swap(x).tolist() == [1, 0, 3, 2, 5, 4, 7, 6]
     assert torch.equal(scm_ladd.swap(x), torch.cat([scm_ladd.swap(x[:4]), scm_ladd.swap(x[4:])]))
+    assert scm_ladd.swap(x[:3]).tolist() == [1, 0, 0], "nobody meets the own caption"
 
 
 def test_the_teacher_stays_as_it_is(teacher):

@@ -72,8 +72,10 @@ def test_settings_name_the_valid_ones(capsys, studio):
     assert "train.steps='1.5' must be a whole number" in capsys.readouterr().err
     assert main(["sft", "--run", "a", *QUICK, "--set", "train.accumulate=0"]) == 2
     assert "train.accumulate='0' must be 1 or more" in capsys.readouterr().err
-    assert main(["scm_ladd", "--run", "odd", *QUICK, "--set", "train.batch_size=5"]) == 2
-    assert "compares samples two by two: " in capsys.readouterr().err
+    assert main(["scm_ladd", "--run", "lone", *QUICK, "--set", "train.batch_size=1"]) == 2
+    assert "under another's caption: train.batch_size must give each process 2" in capsys.readouterr().err
+    assert main(["tscd", "--run", "a", *QUICK, "--set", "segments=8,0"]) == 2
+    assert "segments='8,0' must be 1 or more" in capsys.readouterr().err
     assert main(["stf", "--run", "a", *QUICK]) == 2
     assert "unknown method 'stf'; valid: autoencoder" in capsys.readouterr().err
     assert main(["sft", "--run", "a", *QUICK, "--resume"]) == 2

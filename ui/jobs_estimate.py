@@ -10,9 +10,7 @@ from models import catalogue
 
 RECENT = 200  # jobs that are looked at
 FEWEST = 20  # steps after which a pace means something
-FROZEN, TRAINED, FAKE = 4, 20, 16  # bytes a parameter: weight; and gradient, two moments, average; without the average
-UNTAUGHT = ("sft", "autoencoder", "oracle")  # have no teacher that is copied where the whole network is trained
-SCORED = ("dmd", "disback", "msd")  # train a fake score as large as the base
+FROZEN, TRAINED = 4, 20  # bytes a parameter: the weight; with gradient, two moments and the moving average
 STARTED = tuple(s for s in State if s is not State.QUEUED)
 
 
@@ -49,18 +47,15 @@ def _hours(request: DistillRequest, steps: int, batch: int, like: Job | None) ->
 
 
 def _memory(request: DistillRequest) -> str:
-    """A lower bound: what the base's own parameters need to be trained, or to carry an adapter that is, and the
-    networks beside it."""
-    if request.base is None:
-        return ""
-    parameters = catalogue.get(request.base).manifest.parameters
+    """A lower bound: what the base's own parameters need to be trained, or to carry an adapter that is."""
+    made = catalogue.get(request.base).manifest if request.base else None
+    if made is None or (made.kind == "autoencoder" and made.method != request.method):
+        return ""  # a new network is trained on it
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     adapter = any(s.name == "rank" for s in described(request.method)) and int(_setting(request, "rank")) > 0
-    copied = 0 if request.method in UNTAUGHT else FROZEN
-    each = (FROZEN if adapter else TRAINED + copied) + (FAKE if request.method in SCORED else 0)
-    need = parameters * each / 1e9
-    told = f"At least {need:.2g} GB of this machine's {whole:.3g} GB of memory, for {parameters:,} parameters"
-    return f"{told}; the pictures of a batch add to it."
+    need = made.parameters * (FROZEN if adapter else TRAINED) / 1e9
+    told = f"At least {need:.2g} GB of this machine's {whole:.3g} GB of memory, for {made.parameters:,} parameters"
+    return f"{told}; what teaches or scores them and the pictures of a batch come on top, told when it starts."
 
 
 def lasted(seconds: float) -> str:

@@ -33,8 +33,9 @@ def form(kind: str, values: dict[str, str]) -> dict[str, Any]:
 
 def _usual_base(method: str, dataset: str) -> str:
     """What the box's model of a method was made from; "" where there is none, and for the mixture, which needs none."""
-    made = [r.manifest.base for r in catalogue.rows().values() if r.hub is None and r.manifest.method == method]
-    return next(filter(None, made), "") if dataset != "mixture" else ""
+    rows = catalogue.rows()  # the box's are first
+    made = [r.manifest.base for r in rows.values() if r.hub is None and r.manifest.method == method]
+    return next((base for base in made if base in rows), "") if dataset != "mixture" else ""
 
 
 def _field(name: str, option: Option, usual: Any) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """A user's own pictures: a folder of image files, each with what it shows.
 
 Captions are a `name.txt` beside `name.png` (one wording a line), or a `metadata.jsonl` with `file_name` and `text` a
-line (the Hugging Face imagefolder convention; `text` may be a list of wordings); a picture that metadata.jsonl does not
-name is looked for beside it. Everything is checked before the
-first step: what cannot be used is named in one error, or left out with skip_bad=True, which is said in one line.
+line (the Hugging Face imagefolder convention; `text` may be a list of wordings); of a picture that metadata.jsonl does
+not name, beside it. Everything is checked before the first step: what cannot be used is named in one error, or left out
+with skip_bad=True, which is said in one line.
 """
 
 import hashlib
@@ -131,8 +131,10 @@ def check(root: Path, side: int = SIDE) -> tuple[list[Row], list[str]]:
     """Every usable picture, and one sentence for each that is not; every file is decoded once."""
     rows, faults = [], []
     named = listed(root) if (root / "metadata.jsonl").exists() else []
-    known = {os.path.normpath(name) for name, _ in named}
-    for name, text in [*named, *(pair for pair in beside(root) if pair[0] not in known)]:
+    known = {os.path.normpath(root / name) for name, _ in named}
+    torn = any(isinstance(text, ValueError) for _, text in named)  # nobody knows whom such a line would have named
+    rest = [] if torn else [pair for pair in beside(root) if str(root / pair[0]) not in known]
+    for name, text in [*named, *rest]:
         try:
             if isinstance(text, ValueError):
                 raise text

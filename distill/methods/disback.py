@@ -27,7 +27,7 @@ STEPS = 5000
 class Config(dmd.Config):
     times: tuple[float, ...] = (0.4,)
     adversarial: float = 0.0
-    alone: int = 500  # steps of recording
+    alone: Count = 500  # steps of recording
     nodes: Count = 5
     per_node: Count = 300  # steps on each target before the next; the teacher keeps the rest
 

@@ -161,9 +161,6 @@ class Method:
 
     def heads_loss(self, batch: Batch, cond: Cond, rng: Rows) -> Out:
         """Hinge loss on data, the student's pictures, and data under its neighbour's caption."""
-        if len(batch) % 2:
-            raise ValueError("scm_ladd compares samples two by two: train.batch_size / (processes × train.accumulate) "
-                             f"must be even, not {len(batch)}")  # fmt: skip
         x0, asked = batch.latents
         with torch.no_grad():
             fake, _ = self.one_step(batch, cond, rng)
@@ -186,5 +183,9 @@ class Method:
 
 
 def swap(x: Tensor) -> Tensor:
-    """Every sample in the place of its neighbour (0 and 1, 2 and 3, …), whichever process holds them."""
-    return x.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+    """Every sample in the place of its neighbour (0 and 1, 2 and 3, …), whichever process holds them; a last one
+    without a neighbour in that of the first."""
+    if len(x) == 1:
+        raise ValueError("scm_ladd shows a picture under another's caption: train.batch_size must give each process 2")
+    order = torch.arange(len(x)) ^ 1
+    return x[order.where(order < len(x), 0)]

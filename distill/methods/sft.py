@@ -25,8 +25,8 @@ from models.schedule import VP, add_noise, from_x0, walk
 class Config:
     lr: float = 1e-3
     layers: Count = 8  # of a new SANA
-    width: int = 256  # of a new SANA, a multiple of 32
-    channels: tuple[int, ...] = (96, 128)  # of a new UNet, one a resolution, multiples of 32
+    width: Count = 256  # of a new SANA, a multiple of 32
+    channels: tuple[Count, ...] = (96, 128)  # of a new UNet, one a resolution, multiples of 32
     blocks: Count = 2  # of a new UNet, at each resolution
     drop: float = 0.1  # share of captions that training hides
     t_mean: float = 0.0

@@ -35,7 +35,7 @@ class Config:
     critic_lr: float = 3e-4
     rank: int = 32  # of the LoRA; 0 trains the whole network
     grid: Count = 40  # steps of the teacher's solver from noise to data
-    segments: tuple[int, ...] = (8, 4, 2, 1)
+    segments: tuple[Count, ...] = (8, 4, 2, 1)
     stage_steps: Count = 500  # on each number of segments; the last one stays
     guidance: float = 3.0  # of the teacher
     huber_c: float = 0.03
