@@ -29,7 +29,6 @@ SHOTS = {
     "jobs-dark": ("jobs", "dark", DESK),
     "jobs-phone": ("jobs", "light", PHONE),
     "distill-light": ("distill", "light", DESK),
-    "distill-dark": ("distill", "dark", DESK),
 }
 
 
@@ -73,7 +72,7 @@ def main() -> int:
     p.add_argument("--base", default="toybox-sd")
     p.add_argument("--steps", type=int, default=60, help="of the training that is shown")
     args = p.parse_args()
-    with tempfile.TemporaryDirectory() as home:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
         os.environ["STILL_LIFE_STUDIO"] = home
         paint(Path(home) / "datasets" / "plushies")
         store = Store(Path(home))
