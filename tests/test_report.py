@@ -1,6 +1,7 @@
 """What a run tells while it goes on: its events, the means of what was logged, the time that is left."""
 
 import json
+from collections import Counter
 
 import torch
 
@@ -66,3 +67,13 @@ def test_what_a_later_attempt_redoes_is_dropped(tmp_path):
     log.write("metric", step=30, values={"student/loss": 7.0})
     metrics = [(e["step"], e["values"]["student/loss"]) for e in events.read(run) if e["kind"] == "metric"]
     assert metrics == [(10, 1.0), (20, 2.0), (30, 7.0)]
+
+
+def test_the_steps_to_come_are_counted_as_one_by_one(tmp_path):
+    report, net = Reporter(tmp_path / "runs/r", TrainConfig(steps=97)), torch.nn.Linear(1, 1)
+    turns = {"a": (2, 1, 0, 40), "b": (5, 0, 13, 1 << 60), "c": (1, 0, 30, 61)}  # every, phase, start, stop
+    players = {k: Player(net, 1e-3, every=e, phase=p, start=a, stop=b) for k, (e, p, a, b) in turns.items()}
+    report.movers = [moves(name, p, 0.0, "adamw") for name, p in players.items()]
+    for step in (0, 7, 29, 60, 96, 97):
+        plain = Counter(frozenset(m.name for m in report.movers if m.turn(s)) for s in range(step, 97))
+        assert Counter({who: n for who, n in report.coming(step).items() if n}) == plain
