@@ -175,14 +175,18 @@ def table(rows: list[report.Row]) -> str:
     return report.markdown(lines, ["variant", "steps", *SHOWN], ["variant", "steps", *SHOWN.values()])
 
 
-Curve = list[tuple[int, float, float]]  # updates, Fréchet distance, its deviation over the training seeds
+Point = tuple[int, float, float]  # updates or steps, Fréchet distance, its deviation over the training seeds
+Curve = list[Point]
+
+
+def point(x: int, row: report.Row) -> Point:
+    return x, row["frechet"], row["frechet_sd"] or 0.0
 
 
 def curve(rows: Sequence[report.Row], name: str) -> Curve:
     """Of DMD or DisBack, at the counts of updates that were measured."""
     found = {row["variant"]: row for row in rows}
-    there = [(n, found[f"{name}, {n} steps"]) for n in COUNTS if f"{name}, {n} steps" in found]
-    return [(n, row["frechet"], row["frechet_sd"] or 0.0) for n, row in there]
+    return [point(n, found[f"{name}, {n} steps"]) for n in COUNTS if f"{name}, {n} steps" in found]
 
 
 def reached(points: Curve, distance: float) -> float | None:
@@ -236,9 +240,8 @@ def shown(page: str, rows: list[report.Row], docs: Path) -> str:
     if page == "disback":
         across, curves = "updates", {name: curve(rows, name) for name in ("DMD", "DisBack")}
     else:
-        of = {v: [row for row in rows if row["variant"] == v] for v in VARIANTS[page]}
-        points = {v: [(r["steps"], r["frechet"], r["frechet_sd"] or 0.0) for r in found] for v, found in of.items()}
-        across, curves = "steps of a picture", points
+        of = {v: [point(r["steps"], r) for r in rows if r["variant"] == v] for v in VARIANTS[page]}
+        across, curves = "steps of a picture", of
     curves = {name: points for name, points in curves.items() if len(points) > 1}
     if len(curves) < 2:
         return table(rows)

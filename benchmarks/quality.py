@@ -122,7 +122,7 @@ class Toys:
         )
 
 
-def known(judge: Judge, dataset: str, toys: int) -> Tensor:
+def known(judge: Judge, dataset: str, toys: int = TOYS) -> Tensor:
     """Features [N, D] of what was trained on."""
     return torch.cat([judge.read(pictures)[0] for pictures in questions.trained(dataset, toys)])
 
@@ -166,7 +166,7 @@ def toy_figures(toys: Toys, brush: Brush, seeds: Sequence[int]) -> list[Figure]:
 def emoji_figures(judge: Judge, sizes: Sizes, brush: Brush, seeds: Sequence[int]) -> list[Figure]:
     """Recall of known emoji, and how far the pictures are from the nearest drawing that was trained on."""
     asked, pictures = questions.emoji(sizes.emoji)
-    real, training = scoring.read(judge, pictures), known(judge, "emoji", 0)
+    real, training = scoring.read(judge, pictures), known(judge, "emoji")
     painted = [scoring.read(judge, brush([q.prompt for q in asked], seed)) for seed in seeds]
     away, top = [scoring.closest(p.features, training) for p in painted], scoring.closest(real.features, training)
     floor = scoring.closest(backgrounds(judge, len(asked), pictures.shape[-1]), training)

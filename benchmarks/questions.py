@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distill.data import Source, cache, often, sources
+from distill.data import TOYS, Source, cache, often, sources
 from distill.data.emoji import Emoji
 from distill.data.toys import Scene, Toys, prompt, render, sample_scene, truth
 from distill.data.toys.scene import sample_mini
@@ -63,10 +63,14 @@ def tensor(pictures: Sequence[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
 
 
+def shards(source: Source) -> Iterator[Tensor]:
+    """Every picture of a source, by way of the cache, a shard [N, 3, H, W] at a time."""
+    yield from (torch.from_numpy(np.array(a)).permute(0, 3, 1, 2) for a in cache.draw(source, cache_dir()).arrays)
+
+
 def drawn(source: Source) -> Tensor:
-    """Every picture of a source, by way of the cache."""
-    found = cache.draw(source, cache_dir())
-    return tensor([found[i] for i in range(len(found))])
+    """The same in one."""
+    return torch.cat(list(shards(source)))
 
 
 def real(n: int, seed: int, mini: bool = False) -> Tensor:
@@ -79,10 +83,10 @@ def real_with_truth(n: int, seed: int) -> tuple[Tensor, list[dict]]:
     return drawn(source), [source.scene(i).attributes() for i in range(n)]
 
 
-def trained(dataset: str, toys: int) -> Iterator[Tensor]:
-    """Every picture of a training set, of toys the first ones, a shard [N, 3, H, W] at a time: they fill gigabytes."""
+def trained(dataset: str, toys: int = TOYS) -> Iterator[Tensor]:
+    """Every picture of a training set, of toys the first ones, in shards: they fill gigabytes."""
     for source in sources(dataset, toys=toys):
-        yield from (torch.from_numpy(np.array(a)).permute(0, 3, 1, 2) for a in cache.draw(source, cache_dir()).arrays)
+        yield from shards(source)
 
 
 def held_out_emoji(n: int) -> Tensor:

@@ -59,7 +59,7 @@ class Reporter:
     def __init__(self, run: Path, cfg: "TrainConfig", enabled: bool = True):
         self.run, self.cfg, self.enabled = run, cfg, enabled
         self.sums: dict[str, Tensor] = {}
-        self.last = self.spoke = time.monotonic()
+        self.spoke = time.monotonic()
         self.told = self.due = 0
         self.movers: list[Mover] = []
         self.paces: dict[frozenset[str], deque[float]] = {}  # seconds of the last steps, by who moved in them
@@ -80,8 +80,7 @@ class Reporter:
 
     def start(self, t: "Trainer") -> None:
         """What it will hold is said before the first step."""
-        self.told, self.movers = t.step, t.movers
-        self.last = self.spoke = time.monotonic()
+        self.told, self.movers, self.spoke = t.step, t.movers, time.monotonic()
         if not self.enabled:
             return
         resumed = {"resumed_from": t.step} if t.step else {}
@@ -110,17 +109,15 @@ class Reporter:
                 found[frozenset(m.name for m in self.movers if m.turn(first + i))] += whole + (i < rest)
         return found
 
-    def step(self, before: int, logs: dict[str, Tensor]) -> None:
-        """`before`: steps done before this one."""
-        step, now = before + 1, time.monotonic()
+    def step(self, step: int, logs: dict[str, Tensor], seconds: float) -> None:
+        """`step`: steps that are done; `seconds`: what the last one took."""
         if not self.enabled:
             return
         who = frozenset(k.partition("/")[0] for k in logs)
         if who in self.paces:
-            self.paces[who].append(now - self.last)
+            self.paces[who].append(seconds)
         else:  # the first of its kind compiles
             self.paces[who], self.due = deque(maxlen=RECENT), step + FEW
-        self.last = now
         if self.due and step >= self.due and all(self.paces.values()):
             self.due = 0
             self.say(f"{self.run.name}: about {self.seconds_left(step) / 3600:.2g} hours at the pace so far")
@@ -166,13 +163,11 @@ class Reporter:
             for k, v in right.items():
                 self.board.add_scalar(k, v, t.step)
         self.events.write("sample", step=t.step, path=str(path.relative_to(self.run)))
-        self.last = time.monotonic()  # no step takes so long
 
     def checkpoint(self, folder: Path, step: int, seconds: float) -> None:
         """`seconds`: how long it took to write."""
         where = str(folder.relative_to(self.run))
         self.events.write("checkpoint", step=step, path=where, seconds=round(seconds, 3))
-        self.last = time.monotonic()
 
     def error(self, message: str) -> None:
         self.say(message)

@@ -236,7 +236,9 @@ def loop(t: Trainer, report: Reporter, run: Path, stop: Stop) -> int:
     cfg = t.cfg
     stop.begin()
     while t.step < cfg.steps:
-        report.step(t.step, t.advance())
+        begun = time.monotonic()
+        logs = t.advance()
+        report.step(t.step, logs, time.monotonic() - begun)
         if t.in_a_row >= MAX_SKIPS:
             report.error(
                 f"{MAX_SKIPS} steps in a row gave numbers that are not finite, up to step {t.step}; "

@@ -16,25 +16,20 @@ def test_what_a_step_logs_is_averaged_where_it_is_finite(tmp_path):
     values = [1.0, float("nan"), 3.0]
     report = Reporter(tmp_path / "runs/r", TrainConfig(log_every=3, steps=3))
     for step, value in enumerate(values):
-        report.step(step, {"loss": torch.tensor(value), "gone": torch.tensor(float("inf"))})
+        report.step(step + 1, {"loss": torch.tensor(value), "gone": torch.tensor(float("inf"))}, 1.0)
     rows = [json.loads(line) for line in (tmp_path / "runs/r/events.jsonl").read_text().splitlines()]
     assert [r["values"] for r in rows if r["kind"] == "metric"] == [{"loss": 2.0}]
 
 
-def test_the_time_left_counts_whose_turns_are_to_come(tmp_path, monkeypatch, capsys):
+def test_the_time_left_counts_whose_turns_are_to_come(tmp_path, capsys):
     """A student that moves every second step from step 20 on, four seconds then; a critic alone takes one."""
-    now, net = [0.0], torch.nn.Linear(1, 1)
-    monkeypatch.setattr("distill.report.time.monotonic", lambda: now[0])
-    report = Reporter(tmp_path / "runs/r", TrainConfig(log_every=10, steps=3640))
+    report, net = Reporter(tmp_path / "runs/r", TrainConfig(log_every=10, steps=3640)), torch.nn.Linear(1, 1)
     players = {"student": Player(net, 1e-3, every=2, start=20), "critic": Player(net, 1e-3)}
     report.movers = [moves(name, p, 0.0, "adamw") for name, p in players.items()]
     for step in range(40):
         turns = [m.name for m in report.movers if m.turn(step)]
-        now[0] += 4.0 if "student" in turns else 1.0
-        report.step(step, {f"{name}/loss": torch.tensor(0.0) for name in turns})
-        if step in (14, 25):
-            now[0] += 500.0
-            report.checkpoint(report.run / "checkpoints/step", step, 500.0)  # no part of the step that follows
+        logs = {f"{name}/loss": torch.tensor(0.0) for name in turns}
+        report.step(step + 1, logs, 4.0 if "student" in turns else 1.0)
     rows = [json.loads(line) for line in (tmp_path / "runs/r/events.jsonl").read_text().splitlines()]
     left = {r["step"]: r["seconds_left"] for r in rows if r["kind"] == "progress"}
     assert left == {10: 3630, 20: 3620, 30: 1805 * 5, 40: 1800 * 5}

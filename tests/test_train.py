@@ -22,7 +22,7 @@ from distill.config import override
 from distill.method import Player
 from distill.mover import moves
 from distill.publish import trained
-from distill.train import TrainConfig, main
+from distill.train import TrainConfig, Trainer, main
 from models import events
 from models.paths import ROOT
 
@@ -63,29 +63,43 @@ def wait_for(path: Path, seconds: float = 90) -> None:
     assert path.exists(), f"{path.name} did not appear"
 
 
-def test_settings_name_the_valid_ones(capsys, studio):
-    assert main(["sft", "--run", "a", *QUICK, "--set", "lrr=1"]) == 2
-    assert "unknown setting 'lrr'; valid: lr, layers, width" in capsys.readouterr().err
-    assert main(["sft", "--run", "a", *QUICK, "--set", "lr=fast"]) == 2
-    assert "lr='fast' must be a number" in capsys.readouterr().err
-    assert main(["sft", "--run", "a", *QUICK, "--set", "train.steps=1.5"]) == 2
-    assert "train.steps='1.5' must be a whole number" in capsys.readouterr().err
-    assert main(["sft", "--run", "a", *QUICK, "--set", "train.accumulate=0"]) == 2
-    assert "train.accumulate='0' must be 1 or more" in capsys.readouterr().err
-    assert main(["scm_ladd", "--run", "lone", *QUICK, "--set", "train.batch_size=1"]) == 2
-    assert "under another's caption: train.batch_size must give each process 2" in capsys.readouterr().err
-    assert main(["tscd", "--run", "a", *QUICK, "--set", "segments=8,0"]) == 2
-    assert "segments='8,0' must be 1 or more" in capsys.readouterr().err
-    assert main(["stf", "--run", "a", *QUICK]) == 2
-    assert "unknown method 'stf'; valid: autoencoder" in capsys.readouterr().err
-    assert main(["sft", "--run", "a", *QUICK, "--resume"]) == 2
-    assert "no run named 'a' to resume" in capsys.readouterr().err
-    assert main(["autoencoder", "--run", "a", *QUICK]) == 2
-    assert "the mixture has no pictures, which autoencoder needs; valid: toys, emoji" in capsys.readouterr().err
-    assert main(["sft", "--run", "b", "--set", "train.precision=fp32"]) == 2
-    assert "name the model that has the autoencoder with --base" in capsys.readouterr().err
-    assert main(["msd", "--run", "c", *QUICK, "--set", "train.steps=6000", "--set", "train.compile=true"]) == 2
-    assert "train.compile=true takes a student that is one network" in capsys.readouterr().err
+@pytest.mark.parametrize(("words", "sentence"), [
+    (["sft", *QUICK, "--set", "lrr=1"], "unknown setting 'lrr'; valid: lr, layers, width"),
+    (["sft", *QUICK, "--set", "lr=fast"], "lr='fast' must be a number"),
+    (["sft", *QUICK, "--set", "train.steps=1.5"], "train.steps='1.5' must be a whole number"),
+    (["sft", *QUICK, "--set", "train.accumulate=0"], "train.accumulate='0' must be 1 or more"),
+    (["tscd", *QUICK, "--set", "segments=8,0"], "segments='8,0' must be 1 or more"),
+    (["scm_ladd", *QUICK, "--set", "train.batch_size=1"],
+     "under another's caption: train.batch_size must give each process 2"),
+    (["stf", *QUICK], "unknown method 'stf'; valid: autoencoder"),
+    (["sft", *QUICK, "--resume"], "no run named 'a' to resume"),
+    (["autoencoder", *QUICK], "the mixture has no pictures, which autoencoder needs; valid: toys, emoji"),
+    (["sft", "--set", "train.precision=fp32"], "name the model that has the autoencoder with --base"),
+    (["msd", *QUICK, "--set", "train.steps=6000", "--set", "train.compile=true"],
+     "train.compile=true takes a student that is one network"),
+])  # fmt: skip
+def test_a_mistake_is_one_sentence(capsys, studio, words, sentence):
+    assert main([*words, "--run", "a"]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_what_is_written_between_steps_is_no_part_of_their_pace(studio, monkeypatch):
+    now = [0.0]
+
+    def slow(seconds, work):
+        def run(*args):
+            now[0] += seconds
+            return work(*args)
+
+        return run
+
+    monkeypatch.setattr("distill.train.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(Trainer, "advance", slow(1.0, Trainer.advance))
+    monkeypatch.setattr(checkpoint, "save", slow(500.0, checkpoint.save))
+    often = [word for key in ("checkpoint", "log", "sample") for word in ("--set", f"train.{key}_every=5")]
+    assert main(["sft", "--run", "r", *QUICK, "--set", "train.steps=20", *often]) == 0
+    left = {e["step"]: e["seconds_left"] for e in events.read(studio / "runs/r") if "seconds_left" in e}
+    assert left == {5: 15.0, 10: 10.0, 15: 5.0, 20: 0.0}
 
 
 def test_the_command_of_a_resumed_run_remakes_it(studio):
