@@ -1,6 +1,6 @@
 """Still Life: parse flags, start a worker for jobs, build the page, launch."""
 
-from jobs import logs
+from core import logs
 from jobs.worker import start_background
 from ui import launch, place
 from ui.desk import Desk

@@ -23,7 +23,8 @@ from transformers.utils import logging
 from benchmarks import report
 from benchmarks.ablations import DOCS
 from benchmarks.latency import painting, peak_gib, rounds
-from distill import hardware
+from core import hardware
+from core.paths import ROOT
 from distill.method import needed
 from distill.methods import cfg_lora
 from distill.train import TrainConfig, Trainer, prepare
@@ -31,7 +32,6 @@ from distill.world import Asked
 from models import catalogue, families
 from models.denoiser import Cond, pick_device
 from models.families import Parts
-from models.paths import ROOT
 from models.score import guided
 
 KEYS = ("model", "measure")

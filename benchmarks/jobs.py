@@ -22,7 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.report import RESULTS, Row, markdown, publish, record
-from jobs import db, kinds, process
+from core import db
+from jobs import kinds, process
 from jobs.job import Job, Limits, Progress, State
 from jobs.store import Store
 from jobs.worker import start_background

@@ -26,7 +26,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from benchmarks.report import RESULTS, Row, markdown, publish, record
-from models.paths import ROOT
+from core.paths import ROOT
 from models.request import DEFAULT_MODEL
 
 TEXT = "a small red mushroom and two blue cubes on a yellow background, in front of a green house. "

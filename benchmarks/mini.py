@@ -23,11 +23,11 @@ from matplotlib import ticker
 
 from benchmarks import quality, report
 from benchmarks.ablations import DOCS, swap
-from distill import checkpoint
+from core import checkpoint, events
+from core.paths import ROOT, run_dir, studio
 from distill.publish import publish
-from models import catalogue, events, families
+from models import catalogue, families
 from models.families import Parts
-from models.paths import ROOT, run_dir, studio
 
 Settings = dict[str, str]
 SEEDS, GUIDANCE = (0, 1, 2), 3.0

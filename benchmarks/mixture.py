@@ -9,7 +9,7 @@ from math import pi
 import torch
 from torch import Tensor
 
-from distill.config import override
+from core.settings import override
 from distill.train import TrainConfig, Trainer, import_method, prepare
 from distill.world import Asked
 from evals.metrics import sliced_wasserstein

@@ -31,6 +31,8 @@ from benchmarks.painting import paint, to_numbers
 from benchmarks.quality_table import tables
 from benchmarks.questions import Question
 from benchmarks.scoring import Reading
+from core.events import Events
+from core.paths import run_dir
 from distill.data import TOYS
 from distill.data.toys.palette import BACKGROUNDS
 from distill.methods.autoencoder import encode
@@ -41,9 +43,7 @@ from evals.judges import Judge
 from evals.metrics import psnr
 from models import catalogue, families
 from models.catalogue import Row
-from models.events import Events
 from models.families import Parts
-from models.paths import run_dir
 from models.request import ImageRequest
 
 KEYS = ("model", "steps", "guidance", "metric")

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.paths import cache as cache_dir
 from distill.data import TOYS, Source, cache, often, sources
 from distill.data.emoji import Emoji
 from distill.data.toys import Scene, Toys, prompt, render, sample_scene, truth
 from distill.data.toys.scene import sample_mini
 from evals.labels import legible
-from models.paths import cache as cache_dir
 
 ASKED, REFERENCE = 1001, 1002  # seeds of the scenes that are asked for, and of others to compare with
 CHOOSING = 1003  # of those by which a checkpoint is chosen

@@ -8,7 +8,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from models import events
+from core import events
 from models.catalogue import Manifest
 
 BLURBS = {

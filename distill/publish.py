@@ -32,9 +32,12 @@ from diffusers import (
 )
 from torch import Tensor, nn
 
-from distill import checkpoint, start, world
+from core import checkpoint
+from core.paths import ROOT, assets, run_dir, studio
+from core.paths import cache as cache_dir
+from core.settings import from_saved
+from distill import start, world
 from distill.card import card, curve
-from distill.config import from_saved
 from distill.data import cache, sources
 from distill.methods.autoencoder import Vae, encode
 from distill.train import import_method
@@ -44,8 +47,6 @@ from models.catalogue import Guidance, Manifest
 from models.denoiser import Denoiser, UNetDenoiser
 from models.families import sd
 from models.hub import TCD_STEPS
-from models.paths import ROOT, assets, run_dir, studio
-from models.paths import cache as cache_dir
 from models.route import Routed
 from models.schedule import VP
 from models.words import WORD

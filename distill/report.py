@@ -17,9 +17,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from distill import checkpoint
+from core import checkpoint
+from core.events import Events
 from distill.method import Keeps, Previews, Rows
-from models.events import Events
 
 if TYPE_CHECKING:
     from distill.mover import Mover

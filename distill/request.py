@@ -11,9 +11,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Self, get_args, get_origin
 
-from distill.config import Count, parse
+from core.paths import studio
+from core.settings import Count, parse
 from models import catalogue
-from models.paths import studio
 from models.request import SEEDS, Request, option
 
 HERE = Path(__file__).parent

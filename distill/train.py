@@ -25,18 +25,19 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from distill import checkpoint, start
+from core import checkpoint
+from core.events import Events, trouble
+from core.hardware import attention, faster_precision, settle, several_on_cpu
+from core.paths import run_dir
+from core.settings import Count, T, from_saved, override
+from distill import start
 from distill.command import command, pair, parser, resumed
-from distill.config import Count, T, from_saved, override
-from distill.hardware import attention, faster_precision, settle, several_on_cpu
 from distill.method import Batch, Begins, Method, Out, Remembers, Rows, Staged
 from distill.mover import Mover, ema_rate, moves, rate
 from distill.report import Reporter
 from distill.request import no_start
 from distill.world import Asked, Scene, build, check_latents, latents_of
 from models import catalogue
-from models.events import Events, trouble
-from models.paths import run_dir
 
 NON_FINITE, PAUSED = 65, 143
 MAX_SKIPS = 5

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core.paths import cache as cache_dir
 from distill import features, reward, start
 from distill.data import NAMES, PICTURES, SIDE, Source, cache, often, sources, texts
 from distill.method import Batch, Rows, World, needed, sent
@@ -21,7 +22,6 @@ from evals.judges import load as load_judge
 from models import catalogue, text
 from models.denoiser import Cond
 from models.families import Parts, toy2d
-from models.paths import cache as cache_dir
 
 
 @dataclass(frozen=True)

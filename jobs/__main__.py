@@ -15,7 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-from jobs import db, keep, kinds, process
+from core import db
+from jobs import keep, kinds, process
 from jobs.attempt import LOG
 from jobs.job import Job, State
 from jobs.store import Store

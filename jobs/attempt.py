@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from core.events import FILE
 from jobs import files, process
 from jobs.job import Job, Progress
 from jobs.kinds import Kind, Start
 from jobs.store import Fenced, Store
-from models.events import FILE
 
 log = logging.getLogger("jobs")
 LOG, OLDER_LOG, LOG_BYTES = "log.txt", "log.1.txt", 4_000_000

@@ -16,7 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from jobs import db, schema
+from core import db
+from jobs import schema
 from jobs.job import Job, State
 
 log = logging.getLogger("jobs")

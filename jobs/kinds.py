@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, get_type_hints
 
-from distill.config import parse
+from core.settings import parse
 from distill.request import DistillRequest
 from models.request import Request
 

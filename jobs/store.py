@@ -14,9 +14,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jobs import db, files, schema
+from core import db
+from core.paths import studio as studio_folder
+from jobs import files, schema
 from jobs.job import ENDED, Clock, Job, Limits, Progress, State, sources
-from models.paths import studio as studio_folder
 
 LEASE = 60.0  # seconds; a database that is locked for 20 s costs nobody a job
 BACKOFF, BACKOFF_CAP = 2.0, 300.0  # seconds after the first failure, doubled by each further one

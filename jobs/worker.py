@@ -17,7 +17,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from jobs import db, files, keep, logs, process
+from core import db, logs
+from jobs import files, keep, process
 from jobs.attempt import Attempt, Settings
 from jobs.job import Job, State
 from jobs.kinds import KINDS, Kind

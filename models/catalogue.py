@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from core.machine import Machine, here
+from core.paths import assets, studio
 from models.hub import hub_rows
-from models.machine import Machine, here
 from models.manifest import Guidance as Guidance  # who reads rows, reads these
 from models.manifest import Manifest, Row
-from models.paths import assets, studio
 
 FILE = "manifest.json"
 LOADED = (".safetensors", ".json")  # what may be read from the folders of parts

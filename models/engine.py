@@ -253,7 +253,7 @@ def cost(row: Row) -> float:
 
 def _budget(device: torch.device) -> float:
     """Half of the computer's memory, or nine tenths of the GPU's."""
-    from models.machine import here
+    from core.machine import here
 
     machine = here()
     return machine.gpu_gib * 0.9 if device.type == "cuda" else machine.ram_gib / 2

@@ -15,7 +15,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from models.paths import ROOT
+from core.paths import ROOT
 
 MAX_FILE, MAX_ALL = 30_000_000, 1_000_000_000  # bytes: this project's own limit a file; a free Space's disk
 NOT_SENT = (".gitattributes",)  # the Hub keeps its own, which says what is a large file

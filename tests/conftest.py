@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from models.paths import ROOT
+from core.paths import ROOT
 from tests import tiny
 
 CHROMIUM = "/usr/bin/chromium"

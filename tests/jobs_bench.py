@@ -7,12 +7,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from core.events import Events
 from jobs.attempt import Settings
 from jobs.job import Clock, Job, Limits, Progress
 from jobs.kinds import Kind
 from jobs.store import Store
 from jobs.worker import Worker
-from models.events import Events
 from tests.standin import Chain, command
 
 KINDS = {"chain": Kind(Chain, command)}

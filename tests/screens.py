@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.keystroke import CHROMIUM, FLAGS, WHOLE, app
-from models.paths import ROOT
+from core.paths import ROOT
 from models.request import DEFAULT_MODEL
 
 PROMPT = "a parrot"

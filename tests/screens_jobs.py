@@ -16,10 +16,10 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from benchmarks.keystroke import CHROMIUM, FLAGS, app
+from core.paths import ROOT
 from jobs import kinds
 from jobs.job import Job, State
 from jobs.store import Store
-from models.paths import ROOT
 
 PROMPTS = ("a red mushroom", "a blue ball", "a yellow teapot", "a green cone", "a pink house", "a teal robot")
 MIXTURE = {"method": "sft", "dataset": "mixture"}

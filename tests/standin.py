@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.events import Events
+from core.events import Events
 from models.request import Request, option
 
 MODES = "good crash crash_once faulty nan silent mute unnamed absent outside deaf hoard chatty helper full torn".split()

@@ -11,8 +11,8 @@ import time
 import httpx
 import pytest
 
-from jobs.logs import Lines
-from models.paths import ROOT
+from core.logs import Lines
+from core.paths import ROOT
 from tests.served import served
 from tests.test_http import endpoint, ordered, raw
 

@@ -14,18 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from models.paths import ROOT
+from core.paths import ROOT
 
-OURS = ("app", "ui", "jobs", "distill", "threed", "models", "evals", "benchmarks", "tests")
+OURS = ("app", "ui", "jobs", "distill", "threed", "models", "core", "evals", "benchmarks", "tests")
 ARROWS = {  # who may import whom, besides itself; each arrow may skip
-    "app": {"ui", "jobs", "distill", "threed", "models", "evals"},
-    "ui": {"jobs", "distill", "threed", "models", "evals"},
-    "jobs": {"distill", "threed", "models"},
-    "distill": {"models", "evals"},
-    "threed": {"models"},
-    "models": set(),
+    "app": {"ui", "jobs", "distill", "threed", "models", "core", "evals"},
+    "ui": {"jobs", "distill", "threed", "models", "core", "evals"},
+    "jobs": {"distill", "threed", "models", "core"},
+    "distill": {"models", "core", "evals"},
+    "threed": {"models", "core", "evals"},
+    "models": {"core"},
+    "core": set(),
     "evals": set(),
-    "benchmarks": {"jobs", "distill", "threed", "models", "evals"},
+    "benchmarks": {"jobs", "distill", "threed", "models", "core", "evals"},
     "tests": set(OURS),
 }
 ONLY = {  # packages that few may import: top folder or file
@@ -34,7 +35,7 @@ ONLY = {  # packages that few may import: top folder or file
     "nerfstudio": ("threed/nerfstudio_method.py",),
 }
 EVALS = ("torch", "numpy", "safetensors")  # all that evals needs besides the standard library
-LOADS = ("distill/checkpoint.py",)  # may call torch.load, with weights_only=True
+LOADS = ("core/checkpoint.py",)  # may call torch.load, with weights_only=True
 CATCHES_ALL = ("jobs/worker.py",)
 MAX_LINES, MAX_FUNCTION, MAX_BYTES = 400, 60, 30_000_000
 NOT_OURS = {".git", ".venv", "studio", "__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis"}
@@ -242,7 +243,7 @@ PLANTED = {
     "except Exception": (habits, {"ui/a.py": "try:\n    f()\nexcept (ValueError, Exception):\n    pass\n"}),
     "bare except": (habits, {"ui/a.py": "try:\n    f()\nexcept:\n    pass\n"}),
     "torch.load": (habits, {"models/a.py": "torch.load(p, weights_only=True)\n"}),
-    "torch.load of code": (habits, {"distill/checkpoint.py": "torch.load(p)\n"}),
+    "torch.load of code": (habits, {"core/checkpoint.py": "torch.load(p)\n"}),
     "a skipped test": (habits, {"tests/a.py": "@pytest.mark.skipif(True, reason='')\ndef test_a(): ...\n"}),
     "numbers from nowhere": (randomness, {"models/a.py": "x = torch.randn(3)\n"}),
     "numbers from numpy's nowhere": (randomness, {"distill/data/a.py": "x = np.random.rand(3)\n"}),
@@ -267,8 +268,8 @@ PLANTED = {
 SOUND = {
     "app.py": "import gradio\nimport ui.shell\nfor a, b in zip(x, y, strict=False): ...\n",
     "ui/a.py": "import gradio\nimport jobs, distill, evals\n",
-    "distill/train.py": "import accelerate\nfrom models import paths\nimport_module(f'distill.methods.{1}')\n",
-    "distill/checkpoint.py": "torch.load(p, weights_only=True)\n",
+    "distill/train.py": "import accelerate\nfrom core import paths\nimport_module(f'distill.methods.{1}')\n",
+    "core/checkpoint.py": "torch.load(p, weights_only=True)\n",
     "distill/methods/sft.py": "torch.randn(3, generator=g)\nnp.random.default_rng(0).random()\n"
     "@dataclass(frozen=True)\nclass Config: ...\n",
     "tests/test_methods.py": 't = trainer("sft", 10)\n',

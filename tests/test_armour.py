@@ -15,10 +15,10 @@ from importlib.metadata import version
 
 import pytest
 
-from jobs import db
+from core import db
+from core.logs import Lines, digest
+from core.paths import ROOT
 from jobs.job import Limits, Progress
-from jobs.logs import Lines, digest
-from models.paths import ROOT
 from tests.jobs_bench import chain, opened
 from tests.served import served
 from tests.test_http import endpoint, ordered, raw

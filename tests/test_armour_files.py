@@ -20,13 +20,13 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import load_file, save
 
-from distill import checkpoint
+from core import checkpoint
+from core.paths import ROOT
 from models import catalogue, families, picture, weights
 from models.catalogue import sha256
 from models.engine import Engine
 from models.generate import Image as Painted
 from models.generate import generate
-from models.paths import ROOT
 from models.request import ImageRequest
 from tests import tiny
 from tests.test_architecture import modules, name_of

@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from core import events
+from core.paths import ROOT
 from jobs import kinds
 from jobs.job import State
 from jobs.store import Store
-from models import events
-from models.paths import ROOT
 from tests import tiny
 from tests.conftest import DESK, PATIENCE, PHONE, _wait_for
 from tests.jobs_bench import worked

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from core.machine import Machine
+from core.paths import ROOT
 from models import catalogue, families, text
 from models.catalogue import Guidance, Manifest, Row
 from models.families import sana
 from models.generate import generate
-from models.machine import Machine
-from models.paths import ROOT
 from models.request import ImageRequest
 from tests import tiny
 from ui import menu

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import db
+from core import db
 
 V1 = "CREATE TABLE pictures (id INTEGER PRIMARY KEY, name TEXT NOT NULL);"
 V2 = """
@@ -53,7 +53,7 @@ def test_a_step_that_fails_leaves_the_version_before_it(tmp_path):
 
 def test_killed_in_a_migration_it_is_made_whole_at_the_next_start(tmp_path):
     code = (
-        "import os, signal; from jobs import db\n"
+        "import os, signal; from core import db\n"
         f"conn = db.connect({str(tmp_path / 'a.db')!r})\n"
         "conn.create_function('die', 0, lambda: os.kill(os.getpid(), signal.SIGKILL))\n"
         f"db.migrate(conn, [{V1!r}, 'CREATE TABLE half (x); SELECT die();'])"

@@ -12,7 +12,7 @@ from torch import nn
 
 from benchmarks.ablations import swap
 from benchmarks.mixture import COND, NOISE, TEACHER, N, few_steps, learn, measure, trainer
-from distill import checkpoint
+from core import checkpoint
 from distill.adapt import scaled, without
 from distill.method import Batch, Rows
 from distill.methods import cfg_lora, disback, dmd, feedback, lcm, tscd

@@ -7,8 +7,8 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
+from core.settings import override
 from distill import features
-from distill.config import override
 from distill.method import Batch, Begins, Keeps, Rows, World
 from distill.methods import msd, sft
 from distill.mover import moves

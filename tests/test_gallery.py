@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from core.paths import ROOT
 from models import picture
-from models.paths import ROOT
 from models.request import ImageRequest
 from tests import tiny
 from ui.gallery import PAGE, Gallery, file_name
@@ -116,7 +116,7 @@ import io, sys
 from pathlib import Path
 from PIL import Image
 from models import picture
-from models.paths import ROOT
+from core.paths import ROOT
 from models.request import ImageRequest
 from ui.gallery import Gallery
 gallery = Gallery(Path(sys.argv[1]), lambda png: picture.read(png).to_dict())

@@ -17,8 +17,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from core.paths import ROOT
 from models import picture
-from models.paths import ROOT
 from models.request import ImageRequest
 from tests import tiny
 from ui import launch

@@ -10,10 +10,10 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, StableDiffusionXLPipeline
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+from core.machine import Machine
 from models import catalogue, families, lora
 from models.denoiser import SDXLDenoiser, UNetDenoiser
 from models.generate import generate
-from models.machine import Machine
 from models.request import ImageRequest
 from tests import tiny
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs import db, process
+from core import db
+from jobs import process
 from jobs.job import Job, Limits, State
 from jobs.store import Store
 from tests.jobs_bench import chain, opened, until

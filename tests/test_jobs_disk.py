@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs import db
+from core import db
 from jobs.job import Progress, State
 from jobs.store import Store
 from tests import small_disk
@@ -53,7 +53,7 @@ def test_full_disk_under_the_table_itself(tmp_path):
     out = small_disk.run(
         """
         import time
-        from jobs import db
+        from core import db
         from tests.jobs_bench import chain, opened, until, worker
         from tests.standin import expected
         store = opened(disk, free_gb=0.0)
@@ -88,7 +88,7 @@ def test_no_file_can_be_made_any_more(tmp_path):
     """T-JOB-10: inodes run out."""
     out = small_disk.run(
         """
-        from jobs import db
+        from core import db
         from tests.jobs_bench import chain, opened
         store = opened(disk)
         held = 0

@@ -12,16 +12,16 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from core.events import Events
 from distill import request
 from jobs.job import State
 from jobs.store import Store
-from models.events import Events
 from tests.jobs_bench import worked
 from ui import launch
 from ui.desk import Desk
-from ui.jobs_desk import JobsDesk, Visitor
-from ui.jobs_form import form
-from ui.jobs_live import folded
+from ui.distill.form import form
+from ui.jobs.desk import JobsDesk, Visitor
+from ui.jobs.live import folded
 from ui.place import Place
 from ui.shell import build
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from core.db import DatabaseUnusable
 from jobs import files, keep
-from jobs.db import DatabaseUnusable
 from jobs.job import State
 from jobs.store import LEASE, Fenced
 from tests.jobs_bench import Hands, Never, chain, opened

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from distill import checkpoint, train
+from core import checkpoint, events
+from distill import train
 from jobs import kinds, process
 from jobs import store as stores
 from jobs.job import State
 from jobs.kinds import KINDS
 from jobs.store import Store
 from jobs.worker import Worker
-from models import events
 from tests import small_disk
 from tests.jobs_bench import QUICK, opened, until
 
@@ -163,8 +163,8 @@ def test_a_disk_that_fills_up_while_a_checkpoint_is_written(tmp_path):
     out = small_disk.run(
         """
         import torch
-        from distill import checkpoint
-        from models.events import trouble
+        from core import checkpoint
+        from core.events import trouble
         def saved(step, side):
             weights = {"w": torch.full((side, side), float(step))}
             return checkpoint.Saved(step, {"student": weights}, {}, {})

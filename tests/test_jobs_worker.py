@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from core.events import KINDS as KINDS_OF_EVENTS
+from core.events import read
 from jobs import attempt, kinds, process, store
 from jobs import worker as workers
 from jobs.attempt import LOG, OLDER_LOG, Attempt, Settings, Tail, present
 from jobs.job import Progress, State
 from jobs.kinds import KINDS, Start
-from models.events import KINDS as KINDS_OF_EVENTS
-from models.events import read
 from tests.jobs_bench import QUICK, chain, opened, until, worker
 from tests.standin import expected
 

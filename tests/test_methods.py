@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from benchmarks.mixture import FLOOR, learn, measure, trainer
-from distill import adversary, checkpoint
+from core import checkpoint
+from distill import adversary
 from distill.adversary import Adversary
 from distill.losses import hinge_fake, hinge_real
 from distill.method import Rows

@@ -5,8 +5,8 @@ import torch
 
 from benchmarks import mini, report
 from benchmarks.mixture import trainer
+from core.settings import override
 from distill import features
-from distill.config import override
 from distill.train import TrainConfig, import_method, reach
 
 

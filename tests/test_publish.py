@@ -13,7 +13,9 @@ from accelerate.state import AcceleratorState
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file
 
-from distill import card, checkpoint, publish, world
+from core import checkpoint
+from core.paths import assets
+from distill import card, publish, world
 from distill.data.toys import Toys
 from distill.methods import scm_ladd
 from distill.methods.autoencoder import encode
@@ -25,7 +27,6 @@ from models import catalogue, families
 from models.catalogue import Manifest
 from models.families import sana
 from models.generate import Step, generate
-from models.paths import assets
 from models.request import ImageRequest
 from tests import tiny
 

@@ -5,11 +5,11 @@ from collections import Counter
 
 import torch
 
+from core import events
 from distill.method import Player
 from distill.mover import moves
 from distill.report import Reporter
 from distill.train import TrainConfig
-from models import events
 
 
 def test_what_a_step_logs_is_averaged_where_it_is_finite(tmp_path):

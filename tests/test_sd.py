@@ -12,6 +12,7 @@ from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
 from benchmarks.painting import paint
+from core.paths import assets
 from distill.methods import autoencoder
 from distill.publish import fold, history, isometry
 from distill.world import check_latents
@@ -21,7 +22,6 @@ from models.engine import Engine
 from models.export import call, main
 from models.families import sd
 from models.generate import Image, Start, Step, generate
-from models.paths import assets
 from models.request import ImageRequest
 from tests import tiny
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from core.paths import ROOT
 from models import space
-from models.paths import ROOT
 
 README = "---\ntitle: x\nsdk: gradio\n---\n# x\n"
 

@@ -12,7 +12,7 @@ import time
 import httpx
 import pytest
 
-from models.paths import ROOT
+from core.paths import ROOT
 from tests import tiny
 from tests.test_http import ASK, arrived, endpoint, ordered
 

@@ -17,14 +17,13 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from distill import checkpoint
-from distill.config import override
+from core import checkpoint, events
+from core.paths import ROOT
+from core.settings import override
 from distill.method import Player
 from distill.mover import moves
 from distill.publish import trained
 from distill.train import TrainConfig, Trainer, main
-from models import events
-from models.paths import ROOT
 
 QUICK = ["--dataset", "mixture", "--set", "train.batch_size=32", "--set", "train.precision=fp32"]
 
@@ -338,7 +337,7 @@ def test_memory_that_was_freed_is_not_fetched_again(studio):
     """Counted in pages that the kernel had to hand out, for a block larger than any that glibc keeps by itself."""
     pages = """
 import resource, sys, torch
-from distill.hardware import keep_memory
+from core.hardware import keep_memory
 keep_memory() if sys.argv[1] == "kept" else None
 for turn in range(60):  # an aligned block does not fit where the last one was, so the first dozen move
     if turn == 30:

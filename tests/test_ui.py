@@ -15,17 +15,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.paths import ROOT
 from models import catalogue, picture
-from models.paths import ROOT
 from models.request import ImageRequest, Request, option
 from tests import tiny
 from ui import menu, wall
+from ui.create.tab import Create
 from ui.desk import Desk, excerpt
 from ui.form import Form
 from ui.place import Place
 from ui.recent import Recent
 from ui.shell import Page, build, header
-from ui.tab_create import Create
 
 TICKETS = itertools.count(1)  # a page counts its walls up
 TAB, ANNA, BEN = "a" * 32, "b" * 32, "c" * 32

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 import gradio as gr
 
-from jobs.db import DatabaseUnusable
+from core.db import DatabaseUnusable
 from models.request import ImageRequest, options
 from ui import menu
 from ui.desk import Desk

@@ -20,12 +20,12 @@ import anyio
 from PIL.Image import Image as Picture
 from PIL.Image import Resampling
 
+from core.paths import studio
 from models import catalogue, picture
-from models.paths import studio
 from models.request import ImageRequest
 from ui import menu, wall
 from ui.gallery import Gallery, Item, file_name
-from ui.jobs_desk import JobsDesk
+from ui.jobs.desk import JobsDesk
 from ui.place import Place
 from ui.recent import Recent
 from ui.turns import Turns

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs import db
+from core import db
 from models.picture import open_png, thumbnail
 
 THUMB = 256  # pixels on the longer side

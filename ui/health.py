@@ -11,10 +11,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from jobs import db, files, process
+from core import db
+from core.paths import studio
+from jobs import files, process
 from jobs.job import Limits, State
 from jobs.store import Store
-from models.paths import studio
 from ui import metrics
 from ui.desk import Desk, counted
 from ui.guard import from_here

@@ -10,7 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Summa
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from jobs import db, files, process
+from core import db
+from jobs import files, process
 from jobs.job import State
 from jobs.store import Store
 

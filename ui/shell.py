@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import gradio as gr
 
 from ui.api import publish
+from ui.compare.tab import Compare
+from ui.create.tab import Create
 from ui.desk import Desk
-from ui.jobs_api import JobsApi
+from ui.distill.tab import Distill
+from ui.jobs.api import JobsApi
+from ui.jobs.tab import Jobs
 from ui.place import Place
-from ui.tab_compare import Compare
-from ui.tab_create import Create
-from ui.tab_distill import Distill
-from ui.tab_jobs import Jobs
 
 TITLE = "Still Life"
 

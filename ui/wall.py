@@ -7,8 +7,8 @@ change.
 import json
 from typing import Any
 
+from core.paths import assets
 from models import catalogue, picture
-from models.paths import assets
 from models.request import ImageRequest
 from ui.wire import data_url
 

@@ -5,7 +5,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from jobs.db import DatabaseUnusable
+from core.db import DatabaseUnusable
 
 Answer = dict[str, Any]
 

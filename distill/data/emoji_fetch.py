@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.paths import cache
 from distill.data.emoji_words import aliases, keywords, plain_name
-from models.paths import cache
 
 GROUPS = {  # Unicode's groups, and what this project calls them
     "Smileys & Emotion": "smileys",

@@ -14,7 +14,7 @@ import torch
 from diffusers import AutoencoderDC, AutoencoderKL
 from torch import Tensor
 
-from distill.config import Count
+from core.settings import Count
 from distill.losses import edges, l1, mse
 from distill.method import Batch, Out, Player, Rows, World, needed
 

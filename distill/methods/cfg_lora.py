@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from core.settings import Count
 from distill.adapt import add_lora, scaled, without
-from distill.config import Count
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd, sft
 from models.denoiser import Cond, Denoiser

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from distill.config import Count
+from core.settings import Count
 from distill.method import Batch, Out, Rows, World
 from distill.methods import dmd
 from models.denoiser import Predicts

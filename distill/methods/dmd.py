@@ -14,9 +14,9 @@ from typing import Generic, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from core.settings import Count
 from distill.adapt import add_lora
 from distill.adversary import T_MAX, T_MIN, Adversary
-from distill.config import Count
 from distill.losses import mse
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import sft

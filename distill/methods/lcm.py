@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from distill.config import Count
+from core.settings import Count
 from distill.losses import huber
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from distill.config import Count
+from core.settings import Count
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd, sft
 from models.denoiser import Denoiser, SDXLDenoiser, ToyDenoiser

@@ -14,7 +14,7 @@ import torch
 from diffusers import SanaTransformer2DModel, UNet2DConditionModel
 from torch import Tensor
 
-from distill.config import Count
+from core.settings import Count
 from distill.losses import mse, snr_weight
 from distill.method import Batch, Out, Player, Rows, World, needed
 from models.denoiser import Cond, Denoiser, Predicts, SanaDenoiser, UNetDenoiser

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from core.settings import Count
 from distill.adversary import Adversary
-from distill.config import Count
 from distill.losses import huber
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd

@@ -14,8 +14,8 @@ from typing import Any
 from PIL.Image import Image
 from PIL.Image import new as new_image
 
+from core.events import FILE
 from jobs.attempt import LOG, Tail
-from models.events import FILE
 from models.picture import open_png
 from ui.wire import data_url
 

@@ -14,15 +14,16 @@ from typing import Any
 
 import gradio as gr
 
+from core import db
 from distill.request import DistillRequest
-from jobs import db, keep, kinds, process
+from jobs import keep, kinds, process
 from jobs.job import ENDED, MOVES, Job, State
 from jobs.store import Store
 from models.request import options
-from ui import jobs_form
-from ui.jobs_estimate import estimate
-from ui.jobs_live import Live, log_end
-from ui.jobs_serve import Serving
+from ui.distill import form as jobs_form
+from ui.distill.estimate import estimate
+from ui.distill.serve import Serving
+from ui.jobs.live import Live, log_end
 from ui.place import Place
 from ui.wire import number, text, token
 

@@ -12,9 +12,9 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+from core.paths import ROOT, studio
 from jobs.job import Job
 from models import catalogue
-from models.paths import ROOT, studio
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 MINUTES = 30.0  # that one publication may take

@@ -1,7 +1,7 @@
 """Jobs: what runs, waits and ended, and one job live beside it. The page's scripts draw it (ui/js/jobs.js, job.js)."""
 
+from ui.create.tab import part
 from ui.desk import Desk
-from ui.tab_create import part
 
 SERVED = ("jobs_page", "job", "job_sample", "job_do", "job_form", "job_submit", "job_serve")
 

@@ -3,8 +3,8 @@
 A training is a job, so this page is a form in front of the same desk and the same live view as Jobs (ui/js/distill.js).
 """
 
+from ui.create.tab import part
 from ui.desk import Desk
-from ui.tab_create import part
 
 SERVED = ("jobs_page", "job", "job_sample", "job_do", "job_form", "job_submit", "job_estimate", "job_serve")
 

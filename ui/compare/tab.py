@@ -1,7 +1,7 @@
 """Compare: one prompt and seed across chosen models, side by side, with time and size (ui/js/compare.js)."""
 
+from ui.create.tab import part
 from ui.desk import Desk
-from ui.tab_create import part
 
 
 class Compare:

@@ -10,11 +10,11 @@ from typing import Any
 
 import gradio as gr
 
-from jobs import db
+from core import db
+from core.events import FILE
 from jobs.attempt import Tail
 from jobs.job import Job, State
-from models.events import FILE
-from ui.jobs_desk import PAGE, JobsDesk, Visitor, told, username
+from ui.jobs.desk import PAGE, JobsDesk, Visitor, told, username
 from ui.wire import number
 
 MOST_LISTED = 200
