@@ -13,11 +13,11 @@ from torch import nn
 from benchmarks.ablations import swap
 from benchmarks.mixture import COND, NOISE, TEACHER, N, few_steps, learn, measure, trainer
 from core import checkpoint
-from distill.adapt import scaled, without
 from distill.method import Batch, Rows
 from distill.methods import cfg_lora, disback, dmd, feedback, lcm, tscd
 from distill.train import reach
 from distill.world import Asked
+from models.adapt import scaled, without
 from models.denoiser import Cond
 from models.route import Router
 from models.score import guided, vsd_direction

@@ -18,9 +18,9 @@ from diffusers import (
     UNet2DConditionModel,
 )
 
-from distill.adapt import add_lora
 from distill.methods import autoencoder
 from models import lora
+from models.adapt import add_lora
 from models.catalogue import Guidance, Manifest, sha256
 from models.denoiser import SanaDenoiser, UNetDenoiser
 

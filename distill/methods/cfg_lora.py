@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from core.settings import Count
-from distill.adapt import add_lora, scaled, without
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd, sft
+from models.adapt import add_lora, scaled, without
 from models.denoiser import Cond, Denoiser
 from models.schedule import add_noise, walk
 from models.score import guided

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from core.settings import Count
-from distill.adapt import add_lora
 from distill.adversary import T_MAX, T_MIN, Adversary
 from distill.losses import mse
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import sft
+from models.adapt import add_lora
 from models.denoiser import AnswersX0, Cond, Denoiser, Predicts, SanaDenoiser, TrigFlow
 from models.schedule import add_noise, walk
 from models.score import guided, vsd_direction

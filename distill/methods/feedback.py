@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.adapt import add_lora
 from distill.losses import mse
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd
+from models.adapt import add_lora
 from models.denoiser import Cond, Denoiser, SanaDenoiser, TrigFlow
 
 STEPS = 200
