@@ -51,7 +51,7 @@ def files(root: Path, suffixes: set[str]) -> Iterator[tuple[str, Path]]:
     """(path with slashes from the root, path) of the files that are ours."""
     for folder, below, names in os.walk(root):
         below[:] = sorted(set(below) - NOT_OURS)  # what others write there meanwhile is not looked at
-        for path in (Path(folder) / name for name in sorted(names)):
+        for path in (Path(folder) / name for name in sorted(set(names) - NOT_OURS)):  # of a worktree .git is a file
             if path.suffix in suffixes:
                 yield path.relative_to(root).as_posix(), path
 
