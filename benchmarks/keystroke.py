@@ -26,7 +26,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from benchmarks.report import RESULTS, Row, markdown, publish, record
-from core.paths import ROOT
+from core.paths import ROOT, STUDIO
 from models.request import DEFAULT_MODEL
 
 TEXT = "a small red mushroom and two blue cubes on a yellow background, in front of a green house. "
@@ -50,7 +50,7 @@ def app(studio: Path, patience: float = 180.0) -> Iterator[tuple[str, float]]:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    env = {"STILL_LIFE_STUDIO": str(studio), **os.environ}
+    env = {STUDIO: str(studio), **os.environ}
     start, address = time.monotonic(), f"http://127.0.0.1:{port}/"
     command = [sys.executable, str(ROOT / "app.py"), "--port", str(port)]
     with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL) as server:

@@ -15,7 +15,6 @@ and the most memory taken that the process holds meanwhile.
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import time
@@ -32,7 +31,8 @@ from benchmarks.quality_table import tables
 from benchmarks.questions import Question
 from benchmarks.scoring import Reading
 from core.events import Events
-from core.paths import run_dir
+from core.files import whole_file
+from core.paths import run_dir, use_studio
 from distill.data import TOYS
 from distill.data.toys.palette import BACKGROUNDS
 from distill.methods.autoencoder import encode
@@ -292,9 +292,8 @@ def note(row: Row, rows: Iterable[report.Row]) -> None:
             quality.setdefault(str(r["steps"]), {})[r["metric"]] = r["value"]
     assert row.folder is not None, "only models of the box can be measured"
     path = row.folder / catalogue.FILE
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(replace(row.manifest, quality=quality).to_dict(), indent=1), encoding="utf-8")
-    beside.rename(path)
+    with whole_file(path) as part:
+        part.write_text(json.dumps(replace(row.manifest, quality=quality).to_dict(), indent=1), encoding="utf-8")
 
 
 class Progress:
@@ -351,8 +350,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    if args.studio:
-        os.environ["STILL_LIFE_STUDIO"] = str(args.studio.resolve())
+    use_studio(args.studio)
     path = report.RESULTS / "quality.json"
     try:
         say = Progress(run_dir(f"quality-{args.model}"))

@@ -5,10 +5,11 @@ A row is one flat JSON object. A benchmark that runs again replaces the rows tha
 
 import json
 import math
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from core.files import whole_file
 
 Row = dict[str, Any]  # text, numbers, None, as JSON has them
 RESULTS = Path(__file__).parent / "results"
@@ -25,9 +26,8 @@ def write(path: Path, rows: Sequence[Row]) -> None:
     """One row a line, so that a diff shows what changed. The file appears whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(f"[\n{lines}\n]\n" if rows else "[]\n", encoding="utf-8")
-    beside.rename(path)
+    with whole_file(path) as part:
+        part.write_text(f"[\n{lines}\n]\n" if rows else "[]\n", encoding="utf-8")
 
 
 def merge(old: Iterable[Row], new: Sequence[Row], keys: Sequence[str]) -> list[Row]:

@@ -1,6 +1,7 @@
 """What long work says about itself: `events.jsonl` in its run folder, one JSON object a line (docs/architecture.md).
 
-Terminal bars, the Jobs page, plots and the worker read this file; nothing parses logs.
+Terminal bars, the Jobs page, plots and the worker read this file; nothing parses logs. How a command ended is its exit
+status: 0 it is done, else one of those below.
 """
 
 import errno
@@ -11,6 +12,10 @@ from pathlib import Path
 
 FILE = "events.jsonl"
 KINDS = ("progress", "metric", "sample", "checkpoint", "done", "error")
+FAULTY = 2  # the request is at fault: trying again would not help
+NON_FINITE = 65  # the numbers stopped being finite
+PAUSED = 143  # stopped after a checkpoint, because somebody asked for it
+DISK_FULL = "the disk is full: free some space, then resume"
 
 
 class Events:
@@ -64,11 +69,17 @@ def read(run: Path) -> list[dict]:
     """The events of the run as it stands: what an attempt said beyond the step where the next took up is dropped."""
     kept: list[dict] = []
     for event in lines(run):
-        resumed = event.get("resumed_from")
+        resumed = resumed_from(event)
         if resumed is not None:
             kept = [e for e in kept if e.get("step", 0) <= resumed and e["kind"] != "error"]
         kept.append(event)
     return kept
+
+
+def resumed_from(event: dict) -> int | None:
+    """The step at which this event takes the run up again, where it does: what was said beyond it did not happen."""
+    step = event.get("resumed_from")
+    return step if isinstance(step, int) else None
 
 
 def trouble(error: BaseException) -> str | None:
@@ -76,7 +87,7 @@ def trouble(error: BaseException) -> str | None:
     if isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error):
         return "memory ran out: a smaller batch or picture needs less"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk is full: free some space, then resume"
+        return DISK_FULL
     if isinstance(error, OSError) and error.errno is not None:
         return f"{error.filename or 'a file'} could not be used: {os.strerror(error.errno).lower()}"
     return None

@@ -1,14 +1,14 @@
-"""What this machine is quicker with, measured or known, so that the loop need not ask."""
+"""What this machine is quicker with, measured or known, so that the loop need not ask. No torch at import."""
 
 import contextlib
 import ctypes
 import os
 import sys
 import time
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
+if TYPE_CHECKING:
+    import torch
 
 # glibc's mallopt (malloc.h): how much free memory it keeps, how much it asks for at once, how many blocks lie outside
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
@@ -28,6 +28,8 @@ def keep_memory() -> None:
 
 def settle() -> None:
     """Before a training: what makes this machine quicker and costs no digit that a training would miss."""
+    import torch
+
     keep_memory()
     if torch.cuda.is_available():
         torch.set_float32_matmul_precision("high")  # TF32, as cuDNN takes it already
@@ -35,9 +37,11 @@ def settle() -> None:
 
 def faster_precision() -> str:
     """bf16 where this CPU is quicker with it (some emulate it); CUDA always takes it."""
+    import torch
+
     if torch.cuda.is_available():
         return "bf16"
-    conv, x = nn.Conv2d(64, 64, 3, padding=1), torch.ones(8, 64, 32, 32)
+    conv, x = torch.nn.Conv2d(64, 64, 3, padding=1), torch.ones(8, 64, 32, 32)
     seconds: dict[str, list[float]] = {"fp32": [], "bf16": []}
     for _ in range(ROUNDS):
         for name, times in seconds.items():
@@ -52,9 +56,13 @@ def faster_precision() -> str:
 
 def several_on_cpu() -> bool:
     """Which accelerate has to be told, or processes of torchrun don't find each other."""
+    import torch
+
     return "WORLD_SIZE" in os.environ and not torch.cuda.is_available()
 
 
-def attention(device: torch.device) -> contextlib.AbstractContextManager:
+def attention(device: "torch.device") -> contextlib.AbstractContextManager:
     """The fused CPU kernel's backward takes a quarter of a SANA step at our sizes; plain matrix products do not."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else contextlib.nullcontext()

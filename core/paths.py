@@ -1,16 +1,27 @@
 """Where things live: the studio folder holds everything that a person makes, assets/ what the repository ships.
 
-The studio is `$STILL_LIFE_STUDIO`, else `studio/` beside app.py; a `--studio` flag sets that variable.
+The studio is `$STILL_LIFE_STUDIO`, else `studio/` beside app.py. A command settles it once, by `use_studio`.
 """
 
 import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+STUDIO = "STILL_LIFE_STUDIO"  # in the environment, of commands that this one starts too
+
+
+def use_studio(folder: str | Path | None = None) -> Path:
+    """Settles where the studio is for this process and all that it starts: `folder`, else where it is already.
+
+    An absolute path from here on, so that a command that runs in another folder means the same studio.
+    """
+    home = Path(folder).expanduser().resolve() if folder else studio()
+    os.environ[STUDIO] = str(home)
+    return home
 
 
 def studio() -> Path:
-    return Path(os.environ.get("STILL_LIFE_STUDIO") or ROOT / "studio").expanduser().resolve()
+    return Path(os.environ.get(STUDIO) or ROOT / "studio").expanduser().resolve()
 
 
 def assets() -> Path:

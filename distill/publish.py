@@ -9,7 +9,6 @@ place and renamed.
 """
 
 import argparse
-import contextlib
 import json
 import shutil
 import subprocess
@@ -33,6 +32,7 @@ from diffusers import (
 from torch import Tensor, nn
 
 from core import checkpoint
+from core.files import sha256, whole_folder
 from core.paths import ROOT, assets, run_dir, studio
 from core.paths import cache as cache_dir
 from core.settings import from_saved
@@ -42,7 +42,7 @@ from distill.data import cache, sources
 from distill.methods.autoencoder import Vae, encode
 from distill.train import import_method
 from evals.judges import Judge
-from models import catalogue, lora
+from models import catalogue, lora, weights
 from models.catalogue import Guidance, Manifest
 from models.denoiser import Denoiser, UNetDenoiser
 from models.families import sd
@@ -149,7 +149,7 @@ def write_autoencoder(facts: dict, vae: Vae, home: Path) -> dict:
     plain.save_pretrained(home / "vae")
     family = "sd" if isinstance(vae, AutoencoderKL) else "sana"
     said = {"kind": "autoencoder", "family": family, "scheduler": None, "prediction": None, "base": None}
-    return said if facts["config"]["decoder_only"] else said | {"latents": world.weights_key(plain)[:12]}
+    return said if facts["config"]["decoder_only"] else said | {"latents": weights.digest(plain.encoder)[:12]}
 
 
 def write_teacher(facts: dict, denoiser: Denoiser, home: Path) -> dict:
@@ -271,7 +271,7 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
         raise ValueError(
             f"what {facts['method']} makes can't be served yet; valid methods: {', '.join(sorted(WRITERS))}"
         )
-    with tempfile(home) as tmp:
+    with whole_folder(home) as tmp:
         own = WRITERS[facts["method"]](facts, student, tmp)
         forget_paths(tmp)
         if own.get("kind", "model") in ("model", "lora"):
@@ -279,7 +279,7 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
             words = list(dict.fromkeys([*words, *start.words(run)])) if facts.get("start") else words
             (tmp / "vocabulary.json").write_text(json.dumps(words, ensure_ascii=False, indent=0))
         curve(run, tmp / "curve.png")
-        files = {str(p.relative_to(tmp)): checkpoint.sha256(p) for p in sorted(tmp.rglob("*")) if p.is_file()}
+        files = {str(p.relative_to(tmp)): sha256(p) for p in sorted(tmp.rglob("*")) if p.is_file()}
         defaults = {
             "kind": "model",
             "family": "sana",
@@ -335,20 +335,6 @@ def forget_paths(home: Path) -> None:
         config = json.loads(path.read_text())
         if config.pop("_name_or_path", None) is not None:
             path.write_text(json.dumps(config, indent=2) + "\n")
-
-
-@contextlib.contextmanager
-def tempfile(home: Path):
-    """A folder that takes the place of `home` when the block ends well."""
-    tmp = home.with_name(f".{home.name}.new")
-    shutil.rmtree(tmp, ignore_errors=True)
-    tmp.mkdir(parents=True)
-    try:
-        yield tmp
-        shutil.rmtree(home, ignore_errors=True)
-        tmp.rename(home)
-    finally:
-        shutil.rmtree(tmp, ignore_errors=True)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -26,7 +26,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from core import checkpoint
-from core.events import Events, trouble
+from core.events import FAULTY, NON_FINITE, PAUSED, Events, trouble
 from core.hardware import attention, faster_precision, settle, several_on_cpu
 from core.paths import run_dir
 from core.settings import Count, T, from_saved, override
@@ -39,7 +39,6 @@ from distill.request import no_start
 from distill.world import Asked, Scene, build, check_latents, latents_of
 from models import catalogue
 
-NON_FINITE, PAUSED = 65, 143
 MAX_SKIPS = 5
 
 
@@ -381,7 +380,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return train(args)
     except (ValueError, FileNotFoundError) as e:
-        message, status = str(e), 2
+        message, status = str(e), FAULTY
     except (MemoryError, OSError, RuntimeError) as e:
         message, status = trouble(e), 1
         if message is None:

@@ -1,7 +1,6 @@
 """Builds what a method asks for: the student, the frozen teacher, the data. Nothing else knows where they come from."""
 
 import copy
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -19,7 +18,7 @@ from distill.method import Batch, Rows, World, needed, sent
 from evals import labels as judge_labels
 from evals.judges import Judge
 from evals.judges import load as load_judge
-from models import catalogue, text
+from models import catalogue, text, weights
 from models.denoiser import Cond
 from models.families import Parts, toy2d
 
@@ -143,7 +142,7 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
     def show(z: Tensor) -> Tensor:
         return vae.decode(z / vae.config.scaling_factor).sample
 
-    key = weights_key(vae)
+    key = weights.digest(vae.encoder)  # latents of one autoencoder are never taken for another's
     cached = [cache.latents(s, cache_dir(), key, encode) for s in found]
     draws, say = Draws(cached, often), speaker(a, parts, found, cached)
     if "judge" in a.needs and not toys_in(cached):
@@ -245,14 +244,6 @@ def mixture_scene(a: Asked, device: torch.device) -> Scene:
     seen = lambda _: features.of(frozen, ())  # noqa: E731
     world = World(student, teacher, null, judge=judge, features=seen, prompts=every, show=scatter)
     return Scene(world, batch)
-
-
-def weights_key(module: nn.Module) -> str:
-    """A hash of the weights: latents of one autoencoder are never taken for another's."""
-    h = hashlib.sha256()
-    for _, w in sorted(module.get_submodule("encoder").state_dict().items()):
-        h.update(w.float().cpu().numpy().tobytes())
-    return h.hexdigest()
 
 
 def latents_of(base: str | None) -> str:

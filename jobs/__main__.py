@@ -10,12 +10,12 @@ An ID may be shortened. `--json` prints JSON, `--studio DIR` says where the jobs
 
 import argparse
 import json
-import os
 import sys
 import time
 from pathlib import Path
 
 from core import db
+from core.paths import use_studio
 from jobs import keep, kinds, process
 from jobs.attempt import LOG
 from jobs.job import Job, State
@@ -139,8 +139,7 @@ def act(store: Store, args: argparse.Namespace) -> tuple[object, str]:
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    if args.studio:
-        os.environ[process.STUDIO] = str(args.studio.resolve())
+    use_studio(args.studio)
     try:
         data, text = act(Store(), args)
     except (ValueError, db.DatabaseUnusable) as e:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from core.events import FILE
+from core.events import DISK_FULL, FAULTY, FILE, NON_FINITE, PAUSED
+from core.paths import STUDIO
 from jobs import files, process
 from jobs.job import Job, Progress
 from jobs.kinds import Kind, Start
@@ -23,9 +24,8 @@ from jobs.store import Fenced, Store
 log = logging.getLogger("jobs")
 LOG, OLDER_LOG, LOG_BYTES = "log.txt", "log.1.txt", 4_000_000
 MEASURE_SECONDS = 30.0
-FAULTY, NON_FINITE, STOPPED = 2, 65, 143
 READ_BYTES = 1_000_000  # of events at a time
-FULL, FULL_BYTES = "the disk is full: free some space, then resume", 16_000_000
+FULL_BYTES = 16_000_000  # with less left on the disk, that is why a command ended
 SPOKEN = {"stage": str, "step": int, "total": int, "seconds_left": (int, float), "resumed_from": int}
 
 
@@ -109,7 +109,7 @@ class Attempt:
     def _environment(self) -> dict[str, str]:
         card = (self.job.device or "").partition(":")
         threads = self.settings.threads if card[0] == "cpu" else os.cpu_count() or 1
-        own = {process.STUDIO: str(self.store.studio), process.JOB: self.job.id, "PYTHONUNBUFFERED": "1"}
+        own = {STUDIO: str(self.store.studio), process.JOB: self.job.id, "PYTHONUNBUFFERED": "1"}
         own |= {"CUDA_VISIBLE_DEVICES": card[2] if card[0] == "cuda" else ""}
         own |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
         return {**os.environ, **own}
@@ -232,7 +232,7 @@ class Attempt:
             self.store.failed(self.job, self.limit)
         elif self.limit:
             self.store.retry(self.job, self.limit)
-        elif self.asked_at and code in (STOPPED, -signal.SIGTERM, -signal.SIGKILL):
+        elif self.asked_at and code in (PAUSED, -signal.SIGTERM, -signal.SIGKILL):
             self.store.stopped(self.job)
         elif code in (FAULTY, NON_FINITE):
             self.store.failed(self.job, self.error or fault_of(code))
@@ -242,7 +242,7 @@ class Attempt:
 
     def _fault_of(self, code: int) -> str:
         """A full disk keeps a command from saying so itself."""
-        return FULL if files.free(self.run) < FULL_BYTES else fault_of(code)
+        return DISK_FULL if files.free(self.run) < FULL_BYTES else fault_of(code)
 
 
 def fault_of(code: int) -> str:

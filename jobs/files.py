@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from core import db
+from core.files import whole_file
 from jobs import schema
 from jobs.job import Job, State
 
@@ -98,19 +99,13 @@ def _set_aside(path: Path) -> Path:
 def write_copy(run: Path, row: sqlite3.Row) -> None:
     """Replace the copy of a row in one step; on a full disk the older copy stays, and the table goes on."""
     data = dict(row) | {"request": json.loads(row["request"]), "outputs": json.loads(row["outputs"])}
-    tmp = run / f".{COPY}.{os.getpid()}"
     try:
         run.mkdir(parents=True, exist_ok=True)
-        with tmp.open("w", encoding="utf-8") as f:
-            json.dump(data, f, indent=1)
-            f.flush()
-            os.fsync(f.fileno())
-        tmp.replace(run / COPY)
+        with whole_file(run / COPY, lasting=True) as part:
+            part.write_text(json.dumps(data, indent=1), encoding="utf-8")
     except OSError as e:
         why = os.strerror(e.errno or errno.EIO)
         log.warning("the copy of a job could not be written: %s", why, extra={"job": row["id"]})
-        with contextlib.suppress(OSError):
-            tmp.unlink(missing_ok=True)
 
 
 def adopt(conn: sqlite3.Connection, studio: Path) -> int:

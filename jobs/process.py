@@ -13,9 +13,10 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from core.paths import ROOT
 from jobs.job import Clock
 
-JOB, STUDIO = "STILL_LIFE_JOB", "STILL_LIFE_STUDIO"  # in the environment of commands
+JOB = "STILL_LIFE_JOB"  # in the environment of commands
 PROC = Path("/proc")
 
 
@@ -83,16 +84,20 @@ def end_orphans(job_id: str, grace: float = 5.0) -> int:
     return len(first)
 
 
+def guarded(argv: Sequence[str], memory: int | None = None, nice: int = 0) -> list[str]:
+    """The command line of a command that leaves when this process dies, under limits. memory: as in `launch`."""
+    return [sys.executable, "-m", "jobs.child", str(os.getpid()), str(memory or 0), str(nice), *argv]
+
+
 def launch(argv: Sequence[str], env: Mapping[str, str], log: Path, memory: int | None, nice: int) -> subprocess.Popen:
     """Start a command in its own process group, under limits, with everything that it prints in `log`.
 
     memory: bytes of private memory, None for no limit.
     """
-    guard = [sys.executable, "-m", "jobs.child", str(os.getpid()), str(memory or 0), str(nice)]
     with log.open("ab") as out:
         return subprocess.Popen(
-            [*guard, *argv],
-            cwd=Path(__file__).resolve().parent.parent,
+            guarded(argv, memory, nice),
+            cwd=ROOT,
             env=dict(env),
             stdin=subprocess.DEVNULL,
             stdout=out,

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from core import db, logs
+from core.paths import ROOT, use_studio
 from jobs import files, keep, process
 from jobs.attempt import Attempt, Settings
 from jobs.job import Job, State
@@ -151,8 +152,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None, kinds: Mapping[str, Kind] = KINDS, settings: Settings | None = None) -> int:
     args = parser().parse_args(argv)
     logs.begin(args.log_prompts)
-    if args.studio:
-        os.environ[process.STUDIO] = str(args.studio.resolve())
+    use_studio(args.studio)
     try:
         worker = Worker(Store(check=True), settings or settings_of(args), kinds)
     except db.DatabaseUnusable as e:
@@ -168,16 +168,15 @@ class Background:
     """A worker of its own beside this process, started again when it dies; it leaves when this process does."""
 
     def __init__(self, command: list[str]):
-        self.command = [sys.executable, "-m", "jobs.child", str(os.getpid()), "0", "0", *command]
+        self.command = process.guarded(command)
         self.leaving = threading.Event()
         self.worker: subprocess.Popen | None = None
         self.thread = threading.Thread(target=self._keep, name="jobs", daemon=True)
         self.thread.start()
 
     def _keep(self) -> None:
-        root = Path(__file__).resolve().parent.parent
         while not self.leaving.is_set():
-            self.worker = subprocess.Popen(self.command, cwd=root, stdin=subprocess.DEVNULL, start_new_session=True)
+            self.worker = subprocess.Popen(self.command, cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True)
             self.worker.wait()
             self.leaving.wait(RESTART_SECONDS)
 

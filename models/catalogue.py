@@ -5,7 +5,6 @@ distils on may also be no id: a diffusers folder, or a repository of the Hub (`f
 """
 
 import dataclasses
-import hashlib
 import json
 import re
 import socket
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from core.files import sha256
 from core.machine import Machine, here
 from core.paths import assets, studio
 from models.hub import hub_rows
@@ -266,11 +266,6 @@ def verify(row: Row) -> None:
             name = path.relative_to(home).as_posix()
             if path.suffix in LOADED and name not in r.manifest.files:
                 raise ValueError(f"{name} of {r.id} is not in its manifest, so it is not served")
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def cached(row: Row) -> bool:

@@ -4,7 +4,7 @@ The least recently used goes when the memory budget is spent. Prompts that were 
 """
 
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers.utils import logging
 
+from core.files import LRU
 from models import catalogue, families, text
 from models.catalogue import Row
 from models.denoiser import ATTENTION, Cond, pick_device, pick_dtype
@@ -39,30 +40,22 @@ class Embeddings:
     """Encodes prompts, and remembers the last `size` different ones. Safe between threads."""
 
     def __init__(self, encode: Callable[[Sequence[str]], Cond], size: int):
-        self.encode, self.size = encode, size
-        self._lock, self._rows = Lock(), OrderedDict[str, tuple[Tensor, Tensor]]()
+        self.encode = encode
+        self._rows: LRU[str, tuple[Tensor, Tensor]] = LRU(size)
 
     def __call__(self, texts: Sequence[str]) -> Cond:
         keys = [t.lower().strip() for t in texts]
-        with self._lock:
-            found = {k: self._rows[k] for k in keys if k in self._rows}
+        found = {k: row for k in keys if (row := self._rows.get(k)) is not None}
         missing = [k for k in dict.fromkeys(keys) if k not in found]
         if missing:
             cond = self.encode(missing)
             lengths = cond.mask.sum(1).tolist()
             rows = zip(missing, cond.tokens, cond.mask, lengths, strict=True)
             found |= {key: (tokens[:n], mask[:n]) for key, tokens, mask, n in rows}
-        self._remember({k: found[k] for k in keys})
+        for key in keys:
+            self._rows.put(key, found[key])
         tokens, masks = zip(*(found[k] for k in keys), strict=True)
         return Cond(pad_sequence(list(tokens), batch_first=True), pad_sequence(list(masks), batch_first=True))
-
-    def _remember(self, rows: dict[str, tuple[Tensor, Tensor]]) -> None:
-        with self._lock:
-            for key, row in rows.items():
-                self._rows[key] = row
-                self._rows.move_to_end(key)
-            while len(self._rows) > self.size:
-                self._rows.popitem(last=False)
 
 
 class Line:
@@ -131,7 +124,7 @@ class Engine:
         self.budget = _budget(self.device) if memory_gib is None else memory_gib
         self._lock = Lock()
         self._lines: dict[str, Line] = {}
-        self._held = OrderedDict[str, Parts]()
+        self._held: LRU[str, Parts] = LRU()  # `_make_room` says which go
         self._words: dict[str, tuple[Row, Words]] = {}
         self._encoder: Any = None
         logging.disable_progress_bar()
@@ -176,7 +169,7 @@ class Engine:
     def loaded(self) -> list[str]:
         """Ids in memory, the one used last at the end."""
         with self._lock:
-            return list(self._held)
+            return [id for id, _ in self._held.items()]
 
     def words(self, id: str) -> Words:
         """What a model knows; no turn is needed to ask."""
@@ -201,15 +194,14 @@ class Engine:
         with self._lock:
             held = self._held.get(id)
             if held is not None and held.row == row and (base is None or held.vae is base.vae):
-                self._held.move_to_end(id)
                 return held
-            self._held.pop(id, None)
+            self._held.pop(id)
             self._make_room(row)
         if reason := catalogue.available(row):
             raise ValueError(f"{id} can't run here. {reason}")
         parts = self._load(row) if base is None else families.load(row, self.device, base=base)
         with self._lock:
-            self._held[id] = parts
+            self._held.put(id, parts)
         return parts
 
     def _load(self, row: Row) -> Parts:
@@ -227,13 +219,13 @@ class Engine:
 
     def _make_room(self, row: Row) -> None:
         """Forget idle models, the one used longest ago first, until the new one fits."""
-        for id in list(self._held):
-            if cost(row) + sum(cost(p.row) for p in self._held.values()) <= self.budget:
+        homes = dict.fromkeys(home_of(parts.row) for _, parts in self._held.items())
+        for home in homes:
+            if cost(row) + sum(cost(parts.row) for _, parts in self._held.items()) <= self.budget:
                 return
-            home = home_of(self._held[id].row) if id in self._held else ""
-            if home and self._lines[home].length() == 0:
-                for other in [k for k, p in self._held.items() if home_of(p.row) == home]:
-                    del self._held[other]
+            if self._lines[home].length() == 0:
+                for id in [id for id, parts in self._held.items() if home_of(parts.row) == home]:
+                    self._held.pop(id)
 
 
 def home_of(row: Row) -> str:

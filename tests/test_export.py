@@ -5,6 +5,7 @@ import pytest
 import torch
 from diffusers import SanaPipeline, SanaSprintPipeline
 
+from core.files import sha256
 from models import catalogue, families
 from models.export import call, main
 from models.generate import generate
@@ -37,7 +38,7 @@ def test_plain_diffusers_paints_the_same_picture(tmp_path, id, pipeline, capsys)
     assert not [p for p in home.rglob("*") if p.suffix in (".bin", ".pt", ".ckpt", ".pkl")]
     for name in ("transformer", "vae"):
         file = f"{name}/diffusion_pytorch_model.safetensors"
-        assert catalogue.sha256(home / file) == catalogue.sha256(catalogue.part(row, name).parent / file)
+        assert sha256(home / file) == sha256(catalogue.part(row, name).parent / file)
 
 
 def test_an_export_replaces_nothing(tmp_path, capsys):

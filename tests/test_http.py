@@ -317,6 +317,7 @@ def test_a_space_listens_to_all_without_a_login_and_may_be_framed(monkeypatch, t
     guard = settings["app_kwargs"]["middleware"][0]
     assert guard.kwargs == {"loopback": False, "framed": True}
     (tmp_path / "data").mkdir()
+    monkeypatch.delenv("STILL_LIFE_STUDIO")  # the flags settled it
     monkeypatch.setattr("ui.place.SPACE_STORAGE", tmp_path / "data")
     assert settle().lasting and os.environ["STILL_LIFE_STUDIO"] == str(tmp_path / "data")
 

@@ -176,7 +176,7 @@ def test_a_disk_that_fills_up_while_a_checkpoint_is_written(tmp_path):
         found, faults = checkpoint.newest(disk)
         print(found.name, faults)
         checkpoint.save(disk, saved(3, 100))
-        print(checkpoint.newest(disk)[0].name, [p.name for p in (disk / "checkpoints").glob(".tmp*")])
+        print(checkpoint.newest(disk)[0].name, [p.name for p in (disk / "checkpoints").glob(".*")])
         """,
         tmp_path / "disk",
         "size=6m",

@@ -143,7 +143,7 @@ def test_killed_and_resumed_is_the_run_that_was_not(studio):
     assert same(weights(studio / "runs/whole"), weights(studio / "runs/killed"))
     resumed = [e for e in events.lines(studio / "runs/killed") if "resumed_from" in e]
     assert resumed and resumed[0]["resumed_from"] == int(reached.name[-8:])
-    assert not list((studio / "runs/killed/checkpoints").glob(".tmp-*"))
+    assert not list((studio / "runs/killed/checkpoints").glob(".*"))
 
 
 def test_sigterm_checkpoints_and_leaves_with_143(studio):

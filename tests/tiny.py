@@ -18,10 +18,11 @@ from diffusers import (
     UNet2DConditionModel,
 )
 
+from core.files import sha256
 from distill.methods import autoencoder
 from models import lora
 from models.adapt import add_lora
-from models.catalogue import Guidance, Manifest, sha256
+from models.catalogue import Guidance, Manifest
 from models.denoiser import SanaDenoiser, UNetDenoiser
 
 WORDS = ["a", "ball", "blue", "cube", "mushroom", "on", "red", "the"]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from core import db
+from core.files import whole_file
 from models.picture import open_png, thumbnail
 
 THUMB = 256  # pixels on the longer side
@@ -95,12 +96,10 @@ class Gallery:
         made = time.time()
         id = f"{int(made * 1000):012x}-{secrets.token_hex(4)}"
         target = self._file(id)
-        part = target.with_suffix(".part")
         try:
-            part.write_bytes(png)
-            os.replace(part, target)
+            with whole_file(target) as part:
+                part.write_bytes(png)
         except OSError as e:
-            part.unlink(missing_ok=True)
             raise ValueError(f"the picture can't be kept: {os.strerror(e.errno or 0).lower()}") from e
         with self._writing() as conn:
             _insert(conn, id, png, request, owner, made, known="REPLACE")  # one that starts may have adopted the file

@@ -2,12 +2,12 @@
 
 import argparse
 import os
-from pathlib import Path
 from typing import Any
 
 from gradio import Blocks
 from starlette.middleware import Middleware
 
+from core.paths import use_studio
 from ui import style
 from ui.desk import Desk
 from ui.guard import LOOPBACK, UPLOAD_BYTES, Guard
@@ -39,8 +39,7 @@ def settings(args: argparse.Namespace, place: Place) -> dict[str, Any]:
     what this machine has not.
     """
     _check_hardware(args.device, args.attention)
-    if args.studio:
-        os.environ["STILL_LIFE_STUDIO"] = str(Path(args.studio).expanduser().resolve())
+    use_studio(args.studio)
     host = args.host or ("0.0.0.0" if place.shared else "127.0.0.1")
     auth = _login(args.auth or os.environ.pop("STILL_LIFE_AUTH", None))
     loopback = host in LOOPBACK

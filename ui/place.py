@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.paths import STUDIO, use_studio
+
 SPACE_STORAGE = Path("/data")
 
 
@@ -57,7 +59,7 @@ def settle() -> Place:
     """`here()`, with the studio on a Space's storage where it has one and no other folder was asked for."""
     place = here()
     if place.shared and place.lasting:
-        os.environ.setdefault("STILL_LIFE_STUDIO", str(SPACE_STORAGE))
+        use_studio(os.environ.get(STUDIO) or SPACE_STORAGE)
     return place
 
 

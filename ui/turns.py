@@ -7,12 +7,12 @@ more.
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from core.files import LRU
 from models.request import ImageRequest
 from ui import metrics
 
@@ -52,7 +52,7 @@ class Turns:
         self._lock, self._making = threading.Lock(), threading.Lock()
         self._engine: Engine | None = None
         self._now: dict[str, Painting] = {}
-        self._stopped: OrderedDict[str, int] = OrderedDict()
+        self._stopped: LRU[str, int] = LRU(MOST_TABS)
 
     @property
     def engine(self) -> "Engine":
@@ -111,9 +111,7 @@ class Turns:
 
     def stop(self, tab: str, ticket: int) -> None:
         with self._lock:
-            self._stopped[tab] = max(ticket, self._stopped.pop(tab, -1))
-            while len(self._stopped) > MOST_TABS:
-                self._stopped.popitem(last=False)
+            self._stopped.put(tab, max(ticket, self._stopped.get(tab, -1)))
 
     def where(self, tab: str) -> str:
         """What this page waits for; empty where it waits for nothing."""

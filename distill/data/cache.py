@@ -6,13 +6,13 @@ rename) and are read as memory maps.
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from core.files import whole_file
 from distill.data import Source
 
 SHARD = 2000
@@ -35,9 +35,8 @@ class Cached:
 
 
 def write(path: Path, save: Callable[[Path], object]) -> None:
-    tmp = path.with_name(f".{os.getpid()}-{path.name}")
-    save(tmp)
-    tmp.rename(path)
+    with whole_file(path) as part:
+        save(part)
 
 
 def save_array(array: np.ndarray) -> Callable[[Path], None]:

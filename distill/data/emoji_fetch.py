@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.files import whole_folder
 from core.paths import cache
 from distill.data.emoji_words import aliases, keywords, plain_name
 
@@ -156,12 +157,8 @@ def fetch(folder: Path | None = None, say: Callable[[str], None] = print) -> Pat
         for package in PACKAGES:
             say(f"fetching {package.name} {package.version}")
             archives[package.name] = pack(package, Path(tmp))
-        made = Path(tmp) / "emoji"
-        made.mkdir()
-        unpack(archives, made)
-        if folder.exists():
-            shutil.rmtree(folder)
-        made.rename(folder)
+        with whole_folder(folder) as part:
+            unpack(archives, part)
     return folder
 
 

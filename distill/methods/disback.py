@@ -9,7 +9,6 @@ its repository, where the target never moves (docs/methods/disback.md).
 """
 
 import copy
-import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor
 from core.settings import Count
 from distill.method import Batch, Out, Rows, World
 from distill.methods import dmd
+from models import weights
 from models.denoiser import Predicts
 
 STEPS = 5000
@@ -33,14 +33,6 @@ class Config(dmd.Config):
 
 
 student = dmd.student
-
-
-def digest(net: torch.nn.Module) -> str:
-    """A hash of the weights: targets are told apart by it."""
-    h = hashlib.sha256()
-    for _, w in sorted(net.state_dict().items()):
-        h.update(w.detach().float().cpu().numpy().tobytes())
-    return h.hexdigest()[:12]
 
 
 class Method(dmd.Method[Config]):
@@ -73,9 +65,9 @@ class Method(dmd.Method[Config]):
         if index < 0:
             return super().target(step)
         if index != self.at:
-            before = digest(self.node)
+            before = weights.digest(self.node)
             self.node.load_state_dict(self.path[index])
-            assert digest(self.node) != before, "the target did not move"
+            assert weights.digest(self.node) != before, "the target did not move"
             self.at = index
         return self.node
 

@@ -4,7 +4,6 @@
 of the model appears whole, and the menu of Create reads the folders at each visit.
 """
 
-import os
 import re
 import subprocess
 import sys
@@ -13,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.paths import ROOT, studio
+from jobs import process
 from jobs.job import Job
 from models import catalogue
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 MINUTES = 30.0  # that one publication may take
-GUARD = (sys.executable, "-m", "jobs.child")  # nice, and it goes when this process does
+NICE = 10  # the page comes first
 
 
 @dataclass
@@ -60,18 +60,8 @@ class Serving:
         threading.Thread(target=self._publish, args=(job.id, now), name="publish", daemon=True).start()
 
     def _publish(self, job_id: str, now: Publication) -> None:
-        command = [
-            *GUARD,
-            str(os.getpid()),
-            "0",
-            "10",
-            sys.executable,
-            "-m",
-            "distill.publish",
-            job_id,
-            "--id",
-            now.model,
-        ]
+        publish = [sys.executable, "-m", "distill.publish", job_id, "--id", now.model]
+        command = process.guarded(publish, nice=NICE)
         try:
             out = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60 * MINUTES)
             if out.returncode:

@@ -7,14 +7,15 @@ number is passed over, and pictures are opened as those of strangers are.
 import io
 import re
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
 from PIL.Image import new as new_image
 
-from core.events import FILE
+from core.events import FILE, resumed_from
+from core.files import LRU
 from jobs.attempt import LOG, Tail
 from models.picture import open_png
 from ui.wire import data_url
@@ -42,8 +43,8 @@ class Run:
                 self._hear(event)
 
     def _hear(self, event: dict[str, Any]) -> None:
-        step, resumed = event.get("step"), event.get("resumed_from")
-        if isinstance(resumed, int):
+        step = event.get("step")
+        if (resumed := resumed_from(event)) is not None:
             self._forget(resumed)
         if not isinstance(step, int):
             return
@@ -95,7 +96,7 @@ class Live:
     """The runs that somebody looks at; the least recently seen goes."""
 
     def __init__(self) -> None:
-        self._runs: OrderedDict[Path, Run] = OrderedDict()
+        self._runs: LRU[Path, Run] = LRU(MOST_RUNS)
         self._lock = threading.Lock()
 
     def look(self, folder: Path, seen: int) -> dict[str, Any]:
@@ -112,10 +113,8 @@ class Live:
             return self._run(folder).sample(step) or {}
 
     def _run(self, folder: Path) -> Run:
-        run = self._runs.pop(folder, None) or Run(folder)
-        self._runs[folder] = run
-        while len(self._runs) > MOST_RUNS:
-            self._runs.popitem(last=False)
+        if (run := self._runs.get(folder)) is None:
+            self._runs.put(folder, run := Run(folder))
         run.read()
         return run
 
