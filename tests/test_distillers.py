@@ -26,12 +26,9 @@ from models.score import guided, vsd_direction
 ONE = {"guidance": "1"}
 LCM = ("lcm", 600, {"rank": "0", "lr": "1e-3"} | ONE)
 TSCD = ("tscd", 800, {"rank": "0", "lr": "1e-3", "stage_steps": "200", "adversarial": "0,0,0,0"} | ONE)
-DMD = ("dmd", 1500, {"lr": "5e-4", "fake_lr": "1e-3", "adversarial": "0", "times": "1.0"} | ONE)
-DISBACK = (
-    "disback",
-    1800,
-    {"lr": "5e-4", "fake_lr": "1e-3", "times": "1.0", "alone": "250", "per_node": "150"} | ONE,
-)
+RATES = {"lr": "5e-4", "fake_lr": "1e-3"}
+DMD = ("dmd", 1500, RATES | {"adversarial": "0", "times": "1.0"} | ONE)
+DISBACK = ("disback", 1800, {"times": "1.0", "alone": "250", "per_node": "150"} | RATES | ONE)
 MSD = (
     "msd",
     1600,

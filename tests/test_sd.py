@@ -198,9 +198,8 @@ def test_the_engine_keeps_one_network_for_base_and_loras(studio):
     for name in ("tiny-hyper", "tiny-sd", "tiny-cfg", "tiny-hyper"):
         ended = [e for e in engine.generate(ask(name)) if isinstance(e, Image)][-1]
         assert ended.picture.size == (128, 128)
-    held = engine._held
     assert set(engine.loaded()) == {"tiny-sd", "tiny-hyper", "tiny-cfg"}
-    assert len({id(p.denoiser.network) for p in held.values()}) == 1
+    assert len({id(p.denoiser.network) for _, p in engine._held.items()}) == 1
     assert engine._line("tiny-hyper") is engine._line("tiny-sd")
     alone = latents(families.load(catalogue.get("tiny-hyper")), ask("tiny-hyper"))[1]
     assert np.abs(alone - np.asarray(ended.picture, dtype=int)).max() <= 1
