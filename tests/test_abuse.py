@@ -15,6 +15,7 @@ from core.logs import Lines
 from core.paths import ROOT
 from tests.served import served
 from tests.test_http import endpoint, ordered, raw
+from ui import painting, pictures
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +94,12 @@ def test_whatever_people_type_is_painted_kept_and_found_again(page, words):
     owner, tab = "b" * 32, "a" * 32
     kind, data = endpoint(page.http, "generate", ordered(prompt=words))
     assert kind == "complete" and data[0][0]["request"]["prompt"] == words
-    paint, find, drop = page.desk.functions("paint", "gallery_page", "remove")
+    paint, find, drop = page.desk.serve(painting.paint, pictures.gallery_page, pictures.remove)
     asked = {"request": data[0][0]["request"], "tab": tab, "owner": owner, "keep": True}
     kept = paint(asked | {"first": 0, "count": 1, "ticket": 1})["pictures"][0]
     (seen,) = find({"owner": owner, "text": words[:50]})["pictures"]
     assert seen["request"]["prompt"] == words
-    archive = page.desk.archive({"owner": owner})
+    archive = pictures.archive(page.desk, {"owner": owner})
     assert archive.stat().st_size > 0 and drop({"id": kept["id"], "owner": owner}) == {}
     line = Lines(prompts=True, terminal=False).format(logging.makeLogRecord({"msg": "painted", "prompt": words}))
     assert json.loads(line)["prompt"] == words and line.isascii()

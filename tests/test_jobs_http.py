@@ -20,6 +20,7 @@ from tests.jobs_bench import worked
 from ui import launch
 from ui.desk import Desk
 from ui.distill.form import form
+from ui.distill.serve import job_serve
 from ui.jobs.desk import JobsDesk, Visitor
 from ui.jobs.live import folded
 from ui.place import Place
@@ -244,7 +245,7 @@ def test_on_a_space_trainings_are_refused_and_jobs_are_a_browsers_own(studio, st
         with pytest.raises(AppError, match="there is no job"):
             client.predict(mine.id, owner=BEN, api_name="/cancel")
         page = desk.jobs.jobs_page({}, Visitor(ANNA, ANNA))
-        assert page["refused"].startswith("Visitors of a Space can't start a training") and "disk" not in page
+        assert page["begin"][0].startswith("Visitors of a Space can't start a training") and "disk" not in page
     finally:
         end()
         store.cancel(mine.id)
@@ -286,41 +287,40 @@ def test_a_run_that_lies_harms_nobody(studio, store, tmp_path):
 
 
 def test_what_a_training_will_cost_is_told_from_what_one_took(studio, store):
-    desk, owner = JobsDesk(Place()), Visitor("cara", "cara")
+    desk = JobsDesk(Place())
+
+    def cost(**values):
+        return desk.job_estimate({"kind": "distill", "values": values}, Visitor("cara", "cara"))
+
     asked = {"method": "sft", "dataset": "mixture", "train.batch_size": "128"}
-    assert (
-        "No training of sft on mixture has run here yet" in desk.job_estimate({"values": asked}, owner)["sentences"][0]
-    )
+    assert "No training of sft on mixture has run here yet" in cost(**asked)["sentences"][0]
     job = store.submit("distill", {"method": "sft", "dataset": "mixture", "set": []}, "cara", priority=10)
     worked(store, job.id)  # 20 steps in 3 s with 64 samples a step
-    told = desk.job_estimate({"values": asked}, owner)
-    assert told["sentences"] == [f"About 5 minutes for 1,000 steps, at 0.3 s a step, as job {job.id} took."]
-    (told,) = desk.job_estimate({"values": asked | {"minutes": "2"}}, owner)["sentences"]
-    assert told.startswith("The minutes are over at about step 400 of 1,000")
-    need = {
-        rank: desk.job_estimate({"values": {"method": "dmd", "base": "toybox-sprint", "rank": rank}}, owner)
-        for rank in ("0", "32")
-    }
-    (whole,), (adapter,) = ([s for s in told["sentences"] if "GB" in s] for told in need.values())
+    known = [f"About 5 minutes for 1,000 steps, at 0.3 s a step, as job {job.id} took."]
+    assert cost(**asked)["sentences"] == known
+    (short,) = cost(**asked, minutes="2")["sentences"]
+    assert short.startswith("The minutes are over at about step 400 of 1,000")
+    need = [cost(method="dmd", base="toybox-sprint", rank=rank)["sentences"] for rank in ("0", "32")]
+    (whole,), (adapter,) = ([s for s in sentences if "GB" in s] for sentences in need)
     assert whole.startswith("At least 0.18 GB") and adapter.startswith("At least 0.036 GB"), "frozen weights are cheap"
-    fresh = desk.job_estimate({"values": {"method": "sft", "base": "toybox-dcae"}}, owner)["sentences"]
+    fresh = cost(method="sft", base="toybox-dcae")["sentences"]
     assert not [s for s in fresh if "GB" in s], "a new network is trained on an autoencoder"
-    assert desk.job_estimate({"values": {"base": "x"}}, owner)["mistake"].startswith("unknown base 'x'; valid: ")
+    assert cost(base="x")["mistake"].startswith("unknown base 'x'; valid: ")
 
 
 def test_what_cannot_be_served_says_why(studio, store):
     desk, home = JobsDesk(Place()), Visitor()
     job = store.submit("distill", {"method": "sft", "dataset": "toys"}, priority=10)
     with pytest.raises(ValueError, match="It has no checkpoint yet."):
-        desk.job_serve({"id": job.id, "model": "mine"}, home)
+        job_serve(desk, {"id": job.id, "model": "mine"}, home)
     worked(store, job.id)
     for name in ("../x", "", "A b", "-x"):
         with pytest.raises(ValueError, match="is no name for a model"):
-            desk.job_serve({"id": job.id, "model": name}, home)
+            job_serve(desk, {"id": job.id, "model": name}, home)
     with pytest.raises(ValueError, match="there is a model 'toybox-sana' already"):
-        desk.job_serve({"id": job.id, "model": "toybox-sana"}, home)
+        job_serve(desk, {"id": job.id, "model": "toybox-sana"}, home)
     with pytest.raises(ValueError, match="Visitors of a Space can't add models"):
-        JobsDesk(Place(space="a/b")).job_serve({"id": job.id, "model": "mine"}, home)
+        job_serve(JobsDesk(Place(space="a/b")), {"id": job.id, "model": "mine"}, home)
 
 
 @pytest.mark.parametrize("method", request.methods())

@@ -18,6 +18,7 @@ from models.generate import main as generate_main
 from models.route import Routed, Router
 from tests import tiny
 from tests.test_sd import PROMPT, ask
+from ui import painting
 from ui.desk import Desk
 from ui.place import Place
 
@@ -108,10 +109,10 @@ def test_the_page_http_and_json_say_which_student_painted(several, tmp_path, cap
     desk = Desk(Place())
     try:
         tab = {"tab": "a" * 32, "owner": "b" * 32, "first": 0, "count": 1}
-        [paint] = desk.functions("paint")
+        [paint] = desk.serve(painting.paint)
         [one], [other] = (paint(tab | {"request": r, "ticket": i})["pictures"] for i, r in enumerate(asked, 1))
         assert one["route"] == route and "route" not in other
-        assert [desk.generate(r)[0]["route"] for r in asked] == [route, None]
+        assert [painting.generate(desk, r)[0]["route"] for r in asked] == [route, None]
     finally:
         desk.gallery.close()
     command = [text, "--steps", "1", "--guidance", "1", "--out", str(tmp_path / "a.png"), "--json", "--device", "cpu"]

@@ -19,15 +19,21 @@ from core.paths import ROOT
 from models import catalogue, picture
 from models.request import ImageRequest, Request, option
 from tests import tiny
-from ui import menu, wall
+from ui import menu, painting, pictures, wall
+from ui.compare.tab import models
 from ui.create.tab import Create
-from ui.desk import Desk, excerpt
+from ui.create.words import words
+from ui.desk import Desk
 from ui.form import Form
+from ui.painting import excerpt
 from ui.place import Place
 from ui.recent import Recent
-from ui.shell import Page, build, header
+from ui.shell import build, header
+from ui.tab import Tab
 
 TICKETS = itertools.count(1)  # a page counts its walls up
+SERVED = {f.__name__: f for f in (painting.paint, painting.stop, painting.where, words, models)}
+SERVED |= {n: getattr(pictures, n) for n in ("gallery_page", "favourite", "remove", "full", "download")}
 TAB, ANNA, BEN = "a" * 32, "b" * 32, "c" * 32
 
 
@@ -52,7 +58,7 @@ def ask(**fields) -> dict:
 
 def call(desk, name, **data) -> dict:
     """As the page's script calls it."""
-    f = desk.functions(name)[0]
+    (f,) = desk.serve(SERVED[name])
     return f({"tab": TAB, "owner": ANNA, **data})
 
 
@@ -113,7 +119,8 @@ def test_only_what_is_meant_to_be_public_is(desk):
     served = {f.__name__ for block in demo.blocks.values() for f in getattr(block, "server_fns", [])}
     assert served == {
         *("words", "paint", "stop", "where", "favourite", "download", "full", "gallery_page", "remove", "models"),
-        *("jobs_page", "job", "job_sample", "job_do", "job_form", "job_submit", "job_estimate", "job_serve"),
+        *("jobs_page", "job", "job_sample", "job_result", "job_do", "job_form", "job_submit"),
+        *("job_estimate", "job_serve"),
     }
     live = [e for e in events if any(t[1] == "input" for t in e["targets"])]
     assert len(live) == 2 and all(e["trigger_mode"] == "always_last" for e in live)
@@ -126,7 +133,8 @@ def test_the_app_is_imported_without_a_model():
 
 
 def test_pages_that_a_visitor_may_not_open_are_greyed_and_say_why(desk):
-    pages = (Page("Create", "", lambda d: None), Page("Distill", "distill", lambda d: gr.Markdown("a"), "distill"))
+    act = "start a training"
+    pages = (Tab("Create", "create", lambda d: None), Tab("Distill", "distill", lambda d: gr.Markdown("a"), act=act))
     home = header(pages[0], pages, Place())
     assert '<a href="./distill">Distill</a>' in home and "aria-current=page" in home
     space = header(pages[0], pages, Place(space="ada/still-life", lasting=False))
@@ -137,7 +145,7 @@ def test_pages_that_a_visitor_may_not_open_are_greyed_and_say_why(desk):
 def test_a_wall_in_pieces_is_the_wall(desk):
     request = ask(num_images=5, prompt="a {red|blue} ball")
     pieces = [p for first, count in ((0, 1), (1, 3), (4, 1)) for p in paint(desk, request, first, count)["pictures"]]
-    whole = desk.generate(request)
+    whole = painting.generate(desk, request)
     assert [p["request"] for p in pieces] == [p["request"] for p in whole]
     assert [p["index"] for p in pieces] == [0, 1, 2, 3, 4]
     for piece, one in zip(pieces, whole, strict=True):
@@ -264,7 +272,7 @@ def test_a_mistake_is_one_sentence(desk, name, data, sentence):
 
 @pytest.mark.parametrize("data", [None, [], "x", 3])
 def test_a_call_takes_one_object(desk, data):
-    assert desk.functions("paint")[0](data) == {"error": "a call takes one object"}
+    assert desk.serve(painting.paint)[0](data) == {"error": "a call takes one object"}
 
 
 def test_words_that_the_model_never_saw_and_what_it_knows(desk):
@@ -298,7 +306,7 @@ def test_on_a_space_no_visitor_makes_the_server_fetch_a_large_model(monkeypatch)
     assert paint(shared, ask(model="sdxl")) == refused
     assert call(shared, "download", request=ask(model="sdxl"), scale=1) == refused
     with pytest.raises(ValueError, match="can't fetch large models"):
-        shared.generate(ask(model="sdxl"))
+        painting.generate(shared, ask(model="sdxl"))
     assert paint(shared)["pictures"], "what is here paints"
     shared.gallery.close()
 
@@ -355,7 +363,7 @@ def test_the_first_wall_belongs_to_the_request_that_the_form_shows():
 def test_all_of_a_gallery_in_one_file(desk, studio):
     for seed in (61, 62):
         paint(desk, ask(seed=seed, prompt="../../a <zip> ball"), keep=True)
-    target = desk.archive({"owner": ANNA, "text": "<zip>"})
+    target = pictures.archive(desk, {"owner": ANNA, "text": "<zip>"})
     with zipfile.ZipFile(target) as archive:
         names = archive.namelist()
         assert len(names) == 2 and all(n.startswith("a-zip-ball-seed-6") and "/" not in n for n in names)
@@ -364,12 +372,12 @@ def test_all_of_a_gallery_in_one_file(desk, studio):
 
 def test_two_pictures_under_one_slider(desk):
     mine = paint(desk, keep=True)["pictures"][0]["id"]
-    (a, said_a), (b, said_b) = desk.pair({"id": mine}, {"request": ask(seed=8)}, {})
+    (a, said_a), (b, said_b) = pictures.pair(desk, {"id": mine}, {"request": ask(seed=8)}, {})
     assert a.size == b.size == (128, 128) and said_a == "a red ball, tiny-sprint, 1 step, seed 7"
     assert said_b.endswith("seed 8")
     for wrong in ({"id": mine}, "x"), ({"id": "?"}, {"id": mine}):
         with pytest.raises(ValueError):
-            desk.pair(*wrong, {})
+            pictures.pair(desk, *wrong, {})
 
 
 def test_recent_pictures_give_way_by_bytes():
@@ -386,4 +394,4 @@ def test_recent_pictures_give_way_by_bytes():
 def test_a_place_that_is_full_refuses_and_recovers(desk, monkeypatch):
     assert "visitors are painting or waiting" in desk.full_house(available=0)
     assert desk.full_house(available=1) is None
-    assert replace(Place(), space="x").refusal("distill").endswith(".")
+    assert replace(Place(), space="x").refusal("start a training").endswith(".")

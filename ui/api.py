@@ -10,10 +10,10 @@ from typing import Any, get_type_hints
 
 import gradio as gr
 
-from core.db import DatabaseUnusable
 from models.request import ImageRequest, options
-from ui import menu
+from ui import menu, painting, pictures
 from ui.desk import Desk
+from ui.wire import spoken
 
 
 def publish(desk: Desk) -> None:
@@ -37,7 +37,7 @@ def _restore(desk: Desk):
         """The request that a picture made here carries; POST it to /generate for the same picture again."""
         if not picture:
             raise gr.Error("picture is missing; upload a PNG that was made here", print_exception=False)
-        return spoken(desk.carried)(picture).to_dict()
+        return spoken(pictures.carried)(picture).to_dict()
 
     return restore
 
@@ -49,7 +49,7 @@ def _generate(desk: Desk):
 
     def generate(*values: Any) -> list[dict]:
         request = {f.name: v for f, v in zip(fields, values, strict=True)}
-        return spoken(desk.generate)(request)
+        return spoken(painting.generate)(desk, request)
 
     kinds = {f.name: hints[f.name] | None if f.default is None else hints[f.name] for f in fields}
     parameters = [
@@ -64,15 +64,3 @@ def _generate(desk: Desk):
         f"gives this picture alone), `seed`, `steps`, `calls` of the network, `latency_ms`. {notes}"
     )
     return generate
-
-
-def spoken(f):
-    """Mistakes as gradio's errors, so that whoever calls over HTTP reads the sentence."""
-
-    def wrapped(*args: Any) -> Any:
-        try:
-            return f(*args)
-        except (ValueError, DatabaseUnusable) as e:
-            raise gr.Error(str(e), print_exception=False) from None
-
-    return wrapped

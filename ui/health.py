@@ -17,8 +17,9 @@ from jobs import files, process
 from jobs.job import Limits, State
 from jobs.store import Store
 from ui import metrics
-from ui.desk import Desk, counted
+from ui.desk import Desk
 from ui.guard import from_here
+from ui.wire import counted
 
 PATIENCE = 2.0  # seconds that a check waits for another program to let go of a database
 

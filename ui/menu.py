@@ -46,7 +46,7 @@ def refusal(row: catalogue.Row, place: Place) -> str | None:
     """Why this place's visitors can't paint with a model; None where they can."""
     if reason := catalogue.available(row):
         return reason
-    return place.refusal("download") if catalogue.on_hub(row) and not catalogue.cached(row) else None
+    return place.refusal("fetch large models") if catalogue.on_hub(row) and not catalogue.cached(row) else None
 
 
 def rows(place: Place) -> list[dict[str, Any]]:

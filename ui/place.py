@@ -25,17 +25,11 @@ class Place:
     def shared(self) -> bool:
         return self.space is not None
 
-    def refusal(self, action: str) -> str | None:
-        """None where a person may do it, else one sentence why not. `action`: download, distill, serve."""
+    def refusal(self, act: str) -> str | None:
+        """None where a person may do it, else one sentence why not. `act`: "start a training", "add models"."""
         if not self.shared:
             return None
-        reasons = {
-            "download": "Visitors of a Space can't fetch large models; duplicate the Space or run it at home.",
-            "distill": "Visitors of a Space can't start a training; duplicate the Space or run it at home.",
-            "serve": "Visitors of a Space can't add models; duplicate the Space or run it at home.",
-        }
-        assert action in reasons, f"action {action!r}; valid: {', '.join(reasons)}"
-        return reasons[action]
+        return f"Visitors of a Space can't {act}; duplicate the Space or run it at home."
 
     def banner(self) -> str | None:
         """What a visitor must know before painting."""

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from gradio.themes import Base
 
+from ui.tab import tabs
+
 HERE = Path(__file__).parent
-SCRIPTS = "still painter fields prompt wall closeup gallery keys curves request job jobs distill compare".split()
-SHEETS = ("still", "jobs", "compare")
+SCRIPTS = ("still", "fields")  # what every page has; those of the tabs follow
 SANS = ("ui-sans-serif", "system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "monospace")
 PAPER, PAPER_DARK, INK, INK_DARK = (
@@ -22,12 +23,14 @@ PAPER, PAPER_DARK, INK, INK_DARK = (
 
 
 def css() -> str:
-    return "\n".join((HERE / f"{name}.css").read_text(encoding="utf-8") for name in SHEETS)
+    shared = (HERE / "still.css").read_text(encoding="utf-8")
+    return "\n".join([shared, *(sheet for tab in tabs() for sheet in tab.sources(".css"))])
 
 
 def head() -> str:
     """The scripts, inline: they run before any component mounts."""
-    code = "\n".join((HERE / "js" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
+    shared = [(HERE / "js" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
+    code = "\n".join([*shared, *(script for tab in tabs() for script in tab.sources(".js"))])
     assert "</script" not in code
     return f'<meta name="color-scheme" content="light dark"><script>\n{code}\n</script>'
 

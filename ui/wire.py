@@ -3,26 +3,47 @@
 import base64
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn, TypeVar
+
+import gradio as gr
 
 from core.db import DatabaseUnusable
 
-Answer = dict[str, Any]
+T = TypeVar("T")
 
 
-def answers(f: Callable[[dict[str, Any]], Answer]) -> Callable[[Any], Answer]:
-    """A server function: takes one object, gives one object, and says a mistake instead of failing."""
+def refusing(f: Callable[..., T], refuse: Callable[[str], T]) -> Callable[..., T]:
+    """`f`, where a person's mistake becomes `refuse(sentence)`: an answer of the page, or an error over HTTP."""
 
     @functools.wraps(f)
-    def asked(data: Any = None) -> Answer:
+    def wrapped(*args: Any, **named: Any) -> T:
         try:
-            if not isinstance(data, dict):
-                raise ValueError("a call takes one object")
-            return f(data)
+            return f(*args, **named)
         except (ValueError, DatabaseUnusable) as e:
-            return {"error": _printable(str(e))}
+            return refuse(_printable(str(e)))
 
-    return asked
+    return wrapped
+
+
+def answers(f: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """A function for the page's scripts: takes one object, gives one; a mistake is `{"error": one sentence}`."""
+
+    @functools.wraps(f)
+    def checked(data: Any = None, *more: Any) -> dict[str, Any]:
+        if not isinstance(data, dict):
+            raise ValueError("a call takes one object")
+        return f(data, *more)
+
+    return refusing(checked, lambda sentence: {"error": sentence})
+
+
+def spoken(f: Callable[..., T]) -> Callable[..., T]:
+    """An endpoint: a mistake is gradio's error, so that whoever calls over HTTP reads the sentence."""
+
+    def refuse(sentence: str) -> NoReturn:
+        raise gr.Error(sentence, print_exception=False)
+
+    return refusing(f, refuse)
 
 
 def _printable(sentence: str) -> str:
@@ -55,4 +76,9 @@ def text(data: dict[str, Any], name: str, longest: int) -> str:
 
 
 def data_url(data: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    """`kind`: of a picture ("png"), or a whole media type ("model/gltf-binary")."""
+    return f"data:{kind if '/' in kind else f'image/{kind}'};base64,{base64.b64encode(data).decode()}"
+
+
+def counted(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"

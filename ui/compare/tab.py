@@ -1,11 +1,21 @@
-"""Compare: one prompt and seed across chosen models, side by side, with time and size (ui/js/compare.js)."""
+"""Compare: one prompt and seed across chosen models, side by side, with time and size (compare.js)."""
 
-from ui.create.tab import part
+from typing import Any
+
+from ui import menu
 from ui.desk import Desk
+from ui.painting import paint, stop
+from ui.part import part
+from ui.tab import Tab
 
 
-class Compare:
-    """Builds the page inside the current Blocks."""
+def build(desk: Desk) -> None:
+    part("compare", "compare-part", [*desk.serve_painting(paint), *desk.serve(stop, models)])
 
-    def __init__(self, desk: Desk):
-        part("compare", "compare-part", desk.serve("paint", "stop", "models"))
+
+def models(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    """Who can be compared: steps, size on the disk, and why one can't run here."""
+    return {"models": menu.compared(desk.place)}
+
+
+TAB = Tab("Compare", "compare", build, scripts=("compare",), styles=("compare",))

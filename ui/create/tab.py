@@ -1,12 +1,12 @@
 """Create: type, and pictures change. The prompt, the wall, what it cost, the settings, the gallery.
 
-The page's scripts (ui/js) ask the server functions of `Desk` for pictures; gradio's widgets and events
-carry the settings. Python tells the scripts what to show through one invisible component, `told`.
+The page's scripts ask server functions (ui/painting.py, ui/pictures.py) for pictures; gradio's widgets and events carry
+the settings. Python tells the scripts what to show through one invisible component, `told`.
 """
 
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -14,39 +14,19 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from models.request import ImageRequest
-from ui import menu, wall
+from ui import menu, pictures, wall
+from ui.create.words import words
 from ui.desk import Desk
 from ui.form import Form
+from ui.painting import paint, stop, where
+from ui.part import part
+from ui.tab import Tab
+from ui.wire import refusing
 
 WALLS = (1, 4, 9, 16)
 PRIVATE = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 METADATA = "A PNG from here carries its settings; drop it anywhere on the page and they come back."
 HTTP = "Programs paint too: /generate takes these settings by name, /models and /restore help."
-
-
-def part(
-    name: str,
-    elem_id: str,
-    server: Sequence[Callable] = (),
-    events: Sequence[str] = (),
-    value: Any = None,
-    **more: Any,
-) -> gr.HTML:
-    """A piece of the page that a script draws: `still.parts.<name>(element, {trigger, props, server,
-    watch})`.
-
-    Nothing that a person wrote goes through the template, which would run it; scripts write text as text.
-    """
-    script = f"still.parts.{name}(element, {{ trigger, props, server, watch, events: {json.dumps(list(events))} }});"
-    return gr.HTML(
-        value,
-        html_template="<div></div>",
-        js_on_load=script,
-        server_functions=list(server),
-        elem_id=elem_id,
-        apply_default_css=False,
-        **more,
-    )
 
 
 def segments(choices: Sequence[int], **more: Any) -> gr.Radio:
@@ -70,16 +50,15 @@ class Create:
             "told", "told", events=("restore", "compare", "seeds", "zip"), value=self.message(self.form.start)
         )
         with gr.Column(elem_id="create"):
-            part("prompt", "prompt-part", desk.serve("words"), elem_classes="sl-wide")
-            served = desk.serve("paint", "stop", "where", "favourite", "download", "full")
-            part("wall", "wall-part", served, data=wall.first())
+            part("prompt", "prompt-part", desk.serve_painting(words), elem_classes="sl-wide")
+            served = desk.serve_painting(paint, pictures.favourite, pictures.download, pictures.full)
+            part("wall", "wall-part", [*served, *desk.serve(stop, where)], data=wall.first())
             with gr.Column(elem_id="settings"):
                 self._settings(menu.model(self.form.start.model))
-            served = desk.serve("gallery_page", "remove")
             part(
                 "gallery",
                 "gallery-part",
-                served,
+                desk.serve(pictures.gallery_page, pictures.remove),
                 data={"banner": desk.place.banner()},
                 elem_classes="sl-wide",
             )
@@ -146,18 +125,19 @@ class Create:
         )
         shown = [*self.form.widgets.values(), self.note, self.guidance_note, self.negative_note, self.told]
         live = {**PRIVATE, "trigger_mode": "always_last"}
-        self.form.widgets["model"].input(self.switch, self.form.inputs, shown, **live)
-        self.told.restore(self.restore, None, shown, **live)
-        self.upload.upload(self.dropped, self.upload, shown, **PRIVATE)
+        self.form.widgets["model"].input(refusing(self.switch, self.says), self.form.inputs, shown, **live)
+        self.told.restore(refusing(self.restore, self.says), None, shown, **live)
+        self.upload.upload(refusing(self.dropped, self.says), self.upload, shown, **PRIVATE)
         gr.on(None, self.arrive, None, shown, **PRIVATE)
         seeds = [self.form.widgets["seed"], self.form.widgets["variation_seed"]]
         self.roll.click(None, None, seeds, js="() => still.roll()", api_visibility="private")
         self.told.seeds(None, None, seeds, js="() => still.seeds()", api_visibility="private")
         self.endpoints.click(None, js="() => { still.press('footer .show-api'); }", api_visibility="private")
         self.lock.click(None, js="() => { still.lock(); }", api_visibility="private")
-        self.told.compare(self.compare, None, [self.sheet, self.slider, self.slider_note, self.told], **PRIVATE)
+        compared = [self.sheet, self.slider, self.slider_note, self.told]
+        self.told.compare(refusing(self.compare, self.says), None, compared, **PRIVATE)
         self.close.click(lambda: gr.Column(visible=False), None, self.sheet, **PRIVATE)
-        zipped = self.told.zip(self.zip, None, [self.archive, self.told], **PRIVATE)
+        zipped = self.told.zip(refusing(self.zip, self.says), None, [self.archive, self.told], **PRIVATE)
         zipped.then(None, js="() => { still.press('#archive'); }", api_visibility="private")
 
     def message(self, request: ImageRequest | None = None, **more: Any) -> dict[str, Any]:
@@ -166,13 +146,13 @@ class Create:
             more |= {"request": request.to_dict(), "model": menu.model(request.model)}
         return {"number": next(self.count), **more}
 
+    def says(self, sentence: str) -> dict[Component, Any]:
+        """What a handler answers to a mistake: the sentence, and no widget changes."""
+        return {self.told: self.message(says=sentence, kind="error")}
+
     def switch(self, data: dict[Component, Any]) -> dict[Component, Any]:
         """Another model was chosen: its steps, guidance and notes."""
-        fields = self.form.read(data)
-        try:
-            request = menu.switch(self.form.start, fields)
-        except ValueError as e:
-            return {self.told: self.message(says=str(e), kind="error")}
+        request = menu.switch(self.form.start, self.form.read(data))
         # The prompt is the script's, which has newer keystrokes than any message from here.
         told = self.message(request, paint=True)
         del told["request"]["prompt"]
@@ -197,12 +177,11 @@ class Create:
 
     def restore(self, event: gr.EventData) -> dict[Component, Any]:
         """A picture's settings come back into the form."""
-        asked = event._data if isinstance(event._data, dict) else {}
-        return self._shown(lambda: ImageRequest.from_dict(asked.get("request")))
+        return self._shown(ImageRequest.from_dict(_data(event).get("request")))
 
     def dropped(self, path: str) -> dict[Component, Any]:
         """A picture was dropped on the page: everything that it says about itself comes back."""
-        return self._shown(lambda: self.desk.carried(path), "Restored from the picture.")
+        return self._shown(pictures.carried(path), "Restored from the picture.")
 
     def arrive(self, request: gr.Request) -> dict[Component, Any]:
         """The page opens: who can paint here, and what the link asks for."""
@@ -215,27 +194,24 @@ class Create:
             rows |= {"says": str(e), "kind": "error"}
         return self.show(wanted) | {self.told: self.message(wanted, paint=True, arrival=True, **rows)}
 
-    def _shown(self, read: Callable[[], ImageRequest], says: str = "") -> dict[Component, Any]:
-        try:
-            request = read()
-        except ValueError as e:
-            return {self.told: self.message(says=str(e), kind="error")}
+    def _shown(self, request: ImageRequest, says: str = "") -> dict[Component, Any]:
         return self.show(request) | {self.told: self.message(request, says=says, paint=True)}
 
     def compare(self, event: gr.EventData) -> dict[Block, Any]:
         """Two pictures under one slider."""
-        asked = event._data if isinstance(event._data, dict) else {}
-        try:
-            (a, said_a), (b, said_b) = self.desk.pair(asked.get("a"), asked.get("b"), asked)
-        except ValueError as e:
-            return {self.told: self.message(says=str(e), kind="error")}
-        note = f"Left, A: {said_a}. Right, B: {said_b}."
+        data = _data(event)
+        (a, title_a), (b, title_b) = pictures.pair(self.desk, data.get("a"), data.get("b"), data)
+        note = f"Left, A: {title_a}. Right, B: {title_b}."
         return {self.sheet: gr.Column(visible=True), self.slider: (a, b), self.slider_note: note}
 
     def zip(self, event: gr.EventData) -> dict[Component, Any]:
         """All that the gallery shows, as one file."""
-        try:
-            target = self.desk.archive(event._data if isinstance(event._data, dict) else {})
-        except ValueError as e:
-            return {self.told: self.message(says=str(e), kind="error")}
-        return {self.archive: gr.DownloadButton(value=str(target))}
+        return {self.archive: gr.DownloadButton(value=str(pictures.archive(self.desk, _data(event))))}
+
+
+def _data(event: gr.EventData) -> dict[str, Any]:
+    """What a script sent with an event."""
+    return event._data if isinstance(event._data, dict) else {}
+
+
+TAB = Tab("Create", "create", Create, scripts=tuple("painter prompt wall closeup gallery keys".split()))

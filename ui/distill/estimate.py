@@ -1,12 +1,12 @@
 """What a training will cost, as far as the past of this studio and its base can tell."""
 
 import os
-from typing import Any
 
 from distill.request import DistillRequest, described
 from jobs.job import Job, State
 from jobs.store import Store
 from models import catalogue
+from models.request import Request
 
 RECENT = 200  # jobs that are looked at
 FEWEST = 20  # steps after which a pace means something
@@ -14,11 +14,12 @@ FROZEN, TRAINED = 4, 20  # bytes a parameter: the weight; with gradient, two mom
 STARTED = tuple(s for s in State if s is not State.QUEUED)
 
 
-def estimate(store: Store, request: DistillRequest, sees: str | None) -> dict[str, Any]:
-    """`sentences`: hours where an earlier training tells, memory where the base does."""
+def estimate(store: Store, request: Request, sees: str | None) -> list[str]:
+    """Hours where an earlier training tells, memory where the base does."""
+    assert isinstance(request, DistillRequest)
     steps, batch = int(_setting(request, "train.steps")), int(_setting(request, "train.batch_size"))
     like = _alike(store, request, sees)
-    return {"sentences": [s for s in (_hours(request, steps, batch, like), _memory(request)) if s]}
+    return [s for s in (_hours(request, steps, batch, like), _memory(request)) if s]
 
 
 def _setting(request: DistillRequest, name: str) -> str:

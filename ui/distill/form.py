@@ -1,11 +1,12 @@
-"""What a form asks for a job of a kind: the fields of its request and, for a training, the settings of its method."""
+"""What a form asks for a training: the fields of its request and the settings of its method."""
 
 from typing import Any
 
 from distill import request as distill
-from jobs import kinds
+from distill.request import DistillRequest
 from models import catalogue
 from models.request import Option, options
+from ui.jobs.shown import field
 
 MAIN = {"train.steps": "Steps"}  # settings that stand among the fields
 AGAIN = ("method", "dataset")  # fields on which the rest of the form depends
@@ -13,22 +14,19 @@ AGAIN = ("method", "dataset")  # fields on which the rest of the form depends
 
 def form(kind: str, values: dict[str, str]) -> dict[str, Any]:
     """`fields` and `settings`, each as a script draws it, and the `owner` of the settings."""
-    if kind not in kinds.KINDS:
-        raise ValueError(f"unknown kind {kind!r}; valid: {', '.join(kinds.KINDS)}")
-    made = kinds.KINDS[kind].request
-    usual = {name: getattr(made, name) for name in options(made)}  # a dataclass keeps them on the class
-    asked = [_field(name, option, usual[name]) for name, option in options(made).items() if name != "set"]
-    method = values.get("method", usual.get("method"))
-    if kind != "distill" or method not in distill.methods():
-        return {"fields": asked, "settings": [], "owner": ""}
-    asked[0]["help"] = distill.about(method)
+    usual = {name: getattr(DistillRequest, name) for name in options(DistillRequest)}
+    fields = [_field(n, o, usual[n]) for n, o in options(DistillRequest).items() if n != "set"]
+    method = values.get("method", usual["method"])
+    if method not in distill.methods():
+        return {"fields": fields, "settings": [], "owner": ""}
+    fields[0]["help"] = distill.about(method)
     proposed = _usual_base(method, values.get("dataset", ""))
-    asked = [f | {"proposed": proposed} if f["name"] == "base" else f for f in asked]
+    fields = [f | {"proposed": proposed} if f["name"] == "base" else f for f in fields]
     settings = [_setting(s) for s in distill.described(method)]
-    asked += [
+    fields += [
         s | {"label": MAIN[s["name"]], "help": f"{s['usual']} when left out."} for s in settings if s["name"] in MAIN
     ]
-    return {"fields": asked, "settings": [s for s in settings if s["name"] not in MAIN], "owner": method}
+    return {"fields": fields, "settings": [s for s in settings if s["name"] not in MAIN], "owner": method}
 
 
 def _usual_base(method: str, dataset: str) -> str:
@@ -39,16 +37,10 @@ def _usual_base(method: str, dataset: str) -> str:
 
 
 def _field(name: str, option: Option, usual: Any) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "name": name,
-        "label": name.replace("_", " ").capitalize(),
-        "help": option.help,
-        "unit": option.unit,
-    }
-    shown |= {"usual": "" if usual is None else str(usual), "optional": usual is None, "again": name in AGAIN}
-    if option.choices is not None:
-        shown["choices"] = [{"value": c} | _reason(name, c) for c in option.choices()]
-    return shown
+    out = field(name, option, usual, again=name in AGAIN)
+    if "choices" in out:
+        out["choices"] = [c | _reason(name, c["value"]) for c in out["choices"]]
+    return out
 
 
 def _reason(name: str, choice: str) -> dict[str, str]:

@@ -15,7 +15,10 @@ from core.paths import ROOT, studio
 from jobs import process
 from jobs.job import Job
 from models import catalogue
+from ui.jobs.desk import JobsDesk, Visitor
+from ui.wire import text
 
+ACT = "add models"  # what a visitor needs to be allowed to do
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 MINUTES = 30.0  # that one publication may take
 NICE = 10  # the page comes first
@@ -35,10 +38,10 @@ class Serving:
         self._lock = threading.Lock()
         self._by_job: dict[str, Publication] = {}
 
-    def state(self, job: Job, refusal: str | None) -> dict[str, Any]:
+    def state(self, job: Job) -> dict[str, Any]:
         """What the page shows: why it can't be, or how far it is."""
         now = self._by_job.get(job.id)
-        out: dict[str, Any] = {"reason": refusal or reason(job)}
+        out: dict[str, Any] = {"reason": reason(job)}
         if now is not None:
             out |= {"model": now.model, "ended": now.ended, "error": now.error}
             row = catalogue.rows().get(now.model)
@@ -72,10 +75,24 @@ class Serving:
             now.ended = True
 
 
+SERVING = Serving()  # of this process, which publishes one model at a time
+
+
+def state(desk: JobsDesk, job: Job) -> dict[str, Any]:
+    refusal = desk.place.refusal(ACT)
+    return SERVING.state(job) | ({"reason": refusal} if refusal else {})
+
+
+def job_serve(desk: JobsDesk, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
+    """Make a run a model of the studio; `job` then tells how far it is."""
+    if refusal := desk.place.refusal(ACT):
+        raise ValueError(refusal)
+    SERVING.start(desk.own(data.get("id"), visitor), text(data, "model", 100))
+    return {}
+
+
 def reason(job: Job) -> str | None:
     """Why this job has nothing to serve, in a sentence."""
-    if job.kind != "distill":
-        return f"A job of kind {job.kind} makes no model."
     if job.request.get("dataset") == "mixture":
         return "A training on the 2-D mixture makes points, not pictures: there is nothing to serve."
     if job.checkpoint_step is None:

@@ -1,16 +1,17 @@
 """Distill: pick method, base, data and budget, start a training, watch it, and serve what it made.
 
-A training is a job, so this page is a form in front of the same desk and the same live view as Jobs (ui/js/distill.js).
+A training is a job, so this page is a form in front of the same desk and the same live view as Jobs (distill.js).
 """
 
-from ui.create.tab import part
 from ui.desk import Desk
+from ui.jobs.desk import JobsDesk
+from ui.part import part
+from ui.tab import Tab
 
-SERVED = ("jobs_page", "job", "job_sample", "job_do", "job_form", "job_submit", "job_estimate", "job_serve")
+
+def build(desk: Desk) -> None:
+    page = JobsDesk.jobs_page, JobsDesk.job_submit, JobsDesk.job_estimate
+    part("distill", "distill-part", desk.jobs.serve(*page))
 
 
-class Distill:
-    """Builds the page inside the current Blocks."""
-
-    def __init__(self, desk: Desk):
-        part("distill", "distill-part", desk.jobs.functions(*SERVED))
+TAB = Tab("Distill", "distill", build, scripts=("distill",), act="start a training")

@@ -4,18 +4,15 @@ What a program may ask is what the page may: the same desk, the same requests, t
 whose jobs are meant is told by the login; on a Space by `owner`, 32 hexadecimal digits that the program makes up.
 """
 
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 import gradio as gr
 
-from core import db
 from core.events import FILE
 from jobs.attempt import Tail
 from jobs.job import Job, State
 from ui.jobs.desk import PAGE, JobsDesk, Visitor, told, username
-from ui.wire import number
+from ui.wire import number, spoken
 
 MOST_LISTED = 200
 
@@ -29,7 +26,7 @@ class JobsApi:
     def publish(self) -> None:
         """Declare the endpoints inside the current Blocks."""
         for name in ("submit", "list", "status", "events", "result", "cancel", "pause", "resume"):
-            gr.api(_spoken(getattr(self, f"{name}_")), api_name=name, queue=False)
+            gr.api(spoken(getattr(self, f"{name}_")), api_name=name, queue=False)
 
     def _visitor(self, owner: str, request: gr.Request) -> Visitor:
         return self.desk.visitor({"owner": owner}, username(request))
@@ -128,17 +125,3 @@ def _state(name: Any) -> State:
     if name not in list(State):
         raise ValueError(f"unknown state {name!a:.40}; valid: {', '.join(State)}")
     return State(name)
-
-
-def _spoken(f: Callable) -> Callable:
-    """Mistakes as gradio's errors, so that whoever calls over HTTP reads the sentence."""
-
-    @wraps(f)
-    def wrapped(*args: Any, **named: Any) -> Any:
-        try:
-            return f(*args, **named)
-        except (ValueError, db.DatabaseUnusable) as e:
-            sentence = str(e).encode("utf-8", "replace").decode("utf-8")
-            raise gr.Error(sentence, print_exception=False) from None
-
-    return wrapped

@@ -1,4 +1,4 @@
-"""The desk of long work: all that the Jobs and Distill pages and the HTTP endpoints may ask of the store of jobs.
+"""The desk of long work: what pages and HTTP endpoints may ask of the store of jobs, whatever the kind.
 
 Every call names its visitor. Where people log in, each sees and moves their own jobs; on a Space a job belongs to the
 browser that asked for it; on one's own machine everybody who reaches the page is its owner.
@@ -6,6 +6,7 @@ browser that asked for it; on one's own machine everybody who reaches the page i
 
 import hashlib
 import json
+import mimetypes
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,22 +15,19 @@ from typing import Any
 
 import gradio as gr
 
-from core import db
-from distill.request import DistillRequest
 from jobs import keep, kinds, process
 from jobs.job import ENDED, MOVES, Job, State
 from jobs.store import Store
 from models.request import options
-from ui.distill import form as jobs_form
-from ui.distill.estimate import estimate
-from ui.distill.serve import Serving
 from ui.jobs.live import Live, log_end
+from ui.jobs.shown import shown, shown_of
 from ui.place import Place
-from ui.wire import number, text, token
+from ui.wire import answers, data_url, number, text, token
 
 PAGE = 50  # ended jobs at a time
 ACTIVE = (State.RUNNING, State.QUEUED, State.PAUSED)
 BUSY_SECONDS = 10.0  # a page waits less for a locked file than a worker does
+MOST_BYTES = 64 * 2**20  # of a result that is shown; larger ones are taken from the run's folder
 ROW = "id kind owner state wish attempt stage step total seconds_left resumed_from error started ended ran".split()
 
 
@@ -52,10 +50,13 @@ def username(request: Any) -> str | None:
     return app.tokens[next(request.cookies[n] for n in names if n in request.cookies)]
 
 
+Served = Callable[["JobsDesk", dict[str, Any], Visitor], dict[str, Any]]
+
+
 class JobsDesk:
     def __init__(self, place: Place):
         self.place = place
-        self.live, self.serving = Live(), Serving()
+        self.live = Live()
         self._opening = threading.Lock()
 
     @cached_property
@@ -72,20 +73,17 @@ class JobsDesk:
             return Visitor(own, own)
         return Visitor()
 
-    def functions(self, *names: str) -> list[Callable]:
-        """Server functions of a page by name; a mistake is `{"error": one sentence}`."""
-        return [self._answers(getattr(self, name), name) for name in names]
+    def serve(self, *functions: Served) -> list[Callable]:
+        """Server functions of a page that shows a job: these, the live view's, and those of each kind's results."""
+        view = (JobsDesk.job, JobsDesk.job_sample, JobsDesk.job_result, JobsDesk.job_form, JobsDesk.job_do)
+        more = [f for kind in kinds.KINDS for f in shown(kind).serve]
+        return [answers(self._bound(f)) for f in (*functions, *view, *more)]
 
-    def _answers(self, f: Callable[[dict[str, Any], Visitor], dict[str, Any]], name: str) -> Callable:
-        def asked(data: Any, request: gr.Request) -> dict[str, Any]:
-            try:
-                if not isinstance(data, dict):
-                    raise ValueError("a call takes one object")
-                return f(data, self.visitor(data, username(request)))
-            except (ValueError, db.DatabaseUnusable) as e:
-                return {"error": str(e).encode("utf-8", "replace").decode("utf-8")}
+    def _bound(self, f: Served) -> Callable[[dict[str, Any], gr.Request], dict[str, Any]]:
+        def asked(data: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+            return f(self, data, self.visitor(data, username(request)))
 
-        asked.__name__ = name
+        asked.__name__ = f.__name__
         return asked
 
     # Looking
@@ -111,7 +109,7 @@ class JobsDesk:
             "next": ended[PAGE - 1].seq if len(ended) > PAGE else None,
             "counts": counts,
             "trouble": self.trouble() if counts["queued"] else "",
-            "refused": self.place.refusal("distill"),
+            "begin": [self.place.refusal(s.act) or s.begin for s in map(shown, kinds.KINDS)],
         }
         if not self.place.shared:
             out["disk"] = {"used": self.store.used(), "allowed": self.store.limits.quota_gb * 1e9}
@@ -136,9 +134,9 @@ class JobsDesk:
         """Everything about one job. `seen`: what the answer before called so; curves come where they changed."""
         job = self.own(data.get("id"), visitor)
         run = self.store.run(job.id)
-        shown = told(job) | {"title": title(job), "changed": changes(job), "missing": self.missing(job)}
+        shown = told(job) | {"title": shown_of(job).title(job), "changed": changes(job)}
         out = {"job": shown, "now": self.store.clock.wall(), "actions": actions(job)}
-        out |= {"serve": self.serving.state(job, self.place.refusal("serve"))}
+        out["results"] = shown_of(job).results(self, job)
         log = log_end(run)
         mark = hashlib.sha256(log.encode()).hexdigest()[:16]
         out |= {"log": {"mark": mark} | ({} if data.get("log") == mark else {"text": log})}
@@ -150,6 +148,19 @@ class JobsDesk:
         step = None if data.get("step") is None else number(data, "step", 0, 2**53)
         return self.live.sample(self.store.run(job.id), step)
 
+    def job_result(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
+        """One output of a job as a data URL, for whatever shows it."""
+        job, path = self.own(data.get("id"), visitor), text(data, "path", 500)
+        if path not in {o["path"] for o in job.outputs}:
+            raise ValueError(f"job {job.id} has no output {path!r}")
+        file = self.store.run(job.id) / path
+        if not file.is_file() or not file.resolve().is_relative_to(self.store.run(job.id).resolve()):
+            raise ValueError(f"{path} was removed from the studio folder")
+        if file.stat().st_size > MOST_BYTES:
+            raise ValueError(f"{path} is too large to show; it lies in runs/{job.id} of the studio folder")
+        kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
+        return {"src": data_url(file.read_bytes(), kind), "name": file.name}
+
     def missing(self, job: Job) -> list[str]:
         """Outputs that somebody removed since."""
         return [o["path"] for o in job.outputs if not (self.store.run(job.id) / o["path"]).exists()]
@@ -160,15 +171,13 @@ class JobsDesk:
         self, kind: str, asked: Any, visitor: Visitor, priority: int = 0, key: str | None = None, parent: Any = None
     ) -> Job:
         """Queue a request of a kind; its own class validates the fields. Raises ValueError."""
-        if kind not in kinds.KINDS:
-            raise ValueError(f"unknown kind {kind!r}; valid: {', '.join(kinds.KINDS)}")
         self.refuse(kind)
         request = kinds.KINDS[kind].request.from_dict(asked)
         return self.store.submit(kind, request.to_dict(), visitor.owner, priority, key, parent)
 
     def refuse(self, kind: str) -> None:
         """Raises ValueError where a visitor of this place may not start such work."""
-        if kind == "distill" and (reason := self.place.refusal(kind)):
+        if reason := self.place.refusal(shown(kind).act):
             raise ValueError(reason)
 
     def job_submit(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
@@ -183,7 +192,8 @@ class JobsDesk:
 
     def job_form(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
         """What a form asks for a job of a kind, given what was filled in so far."""
-        return jobs_form.form(text(data, "kind", 40), self._values(data))
+        kind = text(data, "kind", 40)
+        return shown(kind).form(kind, self._values(data))
 
     def _values(self, data: dict[str, Any]) -> dict[str, str]:
         values = data.get("values")
@@ -192,20 +202,13 @@ class JobsDesk:
         return values
 
     def job_estimate(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
-        """What a training would cost; a mistake in it is the answer's `mistake`, since the form is not done yet."""
+        """What a job would cost; a mistake in it is the answer's `mistake`, since the form is not done yet."""
+        kind, values = text(data, "kind", 40), self._values(data)
         try:
-            request = kinds.request("distill", self._values(data), {})
+            request = kinds.request(kind, values, {})
         except ValueError as e:
             return {"mistake": str(e)}
-        assert isinstance(request, DistillRequest)
-        return estimate(self.store, request, visitor.sees)
-
-    def job_serve(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
-        """Make a run a model of the studio; `job` then tells how far it is."""
-        if refusal := self.place.refusal("serve"):
-            raise ValueError(refusal)
-        self.serving.start(self.own(data.get("id"), visitor), text(data, "model", 100))
-        return {}
+        return {"sentences": shown(kind).cost(self.store, request, visitor.sees)}
 
     def job_do(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
         """cancel, pause, resume or delete."""
@@ -231,15 +234,7 @@ def told(job: Job) -> dict[str, Any]:
 def row(job: Job) -> dict[str, Any]:
     """A job in a list."""
     facts = {name: getattr(job, name) for name in ROW}
-    return facts | {"title": title(job), "error": job.error and job.error[:300]}
-
-
-def title(job: Job) -> str:
-    """What it is called: a training by its method and data, other work by its prompt."""
-    asked = job.request
-    if job.kind == "distill":
-        return f"{asked.get('method')} · {asked.get('dataset')}"
-    return f"{job.kind} · {str(asked.get('prompt', job.id))[:80]}"
+    return facts | {"title": shown_of(job).title(job), "error": job.error and job.error[:300]}
 
 
 def changes(job: Job) -> dict[str, str]:

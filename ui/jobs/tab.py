@@ -1,13 +1,13 @@
-"""Jobs: what runs, waits and ended, and one job live beside it. The page's scripts draw it (ui/js/jobs.js, job.js)."""
+"""Jobs: what runs, waits and ended, and one job live beside it (jobs.js, job.js)."""
 
-from ui.create.tab import part
 from ui.desk import Desk
+from ui.jobs.desk import JobsDesk
+from ui.part import part
+from ui.tab import Tab
 
-SERVED = ("jobs_page", "job", "job_sample", "job_do", "job_form", "job_submit", "job_serve")
+
+def build(desk: Desk) -> None:
+    part("jobs", "jobs-part", desk.jobs.serve(JobsDesk.jobs_page, JobsDesk.job_submit))
 
 
-class Jobs:
-    """Builds the page inside the current Blocks."""
-
-    def __init__(self, desk: Desk):
-        part("jobs", "jobs-part", desk.jobs.functions(*SERVED))
+TAB = Tab("Jobs", "jobs", build, scripts=tuple("curves request results job jobs".split()), styles=("jobs",))

@@ -74,7 +74,8 @@ window.still = (() => {
     call,
     ready,
     server,
-    parts: {},
+    parts: {}, // by name: draws a piece of a page
+    shows: {}, // by name: draws a result of a job (jobs/results.js)
     request: {},
     touched: false, // whether anything was typed
     arrived: false, // whether the server said what this page shows

@@ -177,9 +177,8 @@ still.parts.jobs = (element, part) => {
   }
 
   function nothing() {
-    if (page.refused) return page.refused;
     const what = { All: "No job yet.", Active: "Nothing runs or waits.", Ended: "Nothing has ended yet." }[group];
-    return `${what} A training starts on the Distill page, or by python -m jobs submit distill --set method=sft --set dataset=mixture.`;
+    return [what, ...(page.begin ?? [])].join(" ");
   }
 
   function head() {

@@ -2,7 +2,7 @@
 /* Distill: a training as a form, what it will cost, and the live view of the one that was started last. */
 
 /* What a run needs to become a model: a name, and whoever presses the button. */
-still.serveCard = (ask, changed) => {
+still.shows.model = ({ ask, changed }) => {
   const { make } = still;
   const name = make("input", {
     className: "sl-input",
@@ -15,7 +15,7 @@ still.serveCard = (ask, changed) => {
   const said = make("p", { className: "sl-note", role: "status" });
   const card = make(
     "section",
-    { className: "sl-card sl-serve sl-none" },
+    { className: "sl-card sl-serve" },
     make("h2", {}, "Serve"),
     make("div", { className: "sl-acts" }, name, go),
     said,
@@ -54,7 +54,6 @@ still.serveCard = (ask, changed) => {
   card.show = (shown, state) => {
     if (job?.id !== shown.id) name.value = `my-${shown.request.method ?? shown.kind}`.replaceAll("_", "-");
     job = shown;
-    card.classList.toggle("sl-none", shown.kind !== "distill" || shown.checkpoint_step === null);
     const busy = Boolean(state.model && !state.ended);
     name.disabled = go.disabled = Boolean(state.reason) || busy;
     const key = JSON.stringify(state);
@@ -101,7 +100,7 @@ still.parts.distill = (element, part) => {
   function estimate() {
     clearTimeout(timer);
     const turn = (timer = setTimeout(async () => {
-      const answer = await ask("job_estimate", { values: form.values() });
+      const answer = await ask("job_estimate", { kind: "distill", values: form.values() });
       if (!answer || turn !== timer) return; // answers may overtake each other
       start.disabled = Boolean(answer.mistake);
       cost.dataset.kind = answer.mistake ? "error" : "note";

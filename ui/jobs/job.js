@@ -71,11 +71,11 @@ still.jobView = (element, { ask, gone, changed, started }) => {
   const log = make("pre", { tabIndex: 0, ariaLabel: "Log" });
   const logged = make("section", { className: "sl-card sl-none" }, make("h2", {}, "Log"), log);
   const asked = make("section", { className: "sl-card" });
-  const made = make("section", { className: "sl-card sl-none" });
+  const made = make("div", { className: "sl-results" });
   const two = make("div", { className: "sl-two" }, curves, samples);
   const head = make("div", { className: "sl-jobhead" }, make("div", {}, title, about), acts);
-  const serve = still.serveCard(ask, () => look());
-  element.replaceChildren(head, words, bar, facts, two, made, serve, logged, asked);
+  const results = still.results(made, { ask, changed: () => look() });
+  element.replaceChildren(head, words, bar, facts, two, made, logged, asked);
   const plot = still.curves(plots);
   let id = null,
     job = null,
@@ -253,16 +253,6 @@ still.jobView = (element, { ask, gone, changed, started }) => {
       make("div", {}, make("dt", {}, k), make("dd", {}, v)),
     );
     fresh(asked, make("h2", {}, "What was asked"), make("dl", {}, ...rows));
-    const outputs = job.outputs.map((o) =>
-      make(
-        "div",
-        {},
-        make("dt", {}, o.path),
-        make("dd", {}, job.missing.includes(o.path) ? "removed since" : still.size(o.bytes)),
-      ),
-    );
-    made.classList.toggle("sl-none", !outputs.length);
-    fresh(made, make("h2", {}, "Result"), make("dl", {}, ...outputs));
   }
 
   async function look() {
@@ -281,7 +271,7 @@ still.jobView = (element, { ask, gone, changed, started }) => {
     buttons(last);
     follow(live);
     write(answer.log);
-    serve.show(job, answer.serve);
+    results.show(job, answer.results);
     request();
     return answer;
   }
@@ -294,6 +284,7 @@ still.jobView = (element, { ask, gone, changed, started }) => {
       [seen, mark, steps, newest, sure] = [-1, "", [], true, 0];
       element.hidden = true;
       samples.classList.add("sl-none");
+      results.clear();
       plot.show([]);
       curves.classList.add("sl-none");
     },

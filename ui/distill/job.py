@@ -1,0 +1,32 @@
+"""A training on the Distill and Jobs pages: its name, form and cost, and the model that it becomes."""
+
+from typing import Any
+
+from jobs.job import Job
+from ui.distill.estimate import estimate
+from ui.distill.form import form
+from ui.distill.serve import job_serve, state
+from ui.jobs.desk import JobsDesk
+from ui.jobs.shown import Shown, files
+
+
+def title(job: Job) -> str:
+    return f"{job.request.get('method')} · {job.request.get('dataset')}"
+
+
+def results(desk: JobsDesk, job: Job) -> list[dict[str, Any]]:
+    """Its model as soon as there is a checkpoint, and its files when it is done."""
+    model = [] if job.checkpoint_step is None else [{"show": "model", **state(desk, job)}]
+    return files(desk, job) + model
+
+
+SHOWN = Shown(
+    act="start a training",
+    begin="A training starts on the Distill page, or by python -m jobs submit distill --set method=sft "
+    "--set dataset=mixture.",
+    title=title,
+    form=form,
+    cost=estimate,
+    results=results,
+    serve=(job_serve,),
+)

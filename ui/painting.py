@@ -1,0 +1,74 @@
+"""Server functions of every page that paints: pictures of a request piece by piece, and how one stops."""
+
+import io
+from dataclasses import replace
+from typing import Any
+
+from PIL.Image import Image as Picture
+
+from models import picture
+from models.request import ImageRequest
+from ui.desk import Desk
+from ui.wire import data_url, number, token
+
+SMALL = 256  # pixels on a side up to which a picture travels as the PNG that a download would give
+
+
+def paint(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    """Pictures first … first + count of a request; `keep` puts them into the gallery."""
+    request = ImageRequest.from_dict(data.get("request"))
+    first = number(data, "first", 0, request.num_images - 1)
+    count = number(data, "count", 1, request.num_images - first)
+    tab, ticket = token(data, "tab"), number(data, "ticket", 0, 2**31)
+    done, spent = [], {}
+    for event in desk.painted(excerpt(request, first, count), tab, ticket):
+        one = request.single(first + event.index)
+        desk.recent.put(one.to_json(), event.picture)
+        id = desk.keep(one, event.picture, data) if data.get("keep") is True else None
+        done.append(_shown(one, event.picture, id) | {"index": first + event.index, "text": event.text})
+        done[-1] |= {} if event.route is None else {"route": event.route}
+        spent = {k: round(getattr(event, k), 2) for k in ("text_ms", "denoise_ms", "decode_ms")}
+    if len(done) < count:
+        return {"stopped": True}
+    return {"pictures": done, **spent}
+
+
+def stop(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    """End what this page asked for, up to a ticket: between two steps, or while it waits."""
+    desk.turns.stop(token(data, "tab"), number(data, "ticket", 0, 2**31))
+    return {}
+
+
+def where(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    """What this page waits for, in a sentence."""
+    return {"sentence": desk.turns.where(token(data, "tab"))}
+
+
+def generate(desk: Desk, fields: dict[str, Any]) -> list[dict[str, Any]]:
+    """The HTTP endpoint: all pictures of a request at once."""
+    request = ImageRequest.from_dict(fields)
+    out = []
+    for event in desk.painted(request, "http", 0):
+        one = request.single(event.index)
+        facts = {k: getattr(event, k) for k in ("seed", "steps", "calls", "route")}
+        png = picture.png_bytes(event.picture, one)
+        out.append({"picture": data_url(png, "png"), "request": one.to_dict(), **facts})
+        out[-1]["latency_ms"] = round(event.latency_ms, 2)
+    return out
+
+
+def excerpt(request: ImageRequest, first: int, count: int) -> ImageRequest:
+    """The request that paints pictures first … first + count and nothing else."""
+    return replace(request.single(first), num_images=count)
+
+
+def _shown(request: ImageRequest, painted: Picture, id: str | None) -> dict[str, Any]:
+    """A picture as the wall shows it."""
+    if max(painted.size) <= SMALL:
+        src = data_url(picture.png_bytes(painted, request, level=1), "png")
+    else:
+        out = io.BytesIO()
+        painted.convert("RGB").save(out, "JPEG", quality=92, subsampling=0)
+        src = data_url(out.getvalue(), "jpeg")
+    size = {"width": painted.width, "height": painted.height}
+    return {"src": src, "id": id, "favourite": False, "request": request.to_dict(), **size}

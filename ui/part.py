@@ -1,0 +1,31 @@
+"""A piece of the page that a script draws."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+
+
+def part(
+    name: str,
+    elem_id: str,
+    server: Sequence[Callable] = (),
+    events: Sequence[str] = (),
+    value: Any = None,
+    **more: Any,
+) -> gr.HTML:
+    """`still.parts.<name>(element, {trigger, props, server, watch, events})` draws it; `server`: what it may call.
+
+    Nothing that a person wrote goes through the template, which would run it; scripts write text as text.
+    """
+    script = f"still.parts.{name}(element, {{ trigger, props, server, watch, events: {json.dumps(list(events))} }});"
+    return gr.HTML(
+        value,
+        html_template="<div></div>",
+        js_on_load=script,
+        server_functions=list(server),
+        elem_id=elem_id,
+        apply_default_css=False,
+        **more,
+    )

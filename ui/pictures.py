@@ -1,0 +1,97 @@
+"""Server functions for pictures of the wall and of the gallery: keep, find, enlarge, compare, take along."""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from PIL.Image import Image as Picture
+from PIL.Image import Resampling
+
+from models import picture
+from models.request import ImageRequest
+from ui.desk import Desk
+from ui.gallery import Item, file_name
+from ui.wire import counted, data_url, number, text
+
+ARCHIVE_SECONDS = 3600  # for which a ZIP that was asked for stays on the disk
+
+
+def gallery_page(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    """The newest pictures kept that match, 48 at a time; `before` is the last id seen."""
+    before = data.get("before")
+    items, total = desk.gallery.search(
+        desk.owner(data),
+        text(data, "text", 200),
+        data.get("favourites") is True,
+        text(data, "before", 100) if before is not None else None,
+    )
+    return {"pictures": [_listed(item) for item in items], "total": total}
+
+
+def favourite(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    """Mark a picture, and keep it where it wasn't kept yet."""
+    id = data.get("id")
+    if id is None:
+        request = ImageRequest.from_dict(data.get("request"))
+        id = desk.keep(request, desk.picture(request, data), data)
+    desk.gallery.favourite(text({"id": id}, "id", 100), data.get("on") is True, desk.owner(data))
+    return {"id": id}
+
+
+def remove(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    desk.gallery.delete(text(data, "id", 100), desk.owner(data))
+    return {}
+
+
+def full(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    """A picture at its own size."""
+    png, _ = desk.png(data)
+    return {"src": data_url(png, "png")}
+
+
+def download(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    """A PNG with its request inside; `scale` > 1 is a resized one that says so."""
+    scale = number(data, "scale", 1, 8)
+    png, fields = desk.png(data)
+    name = file_name(fields)
+    if scale == 1:
+        return {"src": data_url(png, "png"), "name": f"{name}.png"}
+    small = picture.open_png(png)
+    large = picture.enlarge(small, scale)
+    size = {"from": f"{small.width} × {small.height}", "to": f"{large.width} × {large.height}"}
+    out = picture.png_bytes(large, picture.read(png), resized_from=small.size)
+    return {"src": data_url(out, "png"), "name": f"{name}-resized-{scale}x.png", **size}
+
+
+def pair(desk: Desk, a: Any, b: Any, data: dict[str, Any]) -> list[tuple[Picture, str]]:
+    """Two pictures for a comparison and what each is, the smaller one smoothly enlarged to the other's size."""
+    both = []
+    for which in (a, b):
+        if not isinstance(which, dict):
+            raise ValueError("a comparison takes two pictures")
+        png, r = desk.png({k: which.get(k) for k in ("id", "request")} | {"owner": data.get("owner")})
+        title = f"{r['prompt']}, {r['model']}, {counted(r['steps'], 'step')}, seed {r['seed']}"
+        both.append((picture.open_png(png).convert("RGB"), title))
+    size = max((p.size for p, _ in both), key=lambda s: s[0])
+    return [(p if p.size == size else p.resize(size, Resampling.LANCZOS), title) for p, title in both]
+
+
+def archive(desk: Desk, data: dict[str, Any]) -> Path:
+    """Every picture that the gallery shows, as one ZIP in a folder that gradio serves from."""
+    for old in Path(desk.archives.name).glob("*/*.zip"):
+        if time.time() - old.stat().st_mtime > ARCHIVE_SECONDS:
+            old.unlink()
+    target = Path(tempfile.mkdtemp(dir=desk.archives.name)) / "still-life-pictures.zip"
+    desk.gallery.zip(target, desk.owner(data), text(data, "text", 200), data.get("favourites") is True)
+    return target
+
+
+def carried(path: str) -> ImageRequest:
+    """The request in an uploaded picture."""
+    return picture.read(Path(path))
+
+
+def _listed(item: Item) -> dict[str, Any]:
+    facts = {k: getattr(item, k) for k in ("id", "request", "width", "height", "favourite")}
+    return facts | {"src": data_url(item.thumb, "webp")}

@@ -1,0 +1,44 @@
+"""What a tab says about itself, and the list of tabs.
+
+A new tab is a folder with a `tab.py` that has one `TAB`, and one word in NAMES. Header, routes, scripts, style sheets
+and what a Space refuses are read from there.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ui.desk import Desk
+
+HERE = Path(__file__).parent
+NAMES = ("create", "compare", "distill", "jobs")  # folders of ui/ in the header's order; the first is the front page
+
+
+@dataclass(frozen=True)
+class Tab:
+    """`name` stands in the header; `path` is its folder in ui/ and its address (the first tab is the front page).
+    `build` draws the page inside the current Blocks. `scripts`, `styles`: files of the folder without their suffix, in
+    their order; they are part of every page, so a script may draw what another tab shows. `act`: what a visitor needs
+    to be allowed to do ("start a training", Place.refusal); None: everybody may open it.
+    """
+
+    name: str
+    path: str
+    build: "Callable[[Desk], object]"
+    scripts: tuple[str, ...] = ()
+    styles: tuple[str, ...] = ()
+    act: str | None = None
+
+    def sources(self, suffix: str) -> list[str]:
+        """The text of its scripts (".js") or style sheets (".css")."""
+        names = self.scripts if suffix == ".js" else self.styles
+        return [(HERE / self.path / f"{name}{suffix}").read_text(encoding="utf-8") for name in names]
+
+
+@cache
+def tabs() -> tuple[Tab, ...]:
+    return tuple(import_module(f"ui.{name}.tab").TAB for name in NAMES)
