@@ -35,8 +35,10 @@ def _shipped() -> tuple[str, ...]:
 
 def datasets() -> list[str]:
     """The data sets of the project, and the folders that a person put into the studio's `datasets/`."""
+    from distill.data.metadata import litter  # likewise
+
     home, shipped = studio() / FOLDERS, _shipped()
-    own = sorted(p.name for p in home.iterdir() if p.is_dir()) if home.is_dir() else []
+    own = sorted(p.name for p in home.iterdir() if p.is_dir() and not litter(p, home)) if home.is_dir() else []
     return [*shipped, *(name for name in own if name not in shipped)]
 
 
@@ -164,6 +166,7 @@ class DistillRequest(Request):
     base: str | None = option(None, "The model that is trained further, or that teaches.", choices=bases)
     start: str | None = option(None, "A student of the base, whose weights it begins with.", choices=starts)
     dataset: str = option("toys+emoji", "What it looks at.", choices=datasets)
+    skip_bad: bool = option(False, "Leave out files of a folder of your own that cannot be used.")
     minutes: float | None = option(
         None, "Stop after so long, over all attempts.", low=0.05, high=60_000, unit="minutes"
     )

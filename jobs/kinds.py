@@ -36,6 +36,7 @@ def distill(request: DistillRequest, start: Start) -> list[str]:
     argv += ["--dataset", str(request.folder() or request.dataset), "--seed", str(request.seed)]
     argv += ["--base", request.base] if request.base else []
     argv += ["--start", request.start] if request.start else []
+    argv += ["--skip-bad"] if request.skip_bad else []
     argv += [part for text in request.set for part in ("--set", text)]
     argv += ["--resume"] if (start.run / "run.json").exists() else []
     if request.minutes:

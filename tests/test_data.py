@@ -214,7 +214,7 @@ def good_folder(root, n=40):
 
 def test_a_folder_with_text_files(tmp_path):
     root = good_folder(tmp_path / "mine")
-    train, held = Folder(root), Folder(root, "held_out")
+    train, held = Folder(root, few=1), Folder(root, "held_out", few=1)
     assert len(train) + len(held) == 40 and 1 <= len(held) <= 10
     assert not {r.key for r in train.rows} & {r.key for r in held.rows}
     example = train[0]
@@ -224,11 +224,11 @@ def test_a_folder_with_text_files(tmp_path):
 
 def test_the_split_follows_the_content_not_the_name(tmp_path):
     root = good_folder(tmp_path / "mine")
-    before = {r.key for r in Folder(root, "held_out").rows}
+    before = {r.key for r in Folder(root, "held_out", few=1).rows}
     for i, path in enumerate(sorted(root.glob("*.png"))):
         path.rename(root / f"other{i}.png")
         path.with_suffix(".txt").rename(root / f"other{i}.txt")
-    assert {r.key for r in Folder(root, "held_out").rows} == before
+    assert {r.key for r in Folder(root, "held_out", few=1).rows} == before
 
 
 def test_a_folder_with_metadata(tmp_path):
@@ -239,7 +239,7 @@ def test_a_folder_with_metadata(tmp_path):
         picture(root / "sub" / f"{i}.jpg", colour=(i * 12, 0, 0))
         lines.append({"file_name": f"sub/{i}.jpg", "text": ["one", "two"] if i else "one"})
     (root / "metadata.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
-    rows = Folder(root).rows + Folder(root, "held_out").rows
+    rows = Folder(root).rows
     assert len(rows) == 20 and {r.captions for r in rows} == {("one",), ("one", "two")}
     picture(root / "sub" / "unnamed.jpg")
     with pytest.raises(ValueError, match=r"1 of 21 pictures .*\n  sub/unnamed.jpg: its caption unnamed.txt is missing"):
@@ -250,7 +250,7 @@ def test_a_folder_with_metadata(tmp_path):
     lines = [line | {"file_name": str(root / line["file_name"])} for line in lines]
     (root / "metadata.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
     (root / "sub" / "unnamed.txt").write_text("found")
-    assert ("found",) in {r.captions for r in Folder(root).rows + Folder(root, "held_out").rows}
+    assert ("found",) in {r.captions for r in Folder(root).rows}
 
 
 def test_see_through_pictures_lie_on_white_and_the_middle_is_kept(tmp_path):
@@ -305,7 +305,7 @@ def test_bad_files_are_all_named_before_training(tmp_path, monkeypatch, capsys):
     assert said.count("\n") == 1
     assert "caption" not in publish.vocabulary(str(root), skip_bad=True), "which only bad files have"
     assert len(publish.some_pictures(str(root), 5, skip_bad=True)) == 5
-    assert len(kept.bad) == 7 and len(kept) + len(Folder(root, "held_out", skip_bad=True)) == 30
+    assert len(kept.bad) == 7 and len(kept) == 30
 
 
 @pytest.mark.parametrize(("line", "reason"), [

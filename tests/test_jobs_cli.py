@@ -14,6 +14,7 @@ from jobs import kinds
 from jobs.kinds import Start
 from jobs.store import Store
 from tests.small_disk import ROOT
+from ui.distill.form import form
 
 FIELDS = "id kind request owner priority parent state wish attempt stage step total error outputs".split()
 TRAINING = ("--set", "method=sft", "--set", "dataset=mixture", "--set", "lr=1e-3", "--set", "train.steps=5")
@@ -39,6 +40,7 @@ def test_a_job_from_submission_to_deletion(capsys, studio):
         "base": None,
         "start": None,
         "dataset": "mixture",
+        "skip_bad": False,
         "minutes": None,
         "seed": 0,
         "set": ["lr=1e-3", "train.steps=5"],
@@ -170,6 +172,7 @@ class TestDistillRequest:
 
     def test_its_command_is_what_a_person_would_type(self, studio):
         (studio / "datasets" / "my cats").mkdir(parents=True)
+        (studio / "datasets" / "__MACOSX").mkdir()
         made = kinds.request("distill", {"method": "sft", "dataset": "my cats", "lr": "1e-3", "minutes": "10"}, {})
         start = Start(studio / "runs" / "abc", ran=120.0)
         command = [sys.executable, "-m", "distill.train", "sft", "--run", "abc", "--dataset"]
@@ -178,3 +181,11 @@ class TestDistillRequest:
         start.run.mkdir(parents=True)
         (start.run / "run.json").write_text("{}")
         assert "--resume" in kinds.distill(made, start)
+        lenient = kinds.request("distill", {"dataset": "my cats", "skip_bad": "true"}, {})
+        assert "--skip-bad" in kinds.distill(lenient, start) and "--skip-bad" not in kinds.distill(made, start)
+        with pytest.raises(ValueError, match=r"valid: toys.*, my cats$"):
+            kinds.request("distill", {"dataset": "__MACOSX"}, {})
+
+    def test_the_form_offers_to_leave_bad_pictures_out(self, studio):
+        [field] = [f for f in form("distill", {})["fields"] if f["name"] == "skip_bad"]
+        assert field["usual"] == "false" and [c["value"] for c in field["choices"]] == ["false", "true"]

@@ -241,7 +241,8 @@ def changes(job: Job) -> dict[str, str]:
     """The fields of its request that are not the usual ones, settings one by one; as texts, as `--set` takes them."""
     made = kinds.KINDS[job.kind].request if job.kind in kinds.KINDS else None
     usual = {name: getattr(made, name) for name in options(made)} if made else {}
-    plain = {k: str(v) for k, v in job.request.items() if k != "set" and v is not None and v != usual.get(k, ...)}
+    other = {k: v for k, v in job.request.items() if k != "set" and v is not None and v != usual.get(k, ...)}
+    plain = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in other.items()}
     return plain | dict(part.split("=", 1) for part in job.request.get("set") or ())
 
 

@@ -47,6 +47,8 @@ def field(name: str, option: Option, usual: Any, again: bool = False) -> dict[st
     shown |= {"usual": "" if usual is None else str(usual), "optional": usual is None}
     if option.choices is not None:
         shown["choices"] = [{"value": c} for c in option.choices()]
+    elif isinstance(usual, bool):
+        shown |= {"usual": str(usual).lower(), "choices": [{"value": "false"}, {"value": "true"}]}
     return shown
 
 
