@@ -1,0 +1,122 @@
+"""docs/adding.md is true: what it says is done in a copy of the repository, and the new thing is there."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from core.paths import ROOT
+
+COPIED = ("ui", "jobs")  # what the lists change; the rest of the tree is linked
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A copy of the repository: (its root, the files that it had)."""
+    for name in ("app.py", "core", "models", "distill", "evals", "assets"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    for name in COPIED:
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def code(after: str, language: str) -> str:
+    """The first indented block behind a sentence of the page whose first line has this word."""
+    lines = (ROOT / "docs/adding.md").read_text(encoding="utf-8").partition(after)[2].splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("       ") and language in line)
+    end = next(
+        (i for i, line in enumerate(lines[start:], start) if line.strip() and not line.startswith("       ")), None
+    )
+    return "\n".join(line[7:] for line in lines[start:end]) + "\n"
+
+
+def put(root, name, text):
+    (root / name).parent.mkdir(exist_ok=True)
+    (root / name).write_text(text, encoding="utf-8")
+
+
+def change(root, name, old, new):
+    text = (root / name).read_text(encoding="utf-8")
+    assert text.count(old) == 1, f"{old} stands {text.count(old)} times in {name}"
+    (root / name).write_text(text.replace(old, new), encoding="utf-8")
+
+
+def answer(root, script):
+    """What a script prints, run in the copy."""
+    env = {**os.environ, "STILL_LIFE_STUDIO": str(root / "studio"), "PYTHONPATH": str(root)}
+    out = subprocess.run([sys.executable, "-c", script], cwd=root, env=env, capture_output=True, text=True)
+    assert out.returncode == 0, out.stderr
+    return json.loads(out.stdout.splitlines()[-1])
+
+
+LOOK = """
+import json
+from ui import shell, style
+from ui.desk import Desk
+from ui.place import Place
+desk = Desk(Place())
+demo = shell.build(desk)
+server = {f.__name__: f for b in demo.blocks.values() for f in getattr(b, "server_fns", [])}
+head = next(b.value for b in demo.blocks.values() if getattr(b, "elem_id", "") == "head")
+print(json.dumps([[p[0] for p in demo.pages], head, "still.parts.shelf" in style.head(), ".sl-shelf" in style.css(),
+                  server["shelves"]({}), server["shelves"](None)]))
+"""
+
+
+def test_a_tab(tree):
+    put(tree, "ui/shelf/tab.py", code("## A tab", "from ui.desk"))
+    put(tree, "ui/shelf/shelf.js", code("## A tab", "still.parts.shelf"))
+    put(tree, "ui/shelf/shelf.css", ".sl-shelf { color: var(--sl-ink); }\n")
+    change(tree, "ui/tab.py", '"compare", ', '"compare", "shelf", ')
+    pages, head, script, style, count, mistake = answer(tree, LOOK)
+    assert pages == ["", "compare", "shelf", "distill", "jobs"] and '<a href="./shelf">Shelf</a>' in head
+    assert script and style and count == {"pictures": 0} and mistake == {"error": "a call takes one object"}
+
+
+REQUEST = """
+import sys
+from dataclasses import dataclass
+from models.request import Request, option
+
+
+@dataclass(frozen=True)
+class EchoRequest(Request):
+    prompt: str = option("", "What comes back.", required=True, longest=100)
+
+
+def command(request, start):
+    return [sys.executable, "-m", "echo.run", request.prompt, "--run", start.run.name]
+"""
+JOB = """
+import json
+from jobs.kinds import KINDS
+from jobs.store import Store
+from ui.desk import Desk
+from ui.jobs.desk import Visitor
+from ui.place import Place
+desk, home = Desk(Place()).jobs, Visitor()
+id = desk.job_submit({"kind": "echo", "values": {"prompt": "a fox"}}, home)["id"]
+job = desk.store.get(id)
+desk.store.run(id).mkdir(parents=True, exist_ok=True)
+(desk.store.run(id) / "echo.png").write_bytes(b"png")
+job.outputs.extend([{"path": "echo.png", "bytes": 3}, {"path": "echo.txt", "bytes": 4}])
+from ui.jobs.shown import shown_of
+form = desk.job_form({"kind": "echo", "values": {}}, home)
+print(json.dumps([desk.job({"id": id}, home)["job"]["title"], [f["name"] for f in form["fields"]],
+                  shown_of(job).results(desk, job), desk.jobs_page({}, home)["begin"]]))
+"""
+
+
+def test_a_kind_of_job(tree):
+    put(tree, "echo/request.py", REQUEST)
+    put(tree, "ui/echo/job.py", code("## A kind of job", "from ui.jobs.shown"))
+    change(tree, "jobs/kinds.py", "import sys\n", "import sys\nfrom echo.request import EchoRequest, command\n")
+    change(tree, "jobs/kinds.py", "KINDS: Mapping[str, Kind] = MappingProxyType({", "KINDS: Mapping[str, Kind] = "
+           'MappingProxyType({"echo": Kind(EchoRequest, command), ')  # fmt: skip
+    title, fields, results, begin = answer(tree, JOB)
+    assert title == "echo · a fox" and fields == ["prompt"] and begin[0].startswith("An echo starts by")
+    listed = [{"path": "echo.txt", "bytes": 4, "missing": True}]
+    assert results == [{"path": "echo.png", "bytes": 3, "show": "picture"}, {"show": "files", "files": listed}]
