@@ -27,7 +27,8 @@ from core import hardware
 from core.paths import ROOT
 from distill.method import needed
 from distill.methods import cfg_lora
-from distill.train import TrainConfig, Trainer, prepare
+from distill.settings import TrainConfig
+from distill.train import Trainer, prepare
 from distill.world import Asked
 from models import catalogue, families
 from models.denoiser import Cond, pick_device

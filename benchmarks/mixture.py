@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from core.settings import override
-from distill.train import TrainConfig, Trainer, import_method, prepare
+from distill import declared
+from distill.settings import TrainConfig
+from distill.train import Trainer, prepare
 from distill.world import Asked
 from evals.metrics import sliced_wasserstein
 from models.denoiser import Cond, TrigFlow
@@ -53,7 +55,7 @@ def many_steps(denoiser, steps: int, cond: Cond) -> Tensor:
 
 def trainer(method: str, steps: int, seed: int = 0, batch_size: int = 256, **own: str) -> Trainer:
     torch.set_num_threads(1)
-    module = import_method(method)
+    module = declared.module(method)
     cfg = TrainConfig(steps=steps, batch_size=batch_size, precision="fp32", warmup=10, ema=0.99, seed=seed)
     return prepare(Asked(module, override(module.Config(), own), None, "mixture", seed), cfg)
 

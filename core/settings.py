@@ -1,23 +1,20 @@
-"""`--set key=value` onto frozen dataclasses: unknown keys and wrong types are errors that name the valid ones."""
+"""Settings as texts: `--set key=value` onto frozen dataclasses, and forms and links, which hand in texts too."""
 
 import dataclasses
-from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from core.fields import Option, check, options
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 T = TypeVar("T", bound="DataclassInstance")
-Count = Annotated[int, "1 or more"]
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
 
 
 def parse(text: str, kind: Any) -> Any:
     """One value. Raises ValueError with what would have been right."""
-    if kind == Count:
-        if (value := parse(text, int)) < 1:
-            raise ValueError("1 or more")
-        return value
     origin = get_origin(kind)
     if origin is Literal:
         choices = get_args(kind)
@@ -28,7 +25,7 @@ def parse(text: str, kind: Any) -> Any:
     if origin in (Union, UnionType):
         if text.lower() == "none":
             return None
-        return parse(text, next(k for k in get_args(kind) if k is not type(None)))
+        return parse(text, next(k for k in get_args(kind) if k is not NoneType))
     if origin is tuple:
         return tuple(parse(p.strip(), get_args(kind)[0]) for p in text.strip("()").split(",") if p.strip())
     if kind is bool:
@@ -46,21 +43,51 @@ def parse(text: str, kind: Any) -> Any:
     return text
 
 
-def override(config: T, settings: dict[str, str], prefix: str = "") -> T:
-    """The same dataclass with settings such as {"lr": "1e-4"} applied."""
-    hints = get_type_hints(type(config), include_extras=True)
-    valid = [prefix + f.name for f in dataclasses.fields(config)]
-    changed = {}
-    for key, text in settings.items():
-        if prefix + key not in valid:
-            raise ValueError(f"unknown setting {prefix + key!r}; valid: {', '.join(valid)}")
+def as_text(value: Any) -> str:
+    """A value as `parse` reads it."""
+    return ",".join(map(as_text, value)) if isinstance(value, tuple) else str(value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One setting of a dataclass, as people set it and as its field explains it."""
+
+    name: str
+    kind: Any
+    option: Option
+    default: Any
+
+    def read(self, text: str) -> Any:
+        """Its value from a text. Raises ValueError with one sentence."""
         try:
-            changed[key] = parse(text, hints[key])
+            value = parse(text, self.kind)
         except ValueError as e:
-            raise ValueError(f"{prefix + key}={text!r} must be {e}") from None
+            raise ValueError(f"{self.name}={text!r} must be {e}") from None
+        return check(self.name, value, self.kind, self.option)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        if self.kind is bool:
+            return "true", "false"
+        return tuple(map(str, get_args(self.kind))) if get_origin(self.kind) is Literal else ()
+
+
+def settings(config: "DataclassInstance", prefix: str = "") -> dict[str, Setting]:
+    """By name, with the prefix before it; the defaults are what this one holds."""
+    hints, opts = get_type_hints(type(config)), options(type(config))
+    return {prefix + k: Setting(prefix + k, hints[k], option, getattr(config, k)) for k, option in opts.items()}
+
+
+def override(config: T, texts: dict[str, str], prefix: str = "") -> T:
+    """The same dataclass with texts such as {"lr": "1e-4"} applied; `prefix` stands before its keys in messages."""
+    known, changed = settings(config, prefix), {}
+    for key, text in texts.items():
+        if (name := prefix + key) not in known:
+            raise ValueError(f"unknown setting {name!r}; valid: {', '.join(known)}")
+        changed[key] = known[name].read(text)
     return dataclasses.replace(config, **changed)
 
 
 def from_saved(config: T, saved: dict) -> T:
-    """A dataclass from the JSON of one (JSON has no tuples)."""
+    """A dataclass from the JSON of one (JSON has no tuples), whatever its ranges are by now."""
     return dataclasses.replace(config, **{k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()})

@@ -1,27 +1,25 @@
 """A player as the loop moves it: the tensors it may change, at what rate, their optimisers, their moving average."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from distill.method import Player
-
-if TYPE_CHECKING:
-    from distill.train import TrainConfig
+from distill.settings import TrainConfig
 
 Optimiser = Literal["adamw", "muon"]
 BETAS = (0.9, 0.99)
 
 
-def rate(cfg: "TrainConfig", step: int) -> float:
+def rate(cfg: TrainConfig, step: int) -> float:
     """Warm-up, constant, linear decay; the factor on a player's learning rate."""
     falling = max(1, round(cfg.steps * cfg.decay))
     return min(1.0, (step + 1) / max(1, cfg.warmup), max(0, cfg.steps - step) / falling)
 
 
-def ema_rate(cfg: "TrainConfig", step: int) -> float:
+def ema_rate(cfg: TrainConfig, step: int) -> float:
     return min(cfg.ema, (1 + step) / (10 + step))
 
 

@@ -36,11 +36,10 @@ from core.files import sha256, whole_folder
 from core.paths import ROOT, assets, run_dir, studio
 from core.paths import cache as cache_dir
 from core.settings import from_saved
-from distill import start, world
+from distill import declared, start, world
 from distill.card import card, curve
 from distill.data import cache, sources
 from distill.methods.autoencoder import Vae, encode
-from distill.train import import_method
 from evals.judges import Judge
 from models import catalogue, lora, weights
 from models.catalogue import Guidance, Manifest
@@ -122,7 +121,7 @@ def trained(run: Path) -> tuple[dict, nn.Module, checkpoint.Saved]:
     found, _ = checkpoint.newest(run)
     if found is None:
         raise ValueError(f"run {run.name!r} has no good checkpoint to publish")
-    module = import_method(facts["method"])
+    module = declared.module(facts["method"])
     if "latents" in module.Method.needs:
         world.check_latents(facts)  # before the data set goes through the other autoencoder
     cfg = from_saved(module.Config(), facts["config"])

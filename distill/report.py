@@ -20,10 +20,11 @@ from torch.utils.tensorboard import SummaryWriter
 from core import checkpoint
 from core.events import Events
 from distill.method import Keeps, Previews, Rows
+from distill.settings import TrainConfig
 
 if TYPE_CHECKING:
     from distill.mover import Mover
-    from distill.train import TrainConfig, Trainer
+    from distill.train import Trainer
 
 PLAIN_SECONDS = 20
 RECENT = 50  # steps of a kind whose length tells how long others will take
@@ -56,7 +57,7 @@ def memory(t: "Trainer") -> int:
 
 
 class Reporter:
-    def __init__(self, run: Path, cfg: "TrainConfig", enabled: bool = True):
+    def __init__(self, run: Path, cfg: TrainConfig, enabled: bool = True):
         self.run, self.cfg, self.enabled = run, cfg, enabled
         self.sums: dict[str, Tensor] = {}
         self.spoke = time.monotonic()

@@ -1,29 +1,21 @@
 """What a training is asked for: the method, what it starts from, what it looks at, how long; checked without torch.
 
-Settings (`lr`, `train.steps`, …) are read off the source of the method's `Config` and of `TrainConfig`, so a name or
-a value that the command would refuse is refused here, before anything waits in a queue.
+Settings (`lr`, `train.steps`, …) are the loop's and those that the method's file declares, so a name or a value that
+the command would refuse is refused here, before anything waits in a queue.
 """
 
-import ast
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal, Self, get_args, get_origin
+from typing import Any, Self
 
+from core.fields import option
 from core.paths import studio
-from core.settings import Count, parse
+from distill.declared import declared, methods
 from models import catalogue
-from models.request import SEEDS, Request, option
+from models.request import SEEDS, Request
 
-HERE = Path(__file__).parent
-TYPES = MappingProxyType({"int": int, "float": float, "str": str, "bool": bool, "Count": Count})
 FOLDERS = "datasets"  # in the studio: a person's own pictures, one folder a set
 MOST = 60  # settings of one request
-
-
-def methods() -> list[str]:
-    return sorted(p.stem for p in (HERE / "methods").glob("[a-z]*.py"))
 
 
 def _shipped() -> tuple[str, ...]:
@@ -44,102 +36,6 @@ def datasets() -> list[str]:
 
 def bases() -> list[str]:
     return list(catalogue.rows())
-
-
-def _kind(node: ast.expr) -> Any:
-    """A type from the source of an annotation: plain ones, Literal, tuples of one type, and `| None`."""
-    match node:
-        case ast.Name(id=name) if name in TYPES:
-            return TYPES[name]
-        case ast.BinOp(left=left, right=ast.Constant(value=None)):
-            return _kind(left) | None
-        case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Tuple(elts=parts)):
-            return Literal[tuple(ast.literal_eval(p) for p in parts)]
-        case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=[first, *_])):
-            return tuple[_kind(first), ...]
-    raise ValueError(f"a setting can't be of type {ast.unparse(node)}")
-
-
-@dataclass(frozen=True)
-class Field:
-    """A field of a dataclass, as its source has it."""
-
-    kind: Any
-    usual: str  # as `--set` would take it; empty where the source computes it
-    note: str  # the comment beside it
-
-
-@cache
-def _fields(path: Path, name: str) -> dict[str, Field]:
-    """Fields of the dataclass `name` in a source file that is not imported; first those that it inherits."""
-    text = path.read_text(encoding="utf-8")
-    made = next((n for n in ast.parse(text).body if isinstance(n, ast.ClassDef) and n.name == name), None)
-    out: dict[str, Field] = {}
-    for base in made.bases if made else []:
-        if isinstance(base, ast.Attribute) and isinstance(base.value, ast.Name):
-            out |= _fields(path.with_name(f"{base.value.id}.py"), base.attr)
-    for node in made.body if made else []:
-        if isinstance(node, ast.AnnAssign):
-            note = text.splitlines()[(node.end_lineno or node.lineno) - 1].partition("  # ")[2]
-            out[ast.unparse(node.target)] = Field(_kind(node.annotation), _literal(node.value), note)
-    return out
-
-
-@cache
-def _constant(path: Path, name: str) -> str | None:
-    """What a source file that is not imported gives a name, where it does."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
-            return ast.unparse(node.value)
-    return None
-
-
-def settings(method: str) -> dict[str, Any]:
-    """Setting -> type: the method's own, and the loop's with `train.` before them. `seed` is a field of the request."""
-    return {name: field.kind for name, field in _settings(method).items()}
-
-
-def _settings(method: str) -> dict[str, Field]:
-    own = _fields(HERE / "methods" / f"{method}.py", "Config")
-    loop = dict(_fields(HERE / "train.py", "TrainConfig"))
-    if (steps := _constant(HERE / "methods" / f"{method}.py", "STEPS")) is not None:
-        loop["steps"] = replace(loop["steps"], usual=steps)
-    return own | {f"train.{k}": field for k, field in loop.items() if k != "seed"}
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One setting as people read it: its usual value and the comment beside it in the source."""
-
-    name: str
-    usual: str
-    note: str
-    choices: tuple[str, ...] = ()
-
-
-@cache
-def described(method: str) -> tuple[Setting, ...]:
-    """The settings of `settings(method)`, in their order, as the sources describe them."""
-    out = []
-    for name, field in _settings(method).items():
-        choices = get_args(field.kind) if get_origin(field.kind) is Literal else ()
-        out.append(Setting(name, field.usual, field.note, tuple(map(str, choices))))
-    return tuple(out)
-
-
-def _literal(value: ast.expr | None) -> str:
-    """A default as `--set` would take it; empty where the source computes it."""
-    try:
-        known = value is not None and ast.literal_eval(value) is not None
-        return ast.unparse(value).strip("'()").rstrip(",") if value is not None and known else ""
-    except ValueError:
-        return ""
-
-
-def about(method: str) -> str:
-    """The first sentence of a method's own docstring."""
-    tree = ast.parse((HERE / "methods" / f"{method}.py").read_text(encoding="utf-8"))
-    return (ast.get_docstring(tree) or "").partition("\n")[0]
 
 
 def no_start(row: catalogue.Row, base: str | None) -> str | None:
@@ -178,7 +74,7 @@ class DistillRequest(Request):
             raise ValueError(reason)
         if self.start and (reason := no_start(catalogue.get(self.start), self.base)):
             raise ValueError(reason)
-        valid, seen = settings(self.method), []
+        valid, seen = declared(self.method).settings, []
         if len(self.set) > MOST:
             raise ValueError(f"{len(self.set)} settings are too many; at most {MOST}")
         for text in self.set:
@@ -189,10 +85,7 @@ class DistillRequest(Request):
                 raise ValueError(f"unknown setting {key!r} of {self.method}; valid: {', '.join(valid)}")
             if key in seen:
                 raise ValueError(f"{key} is set twice")
-            try:
-                parse(value, valid[key])
-            except ValueError as e:
-                raise ValueError(f"{key}={value!r} must be {e}") from None
+            valid[key].read(value)
             seen.append(key)
 
     def folder(self) -> Path | None:

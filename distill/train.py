@@ -16,10 +16,8 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
 
 import torch
 from accelerate import Accelerator
@@ -29,37 +27,18 @@ from core import checkpoint
 from core.events import FAULTY, NON_FINITE, PAUSED, Events, trouble
 from core.hardware import attention, faster_precision, settle, several_on_cpu
 from core.paths import run_dir
-from core.settings import Count, T, from_saved, override
-from distill import start
+from core.settings import T, from_saved, override
+from distill import declared, start
 from distill.command import command, pair, parser, resumed
 from distill.method import Batch, Begins, Method, Out, Remembers, Rows, Staged
 from distill.mover import Mover, ema_rate, moves, rate
 from distill.report import Reporter
 from distill.request import no_start
+from distill.settings import TrainConfig
 from distill.world import Asked, Scene, build, check_latents, latents_of
 from models import catalogue
 
 MAX_SKIPS = 5
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    steps: Count = 1000
-    batch_size: Count = 64  # of all processes together
-    accumulate: Count = 1  # slices of a batch that are computed one after the other
-    seed: int = 0
-    warmup: int = 100
-    decay: float = 0.3  # last part of the run in which the rate falls to zero; before it the rate is constant
-    clip_norm: float = 1.0
-    ema: float = 0.999
-    weight_decay: float = 0.01
-    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: matrices by Muon, at rates of AdamW's size; the rest by AdamW
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    compile: bool = False  # the student's network: minutes at the start, then about a fifth faster on a CPU
-    log_every: Count = 20
-    sample_every: Count = 500
-    checkpoint_every: Count = 500
-    keep: Count = checkpoint.KEEP  # of the newest checkpoints; more, to go back to the best one
 
 
 def reduced(acc: Accelerator, x: Tensor, how: str = "mean") -> Tensor:
@@ -293,7 +272,7 @@ def resumed_facts(args: argparse.Namespace, run: Path, module: ModuleType) -> di
 
 def train(args: argparse.Namespace) -> int:
     run = run_dir(args.run)
-    module = import_method(args.method)
+    module = declared.module(args.method)
     settings = dict(pair(text) for text in args.set)
     args.base = catalogue.find(args.base).id if args.base else None  # a folder's is where it lies
     trainer, own = defaults(module), module.Config()
@@ -365,14 +344,6 @@ def run_training(args: argparse.Namespace, run: Path, module, cfg: TrainConfig, 
         network.forward = torch.compile(network.forward)
     with attention(acc.device):
         return loop(t, report, run, stop)
-
-
-def import_method(name: str):
-    """The file name is the method's name."""
-    valid = sorted(p.stem for p in (Path(__file__).parent / "methods").glob("[a-z]*.py"))
-    if name not in valid:
-        raise ValueError(f"unknown method {name!r}; valid: {', '.join(valid)}")
-    return import_module(f"distill.methods.{name}")
 
 
 def main(argv: list[str] | None = None) -> int:

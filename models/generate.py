@@ -22,12 +22,13 @@ from PIL.Image import new as new_picture
 from torch import Tensor
 from transformers.utils import logging
 
+from core.fields import options
 from core.paths import use_studio
 from models import catalogue, families
 from models.denoiser import ATTENTION, Cond, Denoiser, cat, on_schedule, pick_device
 from models.families import Parts
 from models.picture import png_bytes
-from models.request import SEEDS, ImageRequest, options
+from models.request import SEEDS, ImageRequest
 from models.schedule import Schedule
 from models.stepping import Stepper, stepper
 

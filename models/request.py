@@ -1,20 +1,17 @@
 """What a person asks for: frozen, validated the same way behind page, HTTP, CLI and jobs, exact through JSON.
 
-A request is a frozen dataclass that inherits `Request`; each field is an `option(default, help, …)`, whose metadata
-the validator reads and the page's form is built from. Whatever is wrong is one ValueError sentence that names what is
-valid.
+A request is a frozen dataclass that inherits `Request`; each field is an `option(default, help, …)` (core/fields.py).
 """
 
 import dataclasses
 import hashlib
 import json
-import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from types import UnionType
-from typing import Any, Self, Union, get_args, get_origin, get_type_hints
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self, get_args, get_type_hints
 
+from core.fields import between, check, keyed, option, options
 from models import catalogue
 
 SEEDS = 2**31
@@ -30,91 +27,6 @@ STYLES = {
     "candy": "{prompt} on a pink background",
     "from above": "{prompt}, seen from above",
 }
-
-
-@dataclass(frozen=True)
-class Option:
-    """How one field is validated, explained and drawn."""
-
-    help: str
-    low: float | None = None
-    high: float | None = None
-    step: float | None = None
-    unit: str = ""
-    choices: Callable[[], Sequence[str]] | None = None
-    longest: int = 200  # characters of a text
-    required: bool = False  # a text that must not be blank
-    lines: int = 1  # of the text box
-
-
-def option(default: Any, help: str, **metadata: Any) -> Any:
-    """A dataclass field. `default=None` on a field that isn't optional: filled in by the request itself."""
-    return field(default=default, metadata={"option": Option(help, **metadata)})
-
-
-def options(request: type) -> dict[str, Option]:
-    return {f.name: f.metadata["option"] for f in dataclasses.fields(request)}
-
-
-def _number(name: str, value: Any, kind: type, opt: Option) -> int | float:
-    what = "a whole number" if kind is int else "a number"
-    if isinstance(value, bool) or not isinstance(value, int if kind is int else (int, float)):
-        raise ValueError(f"{name} must be {what}, not {_short(value)}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{name} must be {what}, not {value}")
-    low, high = opt.low, opt.high
-    if (low is not None and value < low) or (high is not None and value > high):
-        raise ValueError(f"{name} must be {_range(low, high)}{opt.unit and ' ' + opt.unit}, not {_short(value)}")
-    return value if kind is int else float(value)
-
-
-def _text(name: str, value: Any, opt: Option) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{name} must be text, not {_short(value)}")
-    if len(value) > opt.longest:
-        raise ValueError(f"{name} has {len(value):,} characters; at most {opt.longest:,} are allowed")
-    if opt.required and not value.strip():
-        raise ValueError(f"{name} is empty; type what you want to see")
-    if "\0" in value:
-        raise ValueError(f"{name} holds a NUL character; remove it")
-    if any("\ud800" <= c <= "\udfff" for c in value):
-        raise ValueError(f"{name} holds half of a surrogate pair, which is no valid text; remove it")
-    return value
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return ascii(value)[:40] if len(text) <= 40 else f"{ascii(value)[:37]}..."
-
-
-def _range(low: float | None, high: float | None) -> str:
-    if low is None or high is None:
-        return f"at least {low:g}" if low is not None else f"at most {high:g}"
-    return f"{low:.12g} to {high:.12g}"
-
-
-def check(name: str, value: Any, kind: Any, opt: Option) -> Any:
-    """The value as the field holds it. Raises ValueError with one sentence."""
-    origin = get_origin(kind)
-    if origin in (Union, UnionType):
-        if value is None:
-            return None
-        kind = next(k for k in get_args(kind) if k is not type(None))
-        return check(name, value, kind, opt)
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise ValueError(f"{name} must be a list, not {_short(value)}")
-        return tuple(check(name, v, get_args(kind)[0], opt) for v in value)
-    if kind is bool:
-        if not isinstance(value, bool):
-            raise ValueError(f"{name} must be true or false, not {_short(value)}")
-        return value
-    if kind in (int, float):
-        return _number(name, value, kind, opt)
-    text = _text(name, value, opt)
-    if opt.choices is not None and text not in (valid := list(opt.choices())):
-        raise ValueError(f"unknown {name} {_short(text)}; valid: {', '.join(valid)}")
-    return text
 
 
 @dataclass(frozen=True)
@@ -148,16 +60,7 @@ class Request:
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:
-        if not isinstance(data, dict):
-            raise ValueError(f"a request is a JSON object, not {_short(data)}")
-        valid = [f.name for f in dataclasses.fields(cls)]
-        unknown = [k for k in data if k not in valid]
-        if unknown:
-            raise ValueError(f"unknown field {_short(unknown[0])}; valid: {', '.join(valid)}")
-        missing = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING and f.name not in data]
-        if missing:
-            raise ValueError(f"{missing[0]} is missing")
-        return cls(**data)
+        return cls(**keyed(cls, data, "a request"))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -224,7 +127,7 @@ class ImageRequest(Request):
         guidance = row.manifest.guidance
         low, high = guidance.range
         if not low <= self.guidance <= high:
-            raise ValueError(f"guidance of {self.model} must be {_range(low, high)}, not {self.guidance:g}")
+            raise ValueError(f"guidance of {self.model} must be {between(low, high)}, not {self.guidance:g}")
         if self.negative.strip() and guidance.kind != "cfg":
             raise ValueError(f"{self.model} takes no negative prompt, as its guidance is built in; leave it empty")
 

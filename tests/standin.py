@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.events import Events
-from models.request import Request, option
+from core.fields import option
+from models.request import Request
 
 MODES = "good crash crash_once faulty nan silent mute unnamed absent outside deaf hoard chatty helper full torn".split()
 

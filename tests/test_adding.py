@@ -79,7 +79,8 @@ def test_a_tab(tree):
 REQUEST = """
 import sys
 from dataclasses import dataclass
-from models.request import Request, option
+from core.fields import option
+from models.request import Request
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,10 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from core.settings import override
-from distill import features
+from distill import declared, features
 from distill.method import Batch, Begins, Keeps, Rows, World
 from distill.methods import msd, sft
 from distill.mover import moves
-from distill.train import import_method
 from models.denoiser import Cond, Denoiser, SDXLDenoiser, UNetDenoiser
 from models.families import toy2d
 
@@ -52,7 +51,7 @@ def sana() -> Denoiser:
 
 
 def world(method: str, teacher: Denoiser, cfg) -> World:
-    module = import_method(method)
+    module = declared.module(method)
     student, frozen = module.student(cfg, copy.deepcopy(teacher)), teacher.requires_grad_(False)
     rows = torch.Generator().manual_seed(1)
     prompts = Cond(torch.randn(64, 5, 384, generator=rows), torch.ones(64, 5, dtype=torch.bool))
@@ -72,7 +71,7 @@ CASES = [*((method, unet, own) for method, own in PLAYERS.items()), ("feedback",
 
 @pytest.mark.parametrize(("method", "network", "own"), CASES, ids=lambda case: getattr(case, "__name__", str(case)[:8]))
 def test_every_player_moves_and_the_teacher_does_not(method, network, own):
-    module = import_method(method)
+    module = declared.module(method)
     cfg = override(module.Config(), own)
     w = world(method, network(), cfg)
     teacher: Any = w.teacher
@@ -108,7 +107,7 @@ def test_every_player_moves_and_the_teacher_does_not(method, network, own):
 
 @pytest.mark.parametrize("method", ["lcm", "tscd", "dmd", "disback", "msd", "cfg_lora"])
 def test_a_base_whose_students_nothing_serves_is_refused_at_once(method):
-    module = import_method(method)
+    module = declared.module(method)
     with pytest.raises(ValueError, match="scm_ladd"):
         module.student(module.Config(), sana())
     with pytest.raises(ValueError, match="--base"):

@@ -13,7 +13,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from core.events import Events
-from distill import request
+from distill import declared, request
 from jobs.job import State
 from jobs.store import Store
 from tests.jobs_bench import worked
@@ -323,12 +323,15 @@ def test_what_cannot_be_served_says_why(studio, store):
         job_serve(JobsDesk(Place(space="a/b")), {"id": job.id, "model": "mine"}, home)
 
 
-@pytest.mark.parametrize("method", request.methods())
+@pytest.mark.parametrize("method", declared.methods())
 def test_every_setting_of_a_method_is_in_its_form(method):
-    described = request.described(method)
-    assert [s.name for s in described] == list(request.settings(method))
-    usual = {s.name: s.usual for s in described if s.usual}
-    assert request.DistillRequest(method=method, set=tuple(f"{k}={v}" for k, v in usual.items())).set
+    known, made = declared.declared(method).settings, form("distill", {"method": method})
+    drawn = {s["name"]: s for s in made["settings"]}
+    assert drawn.keys() | {"train.steps"} == known.keys()
+    assert all(s["help"] == known[name].option.help for name, s in drawn.items())
+    usual = tuple(f"{name}={s['usual']}" for name, s in drawn.items())
+    assert request.DistillRequest(method=method, set=usual).set, "what is shown as usual is valid"
+    assert all(known[name].read(s["usual"]) == known[name].default for name, s in drawn.items())
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,13 @@ import torch
 from benchmarks import mini, report
 from benchmarks.mixture import trainer
 from core.settings import override
-from distill import features
-from distill.train import TrainConfig, import_method, reach
+from distill import declared, features
+from distill.settings import TrainConfig
+from distill.train import reach
 
 
 def teacher(id):
-    module, own = import_method("sft"), {k: v for k, v in mini.BASES[id][2].items() if "." not in k}
+    module, own = declared.module("sft"), {k: v for k, v in mini.BASES[id][2].items() if "." not in k}
     return module.new(override(module.Config(), own), id.removeprefix("mini-"))
 
 
@@ -19,7 +20,7 @@ def teacher(id):
 def test_every_setting_is_one_of_its_method(page):
     for method, base, settings in mini.VARIANTS[page].values():
         own = {k: v for k, v in settings.items() if not k.startswith("train.")}
-        cfg = override(import_method(method).Config(), own)
+        cfg = override(declared.module(method).Config(), own)
         if method == "scm_ladd":
             features.of(teacher(base), cfg.blocks)  # they are there
         loop = {k.removeprefix("train."): v for k, v in (mini.LOOP | settings).items() if k.startswith("train.")}

@@ -20,7 +20,8 @@ from distill.data.toys import Toys
 from distill.methods import scm_ladd
 from distill.methods.autoencoder import encode
 from distill.report import memory
-from distill.train import TrainConfig, main, prepare
+from distill.settings import TrainConfig
+from distill.train import main, prepare
 from distill.world import Asked
 from evals import judges
 from models import catalogue, families, weights

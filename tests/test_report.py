@@ -9,7 +9,7 @@ from core import events
 from distill.method import Player
 from distill.mover import moves
 from distill.report import Reporter
-from distill.train import TrainConfig
+from distill.settings import TrainConfig
 
 
 def test_what_a_step_logs_is_averaged_where_it_is_finite(tmp_path):

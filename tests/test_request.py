@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as tries
 from hypothesis import strategies as st
 
-from models.request import PROMPT, SEEDS, STYLES, ImageRequest, Request, expand, option, options
+from core.fields import option, options
+from models.request import PROMPT, SEEDS, STYLES, ImageRequest, Request, expand
 from tests import tiny
 
 SPRINT = {"prompt": "a red ball", "model": "tiny-sprint"}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from distill import declared
 from distill.publish import WRITERS
-from distill.train import import_method
 from models import catalogue, families
 from models.denoiser import UNetDenoiser
 from models.export import main
@@ -43,7 +43,7 @@ SCHEDULERS |= dict.fromkeys(("cfg_lora", "feedback"), "DDIMScheduler")
 @pytest.mark.parametrize("method", SCHEDULERS)
 def test_a_student_is_published_as_its_adapter_alone_and_answers_as_it_did(studio, tmp_path, monkeypatch, base, method):
     torch.manual_seed(0)
-    module = import_method(method)
+    module = declared.module(method)
     home = tmp_path / "models" / "mine"
     student = tiny.adapted(UNetDenoiser(copy.deepcopy(base.denoiser.network)))
     was = copy.deepcopy(student)
@@ -75,7 +75,7 @@ def several(studio):
     prompts = families.load(catalogue.get("tiny-sd")).text([f"{a} {b}" for a in tiny.WORDS for b in tiny.WORDS])
     routed = Routed(Router.fit(prompts, 4), [UNetDenoiser(tiny.unet()) for _ in range(4)])
     home = studio / "models" / "tiny-msd"
-    facts = {"config": asdict(import_method("msd").Config()), "base": "tiny-sd"}
+    facts = {"config": asdict(declared.module("msd").Config()), "base": "tiny-sd"}
     said = WRITERS["msd"](facts, routed, home)
     tiny.manifest("tiny-msd", home, base="tiny-kl", method="msd", **said)
     return routed
@@ -130,6 +130,6 @@ def test_students_are_no_pipeline_of_diffusers(several, tmp_path, capsys):
 
 def test_one_step_of_hyper_is_told_the_time_that_it_was_trained_to_be_told(studio, tmp_path):
     student = tiny.adapted(UNetDenoiser(tiny.unet()))
-    facts = {"config": asdict(import_method("tscd").Config(first=0.7)), "base": "tiny-sd"}
+    facts = {"config": asdict(declared.module("tscd").Config(first=0.7)), "base": "tiny-sd"}
     said = WRITERS["tscd"](facts, student, tmp_path)
     assert said["timesteps"]["1"] == [699] and said["timesteps"]["2"] == [999, 499]

@@ -23,7 +23,8 @@ from core.settings import override
 from distill.method import Player
 from distill.mover import moves
 from distill.publish import trained
-from distill.train import TrainConfig, Trainer, main
+from distill.settings import TrainConfig
+from distill.train import Trainer, main
 
 QUICK = ["--dataset", "mixture", "--set", "train.batch_size=32", "--set", "train.precision=fp32"]
 
@@ -66,8 +67,8 @@ def wait_for(path: Path, seconds: float = 90) -> None:
     (["sft", *QUICK, "--set", "lrr=1"], "unknown setting 'lrr'; valid: lr, layers, width"),
     (["sft", *QUICK, "--set", "lr=fast"], "lr='fast' must be a number"),
     (["sft", *QUICK, "--set", "train.steps=1.5"], "train.steps='1.5' must be a whole number"),
-    (["sft", *QUICK, "--set", "train.accumulate=0"], "train.accumulate='0' must be 1 or more"),
-    (["tscd", *QUICK, "--set", "segments=8,0"], "segments='8,0' must be 1 or more"),
+    (["sft", *QUICK, "--set", "train.accumulate=0"], "train.accumulate must be at least 1, not 0"),
+    (["tscd", *QUICK, "--set", "segments=8,0"], "segments must be at least 1, not 0"),
     (["scm_ladd", *QUICK, "--set", "train.batch_size=1"],
      "under another's caption: train.batch_size must give each process 2"),
     (["stf", *QUICK], "unknown method 'stf'; valid: autoencoder"),

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core.fields import option
 from core.paths import ROOT
 from models import catalogue, picture
-from models.request import ImageRequest, Request, option
+from models.request import ImageRequest, Request
 from tests import tiny
 from ui import menu, painting, pictures, wall
 from ui.compare.tab import models

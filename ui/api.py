@@ -10,7 +10,8 @@ from typing import Any, get_type_hints
 
 import gradio as gr
 
-from models.request import ImageRequest, options
+from core.fields import options
+from models.request import ImageRequest
 from ui import menu, painting, pictures
 from ui.desk import Desk
 from ui.wire import spoken

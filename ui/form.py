@@ -12,7 +12,8 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
-from models.request import Option, Request, options
+from core.fields import Option, options
+from models.request import Request
 
 MOST_STOPS = 2000  # a number with more steps than this is typed, not slid
 Widget = gr.Checkbox | gr.Dropdown | gr.HTML | gr.Number | gr.Radio | gr.Slider | gr.Textbox

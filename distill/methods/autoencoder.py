@@ -14,23 +14,24 @@ import torch
 from diffusers import AutoencoderDC, AutoencoderKL
 from torch import Tensor
 
-from core.settings import Count
+from core.fields import option
 from distill.losses import edges, l1, mse
 from distill.method import Batch, Out, Player, Rows, World, needed
 
+ABOUT = "An autoencoder: pictures to latents 16 times smaller, and back."
 Vae = AutoencoderDC | AutoencoderKL
 
 
 @dataclass(frozen=True)
 class Config:
-    kind: Literal["dc", "kl"] = "dc"
-    lr: float = 1e-3
-    width: Count = 16  # channels at full resolution of dc, of the half of it of kl
-    latent_channels: Count = 16
-    edges: float = 0.5
-    squared: float = 2.0
-    latent: float = 1e-3  # draws the mean of every channel to zero, which costs the picture nothing
-    decoder_only: bool = False
+    kind: Literal["dc", "kl"] = option("dc", "AutoencoderDC, for SANA, or AutoencoderKL, for Stable Diffusion.")
+    lr: float = option(1e-3, "Learning rate.")
+    width: int = option(16, "Channels at full resolution of dc, of the half of it of kl.", low=1)
+    latent_channels: int = option(16, "Channels of the latents.", low=1)
+    edges: float = option(0.5, "Weight of the differences of neighbouring pixels, which keep outlines sharp.")
+    squared: float = option(2.0, "Weight of the squared error.")
+    latent: float = option(1e-3, "Draws the mean of every channel to zero, which costs the picture nothing.")
+    decoder_only: bool = option(False, "Keeps the encoder, and with it the latents, as it is.")
 
 
 def student(cfg: Config, base: Vae | None) -> Vae:

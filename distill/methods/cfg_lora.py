@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from core.settings import Count
+from core.fields import option
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd, sft
 from models.adapt import add_lora, scaled, without
@@ -21,15 +21,17 @@ from models.denoiser import Cond, Denoiser
 from models.schedule import add_noise, walk
 from models.score import guided
 
+ABOUT = "Guidance folded into a LoRA: one call a step where the teacher takes two."
+
 
 @dataclass(frozen=True)
 class Config:
-    lr: float = 5e-4
-    rank: Count = 16
-    full: float = 5.0  # W, the guidance at which the adapter acts as it is
-    guidance: tuple[float, ...] = (1.0, 6.0)  # drawn between these
-    t_min: float = 0.02
-    preview_steps: Count = 16
+    lr: float = option(5e-4, "Learning rate.")
+    rank: int = option(16, "Of the LoRA.", low=1)
+    full: float = option(5.0, "The guidance at which the adapter acts as it is (W).")
+    guidance: tuple[float, ...] = option((1.0, 6.0), "Guidance in training is drawn between these two.")
+    t_min: float = option(0.02, "The least time that is trained.")
+    preview_steps: int = option(16, "Steps of the samples that the training shows.", low=1)
 
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:

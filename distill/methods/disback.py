@@ -14,12 +14,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from core.settings import Count
+from core.fields import option
 from distill.method import Batch, Out, Rows, World
 from distill.methods import dmd
 from models import weights
 from models.denoiser import Predicts
 
+ABOUT = "DisBack: distribution matching that walks back from bad pictures to the teacher."
 STEPS = 5000
 
 
@@ -27,9 +28,9 @@ STEPS = 5000
 class Config(dmd.Config):
     times: tuple[float, ...] = (0.4,)
     adversarial: float = 0.0
-    alone: Count = 500  # steps of recording
-    nodes: Count = 5
-    per_node: Count = 300  # steps on each target before the next; the teacher keeps the rest
+    alone: int = option(500, "Steps of recording, before the student first moves.", low=1)
+    nodes: int = option(5, "Points of the way that are kept as targets.", low=1)
+    per_node: int = option(300, "Steps on each target before the next; the teacher keeps the rest.", low=1)
 
 
 student = dmd.student

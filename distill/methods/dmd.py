@@ -14,7 +14,7 @@ from typing import Generic, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from core.settings import Count
+from core.fields import option
 from distill.adversary import T_MAX, T_MIN, Adversary
 from distill.losses import mse
 from distill.method import Batch, Out, Player, Rows, World, needed
@@ -24,22 +24,24 @@ from models.denoiser import AnswersX0, Cond, Denoiser, Predicts, SanaDenoiser, T
 from models.schedule import add_noise, walk
 from models.score import guided, vsd_direction
 
+ABOUT = "DMD2: distribution matching with two time scales and a discriminator."
+
 
 @dataclass(frozen=True)
 class Config:
-    lr: float = 5e-5
-    fake_lr: float = 1e-4
-    ratio: Count = 5  # critic steps for one of the student
-    rank: int = 0  # of a LoRA; 0 trains the whole network
-    times: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)  # of the student's steps, noise first
-    guidance: float = 3.0  # of the teacher
-    guided_below: float = 0.8  # above this time it has none, so that what noise decides keeps its variety
-    noisy: float = 1.0  # t of the matching ~ u^(1 / noisy): above 1, more where the shares of modes are decided
-    adversarial: float = 5e-3
-    pairs: float = 0.0  # weight of the regression on the teacher's own pictures, which keeps their variety
-    solver: Count = 12  # steps of the teacher for such a picture
-    alone: int = 200  # critic steps before the student first moves
-    blocks: tuple[int, ...] = (1, 3, 5, 7)  # of a SANA that the heads see; of a UNet they see ends and middle
+    lr: float = option(5e-5, "Learning rate of the student.")
+    fake_lr: float = option(1e-4, "Learning rate of the fake score and of the heads.")
+    ratio: int = option(5, "Critic steps for one of the student.", low=1)
+    rank: int = option(0, "Of a LoRA; 0 trains the whole network.")
+    times: tuple[float, ...] = option((1.0, 0.75, 0.5, 0.25), "Times of the student's steps, noise first.")
+    guidance: float = option(3.0, "Of the teacher.")
+    guided_below: float = option(0.8, "Above this time there is no guidance, so that the variety decided there stays.")
+    noisy: float = option(1.0, "Times of the matching are u^(1 / noisy): above 1, more where modes are decided.")
+    adversarial: float = option(5e-3, "Weight of the discriminator.")
+    pairs: float = option(0.0, "Weight of the regression on the teacher's own pictures, which keeps their variety.")
+    solver: int = option(12, "Steps of the teacher for such a picture.", low=1)
+    alone: int = option(200, "Critic steps before the student first moves.")
+    blocks: tuple[int, ...] = option((1, 3, 5, 7), "Blocks of a SANA that the heads see; of a UNet, ends and middle.")
 
 
 C = TypeVar("C", bound=Config)  # of a method that extends this one

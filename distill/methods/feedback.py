@@ -14,23 +14,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from core.fields import option
 from distill.losses import mse
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd
 from models.adapt import add_lora
 from models.denoiser import Cond, Denoiser, SanaDenoiser, TrigFlow
 
+ABOUT = "Reward feedback: trained until a judge sees in the pictures what was asked for."
 STEPS = 200
 
 
 @dataclass(frozen=True)
 class Config:
-    lr: float = 1e-4
-    rank: int = 16  # of the LoRA; 0 trains the whole network
-    times: tuple[float, ...] = (1.0,)  # of the student's steps; the last alone is learnt from
-    threshold: float = -0.1
-    keep: float = 1.0
-    guidance: float = 3.5  # told to a student that is told one
+    lr: float = option(1e-4, "Learning rate.")
+    rank: int = option(16, "Of the LoRA; 0 trains the whole network.")
+    times: tuple[float, ...] = option((1.0,), "Times of the student's steps; the last alone is learnt from.")
+    threshold: float = option(-0.1, "Log probability of what was asked; beyond it there is no reward.")
+    keep: float = option(1.0, "Weight that holds pictures near those of the start.")
+    guidance: float = option(3.5, "Given to a student that takes guidance as an input.")
 
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:

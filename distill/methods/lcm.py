@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from core.settings import Count
+from core.fields import option
 from distill.losses import huber
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd
@@ -19,16 +19,17 @@ from models.denoiser import Cond, Denoiser
 from models.schedule import add_noise, ddim, like
 from models.score import guided
 
+ABOUT = "Latent consistency: the baseline that other students are compared with."
 SIGMA_DATA, SCALING = 0.5, 10_000.0  # 1,000 timesteps, each times 10
 
 
 @dataclass(frozen=True)
 class Config:
-    lr: float = 3e-4
-    rank: int = 32  # of the LoRA; 0 trains the whole network
-    grid: Count = 50  # steps of the teacher's solver from noise to data, those of LCMScheduler
-    guidance: float = 3.0  # of the teacher
-    huber_c: float = 0.03
+    lr: float = option(3e-4, "Learning rate.")
+    rank: int = option(32, "Of the LoRA; 0 trains the whole network.")
+    grid: int = option(50, "Steps of the teacher's solver from noise to data, those of LCMScheduler.", low=1)
+    guidance: float = option(3.0, "Of the teacher.")
+    huber_c: float = option(0.03, "Below this distance the loss is smooth.")
 
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:

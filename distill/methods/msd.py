@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from core.settings import Count
+from core.fields import option
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd, sft
 from models.denoiser import Denoiser, SDXLDenoiser, ToyDenoiser
@@ -24,6 +24,7 @@ from models.route import Routed, Router
 from models.schedule import add_noise
 from models.score import guided
 
+ABOUT = "Multi-student distillation: small students, each for a part of the prompts, and a router."
 STEPS = 6000
 
 
@@ -31,11 +32,11 @@ STEPS = 6000
 class Config(dmd.Config):
     lr: float = 3e-4
     fake_lr: float = 3e-4
-    students: Count = 4
-    width: float = 0.5  # of a student, as a share of the teacher's
-    matching: int = 2000  # steps of score matching
-    matching_lr: float = 1e-3  # more than a network that is being refined would bear
-    adversarial_from: int = 4000
+    students: int = option(4, "Small students, each for a part of the prompts.", low=1)
+    width: float = option(0.5, "Of a student, as a share of the teacher's.")
+    matching: int = option(2000, "Steps of score matching.")
+    matching_lr: float = option(1e-3, "Learning rate of score matching, more than a network bears that is refined.")
+    adversarial_from: int = option(4000, "The step at which the discriminator begins.")
     times: tuple[float, ...] = (0.4,)
     pairs: float = 0.25
 

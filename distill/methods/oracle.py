@@ -17,10 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from core.fields import option
 from distill.method import Batch, Out, Player, Rows, World, needed
 from evals.judges import Judge
 from evals.labels import PAIRED, Heads
 
+ABOUT = "A judge: reads what is in a picture. It measures generators and paints nothing."
 TOYS = ("kind", "colour", "pattern", "size", "background", "count", "relation", "view")
 TOYS += ("kind2", "colour2", "pattern2")
 EMOJI = ("emoji",)
@@ -31,10 +33,10 @@ NEAR = 0.3  # strength of the moves that take no truth away
 
 @dataclass(frozen=True)
 class Config:
-    arch: Literal["a", "b", "emoji"] = "a"
-    lr: float = 2e-3
-    smoothing: float = 0.05
-    augment: float = 1.0  # 0: pictures as they are
+    arch: Literal["a", "b", "emoji"] = option("a", "a and b read toys, by two architectures; emoji reads names.")
+    lr: float = option(2e-3, "Learning rate.")
+    smoothing: float = option(0.05, "Share of the truth that is spread over all classes.")
+    augment: float = option(1.0, "How strongly pictures are changed in training; 0: as they are.")
 
 
 def reads(cfg: Config) -> tuple[str, ...]:

@@ -17,31 +17,35 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from core.fields import option
 from distill.heads import Heads
 from distill.losses import hinge_fake, hinge_real, mse
 from distill.method import Batch, Out, Player, Rows, World, needed
 from models.denoiser import Cond, Denoiser, TrigFlow, cat
 from models.schedule import add_noise, flow_time, like
 
+ABOUT = "SANA-Sprint: continuous-time consistency, with a discriminator in latents."
 SIGMA_DATA = 0.5  # only in the law of t, so that the paper's numbers stay the paper's
 
 
 @dataclass(frozen=True)
 class Config:
-    lr: float = 2e-4
-    heads_lr: float = 1e-3
-    guidance: tuple[float, ...] = (2.0, 5.0)  # the student is told its guidance, drawn between these
-    t_mean: float = 0.2  # tau ~ N(mean, std^2), tan theta = e^tau / sigma_data
-    t_std: float = 1.6
-    heads_t_mean: float = -0.6
-    heads_t_std: float = 1.0
-    warmup: int = 300  # student steps until the tangent counts in full (H)
-    tangent: Literal["jvp", "difference"] = "difference"  # equal results; differences need no special attention kernel
-    tangent_norm: float = 0.1  # c
-    consistency: float = 1.0
-    adversarial: float = 0.5
-    largest: float = 0.5  # share of samples whose adversarial step starts from pure noise
-    blocks: tuple[int, ...] = (1, 3, 5, 7)  # teacher blocks that the heads see
+    lr: float = option(2e-4, "Learning rate of the student.")
+    heads_lr: float = option(1e-3, "Learning rate of the discriminator's heads.")
+    guidance: tuple[float, ...] = option((2.0, 5.0), "The student's guidance in training is drawn between these two.")
+    t_mean: float = option(0.2, "Mean of tau, with tan theta = e^tau / sigma_data.")
+    t_std: float = option(1.6, "Deviation of tau.")
+    heads_t_mean: float = option(-0.6, "Mean of the heads' tau.")
+    heads_t_std: float = option(1.0, "Deviation of the heads' tau.")
+    warmup: int = option(300, "Student steps until the tangent counts in full (H).")
+    tangent: Literal["jvp", "difference"] = option(
+        "difference", "Equal results; differences need no special attention kernel."
+    )
+    tangent_norm: float = option(0.1, "Added to the tangent's norm before it is divided by it (c).")
+    consistency: float = option(1.0, "Weight of consistency.")
+    adversarial: float = option(0.5, "Weight of the discriminator; 0 has none.")
+    largest: float = option(0.5, "Share of samples whose adversarial step starts from pure noise.")
+    blocks: tuple[int, ...] = option((1, 3, 5, 7), "Teacher blocks that the heads see.")
 
 
 def student(cfg: Config, base: Denoiser | None) -> TrigFlow:

@@ -14,25 +14,27 @@ import torch
 from diffusers import SanaTransformer2DModel, UNet2DConditionModel
 from torch import Tensor
 
-from core.settings import Count
+from core.fields import option
 from distill.losses import mse, snr_weight
 from distill.method import Batch, Out, Player, Rows, World, needed
 from models.denoiser import Cond, Denoiser, Predicts, SanaDenoiser, UNetDenoiser
 from models.schedule import VP, add_noise, from_x0, walk
 
+ABOUT = "Denoising of data: a generator of many steps, the teacher of students of few."
+
 
 @dataclass(frozen=True)
 class Config:
-    lr: float = 1e-3
-    layers: Count = 8  # of a new SANA
-    width: Count = 256  # of a new SANA, a multiple of 32
-    channels: tuple[Count, ...] = (96, 128)  # of a new UNet, one a resolution, multiples of 32
-    blocks: Count = 2  # of a new UNet, at each resolution
-    drop: float = 0.1  # share of captions that training hides
-    t_mean: float = 0.0
-    t_std: float = 1.0
-    preview_steps: Count = 16
-    preview_guidance: float = 3.0
+    lr: float = option(1e-3, "Learning rate.")
+    layers: int = option(8, "Of a new SANA.", low=1)
+    width: int = option(256, "Of a new SANA, a multiple of 32.", low=1)
+    channels: tuple[int, ...] = option((96, 128), "Of a new UNet, one a resolution, multiples of 32.", low=1)
+    blocks: int = option(2, "Of a new UNet, at each resolution.", low=1)
+    drop: float = option(0.1, "Share of captions that training hides.")
+    t_mean: float = option(0.0, "Mean of the logit of a SANA's times.")
+    t_std: float = option(1.0, "Deviation of the logit of a SANA's times.")
+    preview_steps: int = option(16, "Steps of the samples that the training shows.", low=1)
+    preview_guidance: float = option(3.0, "Guidance of the samples that the training shows.")
 
 
 def student(cfg: Config, base: Denoiser) -> Denoiser:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from core.settings import Count
+from core.fields import option
 from distill.adversary import Adversary
 from distill.losses import huber
 from distill.method import Batch, Out, Player, Rows, World, needed
@@ -25,30 +25,33 @@ from models.denoiser import Cond, Denoiser
 from models.schedule import add_noise, ddim, like
 from models.score import guided
 
+ABOUT = "Hyper-SD: trajectory-segmented consistency, one LoRA for 1, 2, 4 and 8 steps."
 NEVER = 1_000_000_000
 STEPS = 2400
 
 
 @dataclass(frozen=True)
 class Config:
-    lr: float = 3e-4
-    critic_lr: float = 3e-4
-    rank: int = 32  # of the LoRA; 0 trains the whole network
-    grid: Count = 40  # steps of the teacher's solver from noise to data
-    segments: tuple[Count, ...] = (8, 4, 2, 1)
-    stage_steps: Count = 500  # on each number of segments; the last one stays
-    guidance: float = 3.0  # of the teacher
-    huber_c: float = 0.03
-    adversarial: tuple[float, ...] = (0.0, 0.0, 0.01, 0.02)  # at each number of segments
-    feedback: float = 0.1
-    feedback_from: int = NEVER  # step
-    feedback_steps: int = 200  # for so long: a reward that goes on is learnt to be cheated
-    threshold: float = -0.1  # of the log probability of what was asked: no reward beyond it
-    score: float = 1.0
-    score_from: int = NEVER  # step
-    ratio: Count = 5  # critic steps for one of score distillation
-    first: float = 1.0  # time at which one step sees pure noise
-    blocks: tuple[int, ...] = (1, 3, 5, 7)  # teacher blocks that the heads see
+    lr: float = option(3e-4, "Learning rate of the student.")
+    critic_lr: float = option(3e-4, "Learning rate of the heads and of the fake score.")
+    rank: int = option(32, "Of the LoRA; 0 trains the whole network.")
+    grid: int = option(40, "Steps of the teacher's solver from noise to data.", low=1)
+    segments: tuple[int, ...] = option((8, 4, 2, 1), "Numbers of segments, one a stage.", low=1)
+    stage_steps: int = option(500, "Steps on each number of segments; the last one stays.", low=1)
+    guidance: float = option(3.0, "Of the teacher.")
+    huber_c: float = option(0.03, "Below this distance the loss is smooth.")
+    adversarial: tuple[float, ...] = option(
+        (0.0, 0.0, 0.01, 0.02), "Weight of the discriminator at each number of segments."
+    )
+    feedback: float = option(0.1, "Weight of the judge's reward.")
+    feedback_from: int = option(NEVER, "The step at which the reward begins.")
+    feedback_steps: int = option(200, "For so long: a reward that goes on is learnt to be cheated.")
+    threshold: float = option(-0.1, "Log probability of what was asked; beyond it there is no reward.")
+    score: float = option(1.0, "Weight of score distillation.")
+    score_from: int = option(NEVER, "The step at which score distillation begins.")
+    ratio: int = option(5, "Critic steps for one of score distillation.", low=1)
+    first: float = option(1.0, "Time at which one step sees pure noise.")
+    blocks: tuple[int, ...] = option((1, 3, 5, 7), "Teacher blocks that the heads see.")
 
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:

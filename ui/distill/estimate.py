@@ -2,7 +2,9 @@
 
 import os
 
-from distill.request import DistillRequest, described
+from core.settings import as_text
+from distill.declared import declared
+from distill.request import DistillRequest
 from jobs.job import Job, State
 from jobs.store import Store
 from models import catalogue
@@ -24,7 +26,7 @@ def estimate(store: Store, request: Request, sees: str | None) -> list[str]:
 
 def _setting(request: DistillRequest, name: str) -> str:
     given = dict(text.split("=", 1) for text in request.set)
-    return given.get(name) or next(s.usual for s in described(request.method) if s.name == name)
+    return given.get(name) or as_text(declared(request.method).settings[name].default)
 
 
 def _alike(store: Store, request: DistillRequest, sees: str | None) -> Job | None:
@@ -53,7 +55,7 @@ def _memory(request: DistillRequest) -> str:
     if made is None or (made.kind == "autoencoder" and made.method != request.method):
         return ""  # a new network is trained on it
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    adapter = any(s.name == "rank" for s in described(request.method)) and int(_setting(request, "rank")) > 0
+    adapter = "rank" in declared(request.method).settings and int(_setting(request, "rank")) > 0
     need = made.parameters * (FROZEN if adapter else TRAINED) / 1e9
     told = f"At least {need:.2g} GB of this machine's {whole:.3g} GB of memory, for {made.parameters:,} parameters"
     return f"{told}; what teaches or scores them and the pictures of a batch come on top, told when it starts."

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from distill import request as distill
+from core.fields import Option, options
+from core.settings import Setting, as_text
+from distill.declared import declared, methods
 from distill.request import DistillRequest
 from models import catalogue
-from models.request import Option, options
 from ui.jobs.shown import field
 
 MAIN = {"train.steps": "Steps"}  # settings that stand among the fields
@@ -17,12 +18,13 @@ def form(kind: str, values: dict[str, str]) -> dict[str, Any]:
     usual = {name: getattr(DistillRequest, name) for name in options(DistillRequest)}
     fields = [_field(n, o, usual[n]) for n, o in options(DistillRequest).items() if n != "set"]
     method = values.get("method", usual["method"])
-    if method not in distill.methods():
+    if method not in methods():
         return {"fields": fields, "settings": [], "owner": ""}
-    fields[0]["help"] = distill.about(method)
+    made_by = declared(method)
+    fields[0]["help"] = made_by.about
     proposed = _usual_base(method, values.get("dataset", ""))
     fields = [f | {"proposed": proposed} if f["name"] == "base" else f for f in fields]
-    settings = [_setting(s) for s in distill.described(method)]
+    settings = [_setting(s) for s in made_by.settings.values()]
     fields += [
         s | {"label": MAIN[s["name"]], "help": f"{s['usual']} when left out."} for s in settings if s["name"] in MAIN
     ]
@@ -52,7 +54,8 @@ def _reason(name: str, choice: str) -> dict[str, str]:
     return {"reason": reason} if reason else {}
 
 
-def _setting(setting: distill.Setting) -> dict[str, Any]:
-    shown = {"name": setting.name, "label": setting.name, "help": setting.note, "unit": "", "usual": setting.usual}
+def _setting(setting: Setting) -> dict[str, Any]:
+    option, usual = setting.option, as_text(setting.default)
+    drawn = {"name": setting.name, "label": setting.name, "help": option.help, "unit": option.unit, "usual": usual}
     choices = {"choices": [{"value": c} for c in setting.choices]} if setting.choices else {}
-    return shown | {"optional": False, "again": False} | choices
+    return drawn | {"optional": False, "again": False} | choices

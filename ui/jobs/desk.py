@@ -15,10 +15,10 @@ from typing import Any
 
 import gradio as gr
 
+from core.fields import options
 from jobs import keep, kinds, process
 from jobs.job import ENDED, MOVES, Job, State
 from jobs.store import Store
-from models.request import options
 from ui.jobs.live import Live, log_end
 from ui.jobs.shown import shown, shown_of
 from ui.place import Place

@@ -10,10 +10,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.fields import Option, options
 from jobs import kinds
 from jobs.job import Job
 from jobs.store import Store
-from models.request import Option, Request, options
+from models.request import Request
 
 if TYPE_CHECKING:
     from ui.jobs.desk import JobsDesk, Visitor

@@ -1,0 +1,78 @@
+"""The methods, and what each file of `distill/methods/` declares of itself: ABOUT, STEPS and Config, without torch.
+
+torch takes seconds to import, and forms, the command line of jobs and their checks need none of it. So of such a file
+the constants in capitals and the Config are run, with what those stand on; the whole file is run by a training.
+"""
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from core.settings import Setting, settings
+from distill.settings import TrainConfig
+
+HOME = Path(__file__).parent / "methods"
+LIGHT = ("core", "dataclasses", "math", "typing")  # packages that a declaration may stand on, and other methods
+
+
+def methods() -> list[str]:
+    return sorted(p.stem for p in HOME.glob("[a-z]*.py"))
+
+
+def known(name: str) -> str:
+    """The name. Raises ValueError where no file has it."""
+    if name not in (valid := methods()):
+        raise ValueError(f"unknown method {name!r}; valid: {', '.join(valid)}")
+    return name
+
+
+def module(name: str) -> ModuleType:
+    """The whole file, for those who train or publish. Its name is the method's name."""
+    return import_module(f"distill.methods.{known(name)}")
+
+
+@dataclass(frozen=True)
+class Declared:
+    """`settings`: the method's own, and the loop's with `train.` before them. `seed` is a field of the request."""
+
+    about: str  # one line
+    settings: Mapping[str, Setting]
+
+
+def declared(name: str) -> Declared:
+    file = HOME / f"{known(name)}.py"
+    return _declared(file, file.stat().st_mtime_ns)
+
+
+@cache
+def _declared(file: Path, stamp: int) -> Declared:
+    names = _declarations(file)
+    loop = settings(TrainConfig(steps=names.get("STEPS", TrainConfig.steps)), "train.")
+    del loop["train.seed"]
+    return Declared(names["ABOUT"], settings(names["Config"]()) | loop)
+
+
+def _declarations(file: Path) -> dict[str, Any]:
+    """The light part of a method's file, run: by name."""
+    out: dict[str, Any] = {"__name__": f"distill.methods.{file.stem}"}
+    for node in ast.parse(file.read_text(encoding="utf-8"), str(file)).body:
+        if isinstance(node, ast.ImportFrom) and node.module == "distill.methods":
+            out |= {a.asname or a.name: SimpleNamespace(**_declarations(HOME / f"{a.name}.py")) for a in node.names}
+        elif _light(node):
+            exec(compile(ast.Module([node], []), str(file), "exec"), out)
+    return {name: value for name, value in out.items() if not name.startswith("__")}
+
+
+def _light(node: ast.stmt) -> bool:
+    match node:
+        case ast.ImportFrom(module=str(package)):
+            return package.partition(".")[0] in LIGHT
+        case ast.Assign(targets=[target]):
+            names = [n.id for n in ast.walk(target) if isinstance(n, ast.Name)]
+            return all(len(name) > 1 and name.isupper() for name in names)
+    return isinstance(node, ast.ClassDef) and node.name == "Config"
