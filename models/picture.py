@@ -1,29 +1,40 @@
 """A picture carries its request: in a PNG as JSON and as the text that other tools read, with the IPTC's mark for AI.
 
-`read` gives the request back, from our own files or, as far as it goes, from those of tools that write A1111's text.
+`read` gives the request back, from our own files or, as far as it goes, from those of tools that write A1111's text;
+`own` gives it as it is, whatever models there are by now.
 """
 
 import contextlib
 import io
+import json
 import re
 import struct
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 from PIL.Image import Image as Picture
 from PIL.PngImagePlugin import PngInfo
 
 from models import catalogue
-from models.request import DEFAULT_MODEL, PROMPT, SEEDS, ImageRequest
+from models.png import without_text
+from models.request import JSON_LIMIT, PROMPT, SEEDS, ImageRequest
+from models.restore import Restored, fitted, kept
 
 JSON_KEY, TEXT_KEY, RESIZED_KEY, XMP_KEY = "still-life", "parameters", "still-life-resized", "XML:com.adobe.xmp"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 MEGAPIXELS, MEGABYTES = 25, 64  # of an upload
 FORMATS = ("PNG", "JPEG", "WEBP")
-WHOLE = "[0-9]{1,18}"
+TEXTS = (JSON_KEY, TEXT_KEY, RESIZED_KEY)  # what is read of a PNG's texts
 USER_COMMENT, EXIF_IFD = 0x9286, 0x8769
+CODES = {  # of a UserComment, and what tools write after them, likeliest first; whoever is right has the word "Steps: "
+    b"UNICODE\0": ("utf-16-be", "utf-16-le", "utf-8"),
+    b"ASCII\0\0\0": ("utf-8", "latin-1"),
+    b"JIS\0\0\0\0\0": ("iso2022_jp", "shift_jis"),
+    b"\0" * 8: ("utf-8", "utf-16-be", "utf-16-le", "latin-1"),
+}
 XMP = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
@@ -48,25 +59,29 @@ def a1111(request: ImageRequest) -> str:
     return f"{request.texts()[0]}\n{negative}{settings}, Version: Still Life"
 
 
-def png_bytes(
-    picture: Picture, request: ImageRequest, resized_from: tuple[int, int] | None = None, level: int = 6
-) -> bytes:
-    """A PNG with its request inside. A resized one says so and from what. `level`: 1 packs fast, 9 packs tight."""
+def png_bytes(picture: Picture, request: ImageRequest, level: int = 6) -> bytes:
+    """A PNG with its request inside. `level`: 1 packs fast, 9 packs tight."""
+    return _png(picture, {JSON_KEY: request.to_json(), TEXT_KEY: a1111(request)}, level)
+
+
+def _png(picture: Picture, texts: dict[str, str], level: int = 6) -> bytes:
     info = PngInfo()
-    info.add_itxt(JSON_KEY, request.to_json())
-    info.add_text(TEXT_KEY, a1111(request))
-    info.add_itxt(XMP_KEY, XMP)
-    if resized_from is not None:
-        size, was = (f"{w} x {h}" for w, h in (picture.size, resized_from))
-        info.add_text(RESIZED_KEY, f"resized to {size} from {was}: no detail was added")
+    for key, text in (texts | {XMP_KEY: XMP}).items():
+        add = info.add_text if key in (TEXT_KEY, RESIZED_KEY) else info.add_itxt
+        add(key, text)
     out = io.BytesIO()
     picture.save(out, "PNG", pnginfo=info, compress_level=level)
     return out.getvalue()
 
 
-def enlarge(picture: Picture, factor: int) -> Picture:
-    """Smoothly resized; give its old size to `png_bytes`."""
-    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.LANCZOS)
+def enlarged(png: bytes, factor: int) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
+    """A PNG of our own, smoothly resized, with its old and its new size. It says that it is, beside all it said."""
+    small = open_png(png)
+    large = small.resize((small.width * factor, small.height * factor), Image.Resampling.LANCZOS)
+    size, was = (f"{w} x {h}" for w, h in (large.size, small.size))
+    texts = {key: small.info[key] for key in TEXTS if key in small.info}
+    note = f"resized to {size} from {was}: no detail was added"
+    return _png(large, texts | {RESIZED_KEY: note}), small.size, large.size
 
 
 def thumbnail(picture: Picture, side: int = 128) -> bytes:
@@ -90,6 +105,7 @@ def upload(source: Path | bytes | io.BytesIO) -> Picture:
     data = source if isinstance(source, bytes) else _bytes(source)
     if len(data) > MEGABYTES * 2**20:
         raise ValueError(f"the file has {len(data) / 2**20:.0f} MiB; at most {MEGABYTES} are read")
+    data = without_text(data, keep=TEXTS)
     with _harm_said(), warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the next lines are stricter
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
@@ -124,16 +140,32 @@ def _bytes(source: Path | io.BytesIO) -> bytes:
         raise ValueError(f"the file can't be read: {e.strerror}") from None
 
 
-def read(source: Path | bytes | io.BytesIO) -> ImageRequest:
+def read(source: Path | bytes | io.BytesIO) -> Restored:
     """The request that a picture carries. Raises ValueError with one sentence where it carries none."""
     picture = upload(source)
-    own = picture.info.get(JSON_KEY)
-    if isinstance(own, str):
-        return ImageRequest.from_json(own)
+    if JSON_KEY in picture.info:
+        return fitted(_said(picture))
     text = picture.info.get(TEXT_KEY) or _comment(picture)
     if isinstance(text, str) and "Steps: " in text:
         return parse_a1111(text)
     raise ValueError("the picture carries no settings: it wasn't made here, or they were stripped on the way")
+
+
+def own(png: bytes) -> dict[str, Any]:
+    """The fields of the request in a picture that was made here. Raises ValueError for any other."""
+    return kept(_said(upload(png)))
+
+
+def _said(picture: Picture) -> dict[str, Any]:
+    """The JSON in a picture of our own."""
+    text = picture.info.get(JSON_KEY)
+    try:
+        said = json.loads(text) if isinstance(text, str) and len(text) <= JSON_LIMIT else None
+    except (json.JSONDecodeError, RecursionError):
+        said = None
+    if not isinstance(said, dict):
+        raise ValueError("the picture's request is damaged, or it wasn't made here")
+    return said
 
 
 def resized(source: Path | bytes | io.BytesIO) -> str | None:
@@ -145,33 +177,41 @@ def _comment(picture: Picture) -> str | None:
     """EXIF's UserComment, where A1111 puts the text of a JPEG or WebP."""
     with _harm_said():
         raw = picture.getexif().get_ifd(EXIF_IFD).get(USER_COMMENT)
-    if not isinstance(raw, bytes) or not raw.startswith(b"UNICODE\0"):
+    if not isinstance(raw, bytes):
         return raw if isinstance(raw, str) else None
-    return raw[8:].decode("utf-16-be", errors="replace")
+    code = raw[:8] if raw[:8] in CODES else b"\0" * 8
+    body = raw[8:] if raw[:8] in CODES else raw
+    readings = (body.decode(encoding, errors="replace") for encoding in CODES[code])
+    return next((text.lstrip("\ufeff") for text in readings if "Steps: " in text), None)
 
 
-def parse_a1111(text: str) -> ImageRequest:
+def parse_a1111(text: str) -> Restored:
     """Prompt and seed of another tool's picture, and what else the model that paints here can obey."""
-    head, _, tail = text.rpartition("\nSteps: ")
-    if not head:
-        head, _, tail = text.rpartition("Steps: ")
+    text = f"\n{text}"  # so that each part begins a line
+    head, _, tail = text.rpartition("\nSteps: " if "\nSteps: " in text else "Steps: ")
     prompt, _, negative = head.partition("\nNegative prompt: ")
-    facts = dict(re.findall(r"([A-Z][\w ]*): ([^,]*)", f"Steps: {tail}"))
-    menu = [r.id for r in catalogue.menu()]
-    model = facts.get("Model", "")
-    if model not in menu:
-        model = DEFAULT_MODEL if DEFAULT_MODEL in menu else menu[0]
-    manifest = catalogue.get(model).manifest
-    fields = {"prompt": prompt.strip().replace("\0", " ")[:PROMPT], "model": model}
-    if re.fullmatch(WHOLE, facts.get("Seed", "")):
-        fields["seed"] = int(facts["Seed"]) % SEEDS
-    if manifest.guidance.kind == "cfg":
-        fields["negative"] = negative.strip()[:PROMPT]
-    steps = int(facts["Steps"]) if re.fullmatch(WHOLE, facts.get("Steps", "")) else 0
-    if steps in (manifest.step_counts or range(1, 101)):
-        fields["steps"] = steps
-    scale = facts.get("CFG scale", "")
-    low, high = manifest.guidance.range
-    if re.fullmatch(r"[0-9]{1,3}(\.[0-9]+)?", scale) and low <= float(scale) <= high:
-        fields["guidance"] = float(scale)
-    return ImageRequest(**fields)
+    facts = dict(re.findall(r"([A-Z][\w ]*): ([^,\n]*)", f"Steps: {tail}"))
+    fields: dict[str, Any] = {"prompt": prompt.strip().replace("\0", " ")}
+    fields |= {"model": facts["Model"].strip()} if "Model" in facts else {}
+    fields |= {"negative": negative.strip()} if negative.strip() else {}
+    width, _, height = facts.get("Size", "").strip().partition("x")
+    numbers = {"seed": facts.get("Seed"), "steps": facts.get("Steps"), "guidance": facts.get("CFG scale")}
+    for name, number in (numbers | {"width": width, "height": height}).items():
+        if number:
+            fields[name] = _number(number.strip())
+    notes = []
+    if len(fields["prompt"]) > PROMPT:
+        fields["prompt"] = fields["prompt"][:PROMPT]
+        notes.append(f"Its prompt was cut after {PROMPT:,} characters.")
+    if isinstance(seed := fields.get("seed"), int) and seed >= SEEDS:
+        fields["seed"] = seed % SEEDS
+        notes.append(f"Seeds end at {SEEDS - 1:,}: for its {seed} stands {seed % SEEDS}.")
+    restored = fitted(fields)
+    return Restored(restored.fields, (*notes, *restored.notes))
+
+
+def _number(text: str) -> int | float | str:
+    """A number of at most 40 digits; other text as it is, for the request to refuse."""
+    if re.fullmatch("[0-9]{1,40}", text):
+        return int(text)
+    return float(text) if re.fullmatch(r"[0-9]{1,9}\.[0-9]{1,9}", text) else text

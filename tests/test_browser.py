@@ -130,7 +130,7 @@ def test_the_whole_studio_by_keyboard(visit):
     with page.expect_download() as got:
         page.keyboard.press("d")
     assert got.value.suggested_filename == "a-red-ball-seed-10.png"
-    assert picture.read(got.value.path()).seed == 10
+    assert picture.read(got.value.path()).request.seed == 10
     page.keyboard.press("Enter")
     expect(page.locator(".sl-closeup")).to_contain_text(
         "tiny-sprint · 1 step · guidance 3.5 · seed 10 · 128 × 128 pixels"

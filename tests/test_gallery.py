@@ -1,10 +1,13 @@
 """The gallery: files and a database that survive restarts, damage and each other."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from PIL import Image
 
@@ -12,7 +15,11 @@ from core.paths import ROOT
 from models import picture
 from models.request import ImageRequest
 from tests import tiny
+from ui import pictures
+from ui.create.tab import Create
+from ui.desk import Desk
 from ui.gallery import PAGE, Gallery, file_name
+from ui.place import Place
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -20,11 +27,10 @@ def models(tmp_path_factory):
     folder = tiny.build(tmp_path_factory.mktemp("models"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STILL_LIFE_STUDIO", str(folder))
-        yield
+        yield folder
 
 
-def read(png):
-    return picture.read(png).to_dict()
+read = picture.own
 
 
 def made(prompt="a red ball", seed=1, side=8):
@@ -100,6 +106,34 @@ def test_a_lost_database_is_made_again_from_the_pictures(gallery, tmp_path, dama
     again.close()
 
 
+def test_pictures_outlive_their_model(models):
+    """A rebuilt gallery lists them, and they are shown, enlarged, compared and restored without it."""
+    home = models / "models" / "chin"
+    shutil.copytree(home.with_name("tiny-sana"), home)
+    facts = json.loads((home / "manifest.json").read_text())
+    (home / "manifest.json").write_text(json.dumps(facts | {"id": "chin"}))
+    request = ImageRequest("a red cat", model="chin", seed=3, steps=40, negative="a dog")
+    png = picture.png_bytes(Image.new("RGB", (128, 128)), request)
+    desk = Desk(Place())
+    id = desk.gallery.add(png, request.to_dict())
+    desk.gallery.close()
+    shutil.rmtree(home)
+    (models / "gallery.db").unlink()
+    desk = Desk(Place())
+    [listed] = pictures.gallery_page(desk, {"text": "cat"})["pictures"]
+    assert listed["id"] == id and listed["request"] == request.to_dict()
+    assert pictures.full(desk, {"id": id})["src"].startswith("data:image/png")
+    large = pictures.download(desk, {"id": id, "scale": 4})
+    assert large["to"] == "512 × 512" and large["name"] == "a-red-cat-seed-3-resized-4x.png"
+    assert pictures.pair(desk, {"id": id}, {"id": id}, {})[0][1] == "a red cat, chin, 40 steps, seed 3"
+    with gr.Blocks():
+        create = Create(desk)
+    told = create.restore(gr.EventData(None, {"request": listed["request"]}))[create.told]
+    assert (told["request"]["prompt"], told["request"]["seed"]) == ("a red cat", 3)
+    assert told["says"].startswith("Its model 'chin' is not here, so toybox-sprint paints. Negative prompt, steps left")
+    desk.gallery.close()
+
+
 def test_a_shared_gallery_keeps_the_newest_and_the_favourites(tmp_path):
     gallery = Gallery(tmp_path, read, keep=3)
     loved = gallery.add(*made(seed=0), owner="anna")
@@ -119,7 +153,7 @@ from models import picture
 from core.paths import ROOT
 from models.request import ImageRequest
 from ui.gallery import Gallery
-gallery = Gallery(Path(sys.argv[1]), lambda png: picture.read(png).to_dict())
+gallery = Gallery(Path(sys.argv[1]), picture.own)
 for seed in range(10):
     request = ImageRequest("a red ball", model="tiny-sprint", seed=seed)
     gallery.add(picture.png_bytes(Image.new("RGB", (8, 8)), request), request.to_dict())

@@ -78,7 +78,7 @@ def test_generate_gives_pictures_that_carry_their_requests(client):
     assert [p["seed"] for p in pictures] == [7, 8]
     for p in pictures:
         data = base64.b64decode(p["picture"].partition(",")[2])
-        assert picture.read(data).to_dict() == p["request"] and p["calls"] == 1 and p["latency_ms"] > 0
+        assert picture.read(data).request.to_dict() == p["request"] and p["calls"] == 1 and p["latency_ms"] > 0
 
 
 def test_the_same_over_plain_http(http, client):

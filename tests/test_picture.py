@@ -53,7 +53,7 @@ def test_request_survives_a_png(tmp_path, noise, fields):
     data = picture.png_bytes(noise, request)
     (tmp_path / "a.png").write_bytes(data)
     for source in (data, tmp_path / "a.png", io.BytesIO(data)):
-        assert picture.read(source) == request
+        assert picture.read(source).request == request
     assert np.array_equal(np.asarray(picture.open_png(data)), np.asarray(noise))
 
 
@@ -79,12 +79,13 @@ def test_it_says_that_it_is_synthetic(noise):
 
 def test_a_larger_picture_is_labelled(noise):
     request = ImageRequest("a ball", model="tiny-sprint")
-    large = picture.enlarge(noise, 4)
-    data = picture.png_bytes(large, request, resized_from=noise.size)
-    assert large.size == (512, 512)
+    plain = picture.png_bytes(noise, request)
+    data, *sizes = picture.enlarged(plain, 4)
+    assert sizes == [(128, 128), (512, 512)] and picture.open_png(data).size == (512, 512)
     assert picture.resized(data) == "resized to 512 x 512 from 128 x 128: no detail was added"
-    assert picture.resized(picture.png_bytes(noise, request)) is None
-    assert picture.read(data) == request
+    assert picture.resized(plain) is None
+    assert picture.read(data).request == request
+    assert picture.open_png(data).info["parameters"] == picture.open_png(plain).info["parameters"]
 
 
 def test_thumbnails_fit(noise):
@@ -106,21 +107,77 @@ def test_text_of_other_tools():
         "a fox, (masterpiece:1.2)\nin snow\nNegative prompt: blurry, ugly\nSteps: 20, Sampler: Euler a, CFG scale: 7, "
     )
     text += "Seed: 4294967295, Size: 512x768, Model hash: abc, Model: sd_xl, Version: v1.9"
-    request = picture.read(a1111(text))
-    assert (request.prompt, request.seed) == ("a fox, (masterpiece:1.2)\nin snow", 2**31 - 1)
-    assert request.negative == "" or request.model == "tiny-sana"
+    read = picture.read(a1111(text))
+    assert (read.request.prompt, read.request.seed) == ("a fox, (masterpiece:1.2)\nin snow", 2**31 - 1)
+    assert read.request.model == "toybox-sprint" and read.notes == (
+        "Seeds end at 2,147,483,647: for its 4294967295 stands 2147483647.",
+        "Its model 'sd_xl' is not here, so toybox-sprint paints.",
+        "Negative prompt, steps, guidance, size left out, as toybox-sprint can't take them.",
+    )
     own = picture.read(a1111("a fox\nNegative prompt: blurry\nSteps: 12, CFG scale: 2.5, Seed: 3, Model: tiny-sana"))
-    assert (own.model, own.steps, own.guidance, own.negative, own.seed) == ("tiny-sana", 12, 2.5, "blurry", 3)
+    r = own.request
+    assert (r.model, r.steps, r.guidance, r.negative, r.seed) == ("tiny-sana", 12, 2.5, "blurry", 3)
+    assert own.notes == ()
 
 
-def test_text_of_other_tools_in_a_jpeg():
+TEXT = "a 日本 fox\nNegative prompt: blurry\nSteps: 20, Seed: 11"
+EXIF = {
+    "unicode, big": b"UNICODE\0" + TEXT.encode("utf-16-be"),
+    "unicode, little": b"UNICODE\0" + TEXT.encode("utf-16-le"),
+    "unicode, marked": b"UNICODE\0" + TEXT.encode("utf-16"),
+    "unicode that is utf-8": b"UNICODE\0" + TEXT.encode(),
+    "ascii that is utf-8": b"ASCII\0\0\0" + TEXT.encode(),
+    "jis": b"JIS\0\0\0\0\0" + TEXT.encode("iso2022_jp"),
+    "undefined": bytes(8) + TEXT.encode(),
+    "no code": TEXT.encode(),
+}
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+@pytest.mark.parametrize("comment", EXIF.values(), ids=EXIF)
+@pytest.mark.parametrize("endian", ["<", ">"])
+def test_text_of_other_tools_in_exif(comment, kind, endian):
     exif = Image.Exif()
-    text = "a fox\nSteps: 20, Seed: 11"
-    exif.get_ifd(picture.EXIF_IFD)[picture.USER_COMMENT] = b"UNICODE\0" + text.encode("utf-16-be")
+    exif.endian = endian
+    exif.get_ifd(picture.EXIF_IFD)[picture.USER_COMMENT] = comment
     out = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(out, "JPEG", exif=exif)
-    request = picture.read(out.getvalue())
-    assert (request.prompt, request.seed) == ("a fox", 11)
+    Image.new("RGB", (8, 8)).save(out, kind, exif=exif)
+    request = picture.read(out.getvalue()).request
+    assert (request.prompt, request.seed) == ("a 日本 fox", 11)
+
+
+def test_an_empty_prompt_is_empty():
+    read = picture.read(a1111("Negative prompt: blurry\nSteps: 20, Seed: 5"))
+    assert read.fields["prompt"] == "" and read.fields["seed"] == 5 and "Its prompt is empty." in read.notes
+
+
+def test_a_seed_that_is_too_large_is_told():
+    read = picture.read(a1111("a red fox\nSteps: 4, Seed: 6687881544318117707, CFG scale: 3"))
+    seed = 6687881544318117707 % 2**31
+    assert read.request.seed == seed != 0
+    assert read.notes == (f"Seeds end at 2,147,483,647: for its 6687881544318117707 stands {seed}.",)
+
+
+def test_a_large_workflow_beside_the_text_is_no_damage():
+    data = a1111("a fox\nSteps: 4, Seed: 5")
+    packed = chunk(b"zTXt", b"workflow\0\0" + zlib.compress(b"0" * 3_000_000))
+    assert picture.read(data[:33] + packed + data[33:]).request.seed == 5
+
+
+def test_a_picture_outlives_its_model(noise):
+    """It is kept and enlarged as it is; what is painted from it is told apart."""
+    said = ImageRequest("a red cat", model="tiny-sana", steps=40, seed=3, negative="dog").to_dict()
+    gone = said | {"model": "my-chin"}
+    data = picture._png(noise, {picture.JSON_KEY: json.dumps(gone), picture.TEXT_KEY: "a red cat\nSteps: 40, Seed: 3"})
+    assert picture.own(data) == gone and picture.own(picture.enlarged(data, 2)[0]) == gone
+    read = picture.read(data)
+    assert (read.request.prompt, read.request.seed, read.request.model) == ("a red cat", 3, "toybox-sprint")
+    assert read.notes == (
+        "Its model 'my-chin' is not here, so toybox-sprint paints.",
+        "Negative prompt, steps left out, as toybox-sprint can't take them.",
+    )
+    with pytest.raises(ValueError, match="prompt must be text"):
+        picture.own(picture._png(noise, {picture.JSON_KEY: json.dumps(gone | {"prompt": 3})}))
 
 
 @pytest.mark.parametrize(
@@ -163,5 +220,4 @@ def test_a_request_in_a_picture_is_validated(noise):
     forged.add_itxt("still-life", json.dumps({"prompt": "a ball", "model": "tiny-sprint", "steps": 1e9}))
     out = io.BytesIO()
     noise.save(out, "PNG", pnginfo=forged)
-    with pytest.raises(ValueError, match="steps must be"):
-        picture.read(out.getvalue())
+    assert picture.read(out.getvalue()).notes == ("Steps left out, as tiny-sprint can't take it.",)

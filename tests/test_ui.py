@@ -189,7 +189,7 @@ def test_a_larger_download_says_that_it_was_resized(desk):
     assert (got["from"], got["to"]) == ("128 × 128", "512 × 512") and got["name"].endswith("-resized-4x.png")
     data = base64.b64decode(got["src"].partition(",")[2])
     assert picture.resized(data) == "resized to 512 x 512 from 128 x 128: no detail was added"
-    assert picture.read(data).to_dict() == ask()
+    assert picture.read(data).request.to_dict() == ask()
 
 
 def test_stop_stops_between_two_steps(desk):
@@ -358,7 +358,7 @@ def test_the_first_wall_belongs_to_the_request_that_the_form_shows():
     assert first["request"] == wall.start().to_dict()
     for p in first["pictures"]:
         data = base64.b64decode(p["src"].partition(",")[2])
-        assert picture.read(data).to_dict() == p["request"]
+        assert picture.read(data).request.to_dict() == p["request"]
 
 
 def test_all_of_a_gallery_in_one_file(desk, studio):
@@ -368,7 +368,7 @@ def test_all_of_a_gallery_in_one_file(desk, studio):
     with zipfile.ZipFile(target) as archive:
         names = archive.namelist()
         assert len(names) == 2 and all(n.startswith("a-zip-ball-seed-6") and "/" not in n for n in names)
-        assert picture.read(archive.read(names[0])).seed == 61
+        assert picture.read(archive.read(names[0])).request.seed == 61
 
 
 def test_two_pictures_under_one_slider(desk):

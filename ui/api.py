@@ -35,10 +35,12 @@ def _models(desk: Desk):
 
 def _restore(desk: Desk):
     def restore(picture: str) -> dict[str, Any]:
-        """The request that a picture made here carries; POST it to /generate for the same picture again."""
+        """The request that a picture made here carries; POST it to /generate for the same picture again. Where some of
+        it can't be painted here, `notes` says in sentences what was left out."""
         if not picture:
             raise gr.Error("picture is missing; upload a PNG that was made here", print_exception=False)
-        return spoken(pictures.carried)(picture).to_dict()
+        restored = spoken(pictures.carried)(picture)
+        return restored.fields | ({"notes": list(restored.notes)} if restored.notes else {})
 
     return restore
 

@@ -134,4 +134,4 @@ class Desk:
 
 
 def _request_of(png: bytes) -> dict[str, Any]:
-    return picture.read(png).to_dict()
+    return picture.own(png)

@@ -10,6 +10,7 @@ from PIL.Image import Resampling
 
 from models import picture
 from models.request import ImageRequest
+from models.restore import Restored
 from ui.desk import Desk
 from ui.gallery import Item, file_name
 from ui.wire import counted, data_url, number, text
@@ -57,11 +58,9 @@ def download(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
     name = file_name(fields)
     if scale == 1:
         return {"src": data_url(png, "png"), "name": f"{name}.png"}
-    small = picture.open_png(png)
-    large = picture.enlarge(small, scale)
-    size = {"from": f"{small.width} × {small.height}", "to": f"{large.width} × {large.height}"}
-    out = picture.png_bytes(large, picture.read(png), resized_from=small.size)
-    return {"src": data_url(out, "png"), "name": f"{name}-resized-{scale}x.png", **size}
+    large, *sizes = picture.enlarged(png, scale)
+    size = {key: f"{w} × {h}" for key, (w, h) in zip(("from", "to"), sizes, strict=True)}
+    return {"src": data_url(large, "png"), "name": f"{name}-resized-{scale}x.png", **size}
 
 
 def pair(desk: Desk, a: Any, b: Any, data: dict[str, Any]) -> list[tuple[Picture, str]]:
@@ -87,7 +86,7 @@ def archive(desk: Desk, data: dict[str, Any]) -> Path:
     return target
 
 
-def carried(path: str) -> ImageRequest:
+def carried(path: str) -> Restored:
     """The request in an uploaded picture."""
     return picture.read(Path(path))
 

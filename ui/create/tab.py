@@ -14,6 +14,7 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from models.request import ImageRequest
+from models.restore import Restored, fitted, kept
 from ui import menu, pictures, wall
 from ui.create.words import words
 from ui.desk import Desk
@@ -177,11 +178,11 @@ class Create:
 
     def restore(self, event: gr.EventData) -> dict[Component, Any]:
         """A picture's settings come back into the form."""
-        return self._shown(ImageRequest.from_dict(_data(event).get("request")))
+        return self._restored(fitted(kept(_data(event).get("request"))))
 
     def dropped(self, path: str) -> dict[Component, Any]:
         """A picture was dropped on the page: everything that it says about itself comes back."""
-        return self._shown(pictures.carried(path), "Restored from the picture.")
+        return self._restored(pictures.carried(path), "Restored from the picture.")
 
     def arrive(self, request: gr.Request) -> dict[Component, Any]:
         """The page opens: who can paint here, and what the link asks for."""
@@ -194,8 +195,13 @@ class Create:
             rows |= {"says": str(e), "kind": "error"}
         return self.show(wanted) | {self.told: self.message(wanted, paint=True, arrival=True, **rows)}
 
-    def _shown(self, request: ImageRequest, says: str = "") -> dict[Component, Any]:
-        return self.show(request) | {self.told: self.message(request, says=says, paint=True)}
+    def _restored(self, restored: Restored, says: str = "") -> dict[Component, Any]:
+        """What an older request still says comes into the form, and in words what is left out; an empty prompt too."""
+        prompt = restored.fields["prompt"]
+        request = ImageRequest.from_dict(restored.fields | {"prompt": prompt or "nothing"})
+        told = self.message(request, says=" ".join(filter(None, (says, *restored.notes))), paint=bool(prompt))
+        told["request"]["prompt"] = prompt
+        return self.show(request) | {self.told: told}
 
     def compare(self, event: gr.EventData) -> dict[Block, Any]:
         """Two pictures under one slider."""

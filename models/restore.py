@@ -1,0 +1,66 @@
+"""A request from elsewhere, as far as it can be painted here today: one of an older picture, or of another tool.
+
+It is checked against today's models only to be painted (`fitted`), never to be kept and looked at (`kept`).
+"""
+
+import dataclasses
+from dataclasses import dataclass, replace
+from typing import Any, get_type_hints
+
+from models import catalogue
+from models.request import DEFAULT_MODEL, ImageRequest, check, options
+
+NAMES = {"negative": "negative prompt", "width": "size", "height": "size"}  # what people call them
+
+
+@dataclass(frozen=True)
+class Restored:
+    """`fields`: of an ImageRequest that is valid, but that its prompt may be empty; `notes`: sentences on the rest."""
+
+    fields: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def request(self) -> ImageRequest:
+        """Raises ValueError for an empty prompt."""
+        return ImageRequest.from_dict(self.fields)
+
+
+def fitted(given: dict[str, Any]) -> Restored:
+    """Field by field what a model here can obey, and in sentences what was left out."""
+    menu = [r.id for r in catalogue.menu()]
+    wanted, notes, left = given.get("model"), [], []
+    model = wanted if wanted in menu else DEFAULT_MODEL if DEFAULT_MODEL in menu else menu[0]
+    if wanted is not None and wanted != model:
+        notes.append(f"Its model {str(wanted)!r:.60} is not here, so {model} paints.")
+    prompt = given.get("prompt", "")
+    empty = isinstance(prompt, str) and not prompt.strip()
+    good: dict[str, Any] = {"prompt": "nothing" if empty else prompt, "model": model}
+    ImageRequest.from_dict(good)  # raises ValueError for what is no prompt
+    for name in (n for n in options(ImageRequest) if n in given and n not in good):
+        try:
+            ImageRequest.from_dict(good | {name: given[name]})
+            good[name] = given[name]
+        except ValueError:
+            left.append(NAMES.get(name, name.replace("_", " ")))
+    if empty:
+        notes.append("Its prompt is empty.")
+    if given.keys() - options(ImageRequest).keys():
+        left.append("settings of another version")
+    if left := list(dict.fromkeys(left)):
+        said = f"{', '.join(left)} left out, as {model} can't take {'it' if len(left) == 1 else 'them'}."
+        notes.append(said[0].upper() + said[1:])
+    return Restored(ImageRequest.from_dict(good).to_dict() | ({"prompt": ""} if empty else {}), tuple(notes))
+
+
+def kept(given: Any) -> dict[str, Any]:
+    """The fields of a picture's own request, each valid alone, whatever models there are by now. Raises ValueError."""
+    if not isinstance(given, dict):
+        raise ValueError("a request is a JSON object")
+    hints, known = get_type_hints(ImageRequest), options(ImageRequest)
+    out = {}
+    for field in dataclasses.fields(ImageRequest):
+        if (value := given.get(field.name, field.default)) is None:
+            raise ValueError(f"{field.name} is missing")
+        out[field.name] = check(field.name, value, hints[field.name], replace(known[field.name], choices=None))
+    return given | out
