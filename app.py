@@ -1,9 +1,12 @@
-"""Still Life: parse flags, start a worker for jobs, build the page, launch."""
+"""Still Life: parse flags, start a worker for jobs, build the page, serve it."""
+
+from dataclasses import replace
 
 from core import logs
 from jobs.worker import start_background
-from ui import launch, place
+from ui import address, launch, place, scratch
 from ui.desk import Desk
+from ui.serve import Server
 from ui.shell import build
 
 
@@ -12,11 +15,17 @@ def main(argv: list[str] | None = None) -> None:
     logs.begin(args.log_prompts)
     here = place.settle()
     settings = launch.settings(args, here)
+    here = replace(here, login=bool(settings.logins))
+    launch.settle_studio(args.studio)
+    scratch.settle()
+    try:
+        sockets = address.listen(settings.host, settings.port)
+    except ValueError as e:
+        raise SystemExit(str(e)) from None
     desk = Desk(here, device=args.device, attention=args.attention)
-    desk.warm()
     worker = None if args.no_worker else start_background(*(["--log-prompts"] if args.log_prompts else []))
     try:
-        launch.start(build(desk), settings, desk)
+        Server(build(desk), desk, settings, sockets).serve_until_stopped()
     finally:
         if worker is not None:
             worker.stop()

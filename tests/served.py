@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import httpx
@@ -11,9 +12,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests import tiny
-from ui import launch, shell
+from ui import address, shell
 from ui.desk import Desk
+from ui.launch import Settings
 from ui.place import Place
+from ui.serve import Server
 
 
 @dataclass
@@ -30,15 +33,19 @@ class Page:
 
 
 @contextlib.contextmanager
+def serving(place: Place | None = None, **settings: Any) -> Iterator[tuple[str, Desk, gr.Blocks]]:
+    """The studio of the environment, served on a free port: (address, desk, blocks)."""
+    desk = Desk(place or Place())
+    demo = shell.build(desk)
+    chosen = Settings(**{"port": 0, **settings})
+    with Server(demo, desk, chosen, address.listen(chosen.host, chosen.port)).in_thread() as site:
+        yield site, desk, demo
+
+
+@contextlib.contextmanager
 def served(folder: Path) -> Iterator[Page]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STILL_LIFE_STUDIO", str(tiny.build(folder)))
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "served"))
-        desk = Desk(Place())
-        demo = shell.build(desk)
-        settings = launch.settings(launch.flags().parse_args([]), Place())
-        launch.start(demo, settings | {"prevent_thread_lock": True, "quiet": True}, desk)
-        with httpx.Client(base_url=demo.local_url, timeout=60) as http:
-            yield Page(desk, demo, demo.local_url, http)
-        demo.close()
-        desk.gallery.close()
+        with serving() as (site, desk, demo), httpx.Client(base_url=site, timeout=60) as http:
+            yield Page(desk, demo, site, http)

@@ -21,11 +21,11 @@ from core.paths import ROOT
 from models import picture
 from models.request import ImageRequest
 from tests import tiny
+from tests.served import serving
 from ui import launch
-from ui.desk import Desk
 from ui.guard import BODY_LIMIT
+from ui.launch import Settings
 from ui.place import Place, settle
-from ui.shell import build
 
 ASK = {"prompt": "a red ball", "model": "tiny-sprint", "seed": 7}
 
@@ -38,13 +38,8 @@ def site(tmp_path_factory):
         patch.setenv("STILL_LIFE_STUDIO", str(studio))
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("served")))
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
-        settings = launch.settings(launch.flags().parse_args([]), Place())
-        desk = Desk(Place())
-        demo = build(desk)
-        _, address, _ = demo.launch(**settings, prevent_thread_lock=True, quiet=True)
-        yield address
-        demo.close()
-        desk.gallery.close()
+        with serving() as (address, _, _):
+            yield address
 
 
 @pytest.fixture(scope="module")
@@ -263,9 +258,7 @@ def flags(*argv, place=None):
 
 
 def test_at_home_only_this_machine_is_answered():
-    settings = flags()
-    assert settings["server_name"] == "127.0.0.1" and settings["share"] is False and settings["auth"] is None
-    assert settings["allowed_paths"] == [] and settings["show_error"] is False and settings["ssr_mode"] is False
+    assert flags() == Settings() == Settings("127.0.0.1", None, (), False, frozenset(), "", False)
 
 
 @pytest.mark.parametrize(
@@ -299,10 +292,12 @@ def test_what_the_machine_has_not_is_told_at_the_start(argv, sentence):
 
 
 def test_opening_the_page_on_purpose(monkeypatch):
-    assert flags("--host", "0.0.0.0", "--open-to-everyone")["auth"] is None
-    assert flags("--host", "0.0.0.0", "--auth", "ada:pass:word")["auth"] == ("ada", "pass:word")
+    everybody = flags("--host", "0.0.0.0", "--open-to-everyone")
+    assert everybody.logins == () and everybody.names is None
+    two = flags("--host", "0.0.0.0", "--auth", "ada:pass:word", "--auth", "ben:x")
+    assert two.logins == (("ada", "pass:word"), ("ben", "x"))
     monkeypatch.setenv("STILL_LIFE_AUTH", "ada:secret")
-    assert flags("--share")["auth"] == ("ada", "secret") and "STILL_LIFE_AUTH" not in os.environ
+    assert flags("--share").logins == (("ada", "secret"),) and "STILL_LIFE_AUTH" not in os.environ
 
 
 def test_a_space_listens_to_all_without_a_login_and_may_be_framed(monkeypatch, tmp_path):
@@ -312,10 +307,7 @@ def test_a_space_listens_to_all_without_a_login_and_may_be_framed(monkeypatch, t
     monkeypatch.delenv("STILL_LIFE_STUDIO")
     place = settle()
     assert place.shared and not place.lasting and "STILL_LIFE_STUDIO" not in os.environ
-    settings = flags(place=place)
-    assert settings["server_name"] == "0.0.0.0" and settings["auth"] is None
-    guard = settings["app_kwargs"]["middleware"][0]
-    assert guard.kwargs == {"loopback": False, "framed": True}
+    assert flags(place=place) == Settings("0.0.0.0", names=None, framed=True)
     (tmp_path / "data").mkdir()
     monkeypatch.delenv("STILL_LIFE_STUDIO")  # the flags settled it
     monkeypatch.setattr("ui.place.SPACE_STORAGE", tmp_path / "data")

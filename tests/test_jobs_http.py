@@ -17,31 +17,15 @@ from distill import declared, request
 from jobs.job import State
 from jobs.store import Store
 from tests.jobs_bench import worked
-from ui import launch
-from ui.desk import Desk
+from tests.served import serving
 from ui.distill.form import form
 from ui.distill.serve import job_serve
 from ui.jobs.desk import JobsDesk, Visitor
 from ui.jobs.live import folded
 from ui.place import Place
-from ui.shell import build
 
 MIXTURE = {"method": "sft", "dataset": "mixture", "set": {"train.steps": 200, "lr": "2e-3"}}
 ANNA, BEN = "a" * 32, "b" * 32
-
-
-def served(place, studio, **more):
-    """A running app: (its address, its desk, what ends it)."""
-    desk = Desk(place)
-    demo = build(desk)
-    settings = launch.settings(launch.flags().parse_args([]), place) | {"server_name": "127.0.0.1", **more}
-    _, address, _ = demo.launch(**settings, prevent_thread_lock=True, quiet=True)
-
-    def end():
-        demo.close()
-        desk.gallery.close()
-
-    return address, desk, end
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +41,8 @@ def studio(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def site(studio):
-    address, _, end = served(Place(), studio, auth=[("ada", "one"), ("ben", "two")])
-    yield address
-    end()
+    with serving(Place(login=True), logins=(("ada", "one"), ("ben", "two"))) as (address, _, _):
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -232,9 +215,8 @@ def test_the_endpoints_are_documented(ada):
 
 
 def test_on_a_space_trainings_are_refused_and_jobs_are_a_browsers_own(studio, store):
-    address, desk, end = served(Place(space="ada/still-life", lasting=False), studio)
     mine = store.submit("distill", {"method": "sft", "dataset": "mixture"}, ANNA)
-    try:
+    with serving(Place(space="ada/still-life", lasting=False), names=None) as (address, desk, _):
         client = Client(address, verbose=False)
         with pytest.raises(AppError, match="Visitors of a Space can't start a training"):
             client.predict("distill", MIXTURE, owner=ANNA, api_name="/submit")
@@ -246,9 +228,7 @@ def test_on_a_space_trainings_are_refused_and_jobs_are_a_browsers_own(studio, st
             client.predict(mine.id, owner=BEN, api_name="/cancel")
         page = desk.jobs.jobs_page({}, Visitor(ANNA, ANNA))
         assert page["begin"][0].startswith("Visitors of a Space can't start a training") and "disk" not in page
-    finally:
-        end()
-        store.cancel(mine.id)
+    store.cancel(mine.id)
 
 
 def test_what_a_page_is_told_about_a_run(studio, store):

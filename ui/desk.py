@@ -6,7 +6,6 @@ carries their token: `owner` (a browser, on a Space) and `tab` (an open page). A
 """
 
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -43,13 +42,17 @@ class Desk:
         self.turns = Turns(device, attention)
         self.recent = Recent()
         self.jobs = JobsDesk(place)
-        self.archives = tempfile.TemporaryDirectory(prefix="still-life-")
         self.limiter = anyio.CapacityLimiter(MOST_PAINTING)
         self._warming = threading.Thread(target=self._warm, daemon=True)
 
     def warm(self) -> None:
         """Load what the first visitor will need while the server starts."""
         self._warming.start()
+
+    def close(self) -> None:
+        """Nothing is painted any more, and the gallery is on the disk."""
+        self.turns.close()
+        self.gallery.close()
 
     def not_warm(self) -> str | None:
         """One sentence while the first visitor would have to wait for a model."""

@@ -2,7 +2,8 @@
 closed.
 
 Pure ASGI. Gradio limits each file but neither JSON nor how many files come at once, sends no security headers, and
-lets another site's form post to it.
+lets another site's form post to it. Behind a proxy (docs/serving.md) the guard also says where the browser sees the
+page: below which path, and after a post under which name and port, which gradio's own links are made of.
 """
 
 import logging
@@ -18,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ui.address import is_loopback
 from ui.metrics import REFUSED
 
 log = logging.getLogger("ui")
@@ -30,7 +32,8 @@ DISK_LEFT = 1_000_000_000  # bytes; with less, nothing is uploaded
 RETRY_SECONDS = "5"
 RANGE = re.compile(r"bytes=(\d+-\d*|-\d+)")  # one; gradio fails at more
 READS = ("GET", "HEAD")
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+PORT = re.compile(r":\d*$")
+PROXIED = ("x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded", "via")  # whoever asks, asks for others
 CLOSED = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
@@ -39,13 +42,15 @@ CLOSED = (
 
 
 class Guard:
-    """`loopback`: only answer to names of this machine (DNS rebinding). `framed`: a Space shows the page
-    in a frame.
+    """`names`: hosts that are answered to besides this machine's own; None: any (DNS rebinding is no danger to a page
+    that everybody may open). `root_path`: where a proxy shows the page. `framed`: a Space shows it in a frame.
     """
 
-    def __init__(self, app: ASGIApp, loopback: bool = True, framed: bool = False):
+    def __init__(
+        self, app: ASGIApp, names: frozenset[str] | None = frozenset(), root_path: str = "", framed: bool = False
+    ):
         self.app = app
-        self.loopback = loopback
+        self.names, self.root_path = names, root_path
         self.headers = {
             "x-content-type-options": "nosniff",
             "referrer-policy": "same-origin",
@@ -64,12 +69,15 @@ class Guard:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(self.headers)
+                if headers.get("location", "").startswith("/"):  # gradio's own, which knows of no proxy
+                    headers["location"] = self.root_path + headers["location"]
                 if message["status"] == 503:
                     headers["retry-after"] = RETRY_SECONDS
                 _note(scope, message["status"])
             await send(message)
 
         refusal = self._refusal(scope)
+        scope = self._seen(scope)
         if refusal is None and scope["path"].startswith(UPLOADS):
             refusal, receive = _room(), _counted(receive)
         elif refusal is None and scope["method"] not in READS:
@@ -78,27 +86,69 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> PlainTextResponse | None:
         headers = Headers(scope=scope)
-        host = headers.get("host", "")
-        if self.loopback and _name(host) not in LOOPBACK:
-            return PlainTextResponse("This page answers to localhost only; start it with --host for other names.", 403)
-        origin = headers.get("origin")
-        own = {host, headers.get("x-forwarded-host", host)}
-        if scope["method"] not in READS and origin is not None and urlsplit(origin).netloc not in own:
-            return PlainTextResponse("Another site may not post to this page.", 403)
+        hosts = [headers.get("host", ""), *filter(None, [_first(headers, "x-forwarded-host")])]
+        for host in hosts:
+            if not self._known(_name(host)):
+                return PlainTextResponse(
+                    f"This page does not answer to the name {_name(host)!a:.80}. Behind a proxy, or by another name of "
+                    "this machine, start it with --allow-host NAME.",
+                    403,
+                )
+        if scope["method"] not in READS and "origin" in headers and not _own(headers, hosts):
+            return PlainTextResponse(
+                "Another site may not post to this page. Behind a proxy, let it pass the header Host: docs/serving.md.",
+                403,
+            )
         if not RANGE.fullmatch(headers.get("range", "bytes=0-")):
             return PlainTextResponse("One range of bytes at a time: Range: bytes=0-499", 416)
         return None
 
+    def _known(self, name: str) -> bool:
+        return self.names is None or is_loopback(name) or name in self.names
+
+    def _seen(self, scope: Scope) -> Scope:
+        """The request as gradio should read it: its path without the proxy's, and who posts tells its own address best,
+        as a proxy may have dropped port or scheme."""
+        scope = dict(scope)
+        headers, path = MutableHeaders(scope=scope), scope["path"]
+        if self.root_path and (path == self.root_path or path.startswith(self.root_path + "/")):
+            scope["path"] = path[len(self.root_path) :] or "/"
+            scope["raw_path"] = scope["path"].encode()
+        origin = headers.get("origin")
+        if origin is not None and scope["method"] not in READS:
+            headers["host"], headers["x-forwarded-proto"] = urlsplit(origin).netloc, urlsplit(origin).scheme
+            del headers["x-forwarded-host"]
+        return scope
+
 
 def from_here(scope: Scope) -> bool:
     """Whether somebody on this machine asks, by a name of this machine: no tunnel, and no proxy for somebody else."""
+    headers = Headers(scope=scope)
     address = (scope.get("client") or ("", 0))[0]
-    return address in LOOPBACK and _name(Headers(scope=scope).get("host", "")) in LOOPBACK
+    return (
+        is_loopback(address) and is_loopback(_name(headers.get("host", ""))) and not any(h in headers for h in PROXIED)
+    )
+
+
+def _own(headers: Headers, hosts: list[str]) -> bool:
+    """Whether a page of this site posts. A proxy's usual `Host $host` has lost the port; then any port of that name is
+    its own, unless the browser says that it is another site's.
+    """
+    origin = urlsplit(headers["origin"])
+    portless = [_name(host) for host in hosts if not PORT.search(host)]
+    same_site = headers.get("sec-fetch-site", "same-origin") == "same-origin"
+    return bool(origin.netloc) and (origin.netloc in hosts or (same_site and _name(origin.netloc) in portless))
+
+
+def _first(headers: Headers, name: str) -> str:
+    """Each of several proxies adds its own; the first is what the browser asked for."""
+    return headers.get(name, "").split(",")[0].strip()
 
 
 def _name(host: str) -> str:
     """The host without its port: `localhost:7860`, `[::1]:7860`."""
-    return host.partition("]")[0].strip("[") if host.startswith("[") else host.partition(":")[0]
+    name = host.partition("]")[0].strip("[") if host.startswith("[") else host.partition(":")[0]
+    return name.lower()
 
 
 def _note(scope: Scope, status: int) -> None:

@@ -2,87 +2,138 @@
 
 import argparse
 import os
-from typing import Any
+import re
+from dataclasses import dataclass
+from pathlib import Path
 
-from gradio import Blocks
-from starlette.middleware import Middleware
-
-from core.paths import use_studio
-from ui import style
-from ui.desk import Desk
-from ui.guard import LOOPBACK, UPLOAD_BYTES, Guard
-from ui.health import Health
+from core.paths import studio, use_studio
+from ui import address
 from ui.place import Place
+
+MOST_PORTS = 65535
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the page is served. `names`: hosts that it answers to besides this machine's own, None for any."""
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    logins: tuple[tuple[str, str], ...] = ()  # names and passwords; none: nobody is asked
+    share: bool = False
+    names: frozenset[str] | None = frozenset()
+    root_path: str = ""
+    framed: bool = False
 
 
 def flags() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("app.py", description="Still Life: pictures as you type.")
     parser.add_argument("--host", help="address to listen on (127.0.0.1; on a Space 0.0.0.0)")
-    parser.add_argument("--port", type=int, help="port (7860, or the next that is free)")
+    parser.add_argument("--port", type=_port, help="port (7860, or the next that is free); 0: any that is free")
     parser.add_argument("--studio", help="folder for pictures, runs and own models (studio/ beside app.py)")
     parser.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, cuda:1")
     parser.add_argument("--attention", default="auto", choices=["auto", "sdpa", "xformers"])
     parser.add_argument(
         "--auth",
+        action="append",
+        default=[],
         metavar="NAME:PASSWORD",
-        help="ask for a login; or set $STILL_LIFE_AUTH, which ps does not show",
+        help="ask for a login; may be repeated; or set $STILL_LIFE_AUTH, which ps does not show",
     )
-    parser.add_argument("--open-to-everyone", action="store_true", help="listen beyond this machine without a login")
+    parser.add_argument("--open-to-everyone", action="store_true", help="let others reach the page without a login")
     parser.add_argument("--no-worker", action="store_true", help="run no jobs: python -m jobs.worker does, or nobody")
     parser.add_argument("--log-prompts", action="store_true", help="log what people typed, not a digest of it")
     parser.add_argument("--share", action="store_true", help="a public link through gradio's tunnel; needs a login")
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        type=_name,
+        metavar="NAME",
+        help="answer to this name too, that a proxy passes on (docs/serving.md); may be repeated",
+    )
+    parser.add_argument(
+        "--root-path", default="", type=_root, metavar="/PATH", help="where a proxy shows the page, if not at its top"
+    )
     return parser
 
 
-def settings(args: argparse.Namespace, place: Place) -> dict[str, Any]:
-    """Arguments of `Blocks.launch`. Exits with one sentence where the flags would open the page by accident, or ask for
-    what this machine has not.
-    """
+def settings(args: argparse.Namespace, place: Place) -> Settings:
+    """Exits with one sentence where the flags would open the page by accident, or ask for what this machine has not."""
     _check_hardware(args.device, args.attention)
-    use_studio(args.studio)
     host = args.host or ("0.0.0.0" if place.shared else "127.0.0.1")
-    auth = _login(args.auth or os.environ.pop("STILL_LIFE_AUTH", None))
-    loopback = host in LOOPBACK
-    if args.share and auth is None:
+    secret = os.environ.pop("STILL_LIFE_AUTH", None)
+    logins = tuple(map(_login, args.auth or ([secret] if secret else [])))
+    others = [] if _loopback(host) else [host]
+    others += [name for name in args.allow_host if not address.is_loopback(name)]
+    if args.share and not logins:
         raise SystemExit("--share puts the page on the internet: give it a login with --auth NAME:PASSWORD")
-    if not loopback and auth is None and not place.shared and not args.open_to_everyone:
+    if others and not logins and not place.shared and not args.open_to_everyone:
         raise SystemExit(
-            f"{host} is reachable by others: give the page a login with --auth NAME:PASSWORD, or say --open-to-everyone"
+            f"{others[0]} is reachable by others: give the page a login with --auth NAME:PASSWORD, or say "
+            "--open-to-everyone"
         )
-    guard = Middleware(Guard, loopback=loopback and not args.share, framed=place.shared)
-    return {
-        "server_name": host,
-        "server_port": args.port,
-        "auth": auth,
-        "share": args.share,
-        "max_file_size": UPLOAD_BYTES,
-        "allowed_paths": [],
-        "enable_monitoring": False,
-        "run_history": False,
-        "show_error": False,
-        "strict_cors": True,
-        "state_session_capacity": 200,
-        "ssr_mode": False,
-        "footer_links": ["api"],  # hidden, but what the page's own button presses
-        "app_kwargs": {"middleware": [guard], "docs_url": None, "redoc_url": None},
-        "favicon_path": str(style.HERE / "icon.png"),
-        "theme": style.theme(),
-        "css": style.css(),
-        "head": style.head(),
-    }
+    anybody = args.share or (not _loopback(host) and not args.allow_host)
+    return Settings(
+        host=host,
+        port=args.port if args.port is not None else _port(os.environ.get("GRADIO_SERVER_PORT") or None),
+        logins=logins,
+        share=args.share,
+        names=None if anybody else frozenset(args.allow_host),
+        root_path=args.root_path,
+        framed=place.shared,
+    )
 
 
-def start(demo: Blocks, settings: dict[str, Any], desk: Desk) -> None:
-    """Serve until somebody stops it."""
-    settings["app_kwargs"]["routes"] = Health(desk).routes()
+def settle_studio(folder: str | None) -> Path:
+    """The studio for this process and all that it starts, made where it is not there yet. Exits with one sentence
+    where nothing can be kept in it.
+    """
+    home = use_studio(folder)
     try:
-        demo.launch(**settings)
+        home.mkdir(parents=True, exist_ok=True)
+        probe = home / f".still-life-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except (FileExistsError, NotADirectoryError):
+        raise SystemExit(f"the studio {home} is a file, not a folder: choose another with --studio") from None
     except OSError as e:
-        if "empty port" not in str(e):
-            raise
-        asked = settings["server_port"]
-        taken = "every port from 7860 to 7959 is" if asked is None else f"port {asked} is"
-        raise SystemExit(f"{taken} taken: choose another with --port") from None
+        raise SystemExit(
+            f"nothing can be kept in the studio {home} ({e.strerror}): choose another with --studio"
+        ) from None
+    return studio()
+
+
+def _port(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isdecimal() or int(text) > MOST_PORTS:
+        raise argparse.ArgumentTypeError(f"{text!a} is no port; valid: 1 to {MOST_PORTS}, or 0 for any that is free")
+    return int(text)
+
+
+def _name(text: str) -> str:
+    """A host as a browser names it: no scheme, no port."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+\]?", text):
+        raise argparse.ArgumentTypeError(f"{text!a} is no host name: studio.example, without https:// and port")
+    return address.bare(text).lower()
+
+
+def _root(text: str) -> str:
+    path = text.rstrip("/")
+    if path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
+        raise argparse.ArgumentTypeError(f"{text!a} is no path: /still, as the proxy shows it")
+    return path
+
+
+def _loopback(host: str) -> bool:
+    """Raises SystemExit for a host that nobody knows."""
+    if address.is_loopback(host):
+        return True
+    try:
+        return all(address.is_loopback(number) for _, number in address.addresses(host))
+    except ValueError as e:
+        raise SystemExit(str(e)) from None
 
 
 def _check_hardware(device: str, attention: str) -> None:
@@ -97,9 +148,7 @@ def _check_hardware(device: str, attention: str) -> None:
         raise SystemExit(str(e)) from None
 
 
-def _login(text: str | None) -> tuple[str, str] | None:
-    if text is None:
-        return None
+def _login(text: str) -> tuple[str, str]:
     name, colon, password = text.partition(":")
     if not (name and colon and password):
         raise SystemExit("a login is NAME:PASSWORD, neither of them empty")

@@ -1,6 +1,5 @@
 """Server functions for pictures of the wall and of the gallery: keep, find, enlarge, compare, take along."""
 
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,12 @@ from PIL.Image import Resampling
 from models import picture
 from models.request import ImageRequest
 from models.restore import Restored
+from ui import scratch
 from ui.desk import Desk
 from ui.gallery import Item, file_name
 from ui.wire import counted, data_url, number, text
 
+ARCHIVE = "still-life-pictures.zip"
 ARCHIVE_SECONDS = 3600  # for which a ZIP that was asked for stays on the disk
 
 
@@ -78,10 +79,10 @@ def pair(desk: Desk, a: Any, b: Any, data: dict[str, Any]) -> list[tuple[Picture
 
 def archive(desk: Desk, data: dict[str, Any]) -> Path:
     """Every picture that the gallery shows, as one ZIP in a folder that gradio serves from."""
-    for old in Path(desk.archives.name).glob("*/*.zip"):
+    for old in scratch.folder().glob(f"*/{ARCHIVE}"):
         if time.time() - old.stat().st_mtime > ARCHIVE_SECONDS:
             old.unlink()
-    target = Path(tempfile.mkdtemp(dir=desk.archives.name)) / "still-life-pictures.zip"
+    target = scratch.fresh() / ARCHIVE
     desk.gallery.zip(target, desk.owner(data), text(data, "text", 200), data.get("favourites") is True)
     return target
 

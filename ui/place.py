@@ -16,10 +16,13 @@ SPACE_STORAGE = Path("/data")
 
 @dataclass(frozen=True)
 class Place:
-    """`space`: the Space's name, or None on one's own machine. `lasting`: pictures survive a restart."""
+    """`space`: the Space's name, or None on one's own machine. `lasting`: pictures survive a restart. `login`: people
+    say who they are.
+    """
 
     space: str | None = None
     lasting: bool = True
+    login: bool = False
 
     @property
     def shared(self) -> bool:

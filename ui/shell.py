@@ -11,6 +11,7 @@ from ui.place import Place
 from ui.tab import Tab, tabs
 
 TITLE = "Still Life"
+OUT = '<a class="sl-out" href="./logout">Log out</a>'
 
 
 def build(desk: Desk, pages: tuple[Tab, ...] | None = None) -> gr.Blocks:
@@ -49,6 +50,7 @@ def header(current: Tab, pages: tuple[Tab, ...], place: Place) -> str:
         f'<nav aria-label="Pages">{links}</nav>'
         '<div class="sl-status"><span><i class="sl-dot"></i><span id="each"></span></span>'
         '<span id="each-steps"></span><span id="each-model"></span></div>'
+        f"{OUT if place.login else ''}"
         '<button class="sl-lamp" title="Dark or light" aria-label="Dark or light">◐</button></header>'
     )
 

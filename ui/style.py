@@ -35,6 +35,11 @@ def head() -> str:
     return f'<meta name="color-scheme" content="light dark"><script>\n{code}\n</script>'
 
 
+def login() -> str:
+    """The page that asks who one is, in the same colours."""
+    return (HERE / "login.html").read_text(encoding="utf-8").replace("/* STYLE */", css())
+
+
 def theme() -> Base:
     made = Base(font=SANS, font_mono=MONO, radius_size="lg", text_size="md")
     panel = {"block_background_fill": "transparent", "block_border_width": "0px", "block_padding": "0px"}

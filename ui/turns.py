@@ -53,6 +53,7 @@ class Turns:
         self._engine: Engine | None = None
         self._now: dict[str, Painting] = {}
         self._stopped: LRU[str, int] = LRU(MOST_TABS)
+        self._closed = False
 
     @property
     def engine(self) -> "Engine":
@@ -78,7 +79,7 @@ class Turns:
         try:
             with metrics.IN_LINE.track_inprogress(), closing(engine.generate(request)) as events:
                 for event in events:
-                    if self._stopped.get(tab, -1) >= ticket:
+                    if self._closed or self._stopped.get(tab, -1) >= ticket:
                         return
                     if isinstance(event, Waiting):
                         now.place = event.place
@@ -112,6 +113,10 @@ class Turns:
     def stop(self, tab: str, ticket: int) -> None:
         with self._lock:
             self._stopped.put(tab, max(ticket, self._stopped.get(tab, -1)))
+
+    def close(self) -> None:
+        """The server stops: so does whoever paints, between two steps."""
+        self._closed = True
 
     def where(self, tab: str) -> str:
         """What this page waits for; empty where it waits for nothing."""

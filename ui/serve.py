@@ -1,0 +1,151 @@
+"""Serves the page: gradio's app behind the guard, on sockets of our own, with uvicorn in this thread.
+
+`Blocks.launch` is not used: it asks its own page over HTTP and gives up after 3 s or at a proxy, it can't bind IPv6,
+and it leaves signals to chance. The models are loaded after the server is up, so whoever asks gets an answer meanwhile.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Generator, Iterator
+from types import FrameType
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+from gradio.routes import App
+from starlette.routing import Mount
+from starlette.types import ASGIApp
+
+from ui import address, style
+from ui.desk import Desk
+from ui.guard import UPLOAD_BYTES, Guard
+from ui.health import Health
+from ui.launch import Settings
+from ui.login import Login
+
+GOODBYE_SECONDS = 3  # for answers that are under way when the server stops
+SESSIONS = 200  # of gradio's that are remembered, 0.3 MB each
+STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Server(uvicorn.Server):
+    """One page, its sockets bound already."""
+
+    def __init__(self, demo: gr.Blocks, desk: Desk, settings: Settings, sockets: list[socket.socket]):
+        super().__init__(
+            uvicorn.Config(
+                served(demo, desk, settings),
+                log_level="warning",
+                log_config=None,
+                timeout_graceful_shutdown=GOODBYE_SECONDS,
+            )
+        )
+        self.demo, self.desk, self.settings, self.sockets = demo, desk, settings, sockets
+        self.address = address.link(settings.host, sockets)
+
+    def serve_until_stopped(self) -> None:
+        """Until Ctrl+C or SIGTERM, which both end it in order."""
+        self.run(self.sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.desk.warm()
+        print(f"Still Life is at {self.address.rstrip('/')}{self.settings.root_path}/  (Ctrl+C stops it)", flush=True)
+        if self.settings.share:
+            threading.Thread(target=self._share, daemon=True).start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.demo.is_running = False  # gradio's streams, which pages hold open, end by themselves
+        self.demo.app.stop_event.set()
+        self.desk.close()
+        await super().shutdown(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """uvicorn's would end the process by the same signal again, before anybody can tidy up."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {s: signal.signal(s, self.handle_exit) for s in STOPS}
+        try:
+            yield
+        finally:
+            for s, handler in before.items():
+                signal.signal(s, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:
+            os._exit(128 + sig)
+        print("Stopping. Jobs keep a checkpoint and go on at the next start.", file=sys.stderr, flush=True)
+        self.should_exit = True
+
+    def _share(self) -> None:
+        from gradio.networking import setup_tunnel
+
+        port = self.sockets[0].getsockname()[1]
+        try:
+            print(f"For everybody: {setup_tunnel('127.0.0.1', port, self.demo.share_token, None, None)}", flush=True)
+        except (RuntimeError, OSError) as e:
+            print(f"there is no public link: {e}", file=sys.stderr, flush=True)
+
+    @contextlib.contextmanager
+    def in_thread(self) -> Iterator[str]:
+        """For tests: served while the block lasts; gives the address."""
+        thread = threading.Thread(target=self.serve_until_stopped, daemon=True)
+        thread.start()
+        while not self.started:
+            assert thread.is_alive(), "the server ended before it was up"
+            time.sleep(0.01)
+        try:
+            yield self.address
+        finally:
+            self.should_exit = True
+            thread.join()
+
+
+def served(demo: gr.Blocks, desk: Desk, settings: Settings) -> ASGIApp:
+    """Gradio's app, with the probes beside it and the guard around it."""
+    outer = FastAPI(routes=[*Health(desk).routes()], docs_url=None, redoc_url=None, openapi_url=None)
+    inner = _mounted(outer, demo, settings)
+    app = Login(outer, inner) if settings.logins else outer
+    return Guard(app, names=settings.names, root_path=settings.root_path, framed=settings.framed)
+
+
+def _mounted(outer: FastAPI, demo: gr.Blocks, settings: Settings) -> App:
+    demo.state_session_capacity = SESSIONS
+    demo.has_launched = True  # gradio checks paths of files only then
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "SSR mode", UserWarning)  # which nobody asked for
+        _mount(outer, demo, settings)
+    (inner,) = (route.app for route in outer.routes if isinstance(route, Mount))
+    assert isinstance(inner, App)
+    demo.app = demo.server_app = inner  # where gradio looks for what serves it
+    return inner
+
+
+def _mount(outer: FastAPI, demo: gr.Blocks, settings: Settings) -> None:
+    gr.mount_gradio_app(
+        outer,
+        demo,
+        path="/",
+        auth=list(settings.logins) or None,
+        root_path=settings.root_path or None,
+        allowed_paths=[],
+        max_file_size=UPLOAD_BYTES,
+        enable_monitoring=False,
+        run_history=False,
+        show_error=False,
+        ssr_mode=False,
+        footer_links=["api"],  # hidden, but what the page's own button presses
+        app_kwargs={"docs_url": None, "redoc_url": None},
+        favicon_path=str(style.HERE / "icon.png"),
+        theme=style.theme(),
+        css=style.css(),
+        head=style.head(),
+    )
