@@ -37,7 +37,7 @@ def serving(place: Place | None = None, **settings: Any) -> Iterator[tuple[str, 
     """The studio of the environment, served on a free port: (address, desk, blocks)."""
     desk = Desk(place or Place())
     demo = shell.build(desk)
-    chosen = Settings(**{"port": 0, **settings})
+    chosen = Settings(**{"port": 0, "warm": False, **settings})
     with Server(demo, desk, chosen, address.listen(chosen.host, chosen.port)).in_thread() as site:
         yield site, desk, demo
 

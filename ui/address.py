@@ -5,6 +5,7 @@ import ipaddress
 import socket
 
 FIRST, LAST = 7860, 7959  # ports that are tried where none is named
+BACKLOG = 2048  # connections that wait to be accepted
 Address = tuple[socket.AddressFamily, str]
 
 
@@ -34,7 +35,7 @@ def is_loopback(name: str) -> bool:
 
 
 def listen(host: str, port: int | None) -> list[socket.socket]:
-    """Bound sockets, one for each number of the host, all on one port: the one that is named (0: any that is free),
+    """Listening sockets, one for each number of the host, all on one port: the one that is named (0: any that is free),
     else the first free one from 7860. Raises ValueError with one sentence.
     """
     numbers = addresses(host)
@@ -82,6 +83,7 @@ def _socket(family: socket.AddressFamily, number: str, port: int) -> socket.sock
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, number != "::")
         made.bind((number, port))
+        made.listen(BACKLOG)  # now, as two programs may be bound to one port, and who comes early waits for the server
     except OSError:
         made.close()
         raise

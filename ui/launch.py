@@ -24,6 +24,7 @@ class Settings:
     names: frozenset[str] | None = frozenset()
     root_path: str = ""
     framed: bool = False
+    warm: bool = True  # load models for the first visitor
 
 
 def flags() -> argparse.ArgumentParser:

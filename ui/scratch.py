@@ -18,14 +18,14 @@ LEFT_SECONDS = 24 * 3600  # files of a server that was killed are removed when t
 
 def settle() -> Path:
     """Before the page is built, as its components look then. A folder that somebody chose in the environment stays."""
-    os.environ.setdefault(FOLDER, str(cache() / "page"))
     sweep()
+    os.environ[FOLDER] = str(folder())
     return folder()
 
 
 def folder() -> Path:
     """The folder, made where it is not there. Raises OSError."""
-    path = Path(os.environ[FOLDER])
+    path = Path(os.environ.get(FOLDER) or cache() / "page")
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
 

@@ -55,7 +55,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self.desk.warm()
+        if self.settings.warm:
+            self.desk.warm()
         print(f"Still Life is at {self.address.rstrip('/')}{self.settings.root_path}/  (Ctrl+C stops it)", flush=True)
         if self.settings.share:
             threading.Thread(target=self._share, daemon=True).start()
