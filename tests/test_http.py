@@ -309,7 +309,6 @@ def test_a_space_listens_to_all_without_a_login_and_may_be_framed(monkeypatch, t
     assert place.shared and not place.lasting and "STILL_LIFE_STUDIO" not in os.environ
     assert flags(place=place) == Settings("0.0.0.0", names=None, framed=True)
     (tmp_path / "data").mkdir()
-    monkeypatch.delenv("STILL_LIFE_STUDIO")  # the flags settled it
     monkeypatch.setattr("ui.place.SPACE_STORAGE", tmp_path / "data")
     assert settle().lasting and os.environ["STILL_LIFE_STUDIO"] == str(tmp_path / "data")
 
