@@ -31,15 +31,17 @@ class Source(Protocol):
 
 TOYS = 24_000  # scenes drawn once for a training; a prefix does where pictures, not captions, are learnt
 PICTURES = 12_000
-NAMES = ("toys", "emoji", "toys+emoji", "emoji+noto", "mini")
+NAMES = ("toys", "emoji", "toys+emoji", "words", "pairs", "toys+words+pairs", "emoji+noto", "words+noto", "mini")
 
 OFTEN = {"nature": 5.0, "foods": 5.0}  # groups of emoji: what people type first is learnt first
+PAIR = "pair"  # the group of two emoji
 RELATED = 2.5  # two things, where and of which colour each, are the hardest to learn
+WEIGHTS = OFTEN | {PAIR: RELATED, "people": 2.0}
 
 
 def often(attributes: dict) -> float:
     """How often a generator in training meets a picture, beside 1 for most. Judges and autoencoders see all alike."""
-    return OFTEN.get(attributes.get("group", ""), RELATED if attributes.get("relation") else 1.0)
+    return WEIGHTS.get(attributes.get("group", ""), RELATED if attributes.get("relation") else 1.0)
 
 
 def sources(
@@ -50,15 +52,18 @@ def sources(
     skip_bad: bool = False,
     side: int = SIDE,
 ) -> list[Source]:
-    """The sources that a data set's name stands for, half and half where there are two.
+    """The sources that a data set's name stands for, each as often as the others.
 
-    dataset: toys, emoji, toys+emoji, emoji+noto, mini, or a folder of captioned pictures. hold: what emoji hold out.
+    dataset: parts with a + between them, one of `NAMES`, or a folder of captioned pictures. `words` are emoji with
+    people and signs, in more wordings; `pairs` are two toys or two emoji. hold: what emoji hold out.
     skip_bad: leave out files of a folder that cannot be used, where an error would name them. side: pixels of a
     picture, for the model that is trained; only a folder's can be other than `SIDE`.
     """
     from distill.data.emoji import Emoji  # each source brings packages that the others do without
     from distill.data.folder import Folder
+    from distill.data.pairs import Pairs
     from distill.data.toys import Toys
+    from distill.data.words import Words
 
     if dataset in NAMES and side != SIDE:
         raise ValueError(
@@ -66,13 +71,17 @@ def sources(
         )
     if dataset == "mini":
         return [Toys(split=split, size=min(toys, 8000), mini=True)]
+    parts = dataset.split("+")
     if dataset in NAMES:
+        drawn = Words if "words" in parts else Emoji
         made = {
             "toys": lambda: Toys(split=split, size=toys),
             "emoji": lambda: Emoji(split=split, hold=hold),
-            "noto": lambda: Emoji(split=split, hold=hold, look="noto"),  # other drawings, for the recogniser alone
+            "words": lambda: Words(split=split, hold=hold),
+            "pairs": lambda: Pairs(split=split, hold=hold),
+            "noto": lambda: drawn(split=split, hold=hold, look="noto"),  # other drawings, for the recogniser alone
         }
-        return [made[part]() for part in dataset.split("+")]
+        return [made[part]() for part in parts]
     if not Path(dataset).is_dir():
         raise ValueError(f"unknown data set {dataset!r}; valid: {', '.join(NAMES)}, mixture, or a folder of pictures")
     return [Folder(Path(dataset), split, skip_bad, side)]

@@ -21,8 +21,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from distill.data import SIDE, Example, emoji_words
-from distill.data.emoji_fetch import TONES, fetch, home
+from distill.data import SIDE, Example, emoji_words, sources
+from distill.data.emoji_fetch import fetch, home, ready
 from distill.data.preview import grid
 from distill.data.toys.palette import BACKGROUNDS
 
@@ -54,12 +54,11 @@ def picture_split(key: str) -> Literal["train", "held_out"]:
     return "held_out" if int(key[:8], 16) % 10 == 0 else "train"
 
 
-def read_rows(folder: Path, people: bool) -> list[dict]:
-    path = folder / "index.json"
-    if not path.exists():
-        raise FileNotFoundError("the emoji are not on this machine yet: `make data` fetches them")
-    wanted = GROUPS + (("people",) if people else ())
-    return [row for row in json.loads(path.read_text(encoding="utf-8"))["emoji"] if row["group"] in wanted]
+def read_rows(folder: Path, groups: tuple[str, ...]) -> list[dict]:
+    if not ready(folder):
+        raise FileNotFoundError("the emoji are not on this machine yet, or not all: `make data` fetches them")
+    rows = json.loads((folder / "index.json").read_text(encoding="utf-8"))["emoji"]
+    return [row for row in rows if row["group"] in groups]
 
 
 def drawings_of(row: dict, folder: Path, look: str) -> list[Drawing]:
@@ -80,13 +79,19 @@ def cut_out(path: Path) -> Image.Image:
     return picture.crop(picture.getchannel("A").getbbox())
 
 
+def scaled(path: Path, longer: float) -> Image.Image:
+    """The drawing with a longer side of so many pixels."""
+    drawing = cut_out(path)
+    scale = longer / max(drawing.size)
+    w, h = (max(1, round(side * scale)) for side in drawing.size)
+    return drawing.resize((w, h), Image.Resampling.LANCZOS)  # Pillow premultiplies alpha: no dark rim
+
+
 def compose(path: Path, background: tuple[int, int, int], fill: float, shift: tuple[float, float]) -> np.ndarray:
     """uint8 [SIDE, SIDE, 3]: the drawing's longer side is `fill` of the frame; shift in pixels, kept inside it."""
-    drawing = cut_out(path)
-    scale = fill * SIDE / max(drawing.size)
-    w, h = (max(1, round(side * scale)) for side in drawing.size)
-    drawing = drawing.resize((w, h), Image.Resampling.LANCZOS)  # Pillow premultiplies alpha: no dark rim
-    x, y = (min(max(round((SIDE - side) / 2 + s), 0), SIDE - side) for side, s in zip((w, h), shift, strict=True))
+    drawing = scaled(path, fill * SIDE)
+    ends = zip(drawing.size, shift, strict=True)
+    x, y = (min(max(round((SIDE - side) / 2 + s), 0), SIDE - side) for side, s in ends)
     frame = Image.new("RGB", (SIDE, SIDE), background)
     frame.paste(drawing, (x, y), drawing)
     return np.asarray(frame)
@@ -95,26 +100,27 @@ def compose(path: Path, background: tuple[int, int, int], fill: float, shift: tu
 class Emoji:
     """Example `index` is a function of (seed, index): every emoji once before any comes again, white half the time."""
 
-    name = "emoji"
+    name, groups = "emoji", GROUPS
+    nouns, wordings = staticmethod(emoji_words.nouns), staticmethod(emoji_words.wordings)
 
     def __init__(
         self,
         split: Literal["train", "held_out"] = "train",
         size: int | None = None,
         seed: int = 0,
-        people: bool = False,
         hold: Literal["wordings", "pictures"] = "wordings",
         look: Literal["fluent", "noto"] = "fluent",
         folder: Path | None = None,
     ):
         self.split, self.seed, self.hold = split, seed, hold
         folder = folder or home()
-        rows = read_rows(folder, people)
+        rows = read_rows(folder, self.groups)
         self.emoji = [e for row in rows if (e := self._kept(row, drawings_of(row, folder, look))).drawings]
         self.size = 12 * len(self.emoji) if size is None else size
         keys = [d.key for e in self.emoji for d in e.drawings]
         content = hashlib.sha256("".join(keys).encode()).hexdigest()[:12]
-        self.signature = ("emoji", DRAWING, split, seed, people, hold, look, content)
+        people = "people" in self.groups
+        self.signature = (self.name, DRAWING, split, seed, people, hold, look, content)
 
     def _kept(self, row: dict, drawings: list[Drawing]) -> Entry:
         by_picture = self.hold == "pictures"
@@ -130,7 +136,7 @@ class Emoji:
         order = np.random.default_rng([self.seed, turn]).permutation(len(self.emoji))
         entry = self.emoji[order[place]]
         rng = np.random.default_rng([self.seed, index, 1])
-        drawing = entry.drawings[rng.integers(len(entry.drawings))]
+        drawing = self.drawing(entry, rng)
         background = self._background(entry.row, rng)
         fill, shift = self._place(rng)
         picture = compose(drawing.path, BACKGROUNDS[background], fill, shift)
@@ -142,6 +148,16 @@ class Emoji:
             "tone": drawing.tone,
         }
         return Example(picture, self._captions(entry.row, drawing, background, rng), attributes, drawing.key)
+
+    def drawing(self, entry: Entry, rng: np.random.Generator) -> Drawing:
+        return entry.drawings[rng.integers(len(entry.drawings))]
+
+    def _noun(self, row: dict, rng: np.random.Generator) -> int:
+        """Which of its nouns the plainest caption has."""
+        return 0
+
+    def _adjective(self, row: dict, drawing: Drawing, noun: str, rng: np.random.Generator) -> str:
+        return ""
 
     def _background(self, row: dict, rng: np.random.Generator) -> str:
         if self.hold == "pictures":
@@ -159,26 +175,21 @@ class Emoji:
 
     def _captions(self, row: dict, drawing: Drawing, background: str, rng: np.random.Generator) -> tuple[str, ...]:
         """Wordings of this split; trained ones begin with the plainest, a third of them name what is behind it."""
-        trained, held = emoji_words.wordings(row)
+        trained, held = self.wordings(row)
         pairs = held if self.split == "held_out" and self.hold == "wordings" else trained
         chosen = [pairs[i] for i in rng.integers(len(pairs), size=CAPTIONS)]
         if pairs is trained:
-            chosen[:2] = [(emoji_words.PLAIN[0], 0), (emoji_words.PLAIN[1], 0)]
+            chosen[:2] = [(template, self._noun(row, rng)) for template in emoji_words.PLAIN]
         known = [*row["keywords"], emoji_words.GROUP_WORD[row["group"]]]
         out = []
         for template, which in chosen:
-            tone = drawing.tone if rng.random() < 0.7 else None
-            noun = emoji_words.nouns(row, tone)[which]
+            noun = emoji_words.toned(self.nouns(row)[which], drawing.tone, rng.random())
             words = [known[i] for i in rng.permutation(len(known))[:2]]
             behind = background if rng.random() < (0.5 if background != "white" else 0.2) else None
-            out.append(emoji_words.say(template, noun, words, behind, int(rng.integers(4))))
+            place = int(rng.integers(len(emoji_words.ON_BACKGROUND)))
+            adjective = self._adjective(row, drawing, noun, rng)
+            out.append(emoji_words.say(template, noun, words, behind, place, adjective))
         return tuple(dict.fromkeys(out))
-
-    def vocabulary(self) -> list[str]:
-        """Every word that its captions can hold."""
-        rows = [e.row for e in self.emoji]
-        tones = list(TONES.values()) if any(r["group"] == "people" for r in rows) else []
-        return emoji_words.vocabulary(rows, tones, list(BACKGROUNDS))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -186,19 +197,19 @@ def main(argv: list[str] | None = None) -> int:
     p.formatter_class = argparse.RawTextHelpFormatter
     p.add_argument("--preview", type=Path, metavar="FILE", help="draw a captioned grid there")
     p.add_argument("--n", type=int, default=64)
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--start", type=int, default=0, metavar="INDEX", help="of the first that is drawn")
     p.add_argument("--split", choices=("train", "held_out"), default="train")
-    p.add_argument("--people", action="store_true", help="people and their skin tones too")
+    p.add_argument("--of", choices=("emoji", "words", "pairs"), default="emoji", help="the part of a data set")
     args = p.parse_args(argv)
     try:
         folder = fetch()
     except RuntimeError as e:
         print(f"distill.data.emoji: {e}", file=sys.stderr)
         return 2
-    source = Emoji(args.split, args.n, args.seed, args.people)
-    print(f"{len(source.emoji):,} emoji in {folder}")
+    source = sources(args.of, args.split)[0]
+    print(f"{len(source):,} pictures of {args.of}, from {folder}")
     if args.preview:
-        grid([source[i] for i in range(args.n)], args.preview)
+        grid([source[i] for i in range(args.start, args.start + args.n)], args.preview)
     return 0
 
 

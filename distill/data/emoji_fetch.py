@@ -16,6 +16,7 @@ from pathlib import Path
 
 from core.files import whole_folder
 from core.paths import cache
+from distill.data.emoji_nouns import SIGNS, TOGETHER
 from distill.data.emoji_words import aliases, keywords, plain_name
 
 GROUPS = {  # Unicode's groups, and what this project calls them
@@ -27,10 +28,10 @@ GROUPS = {  # Unicode's groups, and what this project calls them
     "Objects": "objects",
     "People & Body": "people",
 }
-NOT_PICTURES = frozenset({"emotion", "person-symbol", "family"})  # sub-groups of signs, speech bubbles, silhouettes
-CARD_SUITS = frozenset({"2660-fe0f", "2663-fe0f", "2665-fe0f", "2666-fe0f"})
+BETWEEN = frozenset({"emotion", "person-symbol", "family"})  # sub-groups of signs, speech bubbles, silhouettes
 TONES = {"1f3fb": "light", "1f3fc": "medium-light", "1f3fd": "medium", "1f3fe": "medium-dark", "1f3ff": "dark"}
 
+ROWS = "2"  # goes up when the index has other rows, so that a folder of before is fetched anew
 MINUTES = 15  # for one package
 
 
@@ -88,8 +89,13 @@ def members(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
     return out
 
 
-def is_clock_face(name: str) -> bool:
-    return name.endswith(("o’clock", "-thirty"))
+def group_of(name: str, facts: dict) -> str | None:
+    """What this project files an emoji under; None for what nobody asks for by name, such as a clock face."""
+    if name in SIGNS:
+        return "signs"
+    if facts["subcategory"] in BETWEEN:
+        return "people" if name in TOGETHER else None
+    return None if name.endswith(("o’clock", "-thirty")) else GROUPS.get(facts["category"])
 
 
 def pictures_of(skins: list[dict], fluent: set[str], noto: set[str]) -> list[dict]:
@@ -104,22 +110,25 @@ def pictures_of(skins: list[dict], fluent: set[str], noto: set[str]) -> list[dic
 
 
 def index(names: dict, groups: list[dict], fluent: set[str], noto: set[str]) -> list[dict]:
-    """One row an emoji, in Unicode's order: name, aliases, keywords, group, pictures. No symbols, keycaps, flags."""
+    """One row an emoji, in Unicode's order: name, aliases, keywords, group, pictures. No flags, keycaps, clock faces."""
     known = {row["unified"].lower(): row for row in groups}
     taken = {plain_name(e["name"]) for e in names["emojis"].values()}
     rows = []
     for entry in names["emojis"].values():
         facts = known.get(entry["skins"][0]["unified"])
-        if facts is None or facts["category"] not in GROUPS or facts["subcategory"] in NOT_PICTURES:
-            continue
+        group = group_of(entry["name"].lower(), facts) if facts else None
         pictures = pictures_of(entry["skins"], fluent, noto)
-        if not pictures or is_clock_face(entry["name"].lower()) or pictures[0]["codepoint"] in CARD_SUITS:
+        if facts is None or group is None or not pictures:
             continue
-        name, group = plain_name(entry["name"]), GROUPS[facts["category"]]
+        if group == "signs":
+            name, *others = SIGNS[entry["name"].lower()]
+        else:
+            name = plain_name(entry["name"])
+            others = aliases(name, group, facts["short_names"], taken)
         rows.append(
             {
                 "name": name,
-                "aliases": aliases(name, group, facts["short_names"], taken),
+                "aliases": others,
                 "keywords": keywords(name, entry["keywords"]),
                 "group": group,
                 "subgroup": facts["subcategory"],
@@ -138,7 +147,7 @@ def write_files(files: dict[str, bytes], into: Path, wanted: set[str]) -> None:
 
 
 def current() -> dict[str, str]:
-    return {p.name: p.version for p in PACKAGES}
+    return {p.name: p.version for p in PACKAGES} | {"rows": ROWS}
 
 
 def ready(folder: Path) -> bool:

@@ -7,6 +7,8 @@ others, one in six is held out by a hash of (emoji, wording), at least one an em
 import hashlib
 import re
 
+from distill.data.emoji_nouns import ALSO
+
 PLAIN = ("{an}", "{n}")
 WORDINGS = (
     "an emoji of {an}",
@@ -18,6 +20,8 @@ WORDINGS = (
     "{an}, emoji style",
     "the {n} emoji",
 )
+MORE = ("emoji of {an}", "{an} emoji", "{an} icon", "one {n}", "{n} sticker", "a sticker of {an}", "{n} icon")
+PLURAL, CUTE = "{ns}", "a cute {n}"
 WITH_KEYWORDS = ("{an}, {k}", "{n}, {k}, {j}", "{n} ({k})", "{k} {n}")
 ON_BACKGROUND = ("on a {b} background", "on {b}", "against a {b} background", "with a {b} background")
 
@@ -75,15 +79,25 @@ UNCOUNTED = frozenset({
     "dna", "camping", "bowling", "badminton", "tennis", "lacrosse", "ping pong", "billiards", "golf", "soccer",
     "field hockey", "ice hockey", "high voltage", "construction", "building construction", "bamboo", "mahjong",
     "performing arts", "nail polish", "mate", "money with wings", "candy", "chocolate", "confetti", "film",
-    "luggage", "poop", "meat on the bone", "light rail", "zap", "bath", "mountain biking",
+    "cheese", "milk", "music", "applause", "zzz", "yin yang", "yoga", "skiing", "snowboarding", "surfing", "swimming",
+    "fencing", "luggage", "poop", "meat on the bone", "light rail", "zap", "bath", "mountain biking",
 })  # fmt: skip
+IRREGULAR = {
+    "person": "people", "child": "children", "foot": "feet", "tooth": "teeth", "goose": "geese", "mouse": "mice",
+    "fish": "fish", "sheep": "sheep", "deer": "deer", "leaf": "leaves", "wolf": "wolves", "knife": "knives",
+    "elf": "elves", "ox": "oxen", "dice": "dice", "bison": "bison", "moose": "moose", "shrimp": "shrimp",
+    "squid": "squid", "scarf": "scarves", "human": "humans",
+}  # fmt: skip
+UNTURNED = re.compile(  # what takes no plural ending: "person running", "palms up together", "hourglass not done"
+    r"(s|up|down|left|right|crossed|together|hello|viewer)$| \w+ing\b|\b(not|tilted|medium|high|breast-feeding)\b"
+)
 SINGULAR_IN_S = re.compile(r"(ss|us|[^k]is|os)$")
 LIKE_YOU = re.compile(r"^(uni|eu|ewe|ufo|usb|one\b)")
 SILENT = re.compile(r"^(hour|x-ray)")
 TAIL = re.compile(r" (with|without|of|on|in|behind|over|at|holding|lifting|getting|taking|and|playing (hand|water)).*$")
 GROUP_WORD = {
     "smileys": "smiley", "nature": "nature", "foods": "food", "activity": "activity", "places": "place",
-    "objects": "object", "people": "people",
+    "objects": "object", "people": "people", "signs": "symbol",
 }  # fmt: skip
 STOP_WORDS = frozenset({
     "and", "with", "the", "for", "not", "face", "photo", "done", "ftw", "man", "woman", "person", "cool", "good",
@@ -117,25 +131,65 @@ def keywords(name: str, words: list[str]) -> list[str]:
     return list(dict.fromkeys(fit))[:8]
 
 
-def with_article(noun: str) -> str:
-    """ "fox" -> "a fox", "owl" -> "an owl", "grapes" and "bread" and "mount fuji" as they are."""
-    if noun in PROPER or noun in UNCOUNTED:
-        return noun
-    if noun in WITH_THE:
-        return f"the {noun}"
+def many(noun: str) -> bool:
+    """Whether the noun is a plural already: "grapes", "men with bunny ears"."""
     head = TAIL.sub("", noun).split()
-    if head[0] in ("men", "women") or (head[-1].endswith("s") and not SINGULAR_IN_S.search(head[-1])):
-        return noun
-    vowel = SILENT.match(noun) or (noun[0] in "aeiou" and not LIKE_YOU.match(noun))
-    return f"an {noun}" if vowel else f"a {noun}"
+    return head[0] in ("men", "women") or (head[-1].endswith("s") and not SINGULAR_IN_S.search(head[-1]))
 
 
-def nouns(row: dict, tone: str | None = None) -> tuple[str, ...]:
-    """The name first, then its aliases, each with the skin tone where one is to be said."""
-    plain = (row["name"], *row["aliases"])
+def with_article(noun: str, adjective: str = "") -> str:
+    """ "fox" -> "a fox", "owl" -> "an owl", "grapes" and "bread" and "mount fuji" as they are; so with an adjective."""
+    said = f"{adjective} {noun}".strip()
+    if noun in WITH_THE:
+        return f"the {said}"
+    if noun in PROPER or noun in UNCOUNTED or many(noun):
+        return said
+    vowel = SILENT.match(said) or (said[0] in "aeiou" and not LIKE_YOU.match(said))
+    return f"an {said}" if vowel else f"a {said}"
+
+
+def plural(noun: str) -> str | None:
+    """ "foxes", "leaves", "policemen"; None for what has none."""
+    if noun in PROPER | UNCOUNTED | WITH_THE or many(noun) or TAIL.search(noun) or UNTURNED.search(noun):
+        return None
+    before, _, last = noun.rpartition(" ")
+    before = re.sub(r"^(wo)?man$", lambda found: found[0].replace("man", "men"), before)
+    if last in IRREGULAR:
+        last = IRREGULAR[last]
+    elif last.endswith("man"):
+        last = last.removesuffix("man") + "men"
+    elif re.search(r"(x|ch|sh|z|tomato|potato|hero)$", last):
+        last += "es"
+    elif re.search(r"[^aeiou]y$", last):
+        last = last.removesuffix("y") + "ies"
+    else:
+        last += "s"
+    return f"{before} {last}".strip()
+
+
+def nouns(row: dict) -> tuple[str, ...]:
+    """The name first, then its aliases."""
+    return (row["name"], *row["aliases"])
+
+
+def more_nouns(row: dict) -> tuple[str, ...]:
+    """Those, and what else people say; of a man or a woman also what they call anyone of that trade."""
+    who, _, trade = row["name"].partition(" ")
+    said = ALSO.get(row["name"], ())
+    trades = trade in ALSO or (row["subgroup"] in ("person-role", "person-fantasy") and "ing " not in trade)
+    if who in ("man", "woman") and trades:
+        short = [noun for noun in ALSO.get(trade, ()) if noun.isalpha() and "man" not in noun]
+        said += ({"man": "male", "woman": "female"}[who] + f" {trade}", *(f"{who} {noun}" for noun in short))
+    return (*nouns(row), *said)
+
+
+def toned(noun: str, tone: str | None, place: float) -> str:
+    """ "chef with dark skin" or "dark-skinned chef", as `place` in [0, 1) has it."""
     if tone is None:
-        return plain
-    return tuple(f"{n} with {tone} skin" if " with " not in n else f"{n} and {tone} skin" for n in plain)
+        return noun
+    if place < 0.3:
+        return f"{tone}-skinned {noun}"
+    return f"{noun} and {tone} skin" if " with " in noun else f"{noun} with {tone} skin"
 
 
 def _hash(*parts: str) -> int:
@@ -152,25 +206,30 @@ def wordings(row: dict) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
     return plain + [pair for pair in ranked if pair not in held], held
 
 
+def more_wordings(row: dict) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+    """The same for `more_nouns` and more templates. What `wordings` holds out stays held out."""
+    trained, held = wordings(row)
+    every, cute = more_nouns(row), (CUTE,) if row["subgroup"].startswith("animal") else ()
+    fit = WORDINGS + (WITH_KEYWORDS if row["keywords"] else ()) + MORE + cute
+    pairs = [(w, i) for w in fit for i in range(len(every))]
+    pairs += [(PLURAL, i) for i, noun in enumerate(every) if plural(noun)]
+    new = [pair for pair in pairs if pair not in {*trained, *held}]
+    held_too = [pair for pair in new if _hash("wording", row["name"], pair[0], str(pair[1])) % 6 == 0]
+    plain = [(w, i) for w in PLAIN for i in range(len(every))]
+    return list(dict.fromkeys([*plain, *trained, *(p for p in new if p not in held_too)])), held + held_too
+
+
 def held_out_background(name: str, backgrounds: list[str]) -> str:
     """The one of the coloured backgrounds that this emoji is never trained on."""
     return min(backgrounds, key=lambda b: _hash("background", name, b))
 
 
-def say(template: str, noun: str, words: list[str], background: str | None, place: int) -> str:
+def say(template: str, noun: str, words: list[str], background: str | None, place: int, adjective: str = "") -> str:
     """One caption; words: one keyword or two, `place` chooses how the background is named."""
-    text = template.format(n=noun, an=with_article(noun), k=words[0], j=words[-1])
+    said = f"{adjective} {noun}".strip()
+    several = f"{adjective} {plural(noun)}".strip()
+    text = template.format(n=said, an=with_article(noun, adjective), ns=several, k=words[0], j=words[-1])
     if background is None:
         return text
     on = ON_BACKGROUND[place % len(ON_BACKGROUND)].format(b=background)
     return f"{text} {on}"
-
-
-def vocabulary(rows: list[dict], tones: list[str], backgrounds: list[str]) -> list[str]:
-    """Every word that a caption of these emoji can hold, sorted."""
-    texts = [t.replace("{an}", "a an the").replace("{n}", "") for t in PLAIN + WORDINGS + WITH_KEYWORDS + ON_BACKGROUND]
-    texts += list(GROUP_WORD.values()) + backgrounds + [f"with and {t} skin" for t in tones]
-    for row in rows:
-        texts += [row["name"], *row["aliases"], *row["keywords"]]
-    found = re.findall(r"[^\W_][\w'-]*", " ".join(re.sub(r"\{\w\}", " ", t) for t in texts).lower())
-    return sorted(set(found))

@@ -1,0 +1,42 @@
+"""Which colour a drawing has, if one word is true of most of it: read off its pixels, as a person would say it."""
+
+import numpy as np
+from PIL import Image
+
+SEEN = 128  # alpha from which a pixel is part of the drawing
+MOST = 0.62  # of the drawing that a colour has to cover, or it is not the drawing's
+GREY, PALE, DARK = 0.2, 0.86, 0.46  # saturation below which there is no hue; value above which that is white, below black
+HUES = ((12, "red"), (34, "orange"), (66, "yellow"), (165, "green"), (192, "teal"), (252, "blue"), (292, "purple"),
+        (334, "pink"), (361, "red"))  # fmt: skip
+NAMES = ("red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "brown", "white", "grey", "black")
+
+
+def named(pixels: np.ndarray) -> np.ndarray:
+    """The index into `NAMES` of each colour, uint8 [N, 3] -> int [N]."""
+    rgb = pixels.astype(float) / 255
+    high, low = rgb.max(1), rgb.min(1)
+    spread = np.maximum(high - low, 1e-6)
+    r, g, b = rgb.T
+    hue = np.where(high == r, (g - b) / spread % 6, np.where(high == g, (b - r) / spread + 2, (r - g) / spread + 4)) * 60
+    edges, words = zip(*HUES, strict=True)
+    found = np.array([NAMES.index(w) for w in words])[np.searchsorted(edges, hue, side="right")]
+    saturation = spread / np.maximum(high, 1e-6)
+    reddish = (hue < 12) | (hue > 350)
+    found[(hue < 44) & ((high < 0.66) | ((hue > 14) & (saturation < 0.64)))] = NAMES.index("brown")
+    found[reddish & (saturation < 0.5) & (high > 0.8)] = NAMES.index("pink")
+    plain = saturation < GREY
+    found[plain & (high > PALE)] = NAMES.index("white")
+    found[plain & (high <= PALE)] = NAMES.index("grey")
+    found[(high < DARK) & (saturation < 0.5)] = NAMES.index("black")
+    return found
+
+
+def colour_of(drawing: Image.Image) -> str | None:
+    """The word for most of an RGBA drawing; None where no colour covers enough of it. Gold runs from yellow to orange."""
+    pixels = np.asarray(drawing.resize((48, 48))).reshape(-1, 4)
+    seen = pixels[pixels[:, 3] >= SEEN, :3]
+    counts = np.bincount(named(seen), minlength=len(NAMES))
+    best = int(counts.argmax())
+    gold = [NAMES.index("yellow"), NAMES.index("orange")]
+    covered = counts[gold].sum() if best in gold else counts[best]
+    return NAMES[best] if covered >= MOST * len(seen) else None
