@@ -28,6 +28,8 @@ PICTURES = {
     "toys": "toy scenes that this project draws",
     "mini": "toy scenes of one thing each, which this project draws",
     "emoji": "Fluent Emoji (MIT License, Microsoft)",
+    "words": "Fluent Emoji (MIT License, Microsoft)",
+    "pairs": "pairs of both",
     "noto": "Noto Emoji (Apache License 2.0, Google)",
 }
 WORDS = "It knows the words of `vocabulary.json` and no others.\n"

@@ -5,7 +5,11 @@ from PIL import Image
 
 SEEN = 128  # alpha from which a pixel is part of the drawing
 MOST = 0.62  # of the drawing that a colour has to cover, or it is not the drawing's
-GREY, PALE, DARK = 0.2, 0.86, 0.46  # saturation below which there is no hue; value above which that is white, below black
+GREY, PALE, DARK = (
+    0.2,
+    0.86,
+    0.46,
+)  # saturation below which there is no hue; value above which that is white, below black
 HUES = ((12, "red"), (34, "orange"), (66, "yellow"), (165, "green"), (192, "teal"), (252, "blue"), (292, "purple"),
         (334, "pink"), (361, "red"))  # fmt: skip
 NAMES = ("red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "brown", "white", "grey", "black")
@@ -17,7 +21,9 @@ def named(pixels: np.ndarray) -> np.ndarray:
     high, low = rgb.max(1), rgb.min(1)
     spread = np.maximum(high - low, 1e-6)
     r, g, b = rgb.T
-    hue = np.where(high == r, (g - b) / spread % 6, np.where(high == g, (b - r) / spread + 2, (r - g) / spread + 4)) * 60
+    hue = (
+        np.where(high == r, (g - b) / spread % 6, np.where(high == g, (b - r) / spread + 2, (r - g) / spread + 4)) * 60
+    )
     edges, words = zip(*HUES, strict=True)
     found = np.array([NAMES.index(w) for w in words])[np.searchsorted(edges, hue, side="right")]
     saturation = spread / np.maximum(high, 1e-6)
@@ -32,7 +38,7 @@ def named(pixels: np.ndarray) -> np.ndarray:
 
 
 def colour_of(drawing: Image.Image) -> str | None:
-    """The word for most of an RGBA drawing; None where no colour covers enough of it. Gold runs from yellow to orange."""
+    """The word for most of an RGBA drawing, None where there is none. Gold, from yellow to orange, counts as one."""
     pixels = np.asarray(drawing.resize((48, 48))).reshape(-1, 4)
     seen = pixels[pixels[:, 3] >= SEEN, :3]
     counts = np.bincount(named(seen), minlength=len(NAMES))

@@ -110,7 +110,7 @@ def pictures_of(skins: list[dict], fluent: set[str], noto: set[str]) -> list[dic
 
 
 def index(names: dict, groups: list[dict], fluent: set[str], noto: set[str]) -> list[dict]:
-    """One row an emoji, in Unicode's order: name, aliases, keywords, group, pictures. No flags, keycaps, clock faces."""
+    """One row an emoji, in Unicode's order: name, aliases, keywords, group, pictures. No flags, keycaps, clocks."""
     known = {row["unified"].lower(): row for row in groups}
     taken = {plain_name(e["name"]) for e in names["emojis"].values()}
     rows = []

@@ -176,8 +176,8 @@ def more_nouns(row: dict) -> tuple[str, ...]:
     """Those, and what else people say; of a man or a woman also what they call anyone of that trade."""
     who, _, trade = row["name"].partition(" ")
     said = ALSO.get(row["name"], ())
-    trades = trade in ALSO or (row["subgroup"] in ("person-role", "person-fantasy") and "ing " not in trade)
-    if who in ("man", "woman") and trades:
+    role = row["subgroup"] in ("person-role", "person-fantasy") and not TAIL.search(row["name"]) and "ing " not in trade
+    if who in ("man", "woman") and (trade in ALSO or role):
         short = [noun for noun in ALSO.get(trade, ()) if noun.isalpha() and "man" not in noun]
         said += ({"man": "male", "woman": "female"}[who] + f" {trade}", *(f"{who} {noun}" for noun in short))
     return (*nouns(row), *said)
