@@ -211,7 +211,9 @@ def more_wordings(row: dict) -> tuple[list[tuple[str, int]], list[tuple[str, int
     trained, held = wordings(row)
     every, cute = more_nouns(row), (CUTE,) if row["subgroup"].startswith("animal") else ()
     fit = WORDINGS + (WITH_KEYWORDS if row["keywords"] else ()) + MORE + cute
-    pairs = [(w, i) for w in fit for i in range(len(every))]
+    # "{an} emoji" of grapes, or of the milky way, is the caption of another wording
+    bare = {i for i, noun in enumerate(every) if not with_article(noun).startswith(("a ", "an "))}
+    pairs = [(w, i) for w in fit for i in range(len(every)) if i not in bare or w not in ("{an} emoji", "{an} icon")]
     pairs += [(PLURAL, i) for i, noun in enumerate(every) if plural(noun)]
     new = [pair for pair in pairs if pair not in {*trained, *held}]
     held_too = [pair for pair in new if _hash("wording", row["name"], pair[0], str(pair[1])) % 6 == 0]
