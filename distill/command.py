@@ -46,7 +46,9 @@ def parser(about: str | None) -> argparse.ArgumentParser:
     p.add_argument("--base", help="id of a model to start from, or that teaches")
     p.add_argument("--start", metavar="ID", help="a served student of the base to go on from")
     p.add_argument(
-        "--dataset", default="toys+emoji", help="toys, emoji, toys+emoji, mini, mixture or a folder of pictures"
+        "--dataset",
+        default="toys+emoji",
+        help="toys, emoji, toys+emoji, toys+words+pairs, mini, mixture or a folder of pictures",
     )
     p.add_argument("--skip-bad", action="store_true", help="leave out files of a folder that cannot be used")
     p.add_argument(

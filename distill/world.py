@@ -146,7 +146,8 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
     cached = [cache.latents(s, cache_dir(), key, encode) for s in found]
     draws, say = Draws(cached, often), speaker(a, parts, found, cached)
     if "judge" in a.needs and not toys_in(cached):
-        raise ValueError(f"the judge that rewards reads toys, and {a.dataset} has none; valid: mini, toys, toys+emoji")
+        with_toys = "mini, toys, toys+emoji, toys+words+pairs"
+        raise ValueError(f"the judge that rewards reads toys, and {a.dataset} has none; valid: {with_toys}")
     reader = judge_named("judge-a").to(device) if "judge" in a.needs else None  # rewards are its alone
 
     def batch(step: int, n: int, rng: Rows) -> Batch:

@@ -24,9 +24,13 @@ LITTLE = frozenset(
 GROUPS = {
     "things": "mushroom house car robot rocket teapot tree boat snowman fish bird hat chair lamp mug key egg".split(),
     "animals": "fox cat dog panda owl penguin bear lion frog turtle whale bee butterfly unicorn octopus".split(),
+    "people": "woman man boy child person chef teacher farmer astronaut pilot ninja fairy mermaid wizard zombie "
+    "superhero princess firefighter dancer".split(),
+    "hands": "thumb fist handshake".split(),
     "food": "apple banana cherries strawberry pizza hamburger cake ice bread cheese carrot avocado doughnut".split(),
     "colours": "red orange yellow green teal blue purple pink brown white grey black".split(),
     "looks": "big small plain striped dotted".split(),
+    "signs": "circle triangle checkmark infinity".split(),
     "places": "front side back above behind background left right top".split(),
 }
 FEW, MOST = 24, 60  # of the groups' words, below which a model shows its own, and of those
@@ -43,6 +47,8 @@ PROMPTS = (
     "a black hat on a red chair",
     "a panda",
     "three green eggs",
+    "a chef",
+    "a thumbs up",
 )
 
 

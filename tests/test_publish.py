@@ -203,6 +203,7 @@ def test_a_card_names_no_part_that_was_off():
     ("dataset", "sentence"),
     [
         ("toys+emoji", "toy scenes that this project draws, and Fluent Emoji (MIT License, Microsoft)."),
+        ("toys+words+pairs", "draws, and Fluent Emoji (MIT License, Microsoft), and pairs of both."),
         ("emoji+noto", "Fluent Emoji (MIT License, Microsoft), and Noto Emoji (Apache License 2.0, Google)."),
         ("mini", "toy scenes of one thing each, which this project draws."),
         ("mixture", "It learnt from points of a mixture of Gaussians, and from no picture."),

@@ -54,6 +54,15 @@ def test_suggestions_are_known(words):
     assert words.chips()["colours"] == ["red", "green"] and "places" not in words.chips()
 
 
+def test_people_and_signs_are_suggested_by_models_that_learnt_them(look_up):
+    box = vocabulary(catalogue.get("toybox-sd"))
+    assert box is not None
+    fit = Words([*box, "chef", "thumb", "checkmark"], look_up)
+    assert not {"people", "hands", "signs"} & set(Words(box, look_up).chips())
+    assert [fit.chips()[group] for group in ("people", "hands", "signs")] == [["chef"], ["thumb"], ["checkmark"]]
+    assert set(fit.prompts()) - set(Words(box, look_up).prompts()) == {"a chef", "a thumbs up"}
+
+
 def test_a_model_that_knows_few_of_the_usual_words_shows_its_own_commonest(look_up):
     own = [f"{a}{b}o" for a in "nmlkjhgfdb" for b in "zyxuoiea"]
     few = Words(["the", "red", *own, "cat"], look_up).chips()
