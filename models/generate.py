@@ -28,6 +28,7 @@ from models import catalogue, families
 from models.denoiser import ATTENTION, Cond, Denoiser, cat, on_schedule, pick_device
 from models.families import Parts
 from models.picture import png_bytes
+from models.prompt import notes
 from models.request import SEEDS, ImageRequest
 from models.schedule import Schedule
 from models.stepping import Stepper, stepper
@@ -167,7 +168,7 @@ def encode(parts: Parts, request: ImageRequest, texts: list[str]) -> tuple[Cond,
     cond = parts.text(different).map(lambda v: v[index])
     if request.guidance <= 1 or parts.row.manifest.guidance.kind != "cfg":
         return cond, None
-    return cond, parts.text([request.negative]).map(lambda v: v.expand(len(texts), *v.shape[1:]))
+    return cond, parts.text([request.negative_text()]).map(lambda v: v.expand(len(texts), *v.shape[1:]))
 
 
 @torch.no_grad()
@@ -284,6 +285,8 @@ def paint(args: argparse.Namespace) -> None:
         raise ValueError(f"{row.id} can't run here. {reason}")
     parts = families.load(row, pick_device(args.device), attention=args.attention)
     args.out.parent.mkdir(parents=True, exist_ok=True)
+    comments = [note.sentence for note in notes(request.prompt)]
+    print(*comments, sep="\n", end="\n" if comments else "", file=sys.stderr)
     done = []
     for event in generate(parts, request):
         if not isinstance(event, Image):
@@ -295,6 +298,7 @@ def paint(args: argparse.Namespace) -> None:
         said = {"path": str(path), "model": request.model, "steps": event.steps, "seed": event.seed}
         said |= {"calls": event.calls, "latency_ms": round(event.latency_ms, 2)}
         said |= {} if event.route is None else {"route": event.route}
+        said |= {"text": event.text, "notes": comments}
         print(json.dumps(said) if args.json else f"{path}  seed {event.seed}  {event.latency_ms:.0f} ms")
     if len(done) > 1:
         args.out.write_bytes(png_bytes(grid(done), request))

@@ -4,15 +4,14 @@ A request is a frozen dataclass that inherits `Request`; each field is an `optio
 """
 
 import dataclasses
-import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, get_args, get_type_hints
 
 from core.fields import between, check, keyed, option, options
 from models import catalogue
+from models.prompt import reading, spelt
 
 SEEDS = 2**31
 DEFAULT_MODEL = "toybox-sprint"
@@ -73,22 +72,6 @@ class Request:
         return cls.from_dict(data)
 
 
-def expand(prompt: str, seed: int) -> str:
-    """Wildcards: each `{a|b|c}` becomes one of its parts, the same for the same seed. They nest.
-
-    Braces without a bar, or without a partner, stay as they are.
-    """
-    group = re.compile(r"\{([^{}]*\|[^{}]*)\}")
-    count = 0
-    while match := group.search(prompt):
-        parts = match[1].split("|")
-        digest = hashlib.sha256(f"{seed}/{count}".encode()).digest()
-        chosen = parts[int.from_bytes(digest[:8], "big") % len(parts)]
-        prompt = prompt[: match.start()] + chosen + prompt[match.end() :]
-        count += 1
-    return prompt
-
-
 @dataclass(frozen=True)
 class ImageRequest(Request):
     """Everything that affects the pictures. Steps, guidance and size left out are the model's own."""
@@ -141,9 +124,13 @@ class ImageRequest(Request):
         return replace(self, seed=self.seeds()[k], num_images=1, variation_seed=neighbour)
 
     def texts(self) -> list[str]:
-        """What the text encoder reads for each picture: wildcards expanded, style put around."""
+        """What the text encoder reads for each picture: wildcards chosen, emoji as their names, style put around."""
         salts = [(self.variation_seed + k) % SEEDS if self.variation else s for k, s in enumerate(self.seeds())]
-        return [STYLES[self.style].replace("{prompt}", expand(self.prompt, s)) for s in salts]
+        return [reading(self.prompt, salt, STYLES[self.style]).text for salt in salts]
+
+    def negative_text(self) -> str:
+        """What the text encoder reads of the negative prompt."""
+        return spelt(self.negative)
 
 
 def _any_of(numbers: Sequence[int]) -> str:

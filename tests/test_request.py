@@ -12,7 +12,8 @@ from hypothesis import settings as tries
 from hypothesis import strategies as st
 
 from core.fields import option, options
-from models.request import PROMPT, SEEDS, STYLES, ImageRequest, Request, expand
+from models.prompt import expand
+from models.request import PROMPT, SEEDS, STYLES, ImageRequest, Request
 from tests import tiny
 
 SPRINT = {"prompt": "a red ball", "model": "tiny-sprint"}
