@@ -23,7 +23,7 @@ from models.denoiser import ATTENTION, Cond, pick_device, pick_dtype
 from models.families import Parts
 from models.generate import Choose, Event, Start, generate
 from models.request import ImageRequest
-from models.words import Words, vectors, vocabulary
+from models.words import Vectors, Window, Words, vocabulary
 
 TICK = 0.5  # seconds between two answers to somebody who waits
 PATIENCE = 60.0  # seconds for which a run whose events nobody reads may keep others waiting
@@ -177,9 +177,11 @@ class Engine:
         encoder = self._shared_encoder()
         with self._lock:
             if self._words.get(id, (None,))[0] != row:
-                look_up = vectors(text.load_tokenizer(text.find()), encoder)
+                look_up = Vectors(text.load_tokenizer(text.find()), encoder)
                 self._words[id] = row, Words(vocabulary(row), look_up)
-            return self._words[id][1]
+            words = self._words[id][1]
+            words.window = words.window or Window.of(row)  # a model of the Hub may have come meanwhile
+            return words
 
     def _line(self, id: str) -> Line:
         """LoRAs stand in the line of their base, whose network they use."""

@@ -1,23 +1,30 @@
 """What a small model knows: the words it was trained on; those of a prompt that it never saw, and near ones it did.
 
-Near is near in spelling first (typing mistakes), then in meaning: the cosine of the text encoder's input embeddings,
-which cost nothing to look up.
+A word that the text encoder has no single token for is looked at as a typing mistake: near is near in spelling. Any
+other is spelt right, and near is near in meaning: the cosine of the encoder's input embeddings, which cost nothing to
+look up. What is near in neither is not suggested.
 """
 
-import difflib
 import json
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import AutoTokenizer
 
-from models import catalogue
+from models import catalogue, prompt, text
 from models.catalogue import Row
+from models.prompt import Note, Traced
 
 FILE = "vocabulary.json"
-WORD = re.compile(r"[^\W\d_][\w'-]*")
+MARKS = "".join(c for c in map(chr, range(0x300, 0x10000)) if unicodedata.category(c) in ("Mn", "Mc"))  # on letters
+WORD = re.compile(rf"[^\W\d_](?:[\w'’-]|[{MARKS}])*")
+ALIKE = 0.3  # cosine from which two words are near in meaning; tests/test_words.py has the pairs that it was set by
 LITTLE = frozenset(
     "a an and any at by for from in into is it its of on one or some that the there these this to up very with".split()
 )
@@ -64,31 +71,100 @@ def vocabulary(row: Row) -> list[str] | None:
     return None
 
 
-def vectors(tokenizer: Callable, encoder: Any) -> Callable[[Sequence[str]], Tensor]:
-    """Words to unit vectors [N, D]: the mean of their pieces' input embeddings, centred on all pieces."""
-    table = encoder.get_input_embeddings().weight.detach()
-    centre = table.mean(0)
+def tokenizer(row: Row) -> Any | None:
+    """The tokenizer of the model's prompts; None while its pipeline of the Hub is not on this machine."""
+    above = catalogue.on_hub(row)
+    if above is None:
+        return text.load_tokenizer(text.find())
+    try:
+        return AutoTokenizer.from_pretrained(
+            above.hub, subfolder="tokenizer", revision=above.revision, local_files_only=True
+        )
+    except OSError:
+        return None
 
-    def look_up(words: Sequence[str]) -> Tensor:
-        pieces = tokenizer(list(words), add_special_tokens=False).input_ids
-        means = torch.stack([table[torch.tensor(p, device=table.device)].mean(0) for p in pieces])
-        return nn.functional.normalize((means - centre).float(), dim=-1)
 
-    return look_up
+class Vectors:
+    """Words as unit vectors [N, D]: the mean of their pieces' input embeddings, centred on all pieces."""
+
+    def __init__(self, tokenizer: Callable, encoder: Any):
+        self.tokenizer = tokenizer
+        self.pieces = encoder.get_input_embeddings().weight.detach()
+        self.centre = self.pieces.mean(0)
+
+    def __call__(self, words: Sequence[str]) -> Tensor:
+        ids = self.tokenizer(list(words), add_special_tokens=False).input_ids
+        means = torch.stack([self.pieces[torch.tensor(i, device=self.pieces.device)].mean(0) for i in ids])
+        return nn.functional.normalize((means - self.centre).float(), dim=-1)
+
+    def whole(self, words: Sequence[str]) -> list[bool]:
+        """Which words are one piece: those that the encoder has met as words."""
+        return [len(ids) == 1 for ids in self.tokenizer(list(words), add_special_tokens=False).input_ids]
+
+
+class Window:
+    """What the text encoder takes of a text: so many tokens of a tokenizer, its own marks included."""
+
+    def __init__(self, tokenizer: Any, tokens: int):
+        self.tokenizer, self.tokens = tokenizer, min(tokens, tokenizer.model_max_length)
+
+    @classmethod
+    def of(cls, row: Row) -> "Window | None":
+        made = tokenizer(row)
+        margin = 2 if row.instruction else 0  # what the pipeline's own instruction takes of them
+        return None if made is None or not made.is_fast else cls(made, row.tokens - margin)
+
+    def end(self, line: str) -> int:
+        """How many characters are read; the rest is cut off."""
+        spans = self.tokenizer(line, return_offsets_mapping=True, truncation=False).offset_mapping
+        after = next((i for i, (start, end) in enumerate(reversed(spans)) if end > start), 0)  # marks at the end
+        kept = self.tokens - after
+        return len(line) if len(spans) <= self.tokens else spans[kept][0]
+
+
+def folded(word: str) -> str:
+    """As the text encoder of the box sees it: lower case, without accents, with straight apostrophes."""
+    plain = unicodedata.normalize("NFD", word.lower().replace("’", "'"))
+    return "".join(c for c in plain if unicodedata.category(c) != "Mn")
+
+
+def scripts(word: str) -> set[str]:
+    """ "LATIN", "CYRILLIC", "HIRAGANA" …: the first word of each letter's name."""
+    return {unicodedata.name(c, "unknown").split()[0] for c in word if c.isalpha()}
+
+
+def slips(a: str, b: str, most: int) -> int:
+    """Letters to add, drop, change or swap with their neighbour to make b of a; more than `most` is most + 1."""
+    if abs(len(a) - len(b)) > most:
+        return most + 1
+    before, last = [], list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        row = [i]
+        for j, y in enumerate(b, 1):
+            row.append(min(last[j] + 1, row[-1] + 1, last[j - 1] + (x != y)))
+            if i > 1 and j > 1 and (x, a[i - 2]) == (b[j - 2], y):
+                row[-1] = min(row[-1], before[j - 2] + 1)
+        before, last = last, row
+    return min(last[-1], most + 1)
 
 
 class Words:
-    """A vocabulary that can be asked, its commonest words first. `known=None` knows every word."""
+    """A vocabulary that can be asked, its commonest words first. `known=None` knows every word.
 
-    def __init__(self, known: Iterable[str] | None, look_up: Callable[[Sequence[str]], Tensor]):
+    `window`: what of a prompt is read at all; None where nobody knows yet.
+    """
+
+    def __init__(self, known: Iterable[str] | None, look_up: Vectors, window: Window | None = None):
         words = None if known is None else dict.fromkeys(known)
-        self.known = None if words is None else frozenset(words)
+        self.known = None if words is None else frozenset(map(folded, words))
         self.names = [w for w in words or () if w not in LITTLE and len(w) > 2]
-        self.look_up = look_up
-        self.table = look_up(self.names) if self.names else None
+        self.look_up, self.window = look_up, window
+        self.whole = [name for name, one in zip(self.names, look_up.whole(self.names or [""]), strict=False) if one]
+        self.table = look_up(self.whole) if self.whole else None
 
     def knows(self, word: str) -> bool:
         """Plural and possessive count as the word itself, hyphenated ones as their parts."""
+        word = folded(word)
         if self.known is None or word in self.known or word in LITTLE:
             return True
         word = re.sub(r"'s?$", "", word)
@@ -98,21 +174,57 @@ class Words:
         parts = word.split("-")
         return len(parts) > 1 and all(self.knows(p) for p in parts if p)
 
-    def unknown(self, prompt: str) -> list[str]:
-        """Words of the prompt that the model never saw, in order, each once."""
-        return [w for w in dict.fromkeys(WORD.findall(prompt.lower())) if not self.knows(w)]
+    def unknown(self, line: str) -> dict[str, str]:
+        """Words that are read of the prompt and that the model never saw, in order, each with what was typed for it:
+        itself, or an emoji."""
+        read = prompt.named(Traced.typed(line))
+        icons = {start: line[start:end] for start, end, _ in prompt.emoji(line)}
+        words = {m[0].lower(): icons.get(read.places[m.start()], m[0]) for m in WORD.finditer(read.text)}
+        return {word: typed for word, typed in words.items() if not self.knows(word)}
+
+    @cached_property
+    def letters(self) -> list[str]:
+        """Scripts that the vocabulary has words in, the commonest first."""
+        return [name for name, _ in Counter(s for word in self.known or () for s in scripts(word)).most_common()]
+
+    def foreign(self, word: str) -> bool:
+        """Whether the vocabulary has no word at all in the word's letters."""
+        return self.known is not None and scripts(word).isdisjoint(self.letters)
 
     def near(self, word: str, n: int = 3) -> list[str]:
         """Known words that may have been meant, the likeliest first."""
-        if self.table is None:
+        if self.table is None or self.foreign(word):
             return []
-        spelt = difflib.get_close_matches(word, self.names, n=1, cutoff=0.8)
-        close = (self.table @ self.look_up([word])[0]).topk(min(n, len(self.names))).indices.tolist()
-        return list(dict.fromkeys([*spelt, *(self.names[i] for i in close)]))[:n]
+        if self.look_up.whole([word]) == [True]:
+            close = (self.table @ self.look_up([word])[0]).topk(min(n, len(self.whole)))
+            return [self.whole[i] for c, i in zip(*map(Tensor.tolist, close), strict=True) if c >= ALIKE]
+        most = 1 if len(word) < 7 else 2
+        alike = [w for w in self.names if w[0] == word[0] and abs(len(w) - len(word)) <= most]
+        ranked = sorted((slips(word, w, most), i, w) for i, w in enumerate(alike))
+        return [w for distance, _, w in ranked if distance <= most][:n]
 
-    def tell(self, prompt: str, most: int = 8) -> dict[str, list[str]]:
-        """Unknown words of a prompt, at most so many, each with near ones."""
-        return {w: self.near(w) for w in self.unknown(prompt)[:most]}
+    def tell(self, line: str, seed: int = 0, style: str = "{prompt}", most: int = 8) -> dict[str, Any]:
+        """What of a prompt is not read as it was typed: `unknown` words, at most so many, each with near ones; `notes`;
+        and how much of it is `read`, in characters, where that is not all."""
+        strange = self.unknown(line)
+        foreign = [word for word in strange if self.foreign(strange[word])]
+        near = [{"word": w, "typed": t, "near": self.near(w)} for w, t in strange.items() if w not in foreign]
+        notes, read = prompt.notes(line), self.read(line, seed, style)
+        if foreign:
+            known = " and ".join(name.capitalize() for name in self.letters[:2])
+            sentence = f"This model was trained on words in {known} letters only; it can't read {', '.join(foreign)}."
+            notes.append(Note(sentence, tuple(strange[w] for w in foreign)))
+        if read is not None:
+            notes.append(Note("The prompt is longer than this model reads: what is crossed out is not read."))
+        return {"unknown": near[:most], "notes": notes, "read": read}
+
+    def read(self, line: str, seed: int, style: str) -> int | None:
+        """Where in the prompt reading stops; None where all of it is read."""
+        if self.window is None:
+            return None
+        whole = prompt.reading(line, seed, style)
+        end = self.window.end(whole.text)
+        return None if end >= len(whole.text) else whole.places[end]
 
     def prompts(self) -> list[str]:
         """Examples of which every word is known."""

@@ -253,7 +253,7 @@ def test_command_line(tmp_path, capsys):
         ["a {red|blue} ball", "--model", "tiny-sprint", "--num-images", "4", "--seed", "5", "--json", "--out", str(out)]
     )
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert code == 0
+    assert code == 0 and all(t["text"] in ("a red ball", "a blue ball") and t["notes"] == [] for t in told)
     assert [(t["seed"], t["steps"], t["calls"], t["model"]) for t in told] == [
         (s, 1, 1, "tiny-sprint") for s in range(5, 9)
     ]
@@ -263,6 +263,20 @@ def test_command_line(tmp_path, capsys):
     assert read(Path(told[2]["path"])) == ask(prompt="a {red|blue} ball", seed=7)
     assert main(["a ball", "--model", "tiny-sprint", "--out", str(tmp_path / "one.png")]) == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["new", "one.png"]
+
+
+def test_command_line_says_what_is_read(tmp_path, capsys):
+    """An emoji gives the picture of its name, and the file keeps what was typed."""
+    files = [tmp_path / f"{k}.png" for k in range(2)]
+    for path, typed in zip(files, ("🍄 (red:2)", "mushroom (red:2)"), strict=True):
+        assert main([typed, "--model", "tiny-sprint", "--json", "--out", str(path)]) == 0
+    shown = capsys.readouterr()
+    first, second = map(json.loads, shown.out.splitlines())
+    weights = "Weights do nothing here: (red:2) is read as plain words."
+    assert first["text"] == second["text"] == "mushroom (red:2)" and second["notes"] == [weights]
+    assert first["notes"] == shown.err.splitlines()[:2] == ["🍄 is read as mushroom.", weights]
+    assert np.array_equal(*(np.asarray(PicturesOf.open(path)) for path in files))
+    assert read(files[0]).prompt == "🍄 (red:2)"
 
 
 def test_command_line_lists_the_catalogue(capsys):

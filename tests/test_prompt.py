@@ -38,7 +38,9 @@ def test_emoji_are_read_as_their_names(typed, read):
     assert ImageRequest("a fox", negative=typed, model="toybox-sana").negative_text() == spelt(typed)
 
 
-@pytest.mark.parametrize("typed", ["a red mushroom, 3 balls #2 *", "©™‼", "قطة حمراء", "赤いリンゴ", " a  b\n", "→ ½", ""])
+@pytest.mark.parametrize(
+    "typed", ["a red mushroom, 3 balls #2 *", "©™‼", "قطة حمراء", "赤いリンゴ", " a  b\n", "→ ½", ""]
+)
 def test_a_text_without_emoji_is_the_same_text(typed):
     """Whatever was typed before emoji were read gives the pictures that it gave."""
     assert reading(typed, 7).text == typed and spelt(typed) == typed

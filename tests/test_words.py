@@ -1,13 +1,16 @@
 """What a small model knows, and what it says of words that it does not."""
 
+from dataclasses import replace
+
 import pytest
 from PIL import Image
 
 from distill import publish
 from models import catalogue, text
 from models.engine import Engine
-from models.words import GROUPS, PROMPTS, Words, vectors, vocabulary
-from tests import tiny
+from models.prompt import spelt
+from models.words import GROUPS, PROMPTS, Vectors, Window, Words, slips, vocabulary
+from tests import test_hub_sd, tiny
 
 KNOWN = "a ball cube mushroom house dog cat piano car red green cherry box polka dot striped on the".split()
 
@@ -15,7 +18,7 @@ KNOWN = "a ball cube mushroom house dog cat piano car red green cherry box polka
 @pytest.fixture(scope="module")
 def look_up():
     home = text.find()
-    return vectors(text.load_tokenizer(home), text.load_encoder(home))
+    return Vectors(text.load_tokenizer(home), text.load_encoder(home))
 
 
 @pytest.fixture(scope="module")
@@ -23,30 +26,108 @@ def words(look_up):
     return Words(KNOWN, look_up)
 
 
+@pytest.fixture(scope="module")
+def box(look_up):
+    """What the models of the box know, with their window of 32 tokens."""
+    row = catalogue.get("toybox-sprint")
+    return Words(vocabulary(row), look_up, Window.of(row))
+
+
 def test_unknown_words_in_order_and_once(words):
-    assert words.unknown("A red Mushroom, a dragon; the DRAGON and 3 elves!") == ["dragon", "elves"]
-    assert words.unknown("two {red|crimson} cubes, cherries, boxes and a polka-dot dog's house") == ["two", "crimson"]
-    assert words.unknown("") == words.unknown("?! {|} 42") == []
+    assert list(words.unknown("A red Mushroom, a dragon; the DRAGON and 3 elves!")) == ["dragon", "elves"]
+    assert list(words.unknown("two {red|crimson} cubes, cherries, boxes and a polka-dot dog’s house")) == [
+        "two",
+        "crimson",
+    ]
+    assert words.unknown("") == words.unknown("?! {|} 42") == {}
 
 
-@pytest.mark.parametrize(
-    "word, near",
-    [("musroom", "mushroom"), ("puppy", "dog"), ("kitten", "cat"), ("automobile", "car"), ("violin", "piano")],
-)
-def test_near_words(words, word, near):
-    found = words.near(word)
-    assert near in found[:2] and len(found) == 3 and not {"a", "on", "the"} & set(found)
+def test_words_are_known_however_their_letters_are_composed(look_up):
+    words = Words(["piñata", "it's"], look_up)
+    assert words.unknown("PIN\u0303ATA pinata it’s") == {}
+
+
+def test_words_of_an_emoji_are_told_with_the_emoji(words):
+    assert words.unknown("a 🐶, a 🎹 and a 🦖") == {"face": "🐶", "musical": "🎹", "keyboard": "🎹", "t-rex": "🦖"}
+
+
+MEASURED = {  # with the vocabulary of the box; those of the second part are what people were once told
+    **{"musroom": "mushroom", "mushrom": "mushroom", "appel": "apple", "elefant": "elephant", "aple": "apple"},
+    **{"robott": "robot", "teapt": "teapot", "strawbery": "strawberry", "dinosuar": "dinosaur", "gitar": "guitar"},
+    **{"baloon": "balloon", "umbrela": "umbrella", "catt": "cat", "bycicle": "bicycle"},
+    **{"infant": "baby", "huge": "big", "canine": "dog", "kid": "baby", "queen": "king", "jet": "plane"},
+    **{"photo": "picture", "wizard": "magic", "gigantic": "large", "knight": "king", "woman": "women", "seven": "four"},
+    **dict.fromkeys("asdfghjkl qwerty roter xyzzy lorem foo rot ipsum cyberpunk".split()),
+}
+SILLY = {"seven": "sven", "woman": "womans", "knight": "night", "eight": "weight", "huge": "hug", "wizard": "lizard"}
+
+
+def test_only_what_may_have_been_meant_is_suggested(box):
+    near = {word: box.near(word) for word in MEASURED}
+    assert {word: (found or [None])[0] for word, found in near.items()} == MEASURED
+    assert all(silly not in box.near(word) for word, silly in SILLY.items())
+
+
+def test_slips_of_the_pen():
+    assert [slips(a, b, 2) for a, b in (("appel", "apple"), ("cat", "catt"), ("cat", "cut"), ("cat", "dog"))] == [
+        1,
+        1,
+        1,
+        3,
+    ]
+    assert slips("", "abcd", 2) == 3 and slips("abc", "abc", 1) == 0
+
+
+@pytest.mark.parametrize("typed", ["赤いリンゴ", "красная груша", "हिन्दी", "تفاحة حمراء", "ไทย"])
+def test_letters_that_a_model_has_no_word_in_are_said_to_be_unread(box, typed):
+    told = box.tell(f"a fox, {typed}")
+    (note,) = told["notes"]
+    assert told["unknown"] == [] and note.marks == tuple(typed.split())
+    assert (
+        note.sentence
+        == f"This model was trained on words in Latin letters only; it can't read {', '.join(note.marks)}."
+    )
+    assert box.foreign("赤") and not box.foreign("élan") and not Words(None, box.look_up).foreign("赤")
+
+
+def test_what_is_beyond_the_tokens_is_told(box):
+    long = "a red 🍐 {and|and} a blue cube beside it " * 4
+    told = box.tell(long)
+    assert "crossed out" in told["notes"][-1].sentence
+    kept = box.window.tokenizer(long.replace("🍐", "pear").replace("{and|and}", "and")).input_ids[: 32 - 1]
+    assert box.window.tokenizer.decode(kept[-1:]).strip() == spelt(long[: told["read"]]).rstrip("{ ").split()[-1]
+    assert box.tell("a red pear")["read"] is None
+    short = " ".join(["red"] * 30)
+    assert box.tell(short)["read"] is None and box.tell(short + " red")["read"] == len(short) + 1
+    styled = box.tell(short, style="{prompt} at night")
+    assert styled["read"] == len(short), "the style's words alone are cut off"
+
+
+def test_a_model_of_the_hub_says_what_it_does_not_read(tmp_path):
+    """A tiny pipeline with CLIP's tokenizer. Two of its tokens are marks; an instruction takes two more."""
+    test_hub_sd.sd15(tmp_path / "tokenizer").save_pretrained(tmp_path / "sd")
+    row = catalogue.elsewhere(str(tmp_path / "sd"))
+    window, letters = Window.of(row), " ".join("abcdefghijklmnop")
+    assert window.tokens == 16 and window.end("abc") == 3 and window.end(letters) == 2 * 14
+    assert Window.of(replace(row, tokens=10, instruction=True)).end(letters) == 2 * 6
+    assert Window.of(catalogue.get("sana-sprint-0.6b")) is None, "nothing of it is here"
+
+
+def test_near_words(words):
+    near = {w: words.near(w)[0] for w in ("musroom", "puppy", "kitten", "automobile", "violin")}
+    assert near == {"musroom": "mushroom", "puppy": "dog", "kitten": "cat", "automobile": "car", "violin": "piano"}
+    assert words.near("xyzzy") == []
 
 
 def test_the_whole_is_told_at_once_but_not_without_end(words):
-    told = words.tell("a wizzard on a red musroom " + " ".join(f"qq{c}x" for c in "abcdefghij"))
-    assert list(told)[:2] == ["wizzard", "musroom"] and len(told) == 8
-    assert told["musroom"][0] == "mushroom"
+    told = words.tell("a wizzard on a red musroom " + " ".join(f"qq{c}x" for c in "abcdefghij"))["unknown"]
+    assert [u["word"] for u in told[:2]] == ["wizzard", "musroom"] and len(told) == 8
+    assert told[1] == {"word": "musroom", "typed": "musroom", "near": ["mushroom"]}
 
 
 def test_a_model_of_a_whole_language_knows_everything(look_up):
     words = Words(None, look_up)
-    assert words.unknown("a wizard") == [] and words.near("wizard") == [] and words.prompts() == list(PROMPTS)
+    assert words.unknown("a wizard") == {} and words.near("wizard") == [] and words.prompts() == list(PROMPTS)
 
 
 def test_suggestions_are_known(words):
@@ -91,6 +172,6 @@ def test_vocabulary_comes_from_the_nearest_that_has_one(tmp_path, monkeypatch):
     (tmp_path / "models" / "tiny-dcae" / "vocabulary.json").write_text('["to the left of", "Ball"]')
     assert vocabulary(catalogue.get("tiny-sana")) == ["to", "the", "left", "of", "ball"]
     engine = Engine("cpu")
-    assert engine.words("tiny-sprint").unknown("a red dragon") == ["dragon"]
+    assert engine.words("tiny-sprint").unknown("a red dragon") == {"dragon": "dragon"}
     assert engine.words("tiny-sprint") is engine.words("tiny-sprint")
-    assert engine.words("sana-sprint-0.6b").unknown("a red dragon") == []
+    assert engine.words("sana-sprint-0.6b").unknown("a red dragon") == {}

@@ -14,6 +14,7 @@ from pathlib import Path
 from distill.data import SIDE, Example, Split
 from distill.data.metadata import inside, pairs
 from distill.data.pictures import load
+from models.prompt import spelt
 
 MAX_CAPTION = 1000
 SHOWN = 10  # faults that an error lists
@@ -35,7 +36,7 @@ def content_split(key: str) -> Split:
 def wordings(text: object) -> tuple[str, ...]:
     """Captions from a line of text or a list of them, stripped, empty ones gone."""
     given = text if isinstance(text, list) else [text]
-    lines = [" ".join(line.split()) for line in given if isinstance(line, str)]
+    lines = [spelt(" ".join(line.split())) for line in given if isinstance(line, str)]
     if len(lines) < len(given):
         raise ValueError("`text` is neither a line nor a list of lines")
     kept = tuple(dict.fromkeys(filter(None, lines)))
