@@ -133,6 +133,12 @@ class ImageRequest(Request):
         return spelt(self.negative)
 
 
+def text_of(fields: dict[str, Any]) -> str:
+    """What the text encoder read for one picture: of a request's fields, whatever became of its model since."""
+    salt = fields["variation_seed"] if fields.get("variation") else fields["seed"]
+    return reading(fields["prompt"], salt, STYLES.get(fields.get("style", "none"), "{prompt}")).text
+
+
 def _any_of(numbers: Sequence[int]) -> str:
     *most, last = map(str, numbers)
     return f"{', '.join(most)} or {last}" if most else last

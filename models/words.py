@@ -207,7 +207,7 @@ class Words:
         """What of a prompt is not read as it was typed: `unknown` words, at most so many, each with near ones; `notes`;
         and how much of it is `read`, in characters, where that is not all."""
         strange = self.unknown(line)
-        foreign = [word for word in strange if self.foreign(strange[word])]
+        foreign = [word for word in strange if self.foreign(word)]
         near = [{"word": w, "typed": t, "near": self.near(w)} for w, t in strange.items() if w not in foreign]
         notes, read = prompt.notes(line), self.read(line, seed, style)
         if foreign:

@@ -209,9 +209,9 @@ def test_escape_stops(visit):
 
 def test_words_that_the_model_never_saw_are_pointed_out(visit):
     v = visit()
-    v.type(" on a dragon")
-    expect(v.page.locator(".sl-odd")).to_have_text("dragon")
-    near = v.page.locator(".sl-unknown-note .sl-chip").first
+    v.type(" on a mushrom")
+    expect(v.page.locator(".sl-odd")).to_have_text("mushrom")
+    near = v.page.locator(".sl-notes .sl-chip").first
     word = near.inner_text()
     near.click()
     assert v.page.locator("#prompt").input_value() == f"a red ball on a {word}"

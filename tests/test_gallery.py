@@ -73,6 +73,29 @@ def test_search_finds_words_as_they_are(gallery):
     assert found == {"red": 2, "ball red": 1, "%": 1, "_": 1, "": 4, "nothing": 0, "' OR 1=1 --": 0}
 
 
+@pytest.mark.parametrize(
+    ("prompt", "text"),
+    [
+        ("ein GRÜNER Ball", "grüner"),
+        ("ein gru\u0308ner Ball", "GRÜNER ball"),
+        ("ein grüner Ball", "gru\u0308n"),
+        ("STRASSE", "straße"),
+        ("КРАСНАЯ груша", "красная ГРУША"),
+        ("ΣΊΣΥΦΟΣ", "σίσυφος"),
+        ("カ\u3099ラス", "ガラス"),
+        ("ＡＢＣ ball", "abc"),
+        ("a ❤️ ball", "❤"),
+        ("a 🍐 on blue", "pear"),
+        ("a 🍐 on blue", "🍐"),
+        ("ÉCLAIR 100%", "e\u0301clair 100%"),
+    ],
+)
+def test_search_is_the_same_in_every_case_and_composition(gallery, prompt, text):
+    gallery.add(*made(prompt))
+    gallery.add(*made("something else"))
+    assert [item.request["prompt"] for item in gallery.search(text=text)[0]] == [prompt]
+
+
 def test_deleted_is_gone_from_both(gallery, tmp_path):
     id = gallery.add(*made())
     gallery.delete(id)
@@ -199,8 +222,23 @@ def test_a_picture_that_is_being_kept_stays_its_owners(tmp_path, monkeypatch, mo
 
 
 def test_names_of_downloads_are_plain():
-    assert file_name({"prompt": "../../etc/passwd; ünï <b>", "seed": 7}) == "etc-passwd-n-b-seed-7"
-    assert (
-        file_name({"prompt": "\u202e", "seed": 7}) == "seed-7"
-        and len(file_name({"prompt": "a b " * 500, "seed": 1})) <= 80
-    )
+    assert file_name({"prompt": "../../etc/passwd; ünï <b>", "seed": 7}) == "etc-passwd-ünï-b-seed-7"
+    assert file_name({"prompt": "\u202e", "seed": 7}) == "picture-seed-7"
+    assert file_name({"prompt": "a b " * 500, "seed": 1}) == "a-b-a-b-a-b-a-b-seed-1"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name"),
+    [
+        ("🦊 and 🍎🍎", "fox-and-red-apple-red-apple"),
+        ("赤いリンゴ、大きな", "赤いリンゴ-大きな"),
+        ("КРАСНАЯ груша", "красная-груша"),
+        ("हिन्दी में", "हिन्दी-में"),
+        ("e\u0301clair", "éclair"),
+        ("{teal|teal} rocket", "teal-rocket"),
+        ("長" * 900, "長" * 40),
+    ],
+)
+def test_names_of_downloads_say_what_is_on_them(prompt, name):
+    assert file_name({"prompt": prompt, "seed": 7, "style": "none"}) == f"{name}-seed-7"
+    assert len(f"{name}-seed-{2**31}-{'0' * 12}-{'0' * 8}.png".encode()) < 255

@@ -64,6 +64,7 @@ def _generate(desk: Desk):
     notes = "; ".join(f"{name}: {option.help.rstrip('.')}" for name, option in options(ImageRequest).items())
     generate.__doc__ = (
         "Paint. Returns one object a picture: `picture` (a PNG as a data URL, its settings inside), `request` (what "
-        f"gives this picture alone), `seed`, `steps`, `calls` of the network, `latency_ms`. {notes}"
+        "gives this picture alone), `seed`, `steps`, `calls` of the network, `latency_ms`, `text` (the prompt as it "
+        f"was read), `notes` (what of the prompt does nothing). {notes}"
     )
     return generate

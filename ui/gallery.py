@@ -11,6 +11,7 @@ import secrets
 import sqlite3
 import threading
 import time
+import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,8 +21,11 @@ from typing import Any
 from core import db
 from core.files import whole_file
 from models.picture import open_png, thumbnail
+from models.prompt import SELECTORS, spelt
+from models.request import text_of
 
 THUMB = 256  # pixels on the longer side
+NAME = 120  # bytes of a file's name that come from the prompt; file systems take 255 in all
 PAGE = 48  # pictures a listing returns at most
 SCHEMA = (
     """
@@ -67,7 +71,7 @@ class Gallery:
     def _open(self) -> sqlite3.Connection:
         """A sound, migrated database; one that is damaged is set aside, as the pictures can tell it again."""
         try:
-            conn = db.connect(self.path)
+            conn = _connect(self.path)
             if db.sound(conn):
                 db.migrate(conn, SCHEMA)
                 return conn
@@ -77,7 +81,7 @@ class Gallery:
         for suffix in ("", "-journal", "-wal", "-shm"):
             with contextlib.suppress(FileNotFoundError):
                 os.replace(f"{self.path}{suffix}", f"{self.path}{suffix}.damaged")
-        conn = db.connect(self.path)
+        conn = _connect(self.path)
         db.migrate(conn, SCHEMA)
         return conn
 
@@ -209,13 +213,23 @@ def _insert(
     )
 
 
+def _connect(path: Path) -> sqlite3.Connection:
+    """A connection whose SQL has `searched(prompt)`."""
+    conn = db.connect(path)
+    conn.create_function("searched", 1, lambda typed: folded(f"{typed} {spelt(typed)}"), deterministic=True)
+    return conn
+
+
+def folded(line: str) -> str:
+    """Equal for texts that differ in case, composition or form alone, in every script (Unicode's NFKC_Casefold)."""
+    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKD", line).casefold())
+    return plain.translate(SELECTORS)
+
+
 def _where(owner: str, text: str, favourites: bool) -> tuple[str, list[Any]]:
-    where, values = "owner = ?", [owner]
-    for word in text.split()[:20]:
-        escaped = word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        where += " AND prompt LIKE ? ESCAPE '\\'"
-        values.append(f"%{escaped}%")
-    return where + (" AND favourite" if favourites else ""), values
+    words = folded(text).split()[:20]
+    where = "owner = ?" + " AND instr(searched(prompt), ?)" * len(words)
+    return where + (" AND favourite" if favourites else ""), [owner, *words]
 
 
 def _item(row: sqlite3.Row) -> Item:
@@ -224,6 +238,8 @@ def _item(row: sqlite3.Row) -> Item:
 
 
 def file_name(request: dict[str, Any]) -> str:
-    """A name for a download: plain letters of the prompt and the seed, whatever the prompt holds."""
-    words = "".join(c if c.isascii() and c.isalnum() else " " for c in str(request["prompt"]).lower()).split()
-    return "-".join([*words[:8], f"seed-{int(request['seed'])}"])[:80]
+    """A name for a download: the first words that were read, in whatever letters, and the seed."""
+    line = unicodedata.normalize("NFC", text_of(request)).lower()
+    words = "".join(c if c.isalnum() or unicodedata.category(c) in ("Mn", "Mc") else " " for c in line).split()
+    short = "-".join(words[:8]).encode()[:NAME].decode(errors="ignore")
+    return f"{short or 'picture'}-seed-{int(request['seed'])}"

@@ -7,6 +7,7 @@ from typing import Any
 from PIL.Image import Image as Picture
 
 from models import picture
+from models.prompt import notes
 from models.request import ImageRequest
 from ui.desk import Desk
 from ui.wire import data_url, number, token
@@ -47,13 +48,13 @@ def where(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
 def generate(desk: Desk, fields: dict[str, Any]) -> list[dict[str, Any]]:
     """The HTTP endpoint: all pictures of a request at once."""
     request = ImageRequest.from_dict(fields)
-    out = []
+    comments, out = [note.sentence for note in notes(request.prompt)], []
     for event in desk.painted(request, "http", 0):
         one = request.single(event.index)
-        facts = {k: getattr(event, k) for k in ("seed", "steps", "calls", "route")}
+        facts = {k: getattr(event, k) for k in ("seed", "steps", "calls", "route", "text")}
         png = picture.png_bytes(event.picture, one)
         out.append({"picture": data_url(png, "png"), "request": one.to_dict(), **facts})
-        out[-1]["latency_ms"] = round(event.latency_ms, 2)
+        out[-1] |= {"notes": comments, "latency_ms": round(event.latency_ms, 2)}
     return out
 
 

@@ -8,7 +8,7 @@ from PIL.Image import Image as Picture
 from PIL.Image import Resampling
 
 from models import picture
-from models.request import ImageRequest
+from models.request import ImageRequest, text_of
 from models.restore import Restored
 from ui import scratch
 from ui.desk import Desk
@@ -71,7 +71,7 @@ def pair(desk: Desk, a: Any, b: Any, data: dict[str, Any]) -> list[tuple[Picture
         if not isinstance(which, dict):
             raise ValueError("a comparison takes two pictures")
         png, r = desk.png({k: which.get(k) for k in ("id", "request")} | {"owner": data.get("owner")})
-        title = f"{r['prompt']}, {r['model']}, {counted(r['steps'], 'step')}, seed {r['seed']}"
+        title = f"{text_of(r)}, {r['model']}, {counted(r['steps'], 'step')}, seed {r['seed']}"
         both.append((picture.open_png(png).convert("RGB"), title))
     size = max((p.size for p, _ in both), key=lambda s: s[0])
     return [(p if p.size == size else p.resize(size, Resampling.LANCZOS), title) for p, title in both]
@@ -94,4 +94,4 @@ def carried(path: str) -> Restored:
 
 def _listed(item: Item) -> dict[str, Any]:
     facts = {k: getattr(item, k) for k in ("id", "request", "width", "height", "favourite")}
-    return facts | {"src": data_url(item.thumb, "webp")}
+    return facts | {"text": text_of(item.request), "src": data_url(item.thumb, "webp")}

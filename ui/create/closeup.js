@@ -4,14 +4,15 @@
 still.closeup = (() => {
   const { make, actions } = still;
   const image = make("img", { className: "sl-large", alt: "" });
-  const text = make("p", { className: "sl-said" });
+  const text = make("p", { className: "sl-said", dir: "auto" });
+  const reading = make("p", { className: "sl-facts sl-reading", dir: "auto" });
   const facts = make("p", { className: "sl-facts" });
   const row = make("div", { className: "sl-actions" });
   const dialog = make(
     "dialog",
     { className: "sl-closeup", ariaLabel: "Picture", onclick: (e) => e.target === dialog && dialog.close() },
     image,
-    make("div", { className: "sl-about" }, text, facts, row),
+    make("div", { className: "sl-about" }, text, reading, facts, row),
   );
   const help = make("dialog", { className: "sl-help", ariaLabel: "Keys", onclick: () => help.close() });
 
@@ -25,8 +26,10 @@ still.closeup = (() => {
     const r = p.request;
     sure = false;
     image.src = p.full ?? p.src;
-    image.alt = `${r.prompt}, seed ${r.seed}`;
+    const read = p.text ?? r.prompt; // wildcards chosen, emoji named, the style's words around it
+    image.alt = `${read}, seed ${r.seed}`;
     text.textContent = r.prompt;
+    reading.textContent = read === r.prompt ? "" : `Read as: ${read}`;
     const near = r.variation ? [`${Math.round(r.variation * 100)} % towards noise ${r.variation_seed}`] : [];
     const made = [r.model, still.plural(r.steps, "step"), `guidance ${r.guidance}`, `seed ${r.seed}`, ...near];
     facts.textContent = [...made, `${p.width} × ${p.height} pixels`].join(" · ");

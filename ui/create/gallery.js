@@ -19,6 +19,7 @@ still.parts.gallery = (element, part) => {
     placeholder: "Search prompts…",
     ariaLabel: "Search prompts",
     maxLength: 200,
+    dir: "auto",
   });
   const strip = make("div", { className: "sl-strip", id: "gallery", role: "group", ariaLabel: "Gallery" });
   const empty = make("p", { className: "sl-note" });

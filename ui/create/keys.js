@@ -1,5 +1,6 @@
 "use strict";
-/* The keyboard. Letters act on the selected picture, and only when nobody is typing. */
+/* The keyboard. Letters act on the selected picture, and only when nobody is typing. A layout without Latin letters has
+   them where they stand on the keys. */
 
 still.keys = (() => {
   const SHEET = [
@@ -58,6 +59,9 @@ still.keys = (() => {
     return false;
   }
 
+  const keyOf = ({ key, code }) =>
+    (key.length === 1 && key > "~" && code.startsWith("Key") ? code.slice(3) : key).toLowerCase();
+
   addEventListener("keydown", (event) => {
     if (event.isComposing || !document.querySelector("#create")) return;
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
@@ -74,7 +78,7 @@ still.keys = (() => {
       if (arrows[event.key] && !radio) {
         event.preventDefault();
         walk(arrows[event.key]());
-      } else if (!(button && event.key === "Enter") && act(event.key.toLowerCase())) event.preventDefault();
+      } else if (!(button && event.key === "Enter") && act(keyOf(event))) event.preventDefault();
     }
   });
 

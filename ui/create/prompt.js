@@ -1,17 +1,19 @@
 "use strict";
-/* The prompt: the largest text of the page, a picture at every keystroke, and words that the model has never seen.
+/* The prompt: the largest text of the page, a picture at every keystroke, and what of it the model does not read.
 
-   A mirror behind the textarea draws the wavy lines and gives the box its height. */
+   A mirror behind the textarea draws the wavy lines and gives the box its height. Notes and tries have their own lines,
+   and the notes' line is there when it is empty: a wall that jumps while one types would be worse. */
 
 still.parts.prompt = (element, part) => {
   const { make } = still;
   still.adopt(part);
-  const mirror = make("div", { className: "sl-mirror", ariaHidden: "true" });
+  const mirror = make("div", { className: "sl-mirror", ariaHidden: "true", dir: "auto" });
   const area = make("textarea", {
     id: "prompt",
     rows: 1,
     spellcheck: false,
     ariaLabel: "Prompt",
+    dir: "auto",
     placeholder: "Type what you want to see",
     autocomplete: "off",
     autocapitalize: "off",
@@ -27,16 +29,17 @@ still.parts.prompt = (element, part) => {
     { className: "sl-go", title: "Paint and keep (Ctrl+Enter)", onclick: () => still.painter.paint() },
     "Paint",
   );
-  const unknown = make("span", { className: "sl-unknown-note", role: "status" });
-  const tries = make("span", { className: "sl-tries" });
+  const notes = make("div", { className: "sl-notes", role: "status" });
+  const tries = make("div", { className: "sl-chips sl-tries" });
   const knows = make("div", { className: "sl-knows", hidden: true });
   element.replaceChildren(
     make("div", { className: "sl-prompt" }, make("div", { className: "sl-box" }, mirror, area), stop, paint),
-    make("div", { className: "sl-chips" }, unknown, tries),
+    notes,
+    tries,
     knows,
   );
 
-  let odd = [],
+  let told = { unknown: [], notes: [], read: null },
     timer = 0,
     asked = "",
     suggested = "";
@@ -44,11 +47,28 @@ still.parts.prompt = (element, part) => {
   // Of a longer one enough to be refused: characters as the server counts them, of which one may take two units.
   const said = () => Array.from(area.value.slice(0, 4002)).slice(0, 2001).join("");
 
+  /* A pattern that finds these texts; one that begins or ends in a letter only where no word goes on. */
+  function finding(texts) {
+    const inWord = "[\\p{L}\\p{M}\\p{N}]";
+    const one = (text) => {
+      const plain = text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+      const before = /^\p{L}/u.test(text) ? `(?<!${inWord})` : "";
+      const after = /[\p{L}\p{M}]$/u.test(text) ? `(?!${inWord})` : "";
+      return before + plain + after;
+    };
+    return new RegExp(`(${texts.map(one).join("|")})`, "giu");
+  }
+
   function reflect() {
-    const words = new Set(odd.map((o) => o.word));
-    const pieces = said().split(/([\p{L}\p{N}'’-]+)/u);
+    const characters = Array.from(said());
+    const end = told.read ?? characters.length;
+    const odd = [...told.unknown.map((u) => u.typed), ...told.notes.flatMap((note) => note.marks)];
+    const text = characters.slice(0, end).join("");
+    const pieces = odd.length ? text.split(finding(odd)) : [text]; // every second one was found
+    const span = (className, piece) => make("span", { className }, piece);
     mirror.replaceChildren(
-      ...pieces.map((p) => (words.has(p.toLowerCase()) ? make("span", { className: "sl-odd" }, p) : p)),
+      ...pieces.map((piece, i) => (i % 2 ? span("sl-odd", piece) : piece)),
+      span("sl-unread", characters.slice(end).join("")),
       "\u200b",
     );
   }
@@ -65,25 +85,18 @@ still.parts.prompt = (element, part) => {
     look();
   }
 
-  function swap(word, near) {
-    const pattern = new RegExp(
-      `(?<![\\p{L}\\p{N}])${word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}(?![\\p{L}\\p{N}])`,
-      "giu",
-    );
-    write(area.value.replace(pattern, near));
+  function swap(typed, near) {
+    write(area.value.replace(finding([typed]), near));
     area.focus();
   }
 
   function note() {
-    const first = odd
-      .slice(0, 2)
-      .map(({ word, near }) => [
-        "this model never saw ",
-        make("em", {}, word),
-        near.length ? "; close: " : ". ",
-        ...near.map((n) => chip(n, () => swap(word, n), `Put ${n} for ${word}`)),
-      ]);
-    unknown.replaceChildren(...first.flat());
+    const strange = told.unknown.map(({ word, typed, near }) => {
+      const choices = near.map((n) => chip(n, () => swap(typed, n), `Put ${n} for ${typed}`));
+      const asks = choices.length ? " Did you mean " : "";
+      return make("p", {}, "This model doesn't know ", make("em", { dir: "auto" }, word), `.${asks}`, ...choices);
+    });
+    notes.replaceChildren(...strange, ...told.notes.map(({ sentence }) => make("p", { dir: "auto" }, sentence)));
     reflect();
   }
 
@@ -93,9 +106,10 @@ still.parts.prompt = (element, part) => {
     timer = setTimeout(async () => {
       asked = `${still.request.model}/${said()}`;
       const mine = asked;
-      const answer = await still.call("words", { prompt: said(), model: still.request.model });
+      const { model, style } = still.request;
+      const answer = await still.call("words", { prompt: said(), model, style });
       if (!answer || mine !== asked) return;
-      odd = answer.unknown;
+      told = answer;
       note();
       suggest(answer);
     }, 180);
@@ -114,9 +128,9 @@ still.parts.prompt = (element, part) => {
       "Some of the words that this model was trained on, by what they name",
     );
     tries.replaceChildren(
+      ...(words.length ? [open] : []),
       "try ",
       ...answer.tries.map((t) => chip(t, () => write(t))),
-      ...(words.length ? [open] : []),
     );
     const append = (word) => write(`${area.value.trimEnd()} ${word}`.trimStart());
     knows.replaceChildren(
@@ -139,7 +153,7 @@ still.parts.prompt = (element, part) => {
   });
   still.on("restored", (request) => {
     if (area.value !== request.prompt) area.value = request.prompt;
-    odd = [];
+    told = { unknown: [], notes: [], read: null };
     note();
     look();
   });

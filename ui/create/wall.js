@@ -102,7 +102,7 @@ still.tile = (p, { label, select, open }) => {
     };
   }
   const image = make("img", {
-    alt: `${p.request.prompt}, seed ${p.request.seed}`,
+    alt: `${p.text ?? p.request.prompt}, seed ${p.request.seed}`,
     decoding: "sync",
     draggable: true,
     src: p.src,

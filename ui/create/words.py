@@ -1,8 +1,10 @@
-"""The server function behind the prompt: what the model doesn't know of it, and what it does know."""
+"""The server function behind the prompt: what the model doesn't read of it as it was typed, and what it does know."""
 
+from dataclasses import asdict
 from typing import Any
 
 from models import catalogue
+from models.request import STYLES
 from ui.desk import Desk
 from ui.wire import text
 
@@ -10,14 +12,12 @@ TRIES, WILD = 4, "a {red|teal} rocket"  # examples under the prompt, and one tha
 
 
 def words(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """Words of a prompt that the model was never trained on with near ones that it was; and what it knows."""
+    """Words of a prompt that the model was never trained on with near ones that it was; notes; and what it knows."""
     id = text(data, "model", 200)
     catalogue.get(id)
     known = desk.turns.engine.words(id)
-    unknown = known.tell(text(data, "prompt", 2000))
+    line = text(data, "prompt", 2000)
+    told = known.tell(line, style=STYLES.get(text(data, "style", 200), STYLES["none"]))
     tries = [*known.prompts()[:TRIES], *([] if known.unknown(WILD) else [WILD])]
-    return {
-        "unknown": [{"word": word, "near": near} for word, near in unknown.items()],
-        "tries": tries,
-        "knows": known.chips(),
-    }
+    notes = [asdict(note) for note in told["notes"]]
+    return told | {"notes": notes, "tries": tries, "knows": known.chips()}
