@@ -260,7 +260,7 @@ def test_command_line(tmp_path, capsys):
     assert [t["path"] for t in told] == [str(out.with_name(f"out-{k}.png")) for k in range(4)]
     tiles = [np.asarray(PicturesOf.open(t["path"])) for t in told]
     assert np.array_equal(np.asarray(PicturesOf.open(out)), np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])]))
-    assert read(Path(told[2]["path"])) == ask(prompt="a {red|blue} ball", seed=7)
+    assert read(Path(told[2]["path"])).fields == ask(prompt="a {red|blue} ball", seed=7).to_dict()
     assert main(["a ball", "--model", "tiny-sprint", "--out", str(tmp_path / "one.png")]) == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["new", "one.png"]
 
@@ -276,7 +276,7 @@ def test_command_line_says_what_is_read(tmp_path, capsys):
     assert first["text"] == second["text"] == "mushroom (red:2)" and second["notes"] == [weights]
     assert first["notes"] == shown.err.splitlines()[:2] == ["🍄 is read as mushroom.", weights]
     assert np.array_equal(*(np.asarray(PicturesOf.open(path)) for path in files))
-    assert read(files[0]).prompt == "🍄 (red:2)"
+    assert read(files[0]).fields["prompt"] == "🍄 (red:2)"
 
 
 def test_command_line_lists_the_catalogue(capsys):
