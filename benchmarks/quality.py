@@ -34,7 +34,6 @@ from core.events import Events
 from core.files import whole_file
 from core.paths import run_dir, use_studio
 from distill.data import TOYS
-from distill.data.toys.palette import BACKGROUNDS
 from distill.methods.autoencoder import encode
 from distill.world import judge_named
 from distill.world import load as load_in_full
@@ -44,6 +43,7 @@ from evals.metrics import psnr
 from models import catalogue, families
 from models.catalogue import Row
 from models.families import Parts
+from models.palette import BACKGROUNDS
 from models.request import ImageRequest
 
 KEYS = ("model", "steps", "guidance", "metric")

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from models.camera import NUMBERS, CameraEmbedding
 from models.schedule import (
     VP,
     Flow,
@@ -198,6 +199,9 @@ class UNetDenoiser(Denoiser):
         self.adapters.use(self.adapter, self.strength(guidance))
         dtype = self.network.conv_in.weight.dtype  # network.dtype looks through every module
         tokens, more = self.conditions(cond.tokens.to(dtype))
+        if isinstance(self.network.class_embedding, CameraEmbedding):
+            unknown = x_t.new_zeros(len(x_t), NUMBERS)
+            more = more | {"class_labels": unknown if cond.camera is None else cond.camera}
         timestep = t * VP.num_train_timesteps - 1
         return self.network(x_t.to(dtype), timestep, tokens, **more, return_dict=False)[0].to(x_t.dtype)
 

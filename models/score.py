@@ -24,12 +24,15 @@ def guided(denoiser: AnswersX0, x_t: Tensor, t: Tensor, cond: Cond, null: Cond, 
     return torch.lerp(empty, asked, like(torch.as_tensor(scale, device=x_t.device).expand(len(x_t)).float(), x_t))
 
 
-def vsd_direction(x: Tensor, x0_teacher: Tensor, x0_fake: Tensor) -> Tensor:
-    """Where gradient descent pushes x, sample by sample (DMD, Yin et al. 2024, Eq. 7; ProlificDreamer, Eq. 9).
+def score_gap(x0_teacher: Tensor, x0_fake: Tensor) -> Tensor:
+    """Where gradient descent pushes samples, zero where their own score, `fake`, is the teacher's (ProlificDreamer,
+    Wang et al. 2023, Eq. 9): eps_teacher - eps_fake, times sigma / alpha."""
+    return x0_fake.float() - x0_teacher.float()
 
-    Zero where the samples' own score, `fake`, is the teacher's. Over |x - teacher|, averaged over each sample (DMD,
-    Eq. 8), so that one bad sample doesn't drown the batch and all noise levels count alike.
+
+def vsd_direction(x: Tensor, x0_teacher: Tensor, x0_fake: Tensor) -> Tensor:
+    """`score_gap`, sample by sample (DMD, Yin et al. 2024, Eq. 7), over |x - teacher|, averaged over each sample
+    (Eq. 8), so that one bad sample doesn't drown the batch and all noise levels count alike.
     """
-    x, real, fake = x.float(), x0_teacher.float(), x0_fake.float()
-    size = (x - real).abs().flatten(1).mean(1).clamp_min(1e-6)
-    return (fake - real) / like(size, x)
+    size = (x.float() - x0_teacher.float()).abs().flatten(1).mean(1).clamp_min(1e-6)
+    return score_gap(x0_teacher, x0_fake) / like(size, x)

@@ -10,11 +10,11 @@ from benchmarks.mixture import trainer
 from core import events
 from distill import reward, world
 from distill.data.toys import Toys
-from distill.data.toys.palette import COLOURS
 from distill.method import Batch, Rows, World
 from distill.methods import oracle
 from distill.report import Reporter
 from evals import judges, labels
+from models.palette import COLOURS
 
 HEADS = {"kind": ["left", "right"], "colour": ["blue", "green", "red"]}
 RGB = {"red": (0.7, -0.6, -0.6), "green": (-0.6, 0.5, -0.6), "blue": (-0.6, -0.4, 0.7)}

@@ -14,13 +14,13 @@ from benchmarks.quality_table import tables
 from benchmarks.questions import Question
 from distill.data import cache, emoji_fetch
 from distill.data.toys import Toys as Scenes
-from distill.data.toys.palette import BACKGROUNDS
 from distill.methods import oracle
 from evals import labels
 from evals.judges import Judge
 from models import catalogue, families
 from models.generate import Image as Painted
 from models.generate import generate
+from models.palette import BACKGROUNDS
 from models.request import ImageRequest
 from tests import tiny
 

@@ -23,9 +23,9 @@ from distill.data.toys.captions import (
     SIZE_WORDS,
 )
 from distill.data.toys.kinds import FLAT, KINDS
-from distill.data.toys.palette import BACKGROUNDS, COLOURS, UNSEEN
 from distill.data.toys.render import place
 from distill.data.toys.scene import Scene, Thing
+from models.palette import BACKGROUNDS, COLOURS, UNSEEN
 from models.views import CHANCES, PHRASES, Camera, camera_matrix, position, project, ray_directions, sample_camera
 from models.views import view_word as word_of
 

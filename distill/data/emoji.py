@@ -24,7 +24,7 @@ from PIL import Image
 from distill.data import SIDE, Example, emoji_words, sources
 from distill.data.emoji_fetch import fetch, home, ready
 from distill.data.preview import grid
-from distill.data.toys.palette import BACKGROUNDS
+from models.palette import BACKGROUNDS
 
 DRAWING = 3  # goes up when the same index would look otherwise, so that caches know
 FILL, SHIFT = (0.85, 0.92), 5  # part of the frame's side; pixels off its middle

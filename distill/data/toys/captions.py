@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from distill.data.toys.palette import BACKGROUNDS
 from distill.data.toys.scene import Scene, Thing, scene_at
+from models.palette import BACKGROUNDS
 from models.views import PHRASES
 
 Rng = np.random.Generator | None

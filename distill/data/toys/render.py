@@ -6,8 +6,8 @@ import numpy as np
 
 from distill.data import SIDE
 from distill.data.toys.bake import Solid, solid
-from distill.data.toys.palette import BACKGROUNDS, COLOURS, DETAILS, marking, shade
 from distill.data.toys.scene import SCALE, Scene, Thing
+from models.palette import BACKGROUNDS, COLOURS, DETAILS, marking, shade
 from models.views import Camera, camera_matrix, position, project, ray_directions
 
 SAMPLES = 2

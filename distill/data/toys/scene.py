@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from distill.data.toys.kinds import FACED, FLAT, KINDS, LONG, STANDS
-from distill.data.toys.palette import BACKGROUNDS, COLOURS, UNSEEN
+from models.palette import BACKGROUNDS, COLOURS, UNSEEN
 from models.views import CHANCES, LEVEL, Camera, sample_camera, view_word
 
 PATTERNS = {"plain": 0.7, "striped": 0.15, "dotted": 0.15}

@@ -1,0 +1,82 @@
+"""A teacher that is told the camera: a LoRA and a few numbers beside the time, by the loss of data.
+
+    L = w(t) | eps(x_t, t, c, camera) - eps |^2        (Ho et al. 2020, Eq. 14, with one more condition)
+
+View words name four sectors, so a text-to-3D loop that has nothing else smears what only one side shows. The camera is
+hidden from a share of the pictures, and zero then, so a prompt alone paints as before; captions are hidden apart from
+it, and both together are what guidance starts from. What a picture shows from where is decided in noise: t is drawn
+above `t_min`.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from core.settings import Count
+from distill.method import Batch, Out, Player, Rows, World, needed
+from distill.methods import dmd, sft
+from models.adapt import add_lora
+from models.camera import add_camera, numbers
+from models.denoiser import Denoiser
+from models.schedule import add_noise, walk
+from models.score import guided
+from models.views import Camera
+
+
+@dataclass(frozen=True)
+class Config:
+    lr: float = 1e-3
+    rank: Count = 16
+    drop: float = 0.1  # share of captions that training hides, the camera with them
+    unknown: float = 0.1  # share of cameras that it hides beside
+    t_min: float = 0.15
+    preview_steps: Count = 16
+    preview_guidance: float = 3.0
+
+
+def student(cfg: Config, base: Denoiser | None) -> Denoiser:
+    """The base with an adapter and an embedding of the camera, neither of which has an effect yet."""
+    net = add_lora(dmd.taught(base), cfg.rank)
+    if not hasattr(net.network, "class_embedding"):
+        raise ValueError("camera takes a UNet as its base; valid: models of the families sd and sdxl")
+    add_camera(net.network)
+    return net
+
+
+def cameras(batch: Batch) -> Tensor:
+    """What the batch's pictures were taken by, [B, 6]; unknown where nothing says."""
+    known = (("azimuth" in truth) and Camera(truth["azimuth"], truth["elevation"]) for truth in batch.truth)
+    return numbers([camera or None for camera in known])
+
+
+class Method:
+    needs = {"latents"}
+
+    def __init__(self, world: World, cfg: Config):
+        self.w, self.cfg = world, cfg
+        self.players = {"student": Player(world.student, cfg.lr, ema=True)}
+
+    def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
+        cfg, net, b, (x0, cond) = self.cfg, self.w.student, len(batch), batch.latents
+        t = 1 - (1 - cfg.t_min) * rng.rand(b)
+        x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)
+        hidden = rng.rand(b) < cfg.drop
+        unknown = hidden | (rng.rand(b) < cfg.unknown)
+        camera = cameras(batch).to(x0).masked_fill(unknown[:, None], 0)
+        cond = replace(sft.drop(cond, self.w.null_like(cond), hidden), camera=camera)
+        return Out(sft.apart(net, x_t, t, cond, x0).mean())
+
+    @torch.no_grad()
+    def preview(self, batch: Batch) -> Tensor:
+        """Each caption of the batch by the camera of its picture, from the same noise."""
+        net, (x0, cond) = self.w.student, batch.latents
+        camera = cameras(batch).to(x0)
+        cond = replace(cond, camera=camera)
+        null = replace(self.w.null_like(cond), camera=torch.zeros_like(camera))
+        noise = Rows(0, 0, len(x0), device=x0.device).randn_like(x0)
+
+        def ask(x: Tensor, t: Tensor) -> Tensor:
+            return guided(net, x, t, cond, null, self.cfg.preview_guidance)
+
+        return needed(self.w.show)(walk(net.schedule, noise, self.cfg.preview_steps, ask))

@@ -1,0 +1,1 @@
+"""Text to NeRF to mesh (docs/threed.md)."""

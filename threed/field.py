@@ -1,0 +1,101 @@
+"""What fills space: a density and a colour at every point of a ball of radius BOUND, and nothing that knows rays.
+
+A field is asked by points and answers the same from every side: radiance that does not depend on the view, as the
+teacher's pictures are lit (models/views.py). Whoever renders knows the interface alone, so a network can take the
+grid's place.
+"""
+
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+BOUND = 1.04  # things fit into a ball of radius 1
+START, SLOPE, FLOOR = 4.0, 0.7, -4.0  # of the density blob
+
+
+class Field(Protocol):
+    def density(self, points: Tensor) -> Tensor: ...  # [N, 3] -> [N], per unit of length
+
+    def __call__(self, points: Tensor) -> tuple[Tensor, Tensor]: ...  # density [N] and colour [N, 3] in [0, 1]
+
+
+def blob(radius: Tensor) -> Tensor:
+    """What the density begins with, before its activation: a cone (Magic3D, Lin et al. 2023, Sec. A)."""
+    return (START * (1 - radius / SLOPE)).clamp_min(FLOOR)
+
+
+def activated(value: Tensor) -> Tensor:
+    """Density from what a field stores: soft at the start, steep enough for a surface at the end."""
+    return 5 * F.softplus(3 * value)
+
+
+def nodes(side: int) -> Tensor:
+    """Where the values of a grid lie, [side, side, side, 3] as x, y, z; the first axis is z, as grid_sample has it."""
+    line = torch.linspace(-BOUND, BOUND, side)
+    z, y, x = torch.meshgrid(line, line, line, indexing="ij")
+    return torch.stack([x, y, z], -1)
+
+
+class Grid(nn.Module):
+    """A density and three colour logits at each node of a cube, trilinear between them: coarse first, finer later."""
+
+    def __init__(self, side: int):
+        super().__init__()
+        density = blob(nodes(side).norm(dim=-1))  # [S, S, S]
+        self.values = nn.Parameter(
+            torch.cat([density[None], torch.zeros(3, side, side, side)])[None]
+        )  # [1, 4, S, S, S]
+
+    @property
+    def side(self) -> int:
+        return self.values.shape[-1]
+
+    def _at(self, values: Tensor, points: Tensor) -> Tensor:
+        """[1, C, S, S, S] at points [N, 3] -> [C, N]."""
+        where = (points / BOUND).reshape(1, 1, 1, -1, 3)
+        found = F.grid_sample(values, where, mode="bilinear", padding_mode="border", align_corners=True)
+        return found.reshape(values.shape[1], -1)
+
+    def density(self, points: Tensor) -> Tensor:
+        return activated(self._at(self.values[:, :1], points)[0])
+
+    def forward(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        found = self._at(self.values, points)
+        return activated(found[0]), torch.sigmoid(found[1:]).T
+
+    @torch.no_grad()
+    def refined(self, side: int) -> "Grid":
+        """The same field on a finer grid."""
+        finer = Grid(side)
+        finer.values.copy_(F.interpolate(self.values, (side,) * 3, mode="trilinear", align_corners=True))
+        return finer
+
+    @torch.no_grad()
+    def smooth(self, share: float) -> None:
+        """Towards the mean of each node's 27 neighbours: what a total variation loss does, 15 times cheaper."""
+        padded = F.pad(self.values, (1,) * 6, mode="replicate")
+        self.values.lerp_(F.avg_pool3d(padded, 3, stride=1), share)
+
+
+@torch.no_grad()
+def sampled(field: Field, side: int, chunk: int = 2**18) -> Tensor:
+    """Densities at the nodes of a grid, [side, side, side] as z, y, x, whatever the field is made of."""
+    points = nodes(side).reshape(-1, 3)
+    return torch.cat([field.density(part) for part in points.split(chunk)]).reshape(side, side, side)
+
+
+def occupied(field: Field, spread: int, side: int = 32, least: float = 0.5) -> Tensor:
+    """Cells that may hold something, bool [side, side, side] as z, y, x; `spread`: cells added all round."""
+    density = sampled(field, 2 * side)[None, None]
+    cells = F.max_pool3d(density, 2)
+    cells = F.max_pool3d(cells, 2 * spread + 1, stride=1, padding=spread)
+    return cells[0, 0] > least
+
+
+def looked_up(cells: Tensor, points: Tensor) -> Tensor:
+    """Whether points [..., 3] lie in an occupied cell."""
+    side = cells.shape[0]
+    x, y, z = ((points / BOUND + 1) * (side / 2)).long().clamp(0, side - 1).unbind(-1)
+    return cells[z, y, x]

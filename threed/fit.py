@@ -1,0 +1,101 @@
+"""A field that is fitted to a pool of pictures by many cheap steps on random rays, coarse to fine."""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from threed.field import Grid, occupied
+from threed.pool import Pictures
+from threed.regularise import ray_loss
+from threed.render import SAMPLES, disc, march, through
+
+RAYS = 3072  # a step
+SIDES = (32, 64)  # of the grid: coarse, then fine
+FINER = 0.3  # progress at which it becomes fine, and the rate falls
+RATE, FINE_RATE, LAST_RATE = 0.1, 0.6, 0.09  # of Adam; shares of it once it is fine, and at the end
+BLUR, BLUR_EVERY = 0.1, 10
+MOST = 64  # pictures in the pool
+
+
+def draws(seed: int, *place: int | str) -> torch.Generator:
+    """Random numbers that are a function of where they are drawn, so that a resumed run draws the same."""
+    digest = hashlib.sha256("/".join(map(str, (seed, *place))).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def pace(progress: float) -> float:
+    """Share of the learning rate at this part of the run."""
+    if progress < FINER:
+        return 1.0
+    return FINE_RATE * (LAST_RATE / FINE_RATE) ** ((progress - FINER) / (1 - FINER))
+
+
+@dataclass
+class Particle:
+    """One thing that is being made (ProlificDreamer's theta_i): its field, its optimiser, what it is fitted to."""
+
+    field: Grid
+    adam: torch.optim.Adam
+    cells: Tensor  # bool [32, 32, 32], where something may be
+    pool: Pictures | None = None
+
+    @classmethod
+    def new(cls, side: int = SIDES[0]) -> "Particle":
+        field = Grid(side)
+        return cls(field, adam(field), occupied(field, 2))
+
+    def refine(self, side: int) -> None:
+        if self.field.side != side:
+            self.field = self.field.refined(side)
+            self.adam = adam(self.field)
+
+    def keep(self, new: Pictures) -> None:
+        self.pool = Pictures.joined([p for p in (self.pool, new) if p is not None]).newest(MOST)
+
+
+def adam(field: Grid, rate: float = RATE) -> torch.optim.Adam:
+    return torch.optim.Adam(field.parameters(), lr=rate, betas=(0.9, 0.99), eps=1e-15, fused=True)
+
+
+def pick(pool: Pictures, generator: torch.Generator, rays: int = RAYS) -> tuple[Tensor, Tensor, Tensor]:
+    """Pictures, rows and columns [N] of random pixels that look into the ball."""
+    size = pool.pixels.shape[-1]
+    which = torch.randint(len(pool), (rays,), generator=generator)
+    u, v = torch.rand(2, rays, generator=generator)
+    reach, angle = disc(4.1) * u.sqrt(), 2 * torch.pi * v
+    x, y = reach * angle.cos(), reach * angle.sin()
+    column, row = (((c + 1) / 2 * size).long().clamp(0, size - 1) for c in (x, y))
+    return which, row, column
+
+
+def step(one: Particle, progress: float, count: int, generator: torch.Generator) -> Tensor:
+    """One step on random rays of the pool; `count`: steps before it. Returns the loss."""
+    pool = one.pool
+    assert pool is not None, "a particle is fitted to pictures"
+    which, row, column = pick(pool, generator)
+    rays = through(pool.matrix[which], row, column, pool.pixels.shape[-1])
+    seen = march(one.field, rays, one.cells, torch.rand(RAYS, SAMPLES, generator=generator))
+    target, cover, trust = (
+        pool.pixels[which, :, row, column],
+        pool.cover[which, row, column],
+        pool.trust[which, row, column],
+    )
+    loss = ray_loss(seen.on(pool.background[which]), seen.opacity, seen.spread, target, cover, trust, progress).mean()
+    one.adam.zero_grad()
+    loss.backward()
+    for group in one.adam.param_groups:
+        group["lr"] = RATE * pace(progress)
+    one.adam.step()
+    if count % BLUR_EVERY == BLUR_EVERY - 1:
+        one.field.smooth(BLUR * pace(progress))
+    return loss.detach()
+
+
+def fit(one: Particle, progress: float, steps: int, done: int, generator: torch.Generator) -> float:
+    """The steps of one round; afterwards what is empty is looked for anew. Returns the mean loss."""
+    one.refine(SIDES[progress >= FINER])
+    losses = [step(one, progress, done + k, generator) for k in range(steps)]
+    one.cells = occupied(one.field, 2 if progress < 0.15 else 1)
+    return float(torch.stack(losses).mean())
