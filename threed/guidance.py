@@ -25,19 +25,12 @@ from models.views import Camera
 from threed.prompts import Background
 from threed.teacher import Teacher
 
-MODES = ("hybrid", "pool", "vsd", "sds", "sdi")
-SWITCH = 0.6  # of the rounds that a hybrid spends on pool
 WALK = 3  # steps of pool
 INVERT = 4  # steps of sdi's way up
 ANNEAL = 0.8  # progress at which the times stop falling
 LOW, HIGH = (0.8, 0.2), (0.98, 0.45)  # range of t, at the start and once it stopped (ProlificDreamer, Sec. 4: annealed)
 SCALE = {"pool": 3.0, "vsd": 3.0, "sds": 5.0, "sdi": 3.0}  # guidance
 VIEW_SCALE = 1.0  # guidance towards the view, of a teacher that knows its word alone
-
-
-def acting(mode: str, progress: float) -> str:
-    """What a mode does at this part of the run."""
-    return mode if mode != "hybrid" else "pool" if progress < SWITCH else "vsd"
 
 
 def times(progress: float, n: int, generator: torch.Generator) -> Tensor:

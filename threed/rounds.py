@@ -9,7 +9,8 @@ from torch import Tensor
 
 from models.views import ELEVATION, LEVEL, RADIUS, Camera
 from threed.fit import Particle, draws, fit
-from threed.guidance import SCALE, Ask, acting, target, times
+from threed.guidance import SCALE, Ask, target, times
+from threed.modes import acting
 from threed.pool import cut_out
 from threed.prompts import Background
 from threed.render import matrices, picture

@@ -1,0 +1,73 @@
+"""Stage 3: colours alone are fitted, on a surface that no longer moves (ProlificDreamer, Sec. 3.3).
+
+A ray meets one point, so a step costs a fraction of one through the field, and nothing is smeared along the ray.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import trimesh
+from torch import Tensor
+
+from threed.field import BOUND, Grid
+from threed.fit import pick
+from threed.pool import Pictures
+from threed.regularise import COLOUR, huber
+from threed.render import through
+from threed.surface import Surface
+
+SIDE, RATE, RAYS = 96, 0.05, 6144
+
+
+@dataclass
+class Skin:
+    """Colour logits in space, of which only those on the surface matter."""
+
+    logits: Tensor  # [1, 3, S, S, S], a leaf
+    adam: torch.optim.Adam
+    pool: Pictures
+
+    @classmethod
+    def new(cls, field: Grid, pool: Pictures) -> "Skin":
+        with torch.no_grad():
+            start = F.interpolate(field.values[:, 1:], (SIDE,) * 3, mode="trilinear", align_corners=True)
+        return cls.of(start, pool)
+
+    @classmethod
+    def of(cls, logits: Tensor, pool: Pictures) -> "Skin":
+        leaf = logits.clone().requires_grad_(True)
+        return cls(leaf, torch.optim.Adam([leaf], lr=RATE, betas=(0.9, 0.99), eps=1e-15, fused=True), pool)
+
+    def colours(self, points: Tensor) -> Tensor:
+        """[N, 3] -> [N, 3] in [0, 1]."""
+        where = (points / BOUND).reshape(1, 1, 1, -1, 3)
+        found = F.grid_sample(self.logits, where, mode="bilinear", padding_mode="border", align_corners=True)
+        return torch.sigmoid(found.reshape(3, -1)).T
+
+    def paint(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return self.colours(torch.from_numpy(points).float()).numpy()
+
+
+def step(skin: Skin, surface: Surface, generator: torch.Generator) -> Tensor:
+    """One step on random rays of the pool that meet the surface, where the picture shows something too."""
+    which, row, column = pick(skin.pool, generator, RAYS)
+    rays = through(skin.pool.matrix[which], row, column, skin.pool.pixels.shape[-1])
+    hits = surface.hit(rays.origin.numpy(), rays.way.numpy())
+    met = torch.from_numpy(hits.ray)
+    points = torch.from_numpy(surface.points(hits))
+    target = skin.pool.pixels[which, :, row, column][met]
+    shown = skin.pool.cover[which, row, column][met]
+    loss = (shown * huber(skin.colours(points), target, COLOUR).mean(-1)).sum() / shown.sum().clamp_min(1)
+    skin.adam.zero_grad()
+    loss.backward()
+    skin.adam.step()
+    return loss.detach()
+
+
+def fit(skin: Skin, mesh: trimesh.Trimesh, steps: int, generator: torch.Generator) -> float:
+    """The steps of one round. Returns the mean loss."""
+    surface = Surface(mesh)
+    return float(torch.stack([step(skin, surface, generator) for _ in range(steps)]).mean())

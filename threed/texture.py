@@ -1,0 +1,93 @@
+"""Colours of a surface, as one picture that is laid on it."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import trimesh
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+
+from threed.field import BOUND, Field
+from threed.surface import Skinned, Surface
+
+SECONDS = 60.0  # for xatlas; afterwards every face gets half a square of its own
+OUT, IN, SAMPLES = 0.03, 0.09, 12  # how far outside and inside the surface its colour is looked for
+
+Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]  # points and normals [N, 3] -> colours [N, 3] in [0, 1]
+
+
+def unwrapped(mesh: trimesh.Trimesh, side: int, seconds: float = SECONDS) -> tuple[np.ndarray, str]:
+    """Places [F, 3, 2] in the picture, and by what they were found."""
+    with tempfile.TemporaryDirectory() as folder:
+        given, made = Path(folder) / "in.npz", Path(folder) / "out.npz"
+        np.savez(given, vertices=mesh.vertices, faces=mesh.faces, side=side)
+        command = [sys.executable, "-m", "threed.unwrap", str(given), str(made)]
+        try:
+            subprocess.run(command, timeout=seconds, capture_output=True, check=True)
+        except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
+            return squares(len(mesh.faces), side), "squares"
+        return np.load(made)["uv"].astype(np.float64), "xatlas"
+
+
+def squares(faces: int, side: int) -> np.ndarray:
+    """Two faces a square, the squares in rows, with a margin of a pixel; [F, 3, 2]."""
+    rows = int(np.ceil(np.sqrt(np.ceil(faces / 2))))
+    cell, edge = 1 / rows, 1.5 / side
+    square, upper = np.divmod(np.arange(faces), 2)
+    low, high = edge, cell - edge
+    lower = np.array([[low, low], [high - edge, low], [low, high - edge]])
+    other = np.array([[high, high], [low + edge, high], [high, low + edge]])
+    corner = np.stack([square % rows, square // rows], -1)[:, None] * cell
+    return corner + np.where(upper[:, None, None], other, lower)
+
+
+def bake(mesh: trimesh.Trimesh, uv: np.ndarray, side: int, paint: Paint) -> np.ndarray:
+    """The picture [side, side, 3], uint8: rays are cast at the flat layout, one a texel, to find what it shows."""
+    flat = trimesh.Trimesh(
+        np.concatenate([uv, np.zeros_like(uv[..., :1])], -1).reshape(-1, 3),
+        np.arange(3 * len(uv)).reshape(-1, 3),
+        process=False,
+    )
+    x, y = np.meshgrid((np.arange(side) + 0.5) / side, 1 - (np.arange(side) + 0.5) / side)
+    above = np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3)
+    hits = Surface(flat).hit(above, np.tile((0.0, 0.0, -1.0), (len(above), 1)))
+    faces = np.asarray(mesh.faces)
+    normals = hits.of(np.asarray(mesh.vertex_normals), faces)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+    image, found = np.zeros((side * side, 3)), np.zeros(side * side, bool)
+    image[hits.ray], found[hits.ray] = paint(hits.of(np.asarray(mesh.vertices), faces), normals), True
+    image, found = image.reshape(side, side, 3), found.reshape(side, side)
+    _, (row, column) = distance_transform_edt(~found, return_indices=True)  # beyond the edges of charts: the nearest
+    return np.round(image[row, column] * 255).clip(0, 255).astype(np.uint8)
+
+
+def field_paint(field: Field, chunk: int = 2**16) -> Paint:
+    """What a field shows from just outside, looking straight at its surface."""
+    far = torch.linspace(OUT, -IN, SAMPLES)
+
+    @torch.no_grad()
+    def some(points: Tensor, normals: Tensor) -> Tensor:
+        places = points[:, None] + far[:, None] * normals[:, None]  # [N, S, 3]
+        density, colour = field(places.reshape(-1, 3).clamp(-BOUND, BOUND))
+        thick = density.reshape(-1, SAMPLES) * (OUT + IN) / SAMPLES
+        weight = torch.exp(thick - thick.cumsum(1)) * (1 - torch.exp(-thick)) + 1e-6
+        return (weight[..., None] * colour.reshape(*weight.shape, 3)).sum(1) / weight.sum(1, keepdim=True)
+
+    def paint(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        parts = zip(
+            torch.from_numpy(points).float().split(chunk), torch.from_numpy(normals).float().split(chunk), strict=True
+        )
+        return torch.cat([some(p, n) for p, n in parts]).numpy()
+
+    return paint
+
+
+def skinned(mesh: trimesh.Trimesh, side: int, paint: Paint, seconds: float = SECONDS) -> tuple[Skinned, str]:
+    """The mesh with its picture, and how it was cut into charts."""
+    uv, how = unwrapped(mesh, side, seconds)
+    return Skinned(mesh, uv, bake(mesh, uv, side, paint)), how
