@@ -22,6 +22,7 @@ BLURBS = {
     "disback": "DisBack: distribution matching that walks back from bad pictures to the teacher.",
     "feedback": "Reward feedback: moved until a judge sees in its pictures what was asked for.",
     "cfg_lora": "A LoRA that has guidance folded in: one call a step where the teacher takes two.",
+    "camera": "A teacher that can be told the camera: a LoRA and a few numbers beside the time.",
     "oracle": "A judge: reads what is in a picture. It measures generators; it paints nothing.",
 }
 PICTURES = {

@@ -41,7 +41,7 @@ from distill.card import card, curve
 from distill.data import cache, sources
 from distill.methods.autoencoder import Vae, encode
 from evals.judges import Judge
-from models import catalogue, lora, weights
+from models import camera, catalogue, lora, weights
 from models.catalogue import Guidance, Manifest
 from models.denoiser import Denoiser, UNetDenoiser
 from models.families import sd
@@ -245,6 +245,13 @@ def write_judge(facts: dict, judge: Judge, home: Path) -> dict:
     return {"kind": "judge", "family": "judge", "scheduler": None, "prediction": None, "base": None}
 
 
+def write_camera(facts: dict, denoiser: UNetDenoiser, home: Path) -> dict:
+    """Served as its base is, and told the camera where somebody says it."""
+    assert denoiser.camera is not None, "that is what the method adds"
+    camera.save(denoiser.camera, home)
+    return write_rewarded(facts, denoiser, home)
+
+
 WRITERS: dict[str, Callable[[dict, Any, Path], dict]] = {
     "autoencoder": write_autoencoder,
     "sft": write_teacher,
@@ -257,6 +264,7 @@ WRITERS: dict[str, Callable[[dict, Any, Path], dict]] = {
     "msd": few_steps(LCMScheduler, own_times),
     "cfg_lora": write_guided,
     "feedback": write_rewarded,
+    "camera": write_camera,
 }
 
 

@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import fcntl
 import json
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from core.events import FAULTY, NON_FINITE, PAUSED, Events, trouble
 from core.hardware import attention, faster_precision, settle, several_on_cpu
 from core.paths import run_dir
 from core.settings import T, from_saved, override
+from core.stop import Stop
 from distill import declared, start
 from distill.command import command, pair, parser, resumed
 from distill.method import Batch, Begins, Method, Out, Remembers, Rows, Staged
@@ -181,27 +181,6 @@ def reach(t: Trainer) -> None:
         raise ValueError(
             f"train.steps={t.cfg.steps} ends before {what}, step {step}: set more steps, or let that begin sooner"
         )
-
-
-class Stop:
-    """SIGTERM and SIGINT ask the loop to stop after the step that it is in; before the loop they end at once."""
-
-    def __init__(self, minutes: float | None, until: int | None = None):
-        self.signalled, self.looping, self.minutes, self.end, self.until = False, False, minutes, None, until
-        for s in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(s, self._ask)
-
-    def _ask(self, *_) -> None:
-        self.signalled = True
-        if not self.looping:
-            raise SystemExit(PAUSED)
-
-    def begin(self) -> None:
-        self.looping = True
-        self.end = time.monotonic() + 60 * self.minutes if self.minutes else None
-
-    def now(self) -> bool:
-        return self.signalled or (self.end is not None and time.monotonic() > self.end)
 
 
 def anywhere(acc: Accelerator, flag: bool) -> bool:

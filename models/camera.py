@@ -4,15 +4,20 @@ All zero is "unknown", and adds exactly nothing: layers without biases keep zero
 a camera paints as it did.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from math import cos, radians, sin
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from models.views import Camera
+from models.weights import check
 
+FILE = "camera.safetensors"
 NUMBERS, WIDTH = 6, 128
 
 
@@ -44,7 +49,38 @@ class CameraEmbedding(nn.Module):
         return self.last(nn.functional.silu(self.first(camera.to(self.first.weight.dtype))))
 
 
-def add_camera(network: Any) -> CameraEmbedding:
-    """Puts a new one into a UNet2DConditionModel."""
-    network.class_embedding = CameraEmbedding(network.time_embedding.linear_2.out_features)
-    return network.class_embedding
+def new_embedding(network: Any) -> CameraEmbedding:
+    """For a UNet2DConditionModel."""
+    return CameraEmbedding(network.time_embedding.linear_2.out_features)
+
+
+def save(embedding: CameraEmbedding, home: Path) -> None:
+    save_file({k: v.detach().half().contiguous().cpu() for k, v in embedding.state_dict().items()}, home / FILE)
+
+
+def load(network: Any, path: Path) -> CameraEmbedding:
+    """One that was saved, for this UNet. Raises ValueError for a file that is none."""
+    check(path)
+    embedding, saved = new_embedding(network), load_file(path)
+    shapes = {k: v.shape for k, v in embedding.state_dict().items()}
+    if {k: v.shape for k, v in saved.items()} != shapes:
+        raise ValueError(f"{path.parent.name}/{path.name} is no embedding of cameras for this network")
+    embedding.load_state_dict({k: v.float() for k, v in saved.items()})
+    like = network.conv_in.weight
+    return embedding.to(like.device, like.dtype).eval().requires_grad_(False)
+
+
+@contextlib.contextmanager
+def telling(network: Any, embedding: CameraEmbedding | None, camera: Tensor | None, x: Tensor) -> Iterator[dict]:
+    """Within: the network, which others share, has this embedding; gives what it is called with beside.
+
+    A camera that nobody told is unknown.
+    """
+    if embedding is None:
+        yield {}
+        return
+    network.class_embedding = embedding
+    try:
+        yield {"class_labels": x.new_zeros(len(x), NUMBERS) if camera is None else camera}
+    finally:
+        network.class_embedding = None

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from models.camera import NUMBERS, CameraEmbedding
+from models.camera import CameraEmbedding, telling
 from models.schedule import (
     VP,
     Flow,
@@ -180,6 +180,7 @@ class UNetDenoiser(Denoiser):
         self.adapters = Adapters()
         self.adapter: str | None = None
         self.full: float | None = None  # guidance at which the adapter acts as it is; at 1 it is off
+        self.camera: CameraEmbedding | None = None  # of a network that can be told `cond.camera`
 
     def adapted(self, name: str, full: float | None = None) -> "UNetDenoiser":
         """The same network with this adapter on."""
@@ -199,11 +200,10 @@ class UNetDenoiser(Denoiser):
         self.adapters.use(self.adapter, self.strength(guidance))
         dtype = self.network.conv_in.weight.dtype  # network.dtype looks through every module
         tokens, more = self.conditions(cond.tokens.to(dtype))
-        if isinstance(self.network.class_embedding, CameraEmbedding):
-            unknown = x_t.new_zeros(len(x_t), NUMBERS)
-            more = more | {"class_labels": unknown if cond.camera is None else cond.camera}
         timestep = t * VP.num_train_timesteps - 1
-        return self.network(x_t.to(dtype), timestep, tokens, **more, return_dict=False)[0].to(x_t.dtype)
+        with telling(self.network, self.camera, cond.camera, x_t) as place:
+            out = self.network(x_t.to(dtype), timestep, tokens, **more, **place, return_dict=False)[0]
+        return out.to(x_t.dtype)
 
     def conditions(self, tokens: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """What cross-attention sees, and what else the network is told."""

@@ -19,7 +19,7 @@ from peft.tuners.lora import LoraLayer
 from safetensors import safe_open
 from torch import nn
 
-from models import catalogue, weights
+from models import camera, catalogue, weights
 from models.families import Parts, scheduler
 
 FILE = "lora.safetensors"
@@ -55,10 +55,13 @@ def attach(row: catalogue.Row, base: Parts, valid: tuple[str, ...]) -> Parts:
     own = scheduler(row, valid, base.pipeline.scheduler.config if row.hub else None)
     pipeline = copy.copy(base.pipeline)  # `from_pipe` would cast the modules that are shared
     pipeline.scheduler = own
+    denoiser = base.denoiser.adapted(name, (row.manifest.lora or {}).get("full"))
+    if camera.FILE in row.manifest.files and row.folder is not None:
+        denoiser.camera = camera.load(network, row.folder / camera.FILE)
     return replace(
         base,
         row=row,
-        denoiser=base.denoiser.adapted(name, (row.manifest.lora or {}).get("full")),
+        denoiser=denoiser,
         scheduler=own,
         pipeline=pipeline,
     )

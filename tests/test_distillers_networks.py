@@ -23,6 +23,7 @@ PLAYERS = {
     "disback": {"alone": "4", "nodes": "2", "per_node": "1", "blocks": "0,1"},
     "msd": {"students": "2", "matching": "2", "adversarial_from": "3", "ratio": "1", "solver": "2", "blocks": "0,1"},
     "cfg_lora": {"rank": "4"},
+    "camera": {"rank": "4"},
     "feedback": {"rank": "4", "times": "1,0.5"},
 }
 
@@ -105,7 +106,7 @@ def test_every_player_moves_and_the_teacher_does_not(method, network, own):
         assert made.keeps == sum(w.numel() * w.element_size() for w in made.state_dict().values()) > 0
 
 
-@pytest.mark.parametrize("method", ["lcm", "tscd", "dmd", "disback", "msd", "cfg_lora"])
+@pytest.mark.parametrize("method", ["lcm", "tscd", "dmd", "disback", "msd", "cfg_lora", "camera"])
 def test_a_base_whose_students_nothing_serves_is_refused_at_once(method):
     module = declared.module(method)
     with pytest.raises(ValueError, match="scm_ladd"):

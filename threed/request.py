@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from core.fields import option
 from models import catalogue
-from models.request import PROMPT, SEEDS, Request, option
+from models.request import PROMPT, SEEDS, Request
 from threed.modes import MODES
 
 DEFAULT_TEACHERS = ("toybox-sd-views", "toybox-sd")  # the first that is there

@@ -2,7 +2,7 @@
 
     L = | eps(x_t, t, prompt, camera; LoRA) - eps |^2 on the renders of this round      (ProlificDreamer, Eq. 10)
 
-With the adapter off, and the camera's embedding out, the network is the teacher, bit for bit.
+With the adapter off the network is the teacher, bit for bit.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.adapt import add_lora
-from models.camera import CameraEmbedding
+from models.camera import new_embedding
 from models.denoiser import Cond, UNetDenoiser
 from models.lora import layers
 from models.schedule import add_noise, from_x0
@@ -23,16 +23,15 @@ HIDDEN = 0.1  # share of cameras that training hides
 
 
 class ScoreNetwork:
-    """Shares the denoiser's weights. Its own are off unless it is asked."""
+    """Shares the teacher's weights. Its own are off unless asked."""
 
-    def __init__(self, denoiser: UNetDenoiser, generator: torch.Generator, bf16: bool = False):
-        self.denoiser, self.bf16 = denoiser, bf16
-        network = denoiser.network
-        self.before = network.class_embedding
+    def __init__(self, teacher: UNetDenoiser, generator: torch.Generator, bf16: bool = False):
+        self.bf16, network = bf16, teacher.network
+        self.denoiser = type(teacher)(network)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
-            add_lora(denoiser, RANK)
-            self.camera = CameraEmbedding(network.time_embedding.linear_2.out_features)
+            add_lora(self.denoiser, RANK)
+            self.camera = self.denoiser.camera = new_embedding(network)
         self.layers = layers(network)
         self.lora = {k: w for k, w in network.named_parameters() if "lora_" in k}
         self.adam = torch.optim.AdamW(self.weights().values(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.01)
@@ -44,7 +43,6 @@ class ScoreNetwork:
     def _off(self) -> None:
         for layer in self.layers:
             layer.enable_adapters(False)
-        self.denoiser.network.class_embedding = self.before
 
     @contextlib.contextmanager
     def _on(self) -> Iterator[None]:
@@ -52,7 +50,6 @@ class ScoreNetwork:
             layer.enable_adapters(True)
         for w in self.weights().values():
             w.requires_grad_(True)
-        self.denoiser.network.class_embedding = self.camera
         try:
             with torch.autocast(next(self.camera.parameters()).device.type, torch.bfloat16, enabled=self.bf16):
                 yield

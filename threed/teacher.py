@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.camera import CameraEmbedding, numbers
+from models.camera import numbers
 from models.denoiser import Cond
 from models.families import Parts
 from models.schedule import Schedule
@@ -38,7 +38,7 @@ class Teacher:
     @property
     def told_cameras(self) -> bool:
         """Whether it knows more of a view than its word."""
-        return isinstance(self.parts.denoiser.network.class_embedding, CameraEmbedding)
+        return self.parts.denoiser.camera is not None
 
     @property
     def size(self) -> int:

@@ -18,6 +18,7 @@ METHODS = {
     "dmd": "DMD2: distribution matching",
     "msd": "Multi-student distillation",
     "disback": "Distribution backtracking",
+    "camera": "Told the camera, for text to 3D",
     "cfg_lora": "Guidance folded into a LoRA",
     "feedback": "Rewarded by a judge",
 }

@@ -16,7 +16,7 @@ from distill.data import OFTEN, PAIR, SIDE, Example, Hold, Split, emoji_words
 from distill.data.emoji import COLOURED, Drawing, Entry, scaled
 from distill.data.toys import LOOKS, prompt, render
 from distill.data.toys.captions import RELATION_WORDS
-from distill.data.toys.palette import BACKGROUNDS
+from models.palette import BACKGROUNDS
 from distill.data.toys.scene import HELD_OUT, Scene, scene_at
 from distill.data.words import Words, coloured
 

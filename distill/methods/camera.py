@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from core.settings import Count
+from core.fields import option
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd, sft
 from models.adapt import add_lora
-from models.camera import add_camera, numbers
-from models.denoiser import Denoiser
+from models.camera import new_embedding, numbers
+from models.denoiser import Denoiser, UNetDenoiser
 from models.schedule import add_noise, walk
 from models.score import guided
 from models.views import Camera
@@ -26,28 +26,27 @@ from models.views import Camera
 
 @dataclass(frozen=True)
 class Config:
-    lr: float = 1e-3
-    rank: Count = 16
-    drop: float = 0.1  # share of captions that training hides, the camera with them
-    unknown: float = 0.1  # share of cameras that it hides beside
-    t_min: float = 0.15
-    preview_steps: Count = 16
-    preview_guidance: float = 3.0
+    lr: float = option(1e-3, "Learning rate.")
+    rank: int = option(16, "Of the LoRA.", low=1)
+    drop: float = option(0.1, "Share of captions that training hides, the camera with them.", low=0, high=1)
+    unknown: float = option(0.1, "Share of cameras that it hides beside.", low=0, high=1)
+    t_min: float = option(0.15, "The least time that is trained.", low=0, high=1)
+    preview_steps: int = option(16, "Steps of the samples that the training shows.", low=1)
+    preview_guidance: float = option(3.0, "Of those samples.")
 
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:
     """The base with an adapter and an embedding of the camera, neither of which has an effect yet."""
     net = add_lora(dmd.taught(base), cfg.rank)
-    if not hasattr(net.network, "class_embedding"):
-        raise ValueError("camera takes a UNet as its base; valid: models of the families sd and sdxl")
-    add_camera(net.network)
+    assert isinstance(net, UNetDenoiser), "dmd.taught lets nothing else pass"
+    net.camera = new_embedding(net.network)
     return net
 
 
 def cameras(batch: Batch) -> Tensor:
     """What the batch's pictures were taken by, [B, 6]; unknown where nothing says."""
-    known = (("azimuth" in truth) and Camera(truth["azimuth"], truth["elevation"]) for truth in batch.truth)
-    return numbers([camera or None for camera in known])
+    rows = batch.truth or [{}] * len(batch)
+    return numbers([Camera(r["azimuth"], r["elevation"]) if "azimuth" in r else None for r in rows])
 
 
 class Method:

@@ -1,0 +1,87 @@
+"""A UNet that is told the camera: each picture its own, and one that nobody tells paints as before."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+
+from distill.method import Batch, Rows, World
+from distill.methods import camera as method
+from models import camera, catalogue, families
+from models.camera import numbers
+from models.denoiser import Cond, UNetDenoiser
+from models.views import Camera
+from tests import tiny
+
+B = 16
+
+
+@pytest.fixture(scope="module")
+def base():
+    torch.manual_seed(0)
+    return UNetDenoiser(tiny.unet()).requires_grad_(False)
+
+
+def conditions(n: int) -> Cond:
+    return Cond(torch.zeros(n, 4, 384), torch.ones(n, 4, dtype=torch.bool))
+
+
+def test_each_picture_is_told_its_own_camera_but_for_those_that_are_hidden(base):
+    """Rows of the truth go to rows of the batch; emoji have none; a hidden caption hides its camera too."""
+    truth = [{"azimuth": 20.0 * k, "elevation": 10.0 + k} if k % 4 else {} for k in range(B)]
+    batch = Batch(0, x0=torch.zeros(B, 16, 8, 8), cond=conditions(B), truth=truth)
+    told = []
+
+    class Listens(UNetDenoiser):
+        def predict(self, x_t, t, cond):
+            told.append(cond)
+            return super().predict(x_t, t, cond)
+
+    student = Listens(copy.deepcopy(base.network))
+    student.camera = camera.new_embedding(base.network)
+    made = method.Method(World(student, null=conditions(1).map(lambda x: x + 1)), method.Config(drop=0.3, unknown=0.3))
+    made.loss("student", batch, Rows(0, 0, B)).loss.backward()
+    assert student.camera.last.weight.grad.abs().max() > 0
+    right = numbers([Camera(r["azimuth"], r["elevation"]) if r else None for r in truth])
+    hidden = told[0].tokens.amax((1, 2)) > 0
+    unknown = (told[0].camera == 0).all(1)
+    assert torch.equal(told[0].camera[~unknown], right[~unknown])
+    assert hidden.any() and unknown[hidden].all() and unknown[::4].all()
+    assert 0 < (~unknown).sum() < B - hidden.sum() - 3
+
+
+def test_nobody_told_it_is_the_base_bit_for_bit_until_it_is_trained(base):
+    x_t, t, cond = torch.randn(2, 16, 8, 8), torch.tensor([0.3, 0.9]), conditions(2)
+    new = method.student(method.Config(rank=4), copy.deepcopy(base))
+    torch.nn.init.normal_(new.camera.last.weight)
+    with torch.no_grad():
+        plain = base(x_t, t, cond)
+        assert torch.equal(new(x_t, t, cond), plain)
+        told = new(x_t, t, replace(cond, camera=numbers([Camera(30.0, 20.0), None])))
+    assert not torch.equal(told[0], plain[0]) and torch.equal(told[1], plain[1])
+
+
+def test_a_network_that_others_share_keeps_no_camera(base):
+    shared = UNetDenoiser(base.network)
+    shared.camera = camera.new_embedding(base.network)
+    torch.nn.init.normal_(shared.camera.last.weight)
+    x_t, t, cond = torch.randn(1, 16, 8, 8), torch.tensor([0.5]), conditions(1)
+    before = base(x_t, t, cond)
+    assert not torch.equal(shared(x_t, t, replace(cond, camera=numbers([Camera(9.0, 9.0)]))), before)
+    assert torch.equal(base(x_t, t, cond), before)
+
+
+def test_it_is_served_with_its_camera(tmp_path, monkeypatch):
+    monkeypatch.setenv("STILL_LIFE_STUDIO", str(tiny.build_sd(tmp_path)))
+    home = tmp_path / "models" / "tiny-hyper"
+    embedding = camera.new_embedding(families.load(catalogue.get("tiny-sd")).denoiser.network)
+    torch.nn.init.normal_(embedding.last.weight)
+    camera.save(embedding, home)
+    tiny.manifest("tiny-hyper", home, family="sd", base="tiny-sd", kind="lora", scheduler="TCDScheduler",
+        timesteps={"1": [999]}, lora={"rank": 4, "alpha": 8}, eta=0.3)  # fmt: skip
+    served = families.load(catalogue.get("tiny-hyper")).denoiser
+    assert torch.equal(served.camera.last.weight, embedding.last.weight.half().float())
+    (home / camera.FILE).write_bytes(b"no tensors")
+    with pytest.raises(ValueError, match="no safetensors file"):
+        camera.load(served.network, home / camera.FILE)
