@@ -15,8 +15,8 @@ from distill.data.emoji import Emoji
 from distill.data.emoji_nouns import ALSO, SIGNS
 from distill.data.pairs import CELL, CORNERS, FILL, Pairs
 from distill.data.toys.captions import COLOUR_WORDS
-from models.palette import BACKGROUNDS
 from distill.data.words import Words, colour_in
+from models.palette import BACKGROUNDS
 
 NAMES = ["Fox", "Owl", "Grapes", "Man: Red Hair", "Hourglass", "Unicorn", "Bread", "Statue of Liberty"]
 NAMES += [f"Thing {letter}" for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"]

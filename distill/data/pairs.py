@@ -16,9 +16,9 @@ from distill.data import OFTEN, PAIR, SIDE, Example, Hold, Split, emoji_words
 from distill.data.emoji import COLOURED, Drawing, Entry, scaled
 from distill.data.toys import LOOKS, prompt, render
 from distill.data.toys.captions import RELATION_WORDS
-from models.palette import BACKGROUNDS
 from distill.data.toys.scene import HELD_OUT, Scene, scene_at
 from distill.data.words import Words, coloured
+from models.palette import BACKGROUNDS
 
 PLACING = 1  # goes up when the same index would look or be called otherwise, so that caches know
 SIZE = 16_000
