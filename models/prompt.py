@@ -126,11 +126,16 @@ def emoji(text: str) -> list[tuple[int, int, str]]:
 
 
 def named(prompt: Traced) -> Traced:
-    """Emoji as their names, set apart from the letters around them. A text without emoji is the same text."""
+    """Emoji as their names, set apart from the letters around them, with "and" between two with nothing else between.
+    A text without emoji is the same text."""
     out, done = Traced("", ()), 0
     for start, end, name in emoji(prompt.text):
-        out += prompt[done:start]
-        before = " " if out.text[-1:].isalnum() else ""
+        between = prompt[done:start]
+        if done and not between.text.strip():
+            before = " and "
+        else:
+            out += between
+            before = " " if out.text[-1:].isalnum() else ""
         after = " " if prompt.text[end : end + 1].isalnum() else ""
         word = before + name + after
         out += Traced(word, (prompt.places[start],) * len(word))

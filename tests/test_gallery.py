@@ -230,7 +230,7 @@ def test_names_of_downloads_are_plain():
 @pytest.mark.parametrize(
     ("prompt", "name"),
     [
-        ("🦊 and 🍎🍎", "fox-and-red-apple-red-apple"),
+        ("🦊 and 🍎🍎", "fox-and-red-apple-and-red-apple"),
         ("赤いリンゴ、大きな", "赤いリンゴ-大きな"),
         ("КРАСНАЯ груша", "красная-груша"),
         ("हिन्दी में", "हिन्दी-में"),

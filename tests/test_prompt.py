@@ -20,13 +20,13 @@ BOX = json.loads((assets() / "weights" / "toybox-sprint" / "vocabulary.json").re
     [
         ("🍐", "pear"),
         ("a 🍕on a blue background", "a pizza on a blue background"),
-        ("🦊🍎, two🍐s", "fox red apple, two pear s"),
-        ("❤️ and ❤", "red heart and red heart"),
+        ("🦊🍎, two🍐s", "fox and red apple, two pear s"),
+        ("❤️ ❤", "red heart and red heart"),
         ("👋🏽", "waving hand with medium skin"),
         ("👩🏿‍🌾", "woman farmer with dark skin"),
         ("👩🏻‍🤝‍👨🏿", "man and woman holding hands with light and dark skin"),
         ("👩‍🦰🏻", "woman with red hair and light skin"),
-        ("🐻‍🔥", "bear fire"),
+        ("🐻‍🔥", "bear and fire"),
         ("1️⃣ of 1, #1", "keycap 1 of 1, #1"),
         ("🇯🇵", "japan flag"),
         ("{🍐|🍐}s", "pear s"),
@@ -58,10 +58,9 @@ def test_every_character_that_is_read_knows_where_it_was_typed():
 def test_the_names_are_those_of_the_captions():
     """So that an emoji is read in the words that the network was trained on. `distill.data.emoji_table` writes them."""
     assert set(emoji_words.RENAMED).isdisjoint(names().values()), "a name was changed since the table was written"
-    assert {chr(code) for code in TONES} == {chr(int(code, 16)) for code in CAPTION_TONES}
-    for row in ({"name": name, "aliases": []} for name in ("baby", "man with red hair")):
-        for code, tone in TONES.items():
-            assert emoji_words.nouns(row, tone) == (prompt.with_tones(row["name"], [CAPTION_TONES[f"{code:x}"]]),)
+    assert {f"{code:x}": tone for code, tone in TONES.items()} == CAPTION_TONES
+    for name in ("baby", "man with red hair"):
+        assert all(prompt.with_tones(name, [t]) == emoji_words.toned(name, t, 0.9) for t in TONES.values())
     picked = "🍐 🦊 🍕 🤖 🚀 🏠 🌵 🎂 🐼 🦄 🍄 🐙 🫖 🎩 🔑 😶 🙈 🪅".split()
     assert all(set(WORD.findall(spelt(one))) <= set(BOX) for one in picked)
     assert not any(c in name for name in names().values() for c in "{}|()<>")
