@@ -351,8 +351,8 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--box", action="store_true", help="into assets/weights, to be shipped, not into the studio")
     args = p.parse_args(argv)
     try:
-        run_dir(args.id)  # the same rule for names
         home = (assets() / "weights" if args.box else studio() / "models") / args.id
+        catalogue.free(args.id, home)
         manifest = publish(run_dir(args.run), args.id, home)
     except (ValueError, FileNotFoundError) as e:
         print(f"distill.publish: {e}", file=sys.stderr)

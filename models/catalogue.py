@@ -17,6 +17,7 @@ from urllib.parse import urlparse
 from core.files import sha256
 from core.machine import Machine, here
 from core.paths import assets, studio
+from models.content import header, json_object, shown, weights
 from models.hub import hub_rows
 from models.manifest import Guidance as Guidance  # who reads rows, reads these
 from models.manifest import Manifest, Row
@@ -25,6 +26,7 @@ FILE = "manifest.json"
 LOADED = (".safetensors", ".json")  # what may be read from the folders of parts
 HIDDEN = ("autoencoder", "judge")  # parts of others, and tools: not in the menu
 INDEX, MAIN = "model_index.json", "main"  # of a diffusers pipeline; the branch of the Hub
+ID = re.compile(r"[^\W_][\w.-]{0,99}")  # no name of a part, a path or a list
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 ON_CPU_GIB = 1.0  # a pipeline of the Hub or a folder that needs no more may run without a GPU
 PIPELINES = {  # pipelines that may be no id: the row of the Hub that each is like
@@ -60,18 +62,18 @@ def _stamp(folder: Path) -> tuple[Path, int, int] | None:
 @lru_cache(maxsize=4)
 def _read(stamps: tuple[tuple[Path, int, int], ...]) -> tuple[dict[str, Row], list[str]]:
     found, problems = {}, []
+    hub = {r.id: r for r in hub_rows()}
     for folder, *_ in stamps:
         try:
-            manifest = Manifest.from_dict(json.loads((folder / FILE).read_text(encoding="utf-8")))
+            manifest = Manifest.from_dict(json_object(folder / FILE))
             if manifest.id != folder.name:
                 raise ValueError(f"its id is {manifest.id!r}, which must be the folder's name")
-            if manifest.id in found:
-                raise ValueError("this id is taken by a model of the box")
+            if manifest.id in found or manifest.id in hub:
+                raise ValueError(f"this id is taken by a model of the {'box' if manifest.id in found else 'Hub'}")
         except (OSError, ValueError) as e:
             problems.append(f"{folder.name}: {e}")
             continue
         found[manifest.id] = Row(manifest, folder=folder)
-    hub = {r.id: r for r in hub_rows()}
     for id, row in list(found.items()):
         if row.manifest.kind in HIDDEN:
             continue
@@ -101,14 +103,17 @@ def _sized(row: Row, known: dict[str, Row]) -> Row:
     config, vae = part(row, "transformer", known) or part(row, "unet", known), part(row, "vae", known)
     if config is None or vae is None:
         raise ValueError(f"neither it nor its base has {'an autoencoder' if vae is None else 'a denoiser'}")
-    both = (json.loads((folder / "config.json").read_text()) for folder in (config, vae))
-    return dataclasses.replace(row, size=_pixels(*both))
+    return dataclasses.replace(row, size=_pixels(*(folder / "config.json" for folder in (config, vae))))
 
 
-def _pixels(denoiser: dict[str, Any], vae: dict[str, Any]) -> int:
-    """Latents on a side times what the autoencoder blows them up by."""
-    blocks = vae.get("encoder_block_out_channels") or vae["block_out_channels"]
-    return denoiser["sample_size"] * 2 ** (len(blocks) - 1)
+def _pixels(denoiser: Path, vae: Path) -> int:
+    """Latents on a side times what the autoencoder blows them up by, from the configurations of both."""
+    side, config = json_object(denoiser).get("sample_size"), json_object(vae)
+    blocks = config.get("encoder_block_out_channels") or config.get("block_out_channels")
+    if not isinstance(side, int) or not isinstance(blocks, list):
+        file, lacks = (vae, "block_out_channels") if isinstance(side, int) else (denoiser, "sample_size")
+        raise ValueError(f"{shown(file)} says no {lacks}, so the size of its pictures is not known")
+    return side * 2 ** (len(blocks) - 1)
 
 
 def rows() -> dict[str, Row]:
@@ -171,7 +176,7 @@ def elsewhere(name: str) -> Row | None:
     if family != "sana":
         _same_schedule(where)
     network = "transformer" if family == "sana" else "unet"
-    configs = [_config(where, f"{part}/config.json")[0] for part in (network, "vae")]
+    configs = [_config(where, f"{part}/config.json")[1] for part in (network, "vae")]
     numbers = {folder.name: _numbers(folder) for folder in path.parent.iterdir() if folder.is_dir()}
     own = {"id": where, "licence": "not stated (read the model's page)", "parameters": numbers.get(network, 0)}
     return dataclasses.replace(
@@ -195,10 +200,7 @@ def _config(where: str, name: str) -> tuple[dict[str, Any], Path]:
             raise ValueError(f"{where} lacks its {name}")
         found = try_to_load_from_cache(where, name)
         path = Path(found) if isinstance(found, str) else _fetched(where, name, MAIN, where)
-    data = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(data, dict):
-        raise ValueError(f"{name} of {where} must be a JSON object")
-    return data, path
+    return json_object(path), path
 
 
 def _same_schedule(where: str) -> None:
@@ -210,14 +212,20 @@ def _same_schedule(where: str) -> None:
 
 
 def _numbers(folder: Path) -> int:
-    """How many numbers the weights of a part hold, by the headers of its files; of several precisions the plain one."""
-    total = 0
-    for path in folder.glob("*.safetensors"):
-        if "." not in path.stem:
-            with path.open("rb") as f:
-                header = json.loads(f.read(int.from_bytes(f.read(8), "little")))
-            total += sum(prod(tensor["shape"]) for key, tensor in header.items() if key != "__metadata__")
-    return total
+    """How many numbers the weights of a part hold, by the headers of its files."""
+    return sum(prod(tensor["shape"]) for path in weights(folder) for tensor in header(path).values())
+
+
+def free(id: str, home: Path) -> None:
+    """Raises ValueError where no model may be published as this id, into this folder."""
+    if not ID.fullmatch(id):
+        raise ValueError(
+            f"{id!r:.80} is no name for a model: letters, digits, - _ and . make one, a letter or digit first"
+        )
+    row = rows().get(id)
+    in_box = home.parent == assets() / "weights"
+    if row is not None and (row.hub or not in_box and row.folder != home):
+        raise ValueError(f"{id} is taken by a model of the {'Hub' if row.hub else 'box'}; choose another --id")
 
 
 def in_parts(row: Row) -> str | None:

@@ -8,6 +8,7 @@ way back without an error, and alpha goes with them, as without it every LoRA is
 """
 
 import copy
+import hashlib
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -40,9 +41,14 @@ def layers(network: nn.Module) -> list[LoraLayer]:
     return [m for m in network.modules() if isinstance(m, LoraLayer)]
 
 
+def adapter(id: str) -> str:
+    """The name of a row's adapter among torch's modules, which no id can make a path or one of their own names."""
+    return f"of-{hashlib.sha256(id.encode()).hexdigest()[:16]}"
+
+
 def attach(row: catalogue.Row, base: Parts, valid: tuple[str, ...]) -> Parts:
     """Parts that paint with the base's own modules. Models of one base take turns (`engine.py`)."""
-    path, name = file(row), row.id.replace(".", "·")  # a dot would part the names of modules
+    path, name = file(row), adapter(row.id)
     network = base.pipeline.unet
     base.denoiser.adapters.part()
     if name in getattr(network, "peft_config", {}):  # published anew

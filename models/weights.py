@@ -11,16 +11,19 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-HEADER_BYTES, TENSORS = 8_000_000, 20_000  # far above any model of ours, far below what takes seconds to read
+from models import content
+
+TENSORS = 20_000  # far above any model of ours, far below what takes seconds to read
 
 
 def load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
     """A diffusers model from its part folder. Raises ValueError."""
     where = f"{folder.parent.name}/{folder.name}"
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in content.weights(folder):
         check(path)
     try:
-        model, told = kind.from_pretrained(folder, dtype=dtype, use_safetensors=True, output_loading_info=True)
+        options = {"use_safetensors": True, "output_loading_info": True, "variant": content.variant(folder)}
+        model, told = kind.from_pretrained(folder, dtype=dtype, **options)
     except (OSError, ValueError) as e:  # what diffusers says of a file that is missing or does not fit
         reason = str(e).splitlines()[0].replace(str(folder), where)
         raise ValueError(f"the weights of {where} don't fit its config.json: {reason}") from None
@@ -43,18 +46,15 @@ def digest(network: torch.nn.Module) -> str:
 
 def check(path: Path) -> None:
     """Raises ValueError where the content is no safetensors file of floating-point numbers, whatever its name."""
-    where = f"{path.parent.parent.name}/{path.parent.name}/{path.name}"
-    with path.open("rb") as f:
-        size, first = int.from_bytes(f.read(8), "little"), f.read(1)
-    if first != b"{" or size > HEADER_BYTES:
-        raise ValueError(f"{where} is no safetensors file, so it is not opened")
+    names = content.header(path)
+    if len(names) > TENSORS:
+        raise ValueError(f"{content.shown(path)} holds {len(names):,} tensors; at most {TENSORS:,} are read")
     try:
         with safe_open(path, "pt") as f:
-            names = f.keys()
-            kinds = {f.get_slice(name).get_dtype() for name in names} if len(names) <= TENSORS else set()
+            kinds = {f.get_slice(name).get_dtype() for name in names}
     except SafetensorError as e:
-        raise ValueError(f"{where} is damaged: {e}") from None
-    if len(names) > TENSORS:
-        raise ValueError(f"{where} holds {len(names):,} tensors; at most {TENSORS:,} are read")
+        raise ValueError(f"{content.shown(path)} is damaged: {e}") from None
     if not kinds <= {"F64", "F32", "F16", "BF16"}:
-        raise ValueError(f"{where} holds numbers of kind {', '.join(sorted(kinds))}; valid: F64, F32, F16, BF16")
+        raise ValueError(
+            f"{content.shown(path)} holds numbers of kind {', '.join(sorted(kinds))}; valid: F64, F32, F16, BF16"
+        )

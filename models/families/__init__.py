@@ -12,7 +12,7 @@ import diffusers
 import torch
 from torch import nn
 
-from models import catalogue, packed
+from models import catalogue, content, packed
 from models.catalogue import Row
 from models.denoiser import Cond, set_attention
 
@@ -78,7 +78,9 @@ def from_hub(kind: Any, row: Row, dtype: torch.dtype, **options: Any) -> Any:
     `options` may hold parts of it, which are then not read from there.
     """
     make, local = kind.from_pretrained, catalogue.in_folder(row) or not catalogue.reachable()
-    options |= {"dtype": dtype, "use_safetensors": True, "local_files_only": local}
+    network = "transformer" if row.manifest.family == "sana" else "unet"
+    precision = content.variant(Path(row.hub or "") / network) if catalogue.in_folder(row) else None
+    options |= {"dtype": dtype, "use_safetensors": True, "local_files_only": local, "variant": precision}
     try:
         return make(row.hub or "", revision=row.revision, **options)
     except OSError as e:

@@ -1,0 +1,74 @@
+"""What files of models hold, looked at before a library parses them: every fault is a sentence with the file's name.
+
+No torch here.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+HEADER_BYTES = 8_000_000  # far above any model of ours, far below what takes seconds to read
+POINTER = b"version https://git-lfs"
+
+
+def shown(path: Path) -> str:
+    return "/".join(path.parts[-3:])
+
+
+def _fetched(path: Path, first: bytes) -> None:
+    if not first:
+        raise ValueError(f"{shown(path)} is empty; fetch it again")
+    if first.startswith(POINTER):
+        raise ValueError(
+            f"{shown(path)} is only git-lfs's pointer to the file: `git lfs pull` in its folder fetches it"
+        )
+
+
+def json_object(path: Path) -> dict[str, Any]:
+    """Raises ValueError for what is none, and OSError for what can't be read."""
+    raw = path.read_bytes()
+    _fetched(path, raw)
+    try:
+        data = json.loads(raw.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        raise ValueError(f"{shown(path)} is damaged: it is no JSON") from None
+    if not isinstance(data, dict):
+        raise ValueError(f"{shown(path)} must be a JSON object")
+    return data
+
+
+def header(path: Path) -> dict[str, Any]:
+    """Of a safetensors file: the tensors by name, as its first bytes list them. Raises ValueError."""
+    with path.open("rb") as f:
+        start = f.read(len(POINTER))
+        _fetched(path, start)
+        size = int.from_bytes(start[:8], "little")
+        if start[8:9] != b"{" or size > HEADER_BYTES:
+            raise ValueError(f"{shown(path)} is no safetensors file, so it is not opened")
+        f.seek(8)
+        raw = f.read(size)
+    try:
+        tensors = json.loads(raw)
+        tensors.pop("__metadata__", None)
+        end = 8 + size + max((t["data_offsets"][1] for t in tensors.values()), default=0)
+        assert all(isinstance(n, int) for t in tensors.values() for n in t["shape"])
+    except (AssertionError, ValueError, RecursionError, AttributeError, TypeError, KeyError, IndexError):
+        raise ValueError(f"{shown(path)} is damaged: its header can't be read") from None
+    if (has := path.stat().st_size) < end:
+        raise ValueError(f"{shown(path)} is cut short: {has:,} of {end:,} bytes; fetch it again")
+    return tensors
+
+
+def variant(folder: Path) -> str | None:
+    """The precision that a part's files are named by (`….fp16.safetensors`), where none has a plain name."""
+    names = [path.name for path in sorted(folder.glob("*.safetensors"))]
+    found = [match[1] for name in names if (match := re.fullmatch(r"[^.]+\.([^.-]+).*\.safetensors", name))]
+    return found[0] if found and len(found) == len(names) else None
+
+
+def weights(folder: Path) -> list[Path]:
+    """The files of a part that are read: the plain ones, or those of its one precision."""
+    mark = variant(folder)
+    files = sorted(folder.glob("*.safetensors"))
+    return [p for p in files if (f".{mark}" in p.name if mark else "." not in p.stem)]
