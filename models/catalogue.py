@@ -5,7 +5,6 @@ distils on may also be no id: a diffusers folder, or a repository of the Hub (`f
 """
 
 import dataclasses
-import json
 import re
 import socket
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""Bases and models as people's disks have them: each fault is one sentence with the file's name, before anything loads."""
+"""Bases and models as people's disks have them: each fault is one sentence with the file's name."""
 
 import json
 import shutil
