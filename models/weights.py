@@ -4,18 +4,38 @@ diffusers fills what a file lacks with random numbers, passes over what it has t
 not finite. Each of these is a refusal here, in one sentence that names the file.
 """
 
+import functools
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from threading import RLock
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 
 from models import content
 
+P = ParamSpec("P")
+R = TypeVar("R")
+_BUILDING = RLock()
 TENSORS = 20_000  # far above any model of ours, far below what takes seconds to read
 
 
+def alone(build: Callable[P, R]) -> Callable[P, R]:
+    """One at a time in a process. While diffusers, transformers and peft build a network they change torch for every
+    thread (default dtype, where parameters are made), so one that another thread builds meanwhile comes out wrong,
+    without an error."""
+
+    @functools.wraps(build)
+    def wrapped(*args: P.args, **named: P.kwargs) -> R:
+        with _BUILDING:
+            return build(*args, **named)
+
+    return wrapped
+
+
+@alone
 def load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
     """A diffusers model from its part folder. Raises ValueError."""
     where = f"{folder.parent.name}/{folder.name}"

@@ -12,7 +12,7 @@ import diffusers
 import torch
 from torch import nn
 
-from models import catalogue, content, packed
+from models import catalogue, content, packed, weights
 from models.catalogue import Row
 from models.denoiser import Cond, set_attention
 
@@ -39,6 +39,7 @@ class Parts:
         return self.vae.config.latent_channels, side, side
 
 
+@weights.alone
 def load(row: Row, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, **options: Any) -> Parts:
     """Every file is compared with its sha256, before and after. Raises ValueError for what can't be loaded."""
     name = f"models.families.{row.manifest.family}"

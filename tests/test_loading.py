@@ -1,0 +1,42 @@
+"""Models that are loaded at the same time by several threads, as when a visitor chooses one while the page warms up."""
+
+import threading
+
+import pytest
+
+from models import catalogue, families, weights
+from tests import tiny
+
+ROUNDS = 4
+
+
+@pytest.fixture(scope="module", autouse=True)
+def studio(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("studio")
+    tiny.build(folder)
+    tiny.build_sd(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STILL_LIFE_STUDIO", str(folder))
+        yield folder
+
+
+def test_networks_built_at_once_are_those_built_alone():
+    """The libraries change torch for all threads meanwhile: adapters came out without their weights, silently."""
+    ids = ("tiny-hyper", "tiny-sprint")
+    expected = {id: weights.digest(network(families.load(catalogue.get(id)))) for id in ids}
+    found: dict[str, set[str]] = {id: set() for id in ids}
+
+    def load(id: str) -> None:
+        for _ in range(ROUNDS):
+            found[id].add(weights.digest(network(families.load(catalogue.get(id)))))
+
+    threads = [threading.Thread(target=load, args=(id,)) for id in ids]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {id: {digest} for id, digest in expected.items()}
+
+
+def network(parts):
+    return parts.denoiser.network
