@@ -34,9 +34,11 @@ class Request:
 
     def __post_init__(self) -> None:
         hints, opts = get_type_hints(type(self)), options(type(self))
+        defaults = {f.name: f.default for f in dataclasses.fields(self)}
         for name in self._order():
             if getattr(self, name) is None and type(None) not in get_args(hints[name]):
-                object.__setattr__(self, name, self._fill(name))
+                own = defaults[name] in (None, dataclasses.MISSING)
+                object.__setattr__(self, name, self._fill(name) if own else defaults[name])
             object.__setattr__(self, name, check(name, getattr(self, name), hints[name], opts[name]))
         self._validate()
 

@@ -23,6 +23,7 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp
 
 from ui import address, style
+from ui.calls import Calls
 from ui.desk import Desk
 from ui.guard import UPLOAD_BYTES, Guard
 from ui.health import Health
@@ -114,7 +115,7 @@ def served(demo: gr.Blocks, desk: Desk, settings: Settings) -> ASGIApp:
     """Gradio's app, with the probes beside it and the guard around it."""
     outer = FastAPI(routes=[*Health(desk).routes()], docs_url=None, redoc_url=None, openapi_url=None)
     inner = _mounted(outer, demo, settings)
-    app = Login(outer, inner) if settings.logins else outer
+    app = Login(Calls(outer, inner), inner) if settings.logins else Calls(outer, inner)
     return Guard(app, names=settings.names, root_path=settings.root_path, framed=settings.framed)
 
 

@@ -1,7 +1,10 @@
 """What comes over the wire from a page: small checks, each a sentence, and pictures as data URLs."""
 
 import base64
+import errno
 import functools
+import logging
+import os
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
@@ -10,6 +13,8 @@ import gradio as gr
 from core.db import DatabaseUnusable
 
 T = TypeVar("T")
+log = logging.getLogger("ui")
+FULL = "The disk is full: nothing new can be kept until some space is free."
 
 
 def refusing(f: Callable[..., T], refuse: Callable[[str], T]) -> Callable[..., T]:
@@ -21,6 +26,9 @@ def refusing(f: Callable[..., T], refuse: Callable[[str], T]) -> Callable[..., T
             return f(*args, **named)
         except (ValueError, DatabaseUnusable) as e:
             return refuse(_printable(str(e)))
+        except OSError as e:
+            log.exception("a file could not be used")
+            return refuse(FULL if e.errno in (errno.ENOSPC, errno.EDQUOT) else f"{_reason(e)}: see the server's log.")
 
     return wrapped
 
@@ -44,6 +52,11 @@ def spoken(f: Callable[..., T]) -> Callable[..., T]:
         raise gr.Error(sentence, print_exception=False)
 
     return refusing(f, refuse)
+
+
+def _reason(e: OSError) -> str:
+    """Without the name of the file, which is nobody's business but the server's."""
+    return f"A file of the server could not be used ({os.strerror(e.errno or 0).lower()})"
 
 
 def _printable(sentence: str) -> str:

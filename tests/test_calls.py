@@ -1,0 +1,147 @@
+"""What programs send to the endpoints: absent and null are the default, all else that does not fit is one sentence."""
+
+import json
+import shutil
+
+import pytest
+
+from tests import small_disk
+from tests.served import served
+from tests.test_http import endpoint
+from ui import pictures, scratch
+from ui.wire import answers
+
+BALL = {"prompt": "a red ball", "model": "tiny-sprint"}
+ODD = (None, 1, -1, 1.5, "x", "", True, [], {}, [1], {"a": 1}, "\ud800", {"path": "/etc/passwd"})
+PAGE = ("paint", "favourite", "download", "full", "stop", "where", "words", "gallery_page", "remove", "models")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    with served(tmp_path_factory.mktemp("studio")) as made:
+        yield made
+
+
+def named(http, name, arguments):
+    """As curl does it: (status, sentence) of a refusal, or the kind of the last event and its data."""
+    posted = http.post(f"gradio_api/call/v2/{name}", content=json.dumps(arguments))
+    if posted.status_code != 200:
+        return posted.status_code, posted.json()["detail"]
+    lines = http.get(f"gradio_api/call/{name}/{posted.json()['event_id']}").text.split("\n")
+    last = [i for i, line in enumerate(lines) if line.startswith("event:")][-1]
+    return lines[last].removeprefix("event: "), json.loads(lines[last + 1].removeprefix("data: "))
+
+
+def test_absent_and_null_are_the_default(page):
+    kind, data = named(page.http, "generate", BALL)
+    _, nulls = named(page.http, "generate", BALL | dict.fromkeys(("seed", "steps", "style", "num_images", "negative")))
+    _, short = endpoint(page.http, "generate", ["a red ball", "", "tiny-sprint"])
+    assert kind == "complete" and data[0][0]["request"] == nulls[0][0]["request"] == short[0][0]["request"]
+    assert data[0][0]["request"]["seed"] == 0 and data[0][0]["picture"] == nulls[0][0]["picture"]
+    assert named(page.http, "list", {"limit": None})[0] in ("complete", "error")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "status", "sentence"),
+    [
+        ("generate", {"promt": "a fox"}, 422, "unknown argument 'promt' of generate; valid: prompt, negative, model, "),
+        ("models", {"a": 1}, 422, "unknown argument 'a' of models; valid: none"),
+        ("status", {}, 422, "id is missing"),
+        ("nowhere", {}, 404, "there is no endpoint 'nowhere'; valid: generate, models, restore, submit"),
+        ("restore", {"picture": "x.png"}, 422, "picture must be an uploaded file: POST it to /gradio_api/upload"),
+        ("generate", [1], 422, "the request must be a JSON object"),
+        ("generate", {"prompt": None}, "error", "prompt is empty; type what you want to see"),
+    ],
+)
+def test_a_call_that_does_not_fit_is_one_sentence(page, name, arguments, status, sentence):
+    code, said = named(page.http, name, arguments)
+    assert code == status and (said["error"] if code == "error" else said).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (["a"] * 30, "generate takes 12 arguments, not 30: prompt, "),
+        (None, "data must be a list of the arguments: prompt, "),
+        ("x", "data must be a list of the arguments: prompt, "),
+    ],
+)
+def test_a_list_that_does_not_fit_is_one_sentence(page, data, sentence):
+    status, text = endpoint(page.http, "generate", data)
+    assert status == 422 and json.loads(text)["detail"].startswith(sentence)
+
+
+def test_nothing_from_outside_ends_in_a_traceback(page, capfd):
+    """Every argument of every endpoint, and every function of the page, with values of another kind."""
+    for path, told in page.demo.get_api_info()["named_endpoints"].items():
+        usual = {p["parameter_name"]: p["parameter_default"] for p in told["parameters"]}
+        usual |= BALL if path == "/generate" else {}
+        for argument in usual:
+            for value in (None, [], {"a": 1}):
+                code, said = named(page.http, path.strip("/"), usual | {argument: value})
+                assert code in ("complete", 422) or said["error"], (path, argument, value, said)
+    for id, block in page.demo.blocks.items():
+        for name in (n for n in PAGE if getattr(getattr(block, n, None), "_is_server_fn", False)):
+            for value in (*ODD, {"tab": "a" * 32, "request": BALL | {"seed": None}, "ticket": None}, {"id": 5}):
+                call = {"component_id": id, "fn_name": name, "session_hash": "a", "data": value}
+                assert page.http.post("gradio_api/component_server", content=json.dumps(call)).status_code == 200
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("component_server", {"component_id": 10**6, "fn_name": "paint", "session_hash": "a", "data": 1}),
+        ("component_server", {"component_id": [1]}),
+        ("component_server", {}),
+        ("queue/join", {"fn_index": 10**6, "data": [], "session_hash": "a"}),
+        ("queue/join", {"fn_index": None}),
+    ],
+)
+def test_a_page_of_another_start_is_told_to_reload(page, path, body):
+    answer = page.http.post(f"gradio_api/{path}", json=body)
+    assert answer.status_code == 404 and "reload the page" in answer.json()["detail"]
+
+
+def test_a_cleaner_may_remove_the_temporary_files(page):
+    """Upload, comparison and archive go on; what is made again is private."""
+    for _ in range(2):
+        shutil.rmtree(scratch.folder())
+        (path,) = page.http.post("gradio_api/upload", files={"files": ("a.png", b"x", "image/png")}).json()
+        assert path.startswith(str(scratch.folder()))
+        shutil.rmtree(scratch.folder())
+        assert pictures.archive(page.desk, {}).stat().st_size > 0
+    assert scratch.folder().stat().st_mode & 0o777 == 0o700
+
+
+def test_the_temporary_folder_is_the_studio_s_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("STILL_LIFE_STUDIO", str(tmp_path))
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    assert scratch.settle() == tmp_path / "cache" / "page"
+    monkeypatch.setattr(scratch, "LEFT_SECONDS", -1)
+    (scratch.fresh() / "left").touch()
+    scratch.sweep()
+    assert not list(scratch.folder().iterdir())
+
+
+def test_a_full_disk_is_one_sentence(tmp_path):
+    said = small_disk.run(
+        """
+        os.environ["STILL_LIFE_STUDIO"] = os.environ["GRADIO_TEMP_DIR"] = str(disk)
+        from ui.wire import answers
+
+        def keep(data):
+            (disk / "new").write_bytes(bytes(100_000))
+            return {}
+
+        fill()
+        print(answers(keep)({}))
+        """,
+        tmp_path / "disk",
+        "size=1m",
+    )
+    assert "{'error': 'The disk is full: nothing new can be kept until some space is free.'}" in said
+    lost = answers(lambda data: {"size": (tmp_path / "none").stat().st_size})({})
+    assert lost == {
+        "error": "A file of the server could not be used (no such file or directory): see the server's log."
+    }

@@ -1,0 +1,118 @@
+"""Behind a reverse proxy, as docs/serving.md says it: which names are answered to, where links lead, who may post."""
+
+import json
+
+import httpx
+import pytest
+
+from tests import tiny
+from tests.proxy import reverse
+from tests.served import serving
+
+STUDIO = frozenset({"studio.example"})
+SAID = {"X_Forwarded_Host": "$http_host", "X_Forwarded_Proto": "http"}
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STILL_LIFE_STUDIO", str(tiny.build(tmp_path_factory.mktemp("studio"))))
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("served")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def top(studio):
+    with serving(names=STUDIO) as (site, _, _):
+        yield site
+
+
+@pytest.fixture(scope="module")
+def below(studio):
+    with serving(names=STUDIO, root_path="/still") as (site, _, _):
+        yield site
+
+
+def used(public, name=None):
+    """What a browser does at this address: the page, then a call with its Origin; where the page says that it is."""
+    origin = public.removesuffix("/still/").removesuffix("/")
+    own = {"host": f"{name}:{httpx.URL(public).port}"} if name else {}
+    origin = origin if name is None else f"http://{own['host']}"
+    with httpx.Client(base_url=public, headers=own, timeout=60) as http:
+        page = http.get("")
+        assert page.status_code == 200, page.text
+        config = json.loads(page.text.split("window.gradio_config = ", 1)[1].split(";</script>", 1)[0])
+        post = {"json": {"data": []}, "headers": {"origin": origin}}
+        posted = http.post("gradio_api/call/models", **post)
+        assert posted.status_code == 200, posted.text
+        assert "complete" in http.get(f"gradio_api/call/models/{posted.json()['event_id']}").text
+        for path in ("compare", "theme.css", "healthz", "favicon.ico"):
+            assert http.get(path).status_code == 200, path
+        moved = http.get("compare/")
+        assert moved.status_code == 301 and moved.headers["location"] == httpx.URL(public).path + "compare"
+        evil = http.post("gradio_api/call/models", json={"data": []}, headers={"origin": "https://evil.example"})
+        assert evil.status_code == 403
+        uploaded = http.post(
+            "gradio_api/upload", files={"files": ("a.png", b"x", "image/png")}, headers={"origin": origin}
+        )
+        assert uploaded.status_code == 200
+    return config["root"], origin
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        {"host": "$http_host"},
+        {"host": "$host"},
+        {"host": "$host", **SAID},
+        {"host": "$proxy_host", **SAID},
+        {"host": "$http_host", "X_Forwarded_Proto": "http", "X_Forwarded_For": "203.0.113.9", "Forwarded": "for=x"},
+    ],
+    ids=lambda p: " ".join(p.values()),
+)
+@pytest.mark.parametrize("name", [None, "studio.example"])
+def test_the_usual_settings_work_at_the_top(top, proxy, name):
+    with reverse(top, **proxy) as public:
+        root, origin = used(public, name)
+    known = {origin, origin.rpartition(":")[0]}  # a port that the proxy dropped, the page's own script knows
+    assert root in known
+
+
+@pytest.mark.parametrize("strip", [True, False], ids=["stripped", "passed on"])
+@pytest.mark.parametrize("host", ["$http_host", "$host"])
+def test_a_sub_path(below, strip, host):
+    with reverse(below, host=host, prefix="/still", strip=strip) as public:
+        root, origin = used(public, "studio.example")
+        assert root in (f"{origin}/still", f"{origin.rpartition(':')[0]}/still")
+
+
+def test_https_at_the_proxy_makes_links_of_https(top):
+    headers = {"host": "studio.example", "x-forwarded-proto": "https", "origin": "https://studio.example"}
+    page = httpx.get(top, headers=headers)
+    assert '"root":"https://studio.example"' in page.text
+    said = httpx.post(f"{top}gradio_api/call/models", json={"data": []}, headers=headers)
+    assert said.status_code == 200
+
+
+@pytest.mark.parametrize("header", ["host", "x-forwarded-host"])
+def test_a_name_that_nobody_allowed_is_told_how(top, header):
+    answer = httpx.get(top, headers={header: "other.example"})
+    assert answer.status_code == 403
+    assert "does not answer to the name 'other.example'" in answer.text and "--allow-host NAME" in answer.text
+
+
+def test_a_port_that_a_proxy_dropped_is_not_another_program_s_door(top):
+    """The page of another program on this machine says so itself, in the header that no script can set."""
+    port = httpx.URL(top).port
+    post = {"json": {"data": []}}
+    ours = {"host": "localhost", "origin": "http://localhost:8080"}
+    url = f"{top}gradio_api/call/models"
+    assert httpx.post(url, **post, headers=ours | {"sec-fetch-site": "same-origin"}).status_code == 200
+    assert httpx.post(url, **post, headers=ours | {"sec-fetch-site": "same-site"}).status_code == 403
+    assert httpx.post(url, **post, headers=ours | {"host": f"localhost:{port}"}).status_code == 403
+
+
+def test_figures_are_not_told_through_a_proxy(top):
+    with reverse(top, host="$http_host", X_Real_IP="203.0.113.9") as public:
+        assert httpx.get(f"{public}metrics").status_code == 404
+    assert httpx.get(f"{top}metrics").status_code == 200

@@ -1,0 +1,149 @@
+"""What programs send to the named endpoints, put into gradio's shape: absent arguments get their defaults, and what
+does not fit is one sentence.
+
+Gradio answers a wrong name, too many values or an endpoint that is not there with "Internal Server Error" and a
+traceback in the log.
+"""
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from gradio.routes import App
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from core.fields import short
+from ui import scratch
+
+CALL = re.compile(r"/gradio_api/(call/v2|call|run|api)/([^/]+)/?")
+SERVER = re.compile(r"/gradio_api/component_server/?")
+JOIN = re.compile(r"/gradio_api/queue/join/?")
+
+FILE = {"path": "what the upload answered", "meta": {"_type": "gradio.FileData"}}
+
+
+class Calls:
+    """`gradio`: the app that knows its endpoints. The guard, before it, has the whole body at hand."""
+
+    def __init__(self, app: ASGIApp, gradio: App):
+        self.app, self.blocks = app, gradio.get_blocks()
+        told = self.blocks.get_api_info()["named_endpoints"]
+        functions = {f"/{f.api_name}": f.fn for f in self.blocks.fns.values()}
+        self.endpoints = {name: _arguments(functions[name], one["parameters"]) for name, one in told.items()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST":
+            return await self.app(scope, receive, send)
+        call, server, join = (p.fullmatch(scope["path"]) for p in (CALL, SERVER, JOIN))
+        if not (call or server or join) or _multipart(scope):
+            return await self.app(scope, receive, send)
+        body = (await receive()).get("body", b"")
+        try:
+            given = _object(body)
+            if call:
+                fit = self._named if call[1] == "call/v2" else self._listed
+                body = json.dumps(fit(call[2], given)).encode()
+            else:
+                self._of_the_page(given, "component_id" if server else "fn_index")
+        except LookupError as e:
+            return await JSONResponse({"detail": e.args[0]}, 404)(scope, receive, send)
+        except ValueError as e:
+            return await JSONResponse({"detail": str(e)}, 422)(scope, receive, send)
+        return await self.app(*_with_body(scope, receive, body), send)
+
+    def _arguments_of(self, endpoint: str) -> dict[str, "Argument"]:
+        """Raises LookupError."""
+        if f"/{endpoint}" not in self.endpoints:
+            names = ", ".join(name.strip("/") for name in self.endpoints)
+            raise LookupError(f"there is no endpoint {short(endpoint)}; valid: {names}")
+        return self.endpoints[f"/{endpoint}"]
+
+    def _named(self, endpoint: str, given: dict[str, Any]) -> dict[str, Any]:
+        known = self._arguments_of(endpoint)
+        for name in given:
+            if name not in known:
+                raise ValueError(f"unknown argument {short(name)} of {endpoint}; valid: {', '.join(known) or 'none'}")
+        return {name: one.fitting(given[name]) if name in given else one.absent() for name, one in known.items()}
+
+    def _listed(self, endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
+        known, data = self._arguments_of(endpoint), body.get("data")
+        if not isinstance(data, list):
+            raise ValueError(f"data must be a list of the arguments: {', '.join(known) or 'none'}; or call v2 by name")
+        if len(data) > len(known):
+            raise ValueError(f"{endpoint} takes {len(known)} arguments, not {len(data)}: {', '.join(known) or 'none'}")
+        return body | {"data": list(self._named(endpoint, dict(zip(known, data, strict=False))).values())}
+
+    def _of_the_page(self, body: dict[str, Any], key: str) -> None:
+        """What the page's own scripts send names a piece of this page, and none of another server's."""
+        there: Mapping[int, Any] = cast(Any, self.blocks.blocks if key == "component_id" else self.blocks.fns)
+        if not isinstance(body.get(key), int) or body[key] not in there:
+            raise LookupError("this call is for a page of another start of the server: reload the page")
+        if key == "fn_index":
+            wanted, data = len(there[body[key]].inputs), body.get("data")
+            if not isinstance(data, list) or len(data) < wanted:
+                raise ValueError(f"data must be a list of {wanted}")
+
+
+@dataclass(frozen=True)
+class Argument:
+    name: str
+    default: Any = inspect.Parameter.empty
+    file: bool = False
+
+    def absent(self) -> Any:
+        if self.default is inspect.Parameter.empty:
+            raise ValueError(f"{self.name} is missing")
+        return self.default
+
+    def fitting(self, value: Any) -> Any:
+        """Every function checks its own values; a file's are gradio's to read, which says nothing of what it can't."""
+        if not self.file or value is None:
+            return value
+        path = value.get("path") if isinstance(value, dict) and value.get("meta") == FILE["meta"] else None
+        own = scratch.folder().resolve()
+        if not isinstance(path, str) or "\0" in path or not Path(path).resolve().is_relative_to(own):
+            example = json.dumps(FILE)
+            raise ValueError(f"{self.name} must be an uploaded file: POST it to /gradio_api/upload, and give {example}")
+        return value
+
+
+def _arguments(function: Callable, told: list[dict[str, Any]]) -> dict[str, Argument]:
+    """By name, as gradio documents them; their defaults are the function's, as gradio forgets empty texts."""
+    own = inspect.signature(function).parameters
+    names = {one["parameter_name"]: one["component"] == "File" for one in told}
+    return {name: Argument(name, own[name].default, file) for name, file in names.items()}
+
+
+def _multipart(scope: Scope) -> bool:
+    return any(k == b"content-type" and v.lower().startswith(b"multipart/") for k, v in scope["headers"])
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError):  # bytes that are no text are a ValueError too
+        raise ValueError("the request is not valid JSON") from None
+    if not isinstance(body, dict):
+        raise ValueError("the request must be a JSON object")
+    return body
+
+
+def _with_body(scope: Scope, receive: Receive, body: bytes) -> tuple[Scope, Receive]:
+    headers = [
+        (k, v) for k, v in scope["headers"] if k not in (b"content-length", b"content-type", b"transfer-encoding")
+    ]
+    headers += [
+        (b"content-length", str(len(body)).encode()),
+        (b"content-type", b"application/json"),
+    ]  # curl says neither
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return {**scope, "headers": headers}, again
