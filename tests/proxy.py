@@ -1,4 +1,4 @@
-"""A small reverse proxy of real sockets for tests: what nginx and Caddy do with Host, a sub-path and X-Forwarded headers."""
+"""A small reverse proxy of real sockets for tests: what nginx and Caddy do with Host, a sub-path and X-Forwarded."""
 
 import contextlib
 import http.client
@@ -12,8 +12,8 @@ HOP = {"connection", "transfer-encoding", "keep-alive", "upgrade"}
 
 @contextlib.contextmanager
 def reverse(to: str, host: str = "$http_host", prefix: str = "", strip: bool = True, **headers: str) -> Iterator[str]:
-    """In front of the server at `to`; gives its own address. `host`: what becomes of Host, in nginx's words ($http_host,
-    $host, $proxy_host). `prefix`: the sub-path, which `strip` takes off. `headers`: added, underscores for dashes.
+    """In front of the server at `to`; gives its own address. `host`: what becomes of Host, in nginx's words
+    ($http_host, $host, $proxy_host). `prefix`: the sub-path, which `strip` takes off. `headers`: added.
     """
     there = urlsplit(to)
 
@@ -21,8 +21,7 @@ def reverse(to: str, host: str = "$http_host", prefix: str = "", strip: bool = T
         protocol_version = "HTTP/1.1"
 
         def answer(self) -> None:
-            if not self.path.startswith(prefix + "/"):
-                return self.send_error(404)
+            assert self.path.startswith(prefix + "/"), self.path
             asked, path = self.headers["host"], self.path[len(prefix) :] if strip else self.path
             words = {"$http_host": asked, "$host": asked.partition(":")[0], "$proxy_host": there.netloc}
             own = {k: v for k, v in self.headers.items() if k.lower() not in (*HOP, "host")}

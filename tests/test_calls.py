@@ -71,6 +71,7 @@ def test_a_list_that_does_not_fit_is_one_sentence(page, data, sentence):
     assert status == 422 and json.loads(text)["detail"].startswith(sentence)
 
 
+@pytest.mark.slow
 def test_nothing_from_outside_ends_in_a_traceback(page, capfd):
     """Every argument of every endpoint, and every function of the page, with values of another kind."""
     for path, told in page.demo.get_api_info()["named_endpoints"].items():

@@ -8,7 +8,7 @@ traceback in the log.
 import inspect
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -112,7 +112,7 @@ class Argument:
         return value
 
 
-def _arguments(function: Callable, told: list[dict[str, Any]]) -> dict[str, Argument]:
+def _arguments(function: Callable, told: Sequence[Any]) -> dict[str, Argument]:
     """By name, as gradio documents them; their defaults are the function's, as gradio forgets empty texts."""
     own = inspect.signature(function).parameters
     names = {one["parameter_name"]: one["component"] == "File" for one in told}
@@ -134,16 +134,11 @@ def _object(data: bytes) -> dict[str, Any]:
 
 
 def _with_body(scope: Scope, receive: Receive, body: bytes) -> tuple[Scope, Receive]:
-    headers = [
-        (k, v) for k, v in scope["headers"] if k not in (b"content-length", b"content-type", b"transfer-encoding")
-    ]
-    headers += [
-        (b"content-length", str(len(body)).encode()),
-        (b"content-type", b"application/json"),
-    ]  # curl says neither
+    told = {b"content-length": str(len(body)).encode(), b"content-type": b"application/json"}  # curl says another type
+    others = [(k, v) for k, v in scope["headers"] if k not in (*told, b"transfer-encoding")]
     pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:
         return pending.pop() if pending else await receive()
 
-    return {**scope, "headers": headers}, again
+    return {**scope, "headers": [*others, *told.items()]}, again
