@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from core import logs
 from jobs.worker import start_background
+from models import catalogue
 from ui import address, launch, place, scratch
 from ui.desk import Desk
 from ui.serve import Server
@@ -17,6 +18,7 @@ def main(argv: list[str] | None = None) -> None:
     settings = launch.settings(args, here)
     here = replace(here, login=bool(settings.logins))
     launch.settle_studio(args.studio)
+    catalogue.use_any_base(args.any_base)
     scratch.settle()
     try:
         sockets = address.listen(settings.host, settings.port)

@@ -307,6 +307,7 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
             licence=LICENCE,
             files=files,
             parameters=sum(p.numel() for p in counted),
+            base_sha256=facts.get("base_sha256", "") if adapter else "",
         )
         (tmp / "README.md").write_text(card(manifest, facts))
         (tmp / "manifest.json").write_text(json.dumps(manifest.to_dict(), indent=1))

@@ -35,7 +35,7 @@ from distill.mover import Mover, ema_rate, moves, rate
 from distill.report import Reporter
 from distill.request import no_start
 from distill.settings import TrainConfig
-from distill.world import Asked, Scene, build, check_latents, latents_of
+from distill.world import Asked, Scene, build, check_latents, latents_of, weights_of
 from models import catalogue
 
 MAX_SKIPS = 5
@@ -286,6 +286,7 @@ def train(args: argparse.Namespace) -> int:
                 "base": args.base,
                 "start": saved.get("start") or (start.keep(catalogue.get(args.start), run) if args.start else None),
                 "latents": latents_of(args.base),
+                "base_sha256": saved.get("base_sha256", weights_of(args.base)),
                 "dataset": args.dataset,
                 "skip_bad": args.skip_bad,
                 "config": dataclasses.asdict(own),

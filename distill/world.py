@@ -252,6 +252,11 @@ def latents_of(base: str | None) -> str:
     return catalogue.find(base).manifest.latents if base else ""
 
 
+def weights_of(base: str | None) -> str:
+    """The sha256 of the base's denoiser, on which adapters are trained; empty where there is none, or of the Hub's."""
+    return catalogue.denoiser_sha256(catalogue.find(base)) if base else ""
+
+
 def check_latents(facts: dict) -> None:
     """Raises ValueError for a run whose base has other latents by now. `facts`: its run.json."""
     run, base = facts["run"], facts["base"]

@@ -5,6 +5,7 @@ distils on may also be no id: a diffusers folder, or a repository of the Hub (`f
 """
 
 import dataclasses
+import os
 import re
 import socket
 from functools import lru_cache
@@ -22,6 +23,7 @@ from models.manifest import Guidance as Guidance  # who reads rows, reads these
 from models.manifest import Manifest, Row
 
 FILE = "manifest.json"
+ANY_BASE = "STILL_LIFE_ANY_BASE"  # set by --any-base, for this process and those that it starts
 LOADED = (".safetensors", ".json")  # what may be read from the folders of parts
 HIDDEN = ("autoencoder", "judge")  # parts of others, and tools: not in the menu
 INDEX, MAIN = "model_index.json", "main"  # of a diffusers pipeline; the branch of the Hub
@@ -39,6 +41,12 @@ SANA |= {"prediction": "flow", "guidance": Guidance("cfg", 4.5, (1.0, 20.0))}
 SCHEDULE = {"prediction_type": "epsilon", "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 
 
+def use_any_base(wanted: bool) -> None:
+    """LoRAs are loaded on whatever weights their base has here. Said by a flag, or by the environment."""
+    if wanted:
+        os.environ[ANY_BASE] = "1"
+
+
 def _folders() -> list[Path]:
     """The box first: an id of the user's own can't shadow it."""
     homes = (assets() / "weights", studio() / "models")
@@ -47,7 +55,8 @@ def _folders() -> list[Path]:
 
 def _scan() -> tuple[dict[str, Row], list[str]]:
     """Reads what changed since the last time; models are published and removed while the page is open."""
-    return _read(tuple(stamp for p in _folders() if (stamp := _stamp(p)) is not None))
+    stamps = tuple(stamp for p in _folders() if (stamp := _stamp(p)) is not None)
+    return _read(stamps, bool(os.environ.get(ANY_BASE)))
 
 
 def _stamp(folder: Path) -> tuple[Path, int, int] | None:
@@ -59,7 +68,7 @@ def _stamp(folder: Path) -> tuple[Path, int, int] | None:
 
 
 @lru_cache(maxsize=4)
-def _read(stamps: tuple[tuple[Path, int, int], ...]) -> tuple[dict[str, Row], list[str]]:
+def _read(stamps: tuple[tuple[Path, int, int], ...], any_base: bool) -> tuple[dict[str, Row], list[str]]:
     found, problems = {}, []
     hub = {r.id: r for r in hub_rows()}
     for folder, *_ in stamps:
@@ -78,6 +87,8 @@ def _read(stamps: tuple[tuple[Path, int, int], ...]) -> tuple[dict[str, Row], li
             continue
         try:
             _same_latents(row, found | hub)
+            if not any_base:
+                _same_base(row, found | hub)
             found[id] = _sized(row, found | hub)
         except (OSError, ValueError) as e:
             problems.append(f"{id}: {e}")
@@ -92,6 +103,25 @@ def _same_latents(row: Row, known: dict[str, Row]) -> None:
     for below in chain(row, known):
         if below.manifest.latents != row.manifest.latents:
             raise ValueError(f"it was trained on other latents than those of {below.id}; train and publish it anew")
+
+
+def _same_base(row: Row, known: dict[str, Row]) -> None:
+    """Raises ValueError for a LoRA that was made on other weights of its base."""
+    m = row.manifest
+    if m.base_sha256 and m.base_sha256 != denoiser_sha256(row, known):
+        raise ValueError(
+            f"it was made on other weights of {m.base} than those here; release {m.code} has both, "
+            f"and --any-base loads it on these"
+        )
+
+
+def denoiser_sha256(row: Row, known: dict[str, Row] | None = None) -> str:
+    """Of the network that paints, by the manifest that has it; empty for a pipeline of the Hub or a folder."""
+    for r in chain(row, known):
+        for name, digest in r.manifest.files.items():
+            if name.startswith(("unet/", "transformer/")) and name.endswith(".safetensors"):
+                return digest
+    return ""
 
 
 def _sized(row: Row, known: dict[str, Row]) -> Row:

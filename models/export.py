@@ -123,8 +123,10 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("id", help="an id of the catalogue")
     p.add_argument("folder", type=Path, help="a new or empty folder")
     p.add_argument("--studio", help="the folder of what you made")
+    p.add_argument("--any-base", action="store_true", help="load a LoRA on other weights than it was made on, too")
     args = p.parse_args(argv)
     use_studio(args.studio)
+    catalogue.use_any_base(args.any_base)
     logging.disable_progress_bar()
     try:
         home = export(args.id, args.folder)

@@ -256,6 +256,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--device", default="auto", help="auto, cpu or cuda")
     p.add_argument("--attention", default="auto", help=", ".join(ATTENTION))
     p.add_argument("--studio", help="the folder of what you made")
+    p.add_argument("--any-base", action="store_true", help="load a LoRA on other weights than it was made on, too")
     return p
 
 
@@ -307,6 +308,7 @@ def paint(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     use_studio(args.studio)
+    catalogue.use_any_base(args.any_base)
     logging.disable_progress_bar()
     try:
         if args.list:

@@ -46,6 +46,7 @@ class Manifest:
     quality: dict[str, dict[str, float]] = field(default_factory=dict)
     eta: float = 0.0  # of DDIM and TCD: how much of each step is fresh noise
     latents: str = ""  # which they are: a hash of the encoder that makes them
+    base_sha256: str = ""  # of a LoRA: the weights of its base that it was made on
 
     @property
     def step_counts(self) -> list[int]:

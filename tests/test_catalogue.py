@@ -56,7 +56,7 @@ def test_a_manifest_goes_through_json(studio):
         list(made.to_dict())
         == (
             "id family base kind method dataset command code seed samples_seen scheduler timesteps default_steps "
-            "guidance prediction lora licence files parameters quality eta latents"
+            "guidance prediction lora licence files parameters quality eta latents base_sha256"
         ).split()
     )
 
@@ -130,6 +130,30 @@ def test_models_of_an_autoencoder_that_was_published_anew_are_left_out(studio):
     edit(studio, "tiny-dcae", latents="4567")
     assert not {"tiny-sana", "tiny-sprint"} & catalogue.rows().keys()
     assert "tiny-sana: it was trained on other latents than those of tiny-dcae; train" in " ".join(catalogue.broken())
+
+
+def test_a_lora_made_on_other_weights_of_its_base_says_which_release_fits(tmp_path, monkeypatch):
+    monkeypatch.setenv("STILL_LIFE_STUDIO", str(tiny.build_sd(tmp_path)))
+    monkeypatch.delenv(catalogue.ANY_BASE, raising=False)
+    here = catalogue.denoiser_sha256(catalogue.get("tiny-sd"))
+    assert here == catalogue.get("tiny-sd").manifest.files["unet/diffusion_pytorch_model.safetensors"]
+    edit(tmp_path, "tiny-hyper", base_sha256=here)
+    assert "tiny-hyper" in catalogue.rows()
+    edit(tmp_path, "tiny-hyper", base_sha256="0123", code="0.2.0+4567")
+    assert "tiny-hyper" not in catalogue.rows() and {"tiny-sd", "tiny-cfg"} <= catalogue.rows().keys()
+    assert catalogue.broken() == [
+        "tiny-hyper: it was made on other weights of tiny-sd than those here; release 0.2.0+4567 has both, "
+        "and --any-base loads it on these"
+    ]
+    monkeypatch.setenv(catalogue.ANY_BASE, "1")
+    assert "tiny-hyper" in catalogue.rows() and catalogue.broken() == []
+
+
+def test_the_adapters_of_the_box_fit_its_teacher():
+    """By the manifests: a teacher that is published takes its students along."""
+    loras = [r for r in catalogue.menu() if r.manifest.kind == "lora" and r.manifest.base == "toybox-sd"]
+    teacher = catalogue.denoiser_sha256(catalogue.get("toybox-sd"))
+    assert len(loras) >= 5 and {r.manifest.base_sha256 for r in loras} == {teacher}
 
 
 def test_damage_is_noticed_before_anything_is_loaded(studio):

@@ -186,3 +186,20 @@ def test_a_job_has_a_start(studio, tmp_path):
     assert argv[argv.index("--start") + 1] == "tiny-sprint"
     with pytest.raises(ValueError, match="a student of tiny-sd; tiny-sprint is one of tiny-sana"):
         DistillRequest.from_dict(asked | {"base": "tiny-sd"})
+
+
+def test_an_adapter_keeps_which_weights_of_its_base_it_was_made_on(studio):
+    """As they were when its training began: the base may be published anew while it goes on."""
+    loop = [word for k, v in LOOP.items() for word in ("--set", f"train.{k}={v}")]
+    data = ["--base", "tiny-sd", "--dataset", str(studio / "datasets/mine"), "--until", "1"]
+    assert main(["cfg_lora", "--run", "adapted", *data, *loop]) == 0
+    base = studio / "models/tiny-sd/manifest.json"
+    before = base.read_text()
+    manifest = json.loads(before)
+    was = manifest["files"]["unet/diffusion_pytorch_model.safetensors"]
+    manifest["files"]["unet/diffusion_pytorch_model.safetensors"] = "0123"
+    base.write_text(json.dumps(manifest))
+    assert main(["cfg_lora", "--run", "adapted", "--resume"]) == 0
+    base.write_text(before)
+    made = publish.publish(studio / "runs/adapted", "adapted", studio / "models/adapted")
+    assert made.base_sha256 == was and catalogue.denoiser_sha256(catalogue.get("adapted")) == was

@@ -32,6 +32,9 @@ def flags() -> argparse.ArgumentParser:
     parser.add_argument("--host", help="address to listen on (127.0.0.1; on a Space 0.0.0.0)")
     parser.add_argument("--port", type=_port, help="port (7860, or the next that is free); 0: any that is free")
     parser.add_argument("--studio", help="folder for pictures, runs and own models (studio/ beside app.py)")
+    parser.add_argument(
+        "--any-base", action="store_true", help="load LoRAs on other weights than they were made on, too"
+    )
     parser.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, cuda:1")
     parser.add_argument("--attention", default="auto", choices=["auto", "sdpa", "xformers"])
     parser.add_argument(
