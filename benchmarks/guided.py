@@ -33,7 +33,7 @@ from distill.world import Asked
 from models import catalogue, families
 from models.denoiser import Cond, pick_device
 from models.families import Parts
-from models.score import guided
+from models.guidance import guided
 
 KEYS = ("model", "measure")
 STEPS = 3  # of training, after one that sets up the optimiser's moments

@@ -17,7 +17,10 @@ from distill.world import Asked
 from evals.metrics import sliced_wasserstein
 from models.denoiser import Cond, TrigFlow
 from models.families.toy2d import Mixture, integrate, labels
-from models.schedule import Trig, add_noise
+from models.guidance import Turn
+from models.samplers import sample
+from models.schedule import Trig
+from models.stepping import ConsistencySteps
 
 N = 2000
 TEACHER = Mixture.ring()
@@ -39,13 +42,10 @@ FLOOR = distance(TEACHER.sample(COND, torch.Generator().manual_seed(6)))
 @torch.no_grad()
 def few_steps(student, steps: int, cond: Cond) -> Tensor:
     """Consistency sampling: to x0, and back to the next time with fresh noise."""
-    rng, x = torch.Generator().manual_seed(11), NOISE
+    rng = torch.Generator().manual_seed(11)
     times = [angle * 2 / pi for angle in FEW[steps]] if student.schedule == Trig() else UNIFORM[steps]
-    for t, s in zip(times, [*times[1:], None], strict=True):
-        x = student(x, torch.full((N,), t), cond)
-        if s is not None:
-            x = add_noise(student.schedule, x, torch.randn(x.shape, generator=rng), torch.full((N,), s))
-    return x
+    stepper = ConsistencySteps(student.schedule, times, lambda x: torch.randn(x.shape, generator=rng))
+    return sample(stepper, NOISE, [Turn(student)] * steps, cond)
 
 
 def many_steps(denoiser, steps: int, cond: Cond) -> Tensor:

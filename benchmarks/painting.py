@@ -1,4 +1,4 @@
-"""Many pictures of different prompts at once: the loop of `models.generate` without its events."""
+"""Many pictures of different prompts at once: the walk of `models.generate` without its events."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,8 +6,8 @@ import torch
 from torch import Generator, Tensor
 
 from models.families import Parts
-from models.generate import predict
-from models.stepping import stepper
+from models.generate import steps_of, turn
+from models.samplers import sample
 
 CHUNK = 64
 
@@ -35,23 +35,20 @@ def paint(
     pictures = []
     for first in range(0, len(prompts), CHUNK):
         which = slice(first, first + CHUNK)
-        latents = sample(parts, list(prompts[which]), list(seeds[which]), steps, guidance)
-        z = latents.to(parts.vae.dtype) / parts.vae.config.scaling_factor
+        z = latents(parts, list(prompts[which]), list(seeds[which]), steps, guidance)
+        z = z.to(parts.vae_dtype) / parts.vae.config.scaling_factor
         pictures.append(to_bytes(parts.vae.decode(z, return_dict=False)[0]))
         say(min(first + CHUNK, len(prompts)))
     return torch.cat(pictures)
 
 
-def sample(parts: Parts, prompts: list[str], seeds: list[int], steps: int, guidance: float) -> Tensor:
+def latents(parts: Parts, prompts: list[str], seeds: list[int], steps: int, guidance: float) -> Tensor:
     """Latents [B, C, h, w]."""
+    own = turn(parts, guidance)
     cond, null = parts.text(prompts), None
-    if guidance > 1 and parts.row.manifest.guidance.kind == "cfg":
+    if own.needs_null:
         null = parts.text([""]).map(lambda v: v.expand(len(prompts), *v.shape[1:]))
     generators = [Generator().manual_seed(seed) for seed in seeds]
-    manifest = parts.row.manifest
-    run = stepper(parts.scheduler, steps, manifest.timesteps.get(str(steps)), parts.device, manifest.eta)
+    run = steps_of(parts, steps, generators)
     x = torch.cat([torch.randn((1, *parts.latent), generator=g) for g in generators]).to(parts.device) * run.initial
-    for i, t in enumerate(run.times):
-        x0, _ = predict(parts.denoiser, run, x, t, cond, null, guidance)
-        x = run.step(i, x, x0, generators)
-    return x
+    return sample(run, x, [own] * steps, cond, null)

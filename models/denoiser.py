@@ -48,22 +48,34 @@ class Cond:
         return replace(self, **{k: f(v) for k, v in vars(self).items() if v is not None})
 
 
+def padded(cond: Cond, length: int) -> Cond:
+    """As many tokens as `length`; those added don't count."""
+    more = length - cond.tokens.shape[1]
+    pad = nn.functional.pad
+    return replace(cond, tokens=pad(cond.tokens, (0, 0, 0, more)), mask=pad(cond.mask, (0, more)))
+
+
 def cat(a: Cond, b: Cond) -> Cond:
-    """Two batches of equal token length as one."""
-    both = {k: torch.cat([v, getattr(b, k)]) for k, v in vars(a).items() if v is not None}
-    return Cond(**both)
+    """Two batches as one, the shorter prompts padded."""
+    length = max(a.tokens.shape[1], b.tokens.shape[1])
+    a, b = (vars(padded(cond, length)) for cond in (a, b))
+    assert [v is None for v in a.values()] == [v is None for v in b.values()], "or one would lose what it is told"
+    return Cond(**{k: torch.cat([v, b[k]]) for k, v in a.items() if v is not None})
 
 
 class Denoiser(nn.Module):
-    """A network with its prediction kind and schedule. Call it for x0; `predict` gives the network's own answer."""
+    """A network with its prediction kind and schedule. Call it for x0; `predict` gives the network's own answer.
+
+    dtype: in which it computes, remembered, as weights that are quantised are stored in another.
+    """
 
     prediction: Prediction
     schedule: Schedule
     network: Any
 
-    def __init__(self, network: nn.Module | None):
+    def __init__(self, network: nn.Module | None, dtype: torch.dtype = torch.float32):
         super().__init__()
-        self.network = network
+        self.network, self.dtype = network, dtype
 
     @property
     def takes_guidance(self) -> bool:
@@ -100,8 +112,7 @@ class SanaDenoiser(Denoiser):
         scale = net.config.guidance_embeds_scale
         guidance = None if cond.guidance is None else cond.guidance * scale
         time = t if net.config.guidance_embeds else t * (net.config.timestep_scale * 1000)
-        dtype = net.proj_out.weight.dtype  # net.dtype looks through every module
-        x, tokens = x_t.to(dtype), cond.tokens.to(dtype)
+        x, tokens = x_t.to(self.dtype), cond.tokens.to(self.dtype)
         v = net(x, tokens, time, guidance=guidance, encoder_attention_mask=cond.mask, return_dict=False)[0]
         return v.to(x_t.dtype)
 
@@ -175,8 +186,8 @@ class UNetDenoiser(Denoiser):
     prediction: Prediction = "epsilon"
     schedule = VP()
 
-    def __init__(self, network: nn.Module | None):
-        super().__init__(network)
+    def __init__(self, network: nn.Module | None, dtype: torch.dtype = torch.float32):
+        super().__init__(network, dtype)
         self.adapters = Adapters()
         self.adapter: str | None = None
         self.full: float | None = None  # guidance at which the adapter acts as it is; at 1 it is off
@@ -184,7 +195,7 @@ class UNetDenoiser(Denoiser):
 
     def adapted(self, name: str, full: float | None = None) -> "UNetDenoiser":
         """The same network with this adapter on."""
-        other = type(self)(self.network)
+        other = type(self)(self.network, self.dtype)
         other.adapters, other.adapter, other.full = self.adapters, name, full
         return other
 
@@ -198,11 +209,10 @@ class UNetDenoiser(Denoiser):
     def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
         guidance = 1.0 if cond.guidance is None else float(cond.guidance[0])  # pictures of a batch share it
         self.adapters.use(self.adapter, self.strength(guidance))
-        dtype = self.network.conv_in.weight.dtype  # network.dtype looks through every module
-        tokens, more = self.conditions(cond.tokens.to(dtype))
+        tokens, more = self.conditions(cond.tokens.to(self.dtype))
         timestep = t * VP.num_train_timesteps - 1
         with telling(self.network, self.camera, cond.camera, x_t) as place:
-            out = self.network(x_t.to(dtype), timestep, tokens, **more, **place, return_dict=False)[0]
+            out = self.network(x_t.to(self.dtype), timestep, tokens, **more, **place, return_dict=False)[0]
         return out.to(x_t.dtype)
 
     def conditions(self, tokens: Tensor) -> tuple[Tensor, dict[str, Any]]:

@@ -5,8 +5,8 @@ The least recently used goes when the memory budget is spent. Prompts that were 
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from threading import Condition, Lock
 from typing import Any
@@ -21,7 +21,7 @@ from models import catalogue, families, text
 from models.catalogue import Row
 from models.denoiser import ATTENTION, Cond, pick_device, pick_dtype
 from models.families import Parts
-from models.generate import Choose, Event, Start, generate
+from models.generate import Event, generate
 from models.request import ImageRequest
 from models.words import Vectors, Window, Words, vocabulary
 
@@ -84,7 +84,7 @@ class Line:
                 self._drop(self._tickets[0])
             return self._tickets.index(ticket)
 
-    def lend(self, ticket: object) -> None:
+    def lend(self) -> None:
         """The head's reader has an event to look at."""
         with self._changed:
             self._away = time.monotonic()
@@ -104,6 +104,32 @@ class Line:
             self._away = None
         self._tickets.remove(ticket)
         self._changed.notify_all()
+
+
+class Queue:
+    """A run's tickets in the lines of the networks that it uses."""
+
+    def __init__(self, lines: Sequence[Line]):
+        self._places = [(line, line.join()) for line in lines]
+
+    def wait(self, seconds: float) -> int:
+        """How many are before it in the first line whose head it is not, after waiting there for that to be none."""
+        for line, ticket in self._places:
+            if place := line.wait(ticket, seconds):
+                return place
+        return 0
+
+    def lend(self) -> None:
+        for line, _ in self._places:
+            line.lend()
+
+    def back(self) -> None:
+        for line, ticket in self._places:
+            line.back(ticket)
+
+    def leave(self) -> None:
+        for line, ticket in self._places:
+            line.leave(ticket)
 
 
 class Engine:
@@ -129,35 +155,26 @@ class Engine:
         self._encoder: Any = None
         logging.disable_progress_bar()
 
-    def generate(
-        self, request: ImageRequest, choose: Choose | None = None, start: Start | None = None
-    ) -> Generator[Waiting | Event, None, None]:
+    def generate(self, request: ImageRequest) -> Generator[Waiting | Event, None, None]:
         """The events of the request, after its place in the line while others are served. Closing it gives way."""
-        line = self._line(request.model)
-        ticket = line.join()
-        try:
+        with self._turn(request.models()) as queue:
             seconds = 0.0
-            while place := line.wait(ticket, seconds):
+            while place := queue.wait(seconds):
                 yield Waiting(place)
                 seconds = TICK
-            with closing(generate(self._ready(request.model), request, choose, start)) as events:
+            crew = {id: self._ready(id) for id in request.models()}
+            with closing(generate(crew[request.model], request, crew)) as events:
                 for event in events:
-                    line.lend(ticket)
+                    queue.lend()
                     yield event
-                    line.back(ticket)
-        finally:
-            line.leave(ticket)
+                    queue.back()
 
     def warm(self, id: str) -> None:
         """Load a model before anybody asks for it."""
-        line = self._line(id)
-        ticket = line.join()
-        try:
-            while line.wait(ticket, TICK):
+        with self._turn([id]) as queue:
+            while queue.wait(TICK):
                 pass
             self._ready(id)
-        finally:
-            line.leave(ticket)
 
     def waiting(self, id: str) -> int:
         """Generations that run or wait on a model's network."""
@@ -183,11 +200,19 @@ class Engine:
             words.window = words.window or Window.of(row)  # a model of the Hub may have come meanwhile
             return words
 
-    def _line(self, id: str) -> Line:
-        """LoRAs stand in the line of their base, whose network they use."""
-        home = home_of(catalogue.get(id))
+    @contextmanager
+    def _turn(self, ids: Sequence[str]) -> Iterator["Queue"]:
+        """A place in the line of every network that these models use; LoRAs use their base's.
+
+        All lines are joined at once, so that of two runs the same one is before the other in each of them.
+        """
+        homes = sorted({home_of(catalogue.get(id)) for id in ids})
         with self._lock:
-            return self._lines.setdefault(home, Line(self.patience))
+            queue = Queue([self._lines.setdefault(home, Line(self.patience)) for home in homes])
+        try:
+            yield queue
+        finally:
+            queue.leave()
 
     def _ready(self, id: str) -> Parts:
         """The parts, loaded now where they aren't, or where the model was published anew. The caller has the turn."""

@@ -10,9 +10,9 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import acos, log, sin
+from math import acos, sin
 from pathlib import Path
 from typing import get_type_hints
 
@@ -24,28 +24,16 @@ from transformers.utils import logging
 
 from core.fields import options
 from core.paths import use_studio
-from models import catalogue, families
-from models.denoiser import ATTENTION, Cond, Denoiser, cat, on_schedule, pick_device
+from models import catalogue, families, stored
+from models.denoiser import ATTENTION, Cond, pick_device
 from models.families import Parts
+from models.guidance import Turn
 from models.picture import png_bytes
 from models.prompt import notes
 from models.request import SEEDS, ImageRequest
-from models.schedule import Schedule
-from models.stepping import Stepper, stepper
-
-Choose = Callable[[int, float], Denoiser]  # (step, t) -> who denoises it
-
-
-@dataclass(frozen=True)
-class Step:
-    """Once per step of a batch, before x_t moves on. Tensors stay on the model's device."""
-
-    i: int
-    t: float  # in [0, 1], noise at 1
-    log_snr: float
-    x_t: Tensor  # [B, C, h, w], in the run's own schedule: unit variance for TrigFlow
-    x0: Tensor  # what the model thinks the pictures will be, [B, C, h, w]
-    first: int = 0  # row 0 is this picture of the request
+from models.samplers import Step, walk
+from models.stepping import SchedulerSteps, stepper
+from models.stored import Stored
 
 
 @dataclass(frozen=True)
@@ -56,33 +44,16 @@ class Image:
     picture: Picture
     seed: int
     steps: int
-    calls: int  # of the network, for the batch that this picture was in
+    calls: int  # of the networks, for the batch that this picture was in
     latency_ms: float  # work on this request until now, without what the reader of the events did in between
     text_ms: float  # of that: the prompts
     denoise_ms: float  # the loops so far
     decode_ms: float  # latents to pictures so far
     text: str  # what the encoder read
-    route: int | None = None  # which of several students painted it
+    route: int | None = None  # which of several students took the last step
 
 
 Event = Step | Image
-
-
-@dataclass(frozen=True)
-class Start:
-    """A run that begins at step i from a stored x_t. `x0` is step i - 1's, for schedulers that look back."""
-
-    i: int
-    x_t: Tensor  # [num_images, C, h, w]
-    x0: Tensor | None = None
-
-    @classmethod
-    def at(cls, steps: Sequence[Step], i: int) -> "Start":
-        """From the events of an earlier run of one batch."""
-        return cls(i, steps[i].x_t, steps[i - 1].x0 if i else None)
-
-    def rows(self, which: slice) -> "Start":
-        return Start(self.i, self.x_t[which], None if self.x0 is None else self.x0[which])
 
 
 @dataclass
@@ -124,97 +95,86 @@ def noise(parts: Parts, request: ImageRequest, k: int) -> tuple[Tensor, torch.Ge
     return x.to(parts.device), generator
 
 
-def log_snr(schedule: Schedule, t: float) -> float:
-    """log(alpha^2 / sigma^2), kept finite: at pure noise it is about -27.6."""
-    at = torch.tensor([t], dtype=torch.float64)
-    alpha, sigma = schedule.alpha(at).item(), schedule.sigma(at).item()
-    return 2 * (log(max(alpha, 1e-6)) - log(max(sigma, 1e-6)))
-
-
-def padded(cond: Cond, length: int) -> Cond:
-    """As many tokens as `length`; those added don't count."""
-    more = length - cond.tokens.shape[1]
-    pad = torch.nn.functional.pad
-    return replace(cond, tokens=pad(cond.tokens, (0, 0, 0, more)), mask=pad(cond.mask, (0, more)))
-
-
-def predict(net: Denoiser, stepper: Stepper, x_t: Tensor, t: float, cond: Cond, null: Cond | None, w: float):
-    """x0 under guidance w, and how many calls it took. Two prompts go through the network as one batch."""
-    time = torch.full((len(x_t),), t, device=x_t.device)
-    ask = on_schedule(net, stepper.schedule)
-    if net.takes_guidance:
-        return ask(x_t, time, replace(cond, guidance=torch.full_like(time, w))).float(), 1
-    if null is None or w <= 1:
-        return ask(x_t, time, cond).float(), 1
-    length = max(cond.tokens.shape[1], null.tokens.shape[1])
-    both = cat(padded(null, length), padded(cond, length))
-    hidden, asked = ask(torch.cat([x_t, x_t]), time.repeat(2), both).float().chunk(2)
-    return hidden + w * (asked - hidden), 2
-
-
 def decode(parts: Parts, latents: Tensor) -> Picture:
     """One picture from latents [1, C, h, w]. Raises FloatingPointError where the numbers are none."""
-    z = latents.to(next(parts.vae.parameters()).dtype) / parts.vae.config.scaling_factor
+    z = latents.to(parts.vae_dtype) / parts.vae.config.scaling_factor
     pixels = parts.vae.decode(z, return_dict=False)[0]  # [1, 3, H, W]
     if not torch.isfinite(pixels).all():
         raise FloatingPointError
     return parts.pipeline.image_processor.postprocess(pixels, output_type="pil")[0]
 
 
-def encode(parts: Parts, request: ImageRequest, texts: list[str]) -> tuple[Cond, Cond | None]:
-    """The prompts of every picture, each different one encoded once, and the negative one where two prompts guide."""
+def encode(parts: Parts, request: ImageRequest, texts: list[str], null: bool) -> tuple[Cond, Cond | None]:
+    """The prompts of every picture, each different one encoded once, and the negative one where a turn needs it."""
     different = list(dict.fromkeys(texts))
     index = torch.tensor([different.index(t) for t in texts], device=parts.device)
     cond = parts.text(different).map(lambda v: v[index])
-    if request.guidance <= 1 or parts.row.manifest.guidance.kind != "cfg":
-        return cond, None
-    return cond, parts.text([request.negative_text()]).map(lambda v: v.expand(len(texts), *v.shape[1:]))
+    return cond, parts.text([request.negative_text()]).map(
+        lambda v: v.expand(len(texts), *v.shape[1:])
+    ) if null else None
+
+
+def rows(cond: Cond, which: range) -> Cond:
+    return cond.map(lambda v: v[which.start : which.stop])
+
+
+def turn(parts: Parts, guidance: float) -> Turn:
+    """Its network, guided as its manifest says."""
+    guidable = parts.row.manifest.guidance.kind == "cfg" or parts.denoiser.takes_guidance
+    return Turn(parts.denoiser, guidance if guidable else None, parts.row.id)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the batches of a request share."""
+
+    request: ImageRequest
+    crew: Mapping[str, Parts]  # by id: the model and the other painters
+    turns: list[Turn]  # one a step
+    texts: list[str]
+    start: Stored | None
+    clock: Clock
+
+    @classmethod
+    def of(cls, request: ImageRequest, crew: Mapping[str, Parts]) -> "Run":
+        turns = [turn(crew[request.model], request.guidance)] * request.steps
+        for painter in request.others():
+            for i in painter.steps:
+                turns[i] = turn(crew[painter.model], painter.guidance)
+        start = stored.load(request.start) if request.start else None
+        return cls(request, crew, turns, request.texts(), start, Clock(crew[request.model].device))
+
+    @property
+    def parts(self) -> Parts:
+        return self.crew[self.request.model]
 
 
 @torch.no_grad()
 def generate(
-    parts: Parts, request: ImageRequest, choose: Choose | None = None, start: Start | None = None
+    parts: Parts, request: ImageRequest, others: Mapping[str, Parts] | None = None
 ) -> Generator[Event, None, None]:
-    """Steps and pictures, batch by batch.
-
-    choose: who denoises step i at time t; the model's own denoiser where it is None.
-    start: begin in the middle; the generators are wound to where they were then.
-    """
-    clock, texts = Clock(parts.device), request.texts()
-    clock.start()
-    cond, null = encode(parts, request, texts)
-    clock.stop("text")
+    """Steps and pictures, batch by batch. `others`: the parts of the request's other painters, by id."""
+    run = Run.of(request, {**(others or {}), request.model: parts})
+    run.clock.start()
+    cond, null = encode(parts, request, run.texts, any(t.needs_null for t in run.turns))
+    run.clock.stop("text")
     for first in range(0, request.num_images, parts.row.batch):
-        which = slice(first, min(first + parts.row.batch, request.num_images))
-        rows = (cond.map(lambda v, w=which: v[w]), null and null.map(lambda v, w=which: v[w]))
-        yield from _batch(parts, request, which, rows, choose, start and start.rows(which), clock, texts)
+        which = range(first, min(first + parts.row.batch, request.num_images))
+        yield from _batch(run, which, rows(cond, which), None if null is None else rows(null, which))
 
 
-def _batch(parts, request, which, rows, choose, start, clock, texts) -> Generator[Event, None, None]:
+def _batch(run: Run, which: range, cond: Cond, null: Cond | None) -> Generator[Event, None, None]:
+    parts, request, clock = run.parts, run.request, run.clock
     clock.start()
-    cond, null = rows
-    table = parts.row.manifest.timesteps.get(str(request.steps))
-    steps = stepper(parts.scheduler, request.steps, table, parts.device, parts.row.manifest.eta)
-    drawn = [noise(parts, request, k) for k in range(which.start, which.stop)]
-    x, generators = torch.cat([n for n, _ in drawn]) * steps.initial, [g for _, g in drawn]
-    begin, calls = 0, 0
-    if start is not None:
-        x, begin = start.x_t.to(parts.device), start.i
-        steps.resume(begin, start.x0)
-        for g in generators * (begin if steps.draws else 0):
-            torch.randn((1, *parts.latent), generator=g)
-    for i in range(begin, len(steps.times)):
-        t = steps.times[i]
-        net = parts.denoiser if choose is None else choose(i, t)
-        x0, cost = predict(net, steps, x, t, cond, null, request.guidance)
-        calls += cost
+    (steps, x), calls = begin(run, which), 0
+    for step in walk(steps, x, run.turns, cond, null, request.start_step):
+        x, calls = step.x_s, calls + step.turn.calls
         clock.stop("denoise")
-        yield Step(i, t, log_snr(steps.schedule, t), x, x0, which.start)
+        yield replace(step, first=which.start)
         clock.start()
-        x = steps.step(i, x, x0, generators)
     clock.stop("denoise")
-    lost, routes = [], parts.denoiser.route(cond)
-    for row, k in enumerate(range(which.start, which.stop)):
+    lost, routes = [], run.crew[run.turns[-1].painter].denoiser.route(cond)
+    for row, k in enumerate(which):
         clock.start()
         try:
             picture = decode(parts, x[row : row + 1])
@@ -225,9 +185,30 @@ def _batch(parts, request, which, rows, choose, start, clock, texts) -> Generato
             clock.stop("decode")
         spent = clock.spent
         times = (sum(spent.values()), spent["text"], spent["denoise"], spent["decode"])
-        yield Image(k, picture, request.seeds()[k], request.steps, calls, *times, texts[k], routes and routes[row])
+        yield Image(k, picture, request.seeds()[k], request.steps, calls, *times, run.texts[k], routes and routes[row])
     if lost:  # after the others of the batch
         raise ValueError(f"{parts.row.id} gave numbers that are no picture for seed {', '.join(lost)}; try another")
+
+
+def begin(run: Run, which: range) -> tuple[SchedulerSteps, Tensor]:
+    """The stepper of some pictures, and their first x_t: noise, or a stored step, which must be one of such a run."""
+    parts, start, i = run.parts, run.start, run.request.start_step
+    drawn = [noise(parts, run.request, k) for k in which]
+    steps = steps_of(parts, run.request.steps, [generator for _, generator in drawn])
+    if start is None:
+        return steps, torch.cat([x for x, _ in drawn]) * steps.initial
+    if start.x_t.shape[1:] != parts.latent or abs(steps.times[i] - start.t) > 1e-6:
+        raise ValueError(f"the stored step is no step {i} of {run.request.steps} steps of {parts.row.id}")
+    x, *past = (v.to(parts.device).expand(len(which), *parts.latent) for v in (start.x_t, *start.past))
+    steps.resume(i, x, past)
+    return steps, x
+
+
+def steps_of(parts: Parts, steps: int, generators: Sequence[torch.Generator]) -> SchedulerSteps:
+    """The model's own scheduler, set to its own timesteps."""
+    manifest = parts.row.manifest
+    table = manifest.timesteps.get(str(steps))
+    return stepper(parts.scheduler, steps, table, parts.device, manifest.eta, generators)
 
 
 def grid(pictures: Sequence[Picture]) -> Picture:
@@ -281,15 +262,15 @@ def paint(args: argparse.Namespace) -> None:
         raise ValueError(f"--out {args.out} must end in .png")
     fields = {k: v for k, v in vars(args).items() if k in options(ImageRequest)}
     request = ImageRequest(**fields)
-    row = catalogue.get(request.model)
-    if reason := catalogue.available(row):
-        raise ValueError(f"{row.id} can't run here. {reason}")
-    parts = families.load(row, pick_device(args.device), attention=args.attention)
+    for id in request.models():
+        if reason := catalogue.available(catalogue.get(id)):
+            raise ValueError(f"{id} can't run here. {reason}")
+    loaded = families.load_all(request.models(), pick_device(args.device), attention=args.attention)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     comments = [note.sentence for note in notes(request.prompt)]
     print(*comments, sep="\n", end="\n" if comments else "", file=sys.stderr)
     done = []
-    for event in generate(parts, request):
+    for event in generate(loaded[request.model], request, loaded):
         if not isinstance(event, Image):
             continue
         many = request.num_images > 1

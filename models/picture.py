@@ -54,6 +54,8 @@ def a1111(request: ImageRequest) -> str:
     }
     if request.variation:
         facts |= {"Variation seed": request.variation_seed, "Variation seed strength": f"{request.variation:g}"}
+    facts |= {"Painters": request.painters.replace(", ", "; ")} if request.painters else {}
+    facts |= {"Start": f"{request.start_step} of {request.start[:12]}"} if request.start else {}
     negative = f"Negative prompt: {request.negative}\n" if request.negative else ""
     settings = ", ".join(f"{k}: {v}" for k, v in facts.items())
     return f"{request.texts()[0]}\n{negative}{settings}, Version: Still Life"

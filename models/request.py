@@ -5,12 +5,14 @@ A request is a frozen dataclass that inherits `Request`; each field is an `optio
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, get_args, get_type_hints
 
-from core.fields import between, check, keyed, option, options
+from core.fields import between, check, keyed, option, options, short
 from models import catalogue
+from models.painters import Painter, must_fit, parse
 from models.prompt import reading, spelt
 
 SEEDS = 2**31
@@ -92,6 +94,11 @@ class ImageRequest(Request):
     style: str = option("none", "Words that are put around the prompt.", choices=lambda: list(STYLES))
     variation_seed: int = option(0, "Which neighbours: each picture has the next.", low=0, high=SEEDS - 1, step=1)
     variation: float = option(0.0, "How far from the seed's picture; 0 is itself.", low=0, high=1, step=0.01)
+    painters: str = option(
+        "", "Other models for some of the steps, from 0: toybox-sd:0-1@3 takes two, at guidance 3.", longest=PROMPT
+    )
+    start: str = option("", "A stored step to go on from, by its sha256.", longest=64)
+    start_step: int = option(0, "Which step that was.", low=0, high=99, step=1)
 
     def _order(self) -> list[str]:
         names = super()._order()
@@ -113,8 +120,23 @@ class ImageRequest(Request):
         low, high = guidance.range
         if not low <= self.guidance <= high:
             raise ValueError(f"guidance of {self.model} must be {between(low, high)}, not {self.guidance:g}")
-        if self.negative.strip() and guidance.kind != "cfg":
+        others = self.others()
+        must_fit(others, row, self.steps)
+        kinds = {guidance.kind, *(catalogue.get(p.model).manifest.guidance.kind for p in others)}
+        if self.negative.strip() and "cfg" not in kinds:
             raise ValueError(f"{self.model} takes no negative prompt, as its guidance is built in; leave it empty")
+        if not re.fullmatch(r"([0-9a-f]{64})?", self.start):
+            raise ValueError(f"start must be the 64 hexadecimal digits of a stored step, not {short(self.start)}")
+        if self.start_step >= (self.steps if self.start else 1):
+            raise ValueError(f"start_step must be 0 to {self.steps - 1 if self.start else 0}, not {self.start_step}")
+
+    def others(self) -> list[Painter]:
+        """The models that take some of the steps."""
+        return parse(self.painters)
+
+    def models(self) -> list[str]:
+        """Ids of all that paint."""
+        return list(dict.fromkeys([self.model, *(p.model for p in self.others())]))
 
     def seeds(self) -> list[int]:
         """The seed of each picture. Neighbours of one picture share its seed."""

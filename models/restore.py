@@ -3,6 +3,7 @@
 It is checked against today's models only to be painted (`fitted`), never to be kept and looked at (`kept`).
 """
 
+import contextlib
 import dataclasses
 from dataclasses import dataclass, replace
 from typing import Any, get_type_hints
@@ -29,7 +30,7 @@ class Restored:
 def fitted(given: dict[str, Any]) -> Restored:
     """Field by field what a model here can obey, and in sentences what was left out."""
     menu = [r.id for r in catalogue.menu()]
-    wanted, notes, left = given.get("model"), [], []
+    wanted, notes = given.get("model"), []
     model = wanted if wanted in menu else DEFAULT_MODEL if DEFAULT_MODEL in menu else menu[0]
     if wanted is not None and wanted != model:
         notes.append(f"Its model {str(wanted)!r:.60} is not here, so {model} paints.")
@@ -37,12 +38,12 @@ def fitted(given: dict[str, Any]) -> Restored:
     empty = isinstance(prompt, str) and not prompt.strip()
     good: dict[str, Any] = {"prompt": "nothing" if empty else prompt, "model": model}
     ImageRequest.from_dict(good)  # raises ValueError for what is no prompt
-    for name in (n for n in options(ImageRequest) if n in given and n not in good):
-        try:
+    names = [n for n in options(ImageRequest) if n in given and n not in good]
+    for name in sorted(names, key=lambda n: n == "negative"):  # last: the other painters may take one
+        with contextlib.suppress(ValueError):
             ImageRequest.from_dict(good | {name: given[name]})
             good[name] = given[name]
-        except ValueError:
-            left.append(NAMES.get(name, name.replace("_", " ")))
+    left = [NAMES.get(name, name.replace("_", " ")) for name in names if name not in good]
     if empty:
         notes.append("Its prompt is empty.")
     if given.keys() - options(ImageRequest).keys():

@@ -6,9 +6,7 @@ Everything downstream (samplers, distillers, the visualiser, VSD) speaks x0: con
 Latents have unit standard deviation as a whole, so SANA-Sprint's sigma_data drops out (docs/notation.md).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from math import pi
 from typing import Literal
 
@@ -80,8 +78,8 @@ def add_noise(sch: Schedule, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
 
 
 def log_snr(sch: Schedule, t: Tensor) -> Tensor:
-    """log(alpha^2 / sigma^2), [B]."""
-    return 2 * (sch.alpha(t).log() - sch.sigma(t).log())
+    """log(alpha^2 / sigma^2), [B], kept finite: about -27.6 at pure noise."""
+    return 2 * (sch.alpha(t).clamp_min(1e-6).log() - sch.sigma(t).clamp_min(1e-6).log())
 
 
 def eps_from_x0(sch: Schedule, x_t: Tensor, x0: Tensor, t: Tensor) -> Tensor:
@@ -91,14 +89,6 @@ def eps_from_x0(sch: Schedule, x_t: Tensor, x0: Tensor, t: Tensor) -> Tensor:
 def ddim(sch: Schedule, x_t: Tensor, x0: Tensor, t: Tensor, s: Tensor) -> Tensor:
     """Move from t to s along the line through the predicted x0 (Song et al. 2021, Eq. 12 with no noise)."""
     return add_noise(sch, x0, eps_from_x0(sch, x_t, x0, t), s)
-
-
-def walk(sch: Schedule, x: Tensor, steps: int, ask: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Plain DDIM from noise x to data, uniform in t; `ask`: x_t, t [B] -> x0."""
-    for t, s in pairwise(torch.linspace(1, 0, steps + 1).to(x)):
-        t, s = t.expand(len(x)), s.expand(len(x))
-        x = ddim(sch, x, ask(x, t), t, s)
-    return x
 
 
 def to_x0(kind: Prediction, sch: Schedule, x_t: Tensor, out: Tensor, t: Tensor) -> Tensor:

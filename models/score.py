@@ -1,27 +1,11 @@
-"""Guidance, and the direction of variational score distillation. Pure; distillers and text to 3D share it.
+"""The direction of variational score distillation. Pure; distillers and text to 3D share it.
 
 A score is (alpha x0 - x_t) / sigma^2, so a difference of scores at one x_t is one of x0, scaled: everything is in x0.
 """
 
-from dataclasses import replace
-
-import torch
 from torch import Tensor
 
-from models.denoiser import AnswersX0, Cond, cat
 from models.schedule import like
-
-
-def guided(denoiser: AnswersX0, x_t: Tensor, t: Tensor, cond: Cond, null: Cond, scale: Tensor | float) -> Tensor:
-    """x0 [B, ...] with classifier-free guidance (Ho & Salimans 2022, Eq. 6), both halves in one call.
-
-    scale: [B] or one number; 1 is the conditional model, and then the empty prompt `null` [B, ...] is not asked.
-    """
-    if isinstance(scale, float | int) and scale == 1:
-        return denoiser(x_t, t, cond).float()
-    both = cat(replace(null, guidance=None), replace(cond, guidance=None))
-    empty, asked = denoiser(torch.cat([x_t, x_t]), t.repeat(2), both).float().chunk(2)
-    return torch.lerp(empty, asked, like(torch.as_tensor(scale, device=x_t.device).expand(len(x_t)).float(), x_t))
 
 
 def score_gap(x0_teacher: Tensor, x0_fake: Tensor) -> Tensor:

@@ -1,111 +1,179 @@
-"""diffusers' schedulers, driven by x0 on unit-variance samples: what a step of the loop does to x_t.
+"""What a step of the walk does to x_t, given x0: diffusers' schedulers on unit-variance samples, and two of our own.
 
 A stepper belongs to one run. `times` are in [0, 1], noise at 1, one for each step.
 """
 
 import copy
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import pi
 from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor
 
-from models.schedule import VP, Flow, Schedule, Trig, from_x0
+from models.schedule import VP, Flow, Schedule, Trig, add_noise, ddim, from_x0
 
 
 class Stepper(Protocol):
     schedule: Schedule
     times: list[float]
-    draws: bool  # whether each step takes fresh noise from the pictures' generators
-    initial: float  # deviation of the first x_t
 
-    def step(self, i: int, x_t: Tensor, x0: Tensor, generators: Sequence[Generator]) -> Tensor: ...
-
-    def resume(self, i: int, x0: Tensor | None) -> None:
-        """Start at step i; x0 is what step i - 1 predicted, for schedulers that look back."""
+    @property
+    def past(self) -> tuple[Tensor, ...]:
+        """What the solver remembers of the steps before, [B, ...] each."""
         ...
 
+    def step(self, i: int, x_t: Tensor, x0: Tensor) -> Tensor: ...
 
-class ScmSteps:
+
+def at(time: float, x: Tensor) -> Tensor:
+    """One time for each sample, [B]."""
+    return torch.full((len(x),), time, device=x.device)
+
+
+class DdimSteps:
+    """Plain DDIM, uniform in t, from noise to data."""
+
+    past: tuple[Tensor, ...] = ()
+
+    def __init__(self, schedule: Schedule, steps: int):
+        self.schedule = schedule
+        self.ends = torch.linspace(1, 0, steps + 1).tolist()
+        self.times = self.ends[:-1]
+
+    def step(self, i: int, x_t: Tensor, x0: Tensor) -> Tensor:
+        return ddim(self.schedule, x_t, x0, at(self.ends[i], x_t), at(self.ends[i + 1], x_t))
+
+
+class ConsistencySteps:
+    """To x0, and back to the next time with fresh noise (Song et al. 2023, Alg. 1). `draw`: noise like its argument."""
+
+    past: tuple[Tensor, ...] = ()
+
+    def __init__(self, schedule: Schedule, times: Sequence[float], draw: Callable[[Tensor], Tensor]):
+        self.schedule, self.times, self.draw = schedule, list(times), draw
+
+    def step(self, i: int, x_t: Tensor, x0: Tensor) -> Tensor:
+        if i + 1 == len(self.times):
+            return x0
+        return add_noise(self.schedule, x0, self.draw(x0), at(self.times[i + 1], x0))
+
+
+class SchedulerSteps:
+    """A scheduler of diffusers, copied for this run. `generators`: of each picture, for the noise that steps take."""
+
+    schedule: Schedule
+    times: list[float]
+    draws = False  # whether each step takes fresh noise
+    initial = 1.0  # deviation of the first x_t
+
+    def __init__(
+        self,
+        scheduler: Any,
+        steps: int,
+        timesteps: Sequence[float] | None,
+        device: torch.device,
+        eta: float,
+        generators: Sequence[Generator],
+    ):
+        self.scheduler, self.device, self.eta, self.generators = copy.copy(scheduler), device, eta, list(generators)
+        self.plan(steps, timesteps)
+        self._from(0)
+
+    def plan(self, steps: int, timesteps: Sequence[float] | None) -> None:
+        """Set the scheduler to these timesteps, or to its own, and `times`."""
+        raise TypeError(f"{type(self).__name__} must say how its scheduler is set")
+
+    def step(self, i: int, x_t: Tensor, x0: Tensor) -> Tensor:
+        raise TypeError(f"{type(self).__name__} must say how its scheduler steps")
+
+    @property
+    def past(self) -> tuple[Tensor, ...]:
+        return ()
+
+    def resume(self, i: int, x_t: Tensor, past: Sequence[Tensor]) -> None:
+        """Start at step i from x_t, with the generators where they were then, and what the solver remembered."""
+        self._from(i)
+        for generator in self.generators * (i if self.draws else 0):
+            torch.randn((1, *x_t.shape[1:]), generator=generator)
+
+    def _from(self, i: int) -> None:
+        if hasattr(self.scheduler, "set_begin_index"):  # DDIM needs none
+            self.scheduler.set_begin_index(i)
+
+
+class ScmSteps(SchedulerSteps):
     """SCMScheduler: to x0 and back with fresh noise. It works on samples of deviation `sigma_data`."""
 
-    schedule, draws, initial = Trig(), True, 1.0
+    schedule: Schedule = Trig()
+    draws = True
 
-    def __init__(self, scheduler: Any, steps: int, timesteps: Sequence[float] | None, device: torch.device):
-        self.scheduler = copy.copy(scheduler)
+    def plan(self, steps: int, timesteps: Sequence[float] | None) -> None:
         if timesteps is None:
-            self.scheduler.set_timesteps(steps, device=device, intermediate_timesteps=None)
+            self.scheduler.set_timesteps(steps, device=self.device, intermediate_timesteps=None)
         else:
             table = [*timesteps, 0.0]
             self.scheduler.set_timesteps(
-                steps, timesteps=table, device=device, max_timesteps=None, intermediate_timesteps=None
+                steps, timesteps=table, device=self.device, max_timesteps=None, intermediate_timesteps=None
             )
-        self.scheduler.set_begin_index(0)
         self.sigma = self.scheduler.config.sigma_data
         self.angles = self.scheduler.timesteps[:-1]
         self.times = (self.angles * (2 / pi)).tolist()
 
-    def resume(self, i: int, x0: Tensor | None) -> None:
-        self.scheduler.set_begin_index(i)
-
-    def step(self, i: int, x_t: Tensor, x0: Tensor, generators: Sequence[Generator]) -> Tensor:
-        t = torch.full((len(x_t),), self.times[i], device=x_t.device)
-        out = from_x0("trigflow", self.schedule, x_t, x0, t) * self.sigma
-        x, at = x_t * self.sigma, self.angles[i]
-        return self.scheduler.step(out, at, x, generator=list(generators), return_dict=False)[0] / self.sigma
+    def step(self, i: int, x_t: Tensor, x0: Tensor) -> Tensor:
+        out = from_x0("trigflow", self.schedule, x_t, x0, at(self.times[i], x_t)) * self.sigma
+        x, angle = x_t * self.sigma, self.angles[i]
+        return self.scheduler.step(out, angle, x, generator=self.generators, return_dict=False)[0] / self.sigma
 
 
-class FlowSteps:
+class FlowSteps(SchedulerSteps):
     """Schedulers of flow matching: DPMSolverMultistepScheduler with flow sigmas, FlowMatchEulerDiscreteScheduler."""
 
-    schedule, draws, initial = Flow(), False, 1.0
+    schedule: Schedule = Flow()
 
-    def __init__(self, scheduler: Any, steps: int, timesteps: Sequence[float] | None, device: torch.device):
-        self.scheduler = copy.copy(scheduler)
+    def plan(self, steps: int, timesteps: Sequence[float] | None) -> None:
         if timesteps is None:
-            self.scheduler.set_timesteps(steps, device=device)
+            self.scheduler.set_timesteps(steps, device=self.device)
         else:
-            self.scheduler.set_timesteps(timesteps=list(timesteps), device=device)
-        self.scheduler.set_begin_index(0)
+            self.scheduler.set_timesteps(timesteps=list(timesteps), device=self.device)
         # As the pipeline computes it; the solver's own sigma differs from this by what rounding the timestep took.
         self.times = (self.scheduler.timesteps * (1 / self.scheduler.config.num_train_timesteps)).tolist()
 
-    def resume(self, i: int, x0: Tensor | None) -> None:
-        self.scheduler.set_begin_index(i)
-        if x0 is not None and hasattr(self.scheduler, "model_outputs"):
-            self.scheduler.model_outputs[-1] = x0
-            self.scheduler.lower_order_nums = 1
+    @property
+    def past(self) -> tuple[Tensor, ...]:
+        return tuple(x for x in getattr(self.scheduler, "model_outputs", ()) if x is not None)
 
-    def step(self, i: int, x_t: Tensor, x0: Tensor, generators: Sequence[Generator]) -> Tensor:
+    def resume(self, i: int, x_t: Tensor, past: Sequence[Tensor]) -> None:
+        super().resume(i, x_t, past)
+        if past:
+            self.scheduler.model_outputs[-len(past) :] = past
+            self.scheduler.lower_order_nums = len(past)
+
+    def step(self, i: int, x_t: Tensor, x0: Tensor) -> Tensor:
         v = (x_t - x0) / self.times[i]
         return self.scheduler.step(v, self.scheduler.timesteps[i], x_t, return_dict=False)[0]
 
 
-class VpSteps:
+class VpSteps(SchedulerSteps):
     """Schedulers of Stable Diffusion whose samples are x_t: DDIMScheduler, LCMScheduler, TCDScheduler.
 
     eta: how much of each step of DDIM or TCD is fresh noise; LCM's steps are all fresh noise.
     """
 
-    initial = 1.0
-
-    def __init__(self, scheduler: Any, steps: int, timesteps: Sequence[float] | None, device: torch.device, eta: float):
-        self.scheduler, self.device = copy.copy(scheduler), device
-        config = scheduler.config
+    def plan(self, steps: int, timesteps: Sequence[float] | None) -> None:
+        config = self.scheduler.config
         if config.beta_schedule != "scaled_linear":
             raise ValueError(f"beta_schedule {config.beta_schedule!r} of the scheduler; valid: scaled_linear")
         self.schedule = VP(config.beta_start, config.beta_end, config.num_train_timesteps)
         if timesteps is None:
-            self.scheduler.set_timesteps(steps, device=device)
+            self.scheduler.set_timesteps(steps, device=self.device)
         else:
             self._table([int(t) for t in timesteps])
         self.times = ((self.scheduler.timesteps.double() + 1) / config.num_train_timesteps).tolist()
         takes = inspect.signature(self.scheduler.step).parameters
-        self.extra = {"eta": eta} if "eta" in takes else {}
-        self.draws = eta > 0 if "eta" in takes else type(self.scheduler).__name__ == "LCMScheduler"
-        self.resume(0, None)
+        self.extra = {"eta": self.eta} if "eta" in takes else {}
+        self.draws = self.eta > 0 if "eta" in takes else type(self.scheduler).__name__ == "LCMScheduler"
 
     def _table(self, timesteps: list[int]) -> None:
         """DDIM takes none but its own."""
@@ -117,34 +185,30 @@ class VpSteps:
         if own != timesteps:
             raise ValueError(f"{type(self.scheduler).__name__} takes its own timesteps, {own}, not {timesteps}")
 
-    def resume(self, i: int, x0: Tensor | None) -> None:
-        if hasattr(self.scheduler, "set_begin_index"):
-            self.scheduler.set_begin_index(i)
-
     def eps(self, i: int, x_t: Tensor, x0: Tensor) -> Tensor:
-        return from_x0("epsilon", self.schedule, x_t, x0, torch.full((len(x_t),), self.times[i], device=x_t.device))
+        return from_x0("epsilon", self.schedule, x_t, x0, at(self.times[i], x_t))
 
-    def step(self, i: int, x_t: Tensor, x0: Tensor, generators: Sequence[Generator]) -> Tensor:
-        own = self.extra | ({"generator": list(generators)} if self.draws else {})
+    def step(self, i: int, x_t: Tensor, x0: Tensor) -> Tensor:
+        own = self.extra | ({"generator": self.generators} if self.draws else {})
         return self.scheduler.step(self.eps(i, x_t, x0), self.scheduler.timesteps[i], x_t, return_dict=False, **own)[0]
 
 
 class EulerSteps(VpSteps):
     """EulerDiscreteScheduler: its sample is x0 + sigma eps, which is x_t times sqrt(sigma^2 + 1)."""
 
-    def __init__(self, scheduler: Any, steps: int, timesteps: Sequence[float] | None, device: torch.device, eta: float):
-        super().__init__(scheduler, steps, timesteps, device, eta)
+    def plan(self, steps: int, timesteps: Sequence[float] | None) -> None:
+        super().plan(steps, timesteps)
         self.scheduler.is_scale_input_called = True  # x_t is what scaling would give
         self.scales = (self.scheduler.sigmas.double() ** 2 + 1).sqrt().tolist()
         self.initial = float(self.scheduler.init_noise_sigma) / self.scales[0]
 
-    def step(self, i: int, x_t: Tensor, x0: Tensor, generators: Sequence[Generator]) -> Tensor:
+    def step(self, i: int, x_t: Tensor, x0: Tensor) -> Tensor:
         eps, sample = self.eps(i, x_t, x0), x_t * self.scales[i]
         moved = self.scheduler.step(eps, self.scheduler.timesteps[i], sample, return_dict=False)[0]
         return moved / self.scales[i + 1]
 
 
-STEPPERS = {
+STEPPERS: dict[str, type[SchedulerSteps]] = {
     "DDIMScheduler": VpSteps,
     "LCMScheduler": VpSteps,
     "TCDScheduler": VpSteps,
@@ -156,11 +220,16 @@ STEPPERS = {
 
 
 def stepper(
-    scheduler: Any, steps: int, timesteps: Sequence[float] | None, device: torch.device, eta: float = 0.0
-) -> Stepper:
-    """timesteps: the manifest's table for this step count, in the scheduler's unit, or None for the scheduler's own."""
+    scheduler: Any,
+    steps: int,
+    timesteps: Sequence[float] | None,
+    device: torch.device,
+    eta: float = 0.0,
+    generators: Sequence[Generator] = (),
+) -> SchedulerSteps:
+    """timesteps: the manifest's table for this step count, in the scheduler's unit, or None for the scheduler's own.
+    eta: how much of each step of DDIM or TCD is fresh noise."""
     name = type(scheduler).__name__
     if name not in STEPPERS:
         raise ValueError(f"no stepping for {name}; valid: {', '.join(STEPPERS)}")
-    own = {"eta": eta} if issubclass(STEPPERS[name], VpSteps) else {}
-    return STEPPERS[name](scheduler, steps, timesteps, device, **own)
+    return STEPPERS[name](scheduler, steps, timesteps, device, eta, generators)

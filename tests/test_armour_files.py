@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from core import checkpoint
 from core.files import sha256
 from core.paths import ROOT
 from models import catalogue, families, picture, weights
-from models.engine import Engine
+from models.denoiser import SanaDenoiser
 from models.generate import Image as Painted
 from models.generate import generate
 from models.request import ImageRequest
@@ -185,26 +186,26 @@ def test_numbers_that_are_no_picture_cost_only_that_picture(studio):
         return x0
 
     class Poisoned:
-        schedule, takes_guidance = parts.denoiser.schedule, True
+        schedule, takes_guidance, route = parts.denoiser.schedule, True, parts.denoiser.route
         __call__ = staticmethod(poisoned)
 
     request, done = ImageRequest(prompt="a ball", model="tiny-sprint", num_images=3, seed=7), []
     with pytest.raises(ValueError, match="tiny-sprint gave numbers that are no picture for seed 8; try another"):
-        for event in generate(parts, request, choose=lambda i, t: Poisoned()):
+        for event in generate(replace(parts, denoiser=Poisoned()), request):
             done += [event.seed] if isinstance(event, Painted) else []
     assert done == [7, 9]
 
 
 def test_memory_that_runs_out_costs_one_visitor_a_sentence(studio, monkeypatch):
     """T-MOD-06, without a GPU: the error is torch's own."""
-    turns, paint = Turns("cpu"), Engine.generate
+    turns = Turns("cpu")
 
-    def greedy(self, request):
-        yield from paint(self, request, choose=lambda i, t: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA")))
+    def greedy(*args):
+        raise torch.OutOfMemoryError("CUDA")
 
     request = ImageRequest(prompt="a ball", model="tiny-sprint")
     with monkeypatch.context() as patch:
-        patch.setattr(Engine, "generate", greedy)
+        patch.setattr(SanaDenoiser, "predict", greedy)
         with pytest.raises(ValueError, match="memory ran out while tiny-sprint painted; ask for fewer pictures"):
             list(turns.paint(request, "a", 0))
     assert len(list(turns.paint(request, "a", 1))) == 1 and turns.where("a") == ""

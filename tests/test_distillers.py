@@ -20,8 +20,9 @@ from distill.world import Asked
 from models import weights
 from models.adapt import scaled, without
 from models.denoiser import Cond
+from models.guidance import guided
 from models.route import Router
-from models.score import guided, vsd_direction
+from models.score import vsd_direction
 
 ONE = {"guidance": "1"}
 LCM = ("lcm", 600, {"rank": "0", "lr": "1e-3"} | ONE)
@@ -37,8 +38,7 @@ MSD = (
 
 
 def run(recipe, seed: int = 0, **changes: str):
-    method, steps, own = recipe
-    return trainer(method, steps, seed, **own | changes)
+    return trainer(*recipe[:2], seed, **recipe[2] | changes)
 
 
 METHODS = (LCM, TSCD, DMD, DISBACK, MSD)

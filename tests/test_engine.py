@@ -99,12 +99,25 @@ def test_a_reader_who_is_gone_loses_the_turn(engine):
     assert len(pictures(slow)) == 1, "with nobody waiting there is no hurry"
 
 
-def test_a_failure_gives_way(engine):
-    def fail(i, t):
+def test_a_run_of_two_networks_waits_for_both_and_keeps_others_off_both(engine):
+    """All lines are joined at once, so two such runs cannot each wait for the other."""
+    alone = pictures(engine.generate(ask(steps=2, painters="tiny-sana:0")))[0]
+    held = engine.generate(ask(model="tiny-sana", steps=2))
+    next(held)
+    both = engine.generate(ask(steps=2, painters="tiny-sana:0"))
+    assert next(both) == Waiting(1) and next(engine.generate(ask(steps=2))) == Waiting(1)
+    held.close()
+    assert np.array_equal(pictures(both)[0], alone)
+    assert {engine.waiting(id) for id in ("tiny-sana", "tiny-sprint")} == {0}
+
+
+def test_a_failure_gives_way(engine, monkeypatch):
+    def fail(*args):
         raise RuntimeError("broken denoiser")
 
-    with pytest.raises(RuntimeError):
-        list(engine.generate(ask(), choose=fail))
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="broken denoiser"):
+        patch.setattr(denoiser.SanaDenoiser, "predict", fail)
+        list(engine.generate(ask()))
     assert len(pictures(engine.generate(ask()))) == 1
 
 
@@ -168,7 +181,7 @@ def test_memory_of_prompts_changes_nothing(engine, studio):
 
 def test_what_is_not_here_is_one_sentence(engine):
     with pytest.raises(ValueError, match="unknown model 'x'; valid: "):
-        list(engine.generate(type("R", (), {"model": "x"})()))
+        list(engine.generate(type("R", (), {"model": "x", "models": lambda self: ["x"]})()))
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="needs an NVIDIA GPU"):
             list(engine.generate(ImageRequest("a ball", model="sana-sprint-0.6b")))

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from math import atan, pi
 from pathlib import Path
 
@@ -11,12 +12,15 @@ import torch
 from diffusers import SanaPipeline, SanaSprintPipeline
 from PIL import Image as PicturesOf
 
-from models import catalogue, families
+from models import catalogue, families, stored
 from models.denoiser import on_schedule
-from models.generate import Image, Start, Step, generate, grid, main, slerp
-from models.picture import read
+from models.generate import Image, generate, grid, main, slerp
+from models.guidance import guided
+from models.picture import png_bytes, read
 from models.request import ImageRequest
-from models.schedule import Flow, add_noise, ddim
+from models.samplers import Step
+from models.schedule import Flow, add_noise, ddim, flow_input, flow_time, trig_time
+from models.stored import branch
 from tests import tiny
 
 PLAIN = {"height": 128, "width": 128, "use_resolution_binning": False, "complex_human_instruction": None}
@@ -130,42 +134,90 @@ def test_slerp_keeps_the_norm_of_noise():
 
 @pytest.mark.parametrize("model, steps", [("tiny-sprint", 4), ("tiny-sana", 6)])
 def test_a_run_goes_on_from_a_stored_step(sprint, teacher, model, steps):
-    parts = sprint if model == "tiny-sprint" else teacher
-    whole = list(generate(parts, ask(model, steps=steps, num_images=2)))
+    """Bit for bit, from any step: noise of the steps before is drawn, and what a solver remembers is stored."""
+    parts, request = sprint if model == "tiny-sprint" else teacher, ask(model, steps=steps, seed=8)
+    whole = list(generate(parts, request))
     kept = [e for e in whole if isinstance(e, Step)]
-    for i in (1, steps - 1):
-        rest = list(generate(parts, ask(model, steps=steps, num_images=2), start=Start.at(kept, i)))
+    for i in range(steps):
+        again = ImageRequest.from_json(branch(kept[i], request, 0).to_json())
+        rest = list(generate(parts, again))
         assert [e.i for e in rest if isinstance(e, Step)] == list(range(i, steps))
-        for a, b in zip(pictures(rest), pictures(whole), strict=True):
-            same(a, b)
+        assert np.array_equal(pictures(rest)[0], pictures(whole)[0])
+    pair = [e for e in generate(parts, ask(model, steps=steps, num_images=2)) if isinstance(e, Step)]
+    second = pictures(generate(parts, branch(pair[1], ask(model, steps=steps, num_images=2), 1)))[0]
+    same(second, pictures(whole)[0])
+
+
+def test_a_branched_picture_is_restored_from_its_png(sprint, tmp_path):
+    """With another prompt, and more pictures that differ by what noise comes later; its start says where it is from."""
+    request = ask(steps=4)
+    kept = [e for e in generate(sprint, request) if isinstance(e, Step)]
+    other = replace(branch(kept[1], request, 0), prompt="a blue cube", num_images=2)
+    painted = [e for e in generate(sprint, other) if isinstance(e, Image)]
+    assert np.abs(np.asarray(painted[0].picture, int) - np.asarray(painted[1].picture, int)).max() > 3
+    restored = read(png_bytes(painted[1].picture, other.single(1))).request
+    assert restored == other.single(1) and restored.start == other.start and restored.start_step == 1
+    same(pictures(generate(sprint, restored))[0], np.asarray(painted[1].picture, dtype=int))
+    assert stored.load(restored.start).request == request
+
+
+def test_a_start_that_is_not_here_or_not_of_this_run_is_one_sentence(sprint, teacher, studio):
+    request = ask(steps=4)
+    kept = [e for e in generate(sprint, request) if isinstance(e, Step)]
+    start = branch(kept[1], request, 0)
+    with pytest.raises(ValueError, match="the stored step is no step 2 of 4 steps of tiny-sprint"):
+        list(generate(sprint, replace(start, start_step=2)))
+    with pytest.raises(ValueError, match="no step 1 of 4 steps of tiny-sana"):
+        list(generate(teacher, replace(start, model="tiny-sana", guidance=3.0)))
+    with pytest.raises(ValueError, match="is not in this studio"):
+        list(generate(sprint, replace(start, start="0" * 64)))
+    file = stored.file(start.start)
+    file.write_bytes(file.read_bytes()[:-4] + b"\0\0\0\0")
+    with pytest.raises(ValueError, match="is damaged: its sha256 is not its name"):
+        list(generate(sprint, start))
 
 
 def test_the_later_another_prompt_takes_over_the_more_stays_of_the_picture():
     """From noised latents, as image-to-image starts: correlation with them rises with less noise, on real weights."""
     parts = families.load(catalogue.get("toybox-sana"), torch.device("cpu"))
-    teapot = list(generate(parts, ask("toybox-sana", prompt="a yellow teapot", steps=8)))
+    request = ask("toybox-sana", prompt="a yellow teapot", steps=8)
+    teapot = list(generate(parts, request))
     kept = [e for e in teapot if isinstance(e, Step)]
-    rest = (ask("toybox-sana", prompt="a blue cube on a pink background", steps=8), (1, 3, 5, 7))
-    painted = [pictures(generate(parts, rest[0], start=Start.at(kept, i)))[0] for i in rest[1]]
+    starts = [replace(branch(kept[i], request, 0), prompt="a blue cube on a pink background") for i in (1, 3, 5, 7)]
+    painted = [pictures(generate(parts, start))[0] for start in starts]
     stays = [np.corrcoef(p.ravel(), pictures(teapot)[0].ravel())[0, 1] for p in painted]
     assert stays == sorted(stays) and stays[0] < 0.5 < stays[-1], stays
 
 
-def test_the_denoiser_may_change_between_steps(sprint, teacher):
-    """A hybrid asks each for its own steps; SANA's teacher can even take over SANA-Sprint's samples."""
-    asked = []
+def test_a_base_takes_a_step_of_its_students_run_as_it_takes_its_own(sprint, teacher):
+    """With its own guidance, bit for bit, though SANA-Sprint has no empty prompt of its own."""
+    request = ask(steps=4, painters="tiny-sana:0-1@3.0")
+    events = list(generate(sprint, request, {"tiny-sana": teacher}))
+    steps = [e for e in events if isinstance(e, Step)]
+    assert [(s.painter, s.turn.w) for s in steps] == [("tiny-sana", 3.0)] * 2 + [("tiny-sprint", 3.5)] * 2
+    assert events[-1].calls == 2 + 2 + 1 + 1
+    cond, null = teacher.text(request.texts()), teacher.text([""])
+    for step in steps[:2]:
+        s = flow_time(torch.tensor([step.t]))
+        with torch.no_grad():
+            own = guided(teacher.denoiser, flow_input(step.x_t, s), s, cond, null, 3.0)
+            plain = teacher.denoiser(flow_input(step.x_t, s), s, cond)
+        assert torch.equal(step.x0, own) and (step.x0 - plain).abs().max() > 1e-3
+    alone = {e.i: e for e in generate(sprint, replace(request, painters="")) if isinstance(e, Step)}
+    assert torch.equal(alone[0].x_t, steps[0].x_t) and not torch.equal(alone[0].x0, steps[0].x0)
+    all_its_own = list(generate(sprint, replace(request, painters="tiny-sprint:0-3@3.5")))[-1]
+    assert all_its_own.picture.tobytes() == list(generate(sprint, replace(request, painters="")))[-1].picture.tobytes()
 
-    def choose(i, t):
-        asked.append(i)
-        return teacher.denoiser if i < 2 else sprint.denoiser
 
-    mixed = pictures(generate(sprint, ask(steps=4), choose=choose))[0]
-    assert asked == [0, 1, 2, 3]
-    assert np.abs(mixed - pictures(generate(sprint, ask(steps=4)))[0]).max() > 3
-    same(
-        pictures(generate(sprint, ask(steps=4), choose=lambda i, t: sprint.denoiser))[0],
-        pictures(generate(sprint, ask(steps=4)))[0],
-    )
+def test_a_student_takes_a_step_of_its_bases_run_without_a_second_call(sprint, teacher):
+    request = ask("tiny-sana", steps=3, guidance=3.0, painters="tiny-sprint:2@4.0")
+    events = list(generate(teacher, request, {"tiny-sprint": sprint}))
+    assert events[-1].calls == 2 + 2 + 1
+    step = [e for e in events if isinstance(e, Step)][-1]
+    t, cond = trig_time(torch.tensor([step.t])), replace(sprint.text(request.texts()), guidance=torch.tensor([4.0]))
+    s = torch.tensor(step.t)
+    with torch.no_grad():
+        assert torch.equal(step.x0, sprint.denoiser(step.x_t / ((1 - s) ** 2 + s**2).sqrt(), t, cond))
 
 
 def test_schedules_convert_at_equal_signal_to_noise(teacher, sprint):
@@ -261,7 +313,9 @@ def test_command_line(tmp_path, capsys):
     tiles = [np.asarray(PicturesOf.open(t["path"])) for t in told]
     assert np.array_equal(np.asarray(PicturesOf.open(out)), np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])]))
     assert read(Path(told[2]["path"])).fields == ask(prompt="a {red|blue} ball", seed=7).to_dict()
-    assert main(["a ball", "--model", "tiny-sprint", "--out", str(tmp_path / "one.png")]) == 0
+    own = ["--model", "tiny-sprint", "--steps", "2", "--painters", "tiny-sana:0@1", "--out", str(tmp_path / "one.png")]
+    assert main(["a ball", *own]) == 0
+    assert read(tmp_path / "one.png").fields["painters"] == "tiny-sana:0@1"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["new", "one.png"]
 
 

@@ -46,6 +46,8 @@ def huge(width: int, height: int) -> bytes:
         {"model": "tiny-sprint", "steps": 2, "seed": 2**31 - 1, "style": "night", "num_images": 1},
         {"model": "tiny-sana", "negative": "日本 'quotes' \"and\" \\ 🦊", "guidance": 1.1, "steps": 33},
         {"model": "tiny-sprint", "variation": 0.123456789, "variation_seed": 9, "num_images": 4},
+        {"model": "tiny-sprint", "steps": 4, "painters": "tiny-sana:0-1@2.5, tiny-sprint:2"},
+        {"model": "tiny-sprint", "steps": 4, "start": "0a" * 32, "start_step": 3},
     ],
 )
 def test_request_survives_a_png(tmp_path, noise, fields):

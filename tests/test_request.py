@@ -91,6 +91,38 @@ def test_what_is_left_out_is_the_models_own():
     assert (large.width, large.steps, large.guidance) == (1024, 2, 4.5)
 
 
+@pytest.mark.parametrize(
+    "fields, sentence",
+    [
+        ({"painters": "tiny-sana"}, "painters has 'tiny-sana'; each entry must be MODEL:FIRST-LAST@GUIDANCE"),
+        ({"painters": "tiny-sana:0,"}, "painters has ''; each entry"),
+        ({"painters": "nobody:0"}, "unknown model 'nobody'; valid: "),
+        ({"painters": "toybox-sd:0"}, "toybox-sd can't paint steps of tiny-sprint; valid: tiny-sana"),
+        ({"painters": "tiny-dcae:0"}, "tiny-dcae can't paint steps"),
+        ({"painters": "tiny-sana:1-4"}, "tiny-sana can't paint step 4: 4 steps are 0 to 3"),
+        ({"painters": "tiny-sana:2-1"}, "whose last step comes before its first"),
+        ({"painters": "tiny-sana:0-2, tiny-sprint:2"}, "painters names two models for step 2"),
+        ({"painters": "tiny-sana:0@9"}, "guidance of tiny-sana must be 1 to 8, not 9"),
+        ({"start": "../../etc"}, "start must be the 64 hexadecimal digits"),
+        ({"start": "a" * 64, "start_step": 4}, "start_step must be 0 to 3, not 4"),
+        ({"start_step": 1}, "start_step must be 0 to 0, not 1"),
+    ],
+)
+def test_mistakes_in_who_paints_and_where_it_starts_are_one_sentence(fields, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        ImageRequest(**SPRINT, steps=4, **fields)
+
+
+def test_other_models_may_take_steps():
+    request = ImageRequest(**SPRINT, steps=4, painters="tiny-sana:0-1, tiny-sprint:3@2.5", negative="a cube")
+    assert [(p.model, list(p.steps), p.guidance) for p in request.others()] == [
+        ("tiny-sana", [0, 1], 3.0),
+        ("tiny-sprint", [3], 2.5),
+    ]
+    with pytest.raises(ValueError, match="tiny-sprint takes no negative prompt"):
+        dataclasses.replace(request, painters="")
+
+
 def test_a_request_does_not_change():
     with pytest.raises(dataclasses.FrozenInstanceError):
         ImageRequest(**SPRINT).seed = 3

@@ -9,7 +9,6 @@ from diffusers import DDPMScheduler
 from distill.losses import snr_weight
 from models.denoiser import Denoiser, TrigFlow
 from models.families.toy2d import Mixture, labels
-from models.generate import log_snr as finite_log_snr
 from models.schedule import (
     VP,
     Flow,
@@ -75,8 +74,9 @@ def test_signal_falls_and_noise_rises(name):
     assert sch.alpha(torch.zeros(1)).item() == 1 and sch.sigma(torch.zeros(1)).item() == 0
     at = 0.3
     expected = 2 * (sch.alpha(torch.tensor([at])).log() - sch.sigma(torch.tensor([at])).log()).item()
-    assert finite_log_snr(sch, at) == pytest.approx(expected, abs=1e-5)
-    assert -30 < finite_log_snr(sch, 1.000003) < finite_log_snr(sch, 0.9) < finite_log_snr(sch, 0.0) < 30
+    assert log_snr(sch, torch.tensor([at])).item() == pytest.approx(expected, abs=1e-5)
+    noise, late, data = log_snr(sch, torch.tensor([1.000003, 0.9, 0.0], dtype=torch.float64)).tolist()
+    assert -30 < noise < late < data < 30
 
 
 def test_vp_is_stable_diffusions():

@@ -21,8 +21,12 @@ from models.denoiser import UNetDenoiser
 from models.engine import Engine
 from models.export import call, main
 from models.families import sd
-from models.generate import Image, Start, Step, generate
+from models.generate import Image, generate
+from models.guidance import Turn
 from models.request import ImageRequest
+from models.samplers import Step
+from models.schedule import VP
+from models.stored import branch
 from tests import tiny
 
 PROMPT = "a red mushroom on a blue ball"
@@ -45,9 +49,9 @@ def ask(model="tiny-sd", **fields):
     return ImageRequest(**({"prompt": PROMPT, "model": model, "seed": 7} | fields))
 
 
-def latents(parts, request, **more):
+def latents(parts, request):
     """x0 and the picture at the end of the loop."""
-    events = list(generate(parts, request, **more))
+    events = list(generate(parts, request))
     return [e for e in events if isinstance(e, Step)], np.asarray(events[-1].picture, dtype=int)
 
 
@@ -114,9 +118,31 @@ def test_ddim_takes_no_timesteps_but_its_own(base):
 @pytest.mark.parametrize("name, eta", [("TCDScheduler", 0.5), ("LCMScheduler", 0.0), ("EulerDiscreteScheduler", 0.0)])
 def test_a_run_goes_on_from_a_stored_step(base, name, eta):
     parts = with_scheduler(base, name, eta=eta)
-    steps, whole = latents(parts, ask(steps=4, num_images=2))
-    assert np.abs(whole - latents(parts, ask(steps=4, num_images=2), start=Start.at(steps, 2))[1]).max() <= 1
-    assert np.abs(whole - latents(parts, ask(steps=4, seed=8))[1]).max() <= 1, "a picture of a batch is its seed's"
+    request = ask(steps=4, seed=8)
+    steps, alone = latents(parts, request)
+    assert np.array_equal(latents(parts, branch(steps[2], request, 0))[1], alone)
+    whole = latents(parts, ask(steps=4, num_images=2))[1]
+    assert np.abs(whole - alone).max() <= 1, "a picture of a batch is its seed's"
+
+
+def test_a_base_takes_a_step_of_its_adapters_run_as_it_takes_its_own(studio):
+    """The adapter is out of the weights for that step, and the guidance is the base's: bit for bit; then it is back."""
+    crew = families.load_all(["tiny-hyper", "tiny-sd"])
+    hyper, base = crew["tiny-hyper"], crew["tiny-sd"]
+    assert hyper.denoiser.network is base.denoiser.network
+    request = ask("tiny-hyper", steps=4, painters="tiny-sd:0@3.0, tiny-sd:2@1.0")
+    events = list(generate(hyper, request, crew))
+    steps = [e for e in events if isinstance(e, Step)]
+    assert [s.painter for s in steps] == ["tiny-sd", "tiny-hyper"] * 2 and events[-1].calls == 5
+    manifest = hyper.row.manifest
+    own = with_scheduler(base, "TCDScheduler", manifest.timesteps, manifest.eta)
+    mine = latents(own, ask(steps=4, guidance=3.0))[0][0]
+    assert torch.equal(mine.x_t, steps[0].x_t) and torch.equal(mine.x0, steps[0].x0)
+    alone = latents(hyper, ask("tiny-hyper", steps=4))[0]
+    assert not torch.equal(alone[0].x0, steps[0].x0)
+    plain = Turn(base.denoiser).x0(VP(), steps[2].x_t, torch.tensor([steps[2].t]), base.text([PROMPT]), None)
+    student = Turn(hyper.denoiser).x0(VP(), steps[1].x_t, torch.tensor([steps[1].t]), base.text([PROMPT]), None)
+    assert torch.equal(plain, steps[2].x0) and torch.equal(student, steps[1].x0)
 
 
 def test_prompts_are_padded_to_the_model_and_cut_there(base):
@@ -200,7 +226,7 @@ def test_the_engine_keeps_one_network_for_base_and_loras(studio):
         assert ended.picture.size == (128, 128)
     assert set(engine.loaded()) == {"tiny-sd", "tiny-hyper", "tiny-cfg"}
     assert len({id(p.denoiser.network) for _, p in engine._held.items()}) == 1
-    assert engine._line("tiny-hyper") is engine._line("tiny-sd")
+    assert list(engine._lines) == ["tiny-sd"], "who shares a network shares its line"
     alone = latents(families.load(catalogue.get("tiny-hyper")), ask("tiny-hyper"))[1]
     assert np.abs(alone - np.asarray(ended.picture, dtype=int)).max() <= 1
     engine.budget = 0

@@ -110,8 +110,9 @@ class Desk:
     def painted(self, request: ImageRequest, tab: str, ticket: int) -> "Iterator[Image]":
         """Pictures as they are done. Raises ValueError where visitors may not have the model; at home the engine says
         what can't run, and no keystroke waits for a look at the menu."""
-        if self.place.shared and (reason := menu.refusal(catalogue.get(request.model), self.place)):
-            raise ValueError(f"{request.model} can't run here. {reason}")
+        for id in request.models() if self.place.shared else ():
+            if reason := menu.refusal(catalogue.get(id), self.place):
+                raise ValueError(f"{id} can't run here. {reason}")
         return self.turns.paint(request, tab, ticket)
 
     def picture(self, request: ImageRequest, data: dict[str, Any]) -> Picture:

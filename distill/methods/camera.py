@@ -19,8 +19,10 @@ from distill.methods import dmd, sft
 from models.adapt import add_lora
 from models.camera import new_embedding, numbers
 from models.denoiser import Denoiser, UNetDenoiser
-from models.schedule import add_noise, walk
-from models.score import guided
+from models.guidance import Turn
+from models.samplers import sample
+from models.schedule import add_noise
+from models.stepping import DdimSteps
 from models.views import Camera
 
 
@@ -74,8 +76,5 @@ class Method:
         cond = replace(cond, camera=camera)
         null = replace(self.w.null_like(cond), camera=torch.zeros_like(camera))
         noise = Rows(0, 0, len(x0), device=x0.device).randn_like(x0)
-
-        def ask(x: Tensor, t: Tensor) -> Tensor:
-            return guided(net, x, t, cond, null, self.cfg.preview_guidance)
-
-        return needed(self.w.show)(walk(net.schedule, noise, self.cfg.preview_steps, ask))
+        steps, turn = DdimSteps(net.schedule, self.cfg.preview_steps), Turn(net, self.cfg.preview_guidance)
+        return needed(self.w.show)(sample(steps, noise, [turn] * len(steps.times), cond, null))

@@ -18,8 +18,10 @@ from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd, sft
 from models.adapt import add_lora, scaled, without
 from models.denoiser import Cond, Denoiser
-from models.schedule import add_noise, walk
-from models.score import guided
+from models.guidance import Turn, guided
+from models.samplers import sample
+from models.schedule import add_noise
+from models.stepping import DdimSteps
 
 ABOUT = "Guidance folded into a LoRA: one call a step where the teacher takes two."
 
@@ -69,8 +71,8 @@ class Method:
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
         """Samples of the batch's captions as they are served: guidance 3, one call a step."""
-        (x0, cond), net = batch.latents, self.w.student
+        (x0, cond), net, steps = batch.latents, self.w.student, self.cfg.preview_steps
         noise = Rows(0, 0, len(x0), device=x0.device).randn_like(x0)
         with scaled(net, strength(3.0, self.cfg.full)):
-            x = walk(net.schedule, noise, self.cfg.preview_steps, lambda x, t: net(x, t, cond).float())
+            x = sample(DdimSteps(net.schedule, steps), noise, [Turn(net)] * steps, cond)
         return needed(self.w.show)(x)

@@ -21,8 +21,11 @@ from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import sft
 from models.adapt import add_lora
 from models.denoiser import AnswersX0, Cond, Denoiser, Predicts, SanaDenoiser, TrigFlow
-from models.schedule import add_noise, walk
-from models.score import guided, vsd_direction
+from models.guidance import Turn, guided
+from models.samplers import sample
+from models.schedule import add_noise
+from models.score import vsd_direction
+from models.stepping import ConsistencySteps, DdimSteps
 
 ABOUT = "DMD2: distribution matching with two time scales and a discriminator."
 
@@ -101,11 +104,10 @@ def matching(
 
 def simulate(net: Denoiser, x: Tensor, cond: Cond, times: tuple[float, ...], step: int, rng: Rows) -> Tensor:
     """x0 of the student at its step number `step`, from noise x through the steps before it (DMD2, Sec. 4.4)."""
+    steps, turns = ConsistencySteps(net.schedule, times[: step + 1], rng.randn_like), [Turn(net)] * (step + 1)
     with torch.no_grad():
-        for t, s in zip(times[:step], times[1 : step + 1], strict=True):
-            x0 = net(x, torch.full((len(x),), t, device=x.device), cond).float()
-            x = add_noise(net.schedule, x0, rng.randn_like(x), torch.full((len(x),), s, device=x.device))
-    return net(x, torch.full((len(x),), times[step], device=x.device), cond).float()
+        x = sample(steps, x, turns, cond, end=step)
+    return sample(steps, x, turns, cond, begin=step)
 
 
 class Method(Generic[C]):
@@ -176,9 +178,8 @@ class Method(Generic[C]):
         noise, cond = rng.randn_like(x0)[:n], cond.map(lambda v: v[:n])
         null = self.w.null_like(cond)
         with torch.no_grad():
-            picture = walk(
-                teacher.schedule, noise, cfg.solver, lambda x, t: guided(teacher, x, t, cond, null, cfg.guidance)
-            )
+            turns = [Turn(teacher, cfg.guidance)] * cfg.solver
+            picture = sample(DdimSteps(teacher.schedule, cfg.solver), noise, turns, cond, null)
         return mse(simulate(painter, noise, cond, cfg.times, 0, rng), picture)
 
     def critic_loss(self, batch: Batch, rng: Rows) -> Out:

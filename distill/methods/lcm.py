@@ -16,8 +16,8 @@ from distill.losses import huber
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd
 from models.denoiser import Cond, Denoiser
+from models.guidance import guided
 from models.schedule import add_noise, ddim, like
-from models.score import guided
 
 ABOUT = "Latent consistency: the baseline that other students are compared with."
 SIGMA_DATA, SCALING = 0.5, 10_000.0  # 1,000 timesteps, each times 10

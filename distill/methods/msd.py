@@ -20,9 +20,9 @@ from core.fields import option
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd, sft
 from models.denoiser import Denoiser, SDXLDenoiser, ToyDenoiser
+from models.guidance import guided
 from models.route import Routed, Router
 from models.schedule import add_noise
-from models.score import guided
 
 ABOUT = "Multi-student distillation: small students, each for a part of the prompts, and a router."
 STEPS = 6000

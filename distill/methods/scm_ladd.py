@@ -21,7 +21,8 @@ from core.fields import option
 from distill.heads import Heads
 from distill.losses import hinge_fake, hinge_real, mse
 from distill.method import Batch, Out, Player, Rows, World, needed
-from models.denoiser import Cond, Denoiser, TrigFlow, cat
+from models.denoiser import Cond, Denoiser, TrigFlow
+from models.guidance import guided
 from models.schedule import add_noise, flow_time, like
 
 ABOUT = "SANA-Sprint: continuous-time consistency, with a discriminator in latents."
@@ -49,7 +50,7 @@ class Config:
 
 
 def student(cfg: Config, base: Denoiser | None) -> TrigFlow:
-    """The teacher's own weights with a guidance input that starts without effect (trap 3), seen as TrigFlow."""
+    """The teacher's own weights with a guidance input that starts without effect, seen as TrigFlow."""
     if base is None:
         raise ValueError("scm_ladd distils a flow-matching teacher; give one with --base, such as toybox-sana")
     return TrigFlow(base.with_guidance())
@@ -143,10 +144,7 @@ class Method:
 
     def guided(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
         """The teacher's F with classifier-free guidance, one call for both halves."""
-        b = len(x_t)
-        null = self.w.null_like(cond)
-        out = self.teacher.predict(torch.cat([x_t, x_t]), t.repeat(2), cat(null, replace(cond, guidance=None))).float()
-        return torch.lerp(out[:b], out[b:], like(needed(cond.guidance), x_t))
+        return guided(self.teacher.predict, x_t, t, cond, self.w.null_like(cond), needed(cond.guidance))
 
     def one_step(self, batch: Batch, cond: Cond, rng: Rows) -> tuple[Tensor, Tensor]:
         """The student's x0 from data noised to t; from pure noise, t = 1 exactly, for a share of the samples."""

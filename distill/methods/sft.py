@@ -18,7 +18,10 @@ from core.fields import option
 from distill.losses import mse, snr_weight
 from distill.method import Batch, Out, Player, Rows, World, needed
 from models.denoiser import Cond, Denoiser, Predicts, SanaDenoiser, UNetDenoiser
-from models.schedule import VP, add_noise, from_x0, walk
+from models.guidance import Turn
+from models.samplers import sample
+from models.schedule import VP, add_noise, from_x0
+from models.stepping import DdimSteps
 
 ABOUT = "Denoising of data: a generator of many steps, the teacher of students of few."
 
@@ -117,10 +120,9 @@ class Method:
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
         """Guided samples of the batch's captions, with plain DDIM."""
-        net, (x0, cond), scale = self.w.student, batch.latents, self.cfg.preview_guidance
+        net, (x0, cond) = self.w.student, batch.latents
+        steps, scale = self.cfg.preview_steps, self.cfg.preview_guidance
         hidden, noise = self.w.null_like(cond), Rows(0, 0, len(x0), device=x0.device).randn_like(x0)
 
-        def ask(x: Tensor, t: Tensor) -> Tensor:
-            return torch.lerp(net(x, t, hidden), net(x, t, cond), scale).float()
-
-        return needed(self.w.show)(walk(net.schedule, noise, self.cfg.preview_steps, ask))
+        turns = [Turn(net, scale)] * steps
+        return needed(self.w.show)(sample(DdimSteps(net.schedule, steps), noise, turns, cond, hidden))

@@ -22,8 +22,8 @@ from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd
 from distill.methods.feedback import hinged
 from models.denoiser import Cond, Denoiser
+from models.guidance import guided
 from models.schedule import add_noise, ddim, like
-from models.score import guided
 
 ABOUT = "Hyper-SD: trajectory-segmented consistency, one LoRA for 1, 2, 4 and 8 steps."
 NEVER = 1_000_000_000

@@ -1,7 +1,7 @@
 """One file a family: `load(row, device, dtype) -> Parts`, and `encode(vae, pixels)`. Here: what they share."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -27,10 +27,8 @@ class Parts:
     vae: Any
     scheduler: Any
     pipeline: Any
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.vae.parameters()).device  # pipeline.device looks through every module: milliseconds
+    device: torch.device  # where it computes; weights that are offloaded lie elsewhere until they are called
+    vae_dtype: torch.dtype  # in which the autoencoder computes; weights that are quantised are stored in another
 
     @property
     def latent(self) -> tuple[int, int, int]:
@@ -54,6 +52,20 @@ def load(row: Row, device: torch.device | str = "cpu", dtype: torch.dtype | None
     except ValueError:
         raise ValueError(f"{row.id} was replaced while it was being loaded; ask again") from None
     return parts
+
+
+def load_all(ids: Iterable[str], device: torch.device | str = "cpu", **options: Any) -> dict[str, Parts]:
+    """Several models by id; those that are LoRAs share their base's network."""
+    loaded: dict[str, Parts] = {}
+
+    def take(id: str) -> Parts:
+        if id not in loaded:
+            row = catalogue.get(id)
+            shared: dict[str, Any] = {"base": take(row.manifest.base or "")} if row.manifest.kind == "lora" else {}
+            loaded[id] = load(row, device, **options, **shared)
+        return loaded[id]
+
+    return {id: take(id) for id in ids}
 
 
 def part(row: Row, name: str) -> Path:

@@ -30,13 +30,14 @@ def load(
     above = catalogue.on_hub(row)
     pipeline = _from_hub(row, above, dtype) if above is not None else _from_folders(row, dtype, encoder)
     families.prepare(row, pipeline, pipeline.transformer, device, attention)
-    return Parts(row, Text(row, pipeline), denoiser(pipeline), pipeline.vae, pipeline.scheduler, pipeline)
+    own = Text(row, pipeline, device), denoiser(pipeline, dtype)
+    return Parts(row, *own, pipeline.vae, pipeline.scheduler, pipeline, device, dtype)
 
 
-def denoiser(pipeline: Pipeline) -> Denoiser | None:
+def denoiser(pipeline: Pipeline, dtype: torch.dtype) -> Denoiser | None:
     if pipeline.transformer is None:
         return None
-    flow = SanaDenoiser(pipeline.transformer)
+    flow = SanaDenoiser(pipeline.transformer, dtype)
     return TrigFlow(flow) if isinstance(pipeline, SanaSprintPipeline) else flow
 
 
@@ -73,8 +74,8 @@ class Text:
     -10,000 to the logits, whose exponential is zero), for a third of the time.
     """
 
-    def __init__(self, row: Row, pipeline: Any):
-        self.row, self.pipeline = row, pipeline
+    def __init__(self, row: Row, pipeline: Any, device: torch.device):
+        self.row, self.pipeline, self.device = row, pipeline, device
         self.extra = {"do_classifier_free_guidance": False} if isinstance(pipeline, SanaPipeline) else {}
         self.instruction = _instruction(type(pipeline)) if row.instruction else None
 
@@ -84,7 +85,7 @@ class Text:
         margin = 2 if self.instruction else 0  # where the instruction ends, tokens may merge differently
         tokens, mask = self.pipeline.encode_prompt(
             list(texts),
-            device=self.pipeline.text_encoder.device,
+            device=self.device,
             max_sequence_length=min(self.row.tokens, max(map(len, ids)) + margin),
             complex_human_instruction=self.instruction,
             **self.extra,

@@ -36,10 +36,10 @@ def load(
     else:
         pipeline = _from_folders(row, dtype, encoder)
     families.prepare(row, pipeline, pipeline.unet, device, attention)
-    denoiser = None if pipeline.unet is None else UNetDenoiser(pipeline.unet)
+    denoiser = None if pipeline.unet is None else UNetDenoiser(pipeline.unet, dtype)
     if denoiser is not None and row.folder is not None and (row.folder / ROUTER).is_dir():
         denoiser = routed(row, denoiser, device, dtype)
-    return Parts(row, Text(pipeline), denoiser, pipeline.vae, pipeline.scheduler, pipeline)
+    return Parts(row, Text(pipeline, device), denoiser, pipeline.vae, pipeline.scheduler, pipeline, device, dtype)
 
 
 def student_folder(i: int) -> str:
@@ -51,8 +51,8 @@ class Waiting(UNetDenoiser):
     """A student that is read from its folder when its first prompt comes."""
 
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype):
-        super().__init__(None)
-        self.folder, self.device, self.dtype = folder, device, dtype
+        super().__init__(None, dtype)
+        self.folder, self.device = folder, device
 
     def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
         if self.network is None:
@@ -107,12 +107,12 @@ def _from_folders(row: Row, dtype: torch.dtype, encoder: Any) -> StableDiffusion
 class Text:
     """Prompts through the pipeline's `encode_prompt`: all of one length, and the UNet sees the padding."""
 
-    def __init__(self, pipeline: StableDiffusionPipeline):
-        self.pipeline = pipeline
+    def __init__(self, pipeline: StableDiffusionPipeline, device: torch.device):
+        self.pipeline, self.device = pipeline, device
 
     @torch.no_grad()
     def __call__(self, texts: Sequence[str]) -> Cond:
-        device = self.pipeline.text_encoder.device
+        device = self.device
         tokens, _ = self.pipeline.encode_prompt(list(texts), device, 1, do_classifier_free_guidance=False)
         return Cond(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=device))
 

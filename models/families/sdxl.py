@@ -34,10 +34,10 @@ def load(
     dtype = pick_dtype(device) if dtype is None else dtype
     pipeline = sd.from_hub(StableDiffusionXLPipeline, row, dtype, add_watermarker=False)
     families.prepare(row, pipeline, pipeline.unet, device, attention)
-    if dtype == torch.float16:
-        pipeline.vae.to(torch.float32)  # its activations don't fit
-    denoiser = SDXLDenoiser(pipeline.unet)
-    return Parts(row, Text(pipeline), denoiser, pipeline.vae, pipeline.scheduler, pipeline)
+    vae_dtype = torch.float32 if dtype == torch.float16 else dtype  # its activations don't fit
+    pipeline.vae.to(vae_dtype)
+    denoiser = SDXLDenoiser(pipeline.unet, dtype)
+    return Parts(row, Text(pipeline, device), denoiser, pipeline.vae, pipeline.scheduler, pipeline, device, vae_dtype)
 
 
 class Text:
@@ -46,12 +46,12 @@ class Text:
     An empty prompt is all zeros where the pipeline's configuration says so.
     """
 
-    def __init__(self, pipeline: Any):
-        self.pipeline = pipeline
+    def __init__(self, pipeline: Any, device: torch.device):
+        self.pipeline, self.device = pipeline, device
 
     @torch.no_grad()
     def __call__(self, texts: Sequence[str]) -> Cond:
-        device = self.pipeline.text_encoder.device
+        device = self.device
         tokens, _, pooled, _ = self.pipeline.encode_prompt(
             list(texts), device=device, num_images_per_prompt=1, do_classifier_free_guidance=False
         )

@@ -10,7 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from models.denoiser import AnswersX0, Cond, ToyDenoiser
-from models.schedule import VP, Flow, Prediction, Schedule, Trig, from_x0, like, walk
+from models.guidance import Turn
+from models.samplers import sample
+from models.schedule import VP, Flow, Prediction, Schedule, Trig, from_x0, like
+from models.stepping import DdimSteps
 
 GUIDANCE_SCALE = 0.1
 
@@ -116,4 +119,4 @@ def student(num_cond: int = 8, dim: int = 64, seed: int = 0) -> ToyDenoiser:
 @torch.no_grad()
 def integrate(denoiser: AnswersX0, noise: Tensor, cond: Cond, steps: int) -> Tensor:
     """Deterministic samples from pure noise, uniform steps of DDIM in the denoiser's own schedule."""
-    return walk(denoiser.schedule, noise, steps, lambda x, t: denoiser(x, t, cond))
+    return sample(DdimSteps(denoiser.schedule, steps), noise, [Turn(denoiser)] * steps, cond)

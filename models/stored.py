@@ -1,0 +1,67 @@
+"""A step of a run, kept to go on from: its x_t in `<studio>/inputs/`, in a file named by the sha256 of its bytes.
+
+    branch(step, request, k) -> the request that goes on from this step of picture k
+
+A request names it by that hash, so a picture painted from there is restored as long as the file is there; the file says
+which request it was a step of.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from core.files import sha256, whole_file
+from core.paths import studio
+from models import weights
+from models.request import ImageRequest
+from models.samplers import Step
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where a run goes on. Every picture of the request begins here."""
+
+    t: float
+    x_t: Tensor  # [1, C, h, w], of unit variance in its run's schedule
+    past: tuple[Tensor, ...]  # what the solver remembered, [1, C, h, w] each
+    request: ImageRequest  # what it is a step of
+
+
+def file(digest: str) -> Path:
+    return studio() / "inputs" / f"{digest}.safetensors"
+
+
+def branch(step: Step, request: ImageRequest, k: int) -> ImageRequest:
+    """The request that goes on from this step of picture k: unchanged, it gives picture k again. Writes the file."""
+    row = k - step.first
+    tensors = {"x_t": step.x_t} | {f"past.{n}": x for n, x in enumerate(step.past)}
+    facts = {"t": step.t, "request": request.single(k).to_dict()}
+    data = save(
+        {name: x[row : row + 1].cpu().contiguous() for name, x in tensors.items()}, {"still-life": json.dumps(facts)}
+    )
+    digest = hashlib.sha256(data).hexdigest()
+    path = file(digest)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as part:
+        part.write_bytes(data)
+    return replace(request.single(k), start=digest, start_step=step.i)
+
+
+def load(digest: str) -> Stored:
+    """Raises ValueError where it is not in this studio, or is no longer what it was."""
+    path = file(digest)
+    if not path.is_file():
+        raise ValueError(f"the step that this picture starts from is not in this studio: {path.name} of inputs/")
+    if sha256(path) != digest:
+        raise ValueError(f"{path.name} of inputs/ is damaged: its sha256 is not its name")
+    weights.check(path)
+    with safe_open(path, "pt") as f:
+        facts = json.loads((f.metadata() or {})["still-life"])
+        names = sorted(name for name in f.keys() if name.startswith("past."))  # noqa: SIM118  (not a dict)
+        past = tuple(f.get_tensor(name) for name in names)
+        return Stored(facts["t"], f.get_tensor("x_t"), past, ImageRequest.from_dict(facts["request"]))
