@@ -58,9 +58,10 @@ def padded(cond: Cond, length: int) -> Cond:
 def cat(a: Cond, b: Cond) -> Cond:
     """Two batches as one, the shorter prompts padded."""
     length = max(a.tokens.shape[1], b.tokens.shape[1])
-    a, b = (vars(padded(cond, length)) for cond in (a, b))
-    assert [v is None for v in a.values()] == [v is None for v in b.values()], "or one would lose what it is told"
-    return Cond(**{k: torch.cat([v, b[k]]) for k, v in a.items() if v is not None})
+    first, second = (vars(padded(cond, length)) for cond in (a, b))
+    given = [k for k, v in first.items() if v is not None]
+    assert given == [k for k, v in second.items() if v is not None], "or one would lose what it is told"
+    return Cond(**{k: torch.cat([first[k], second[k]]) for k in given})
 
 
 class Denoiser(nn.Module):
