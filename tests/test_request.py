@@ -35,7 +35,7 @@ def studio(tmp_path_factory):
         ({"prompt": "x" * 100_000}, "prompt has 100,000 characters; at most 2,000"),
         ({"prompt": "a\0b"}, "prompt holds a NUL"),
         ({"prompt": "a \ud83e"}, "half of a surrogate pair"),
-        ({"prompt": None}, "prompt is missing|must be text"),
+        ({"prompt": None}, "prompt is empty"),
         ({"prompt": ["a"]}, "prompt must be text"),
         ({"model": "nobody"}, "unknown model 'nobody'; valid: .*tiny-sprint.*sana-sprint-1.6b"),
         ({"model": "tiny-dcae"}, "unknown model 'tiny-dcae'; valid: "),
