@@ -7,12 +7,10 @@ distils on may also be no id: a diffusers folder, or a repository of the Hub (`f
 import dataclasses
 import os
 import re
-import socket
 from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 from core.files import sha256
 from core.machine import Machine, here
@@ -29,6 +27,7 @@ HIDDEN = ("autoencoder", "judge")  # parts of others, and tools: not in the menu
 INDEX, MAIN = "model_index.json", "main"  # of a diffusers pipeline; the branch of the Hub
 ID = re.compile(r"[^\W_][\w.-]{0,99}")  # no name of a part, a path or a list
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+HUB_SECONDS = 3.0  # for the Hub to answer, through whatever stands between
 ON_CPU_GIB = 1.0  # a pipeline of the Hub or a folder that needs no more may run without a GPU
 PIPELINES = {  # pipelines that may be no id: the row of the Hub that each is like
     "StableDiffusionPipeline": "sd15",
@@ -342,17 +341,19 @@ def _fetched(hub: str, file: str, revision: str | None, id: str) -> Path:
 
 
 def reachable() -> bool:
-    """Whether the Hub answers, within a second."""
+    """Whether the Hub answers within a few seconds, asked the way the download goes: through the proxy and with the
+    certificates of the environment.
+    """
+    import httpx2
     from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
 
     if constants.is_offline_mode():
         return False
-    url = urlparse(constants.ENDPOINT)
     try:
-        socket.create_connection((url.hostname, url.port or 443), timeout=1).close()
-    except OSError:
+        return get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS).status_code < 500
+    except (httpx2.HTTPError, httpx2.InvalidURL):
         return False
-    return True
 
 
 def available(row: Row, machine: Machine | None = None) -> str | None:

@@ -49,12 +49,39 @@ def reverse(to: str, host: str = "$http_host", prefix: str = "", strip: bool = T
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+    with _served(Proxy) as port:
+        yield f"http://127.0.0.1:{port}{prefix}/"
+
+
+@contextlib.contextmanager
+def forward(status: int = 200) -> Iterator[tuple[str, list[str]]]:
+    """A company's proxy, the only way out: (its address, what it was asked for). It answers by itself."""
+    asked: list[str] = []
+
+    class Proxy(http.server.BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            asked.append(self.path)
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_HEAD = answer
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with _served(Proxy) as port:
+        yield f"http://127.0.0.1:{port}", asked
+
+
+@contextlib.contextmanager
+def _served(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[int]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}{prefix}/"
+            yield server.server_address[1]
         finally:
             server.shutdown()
             thread.join()

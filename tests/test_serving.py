@@ -1,12 +1,14 @@
-"""Behind a reverse proxy, as docs/serving.md says it: which names are answered to, where links lead, who may post."""
+"""Behind a proxy, either way; behind a reverse one as docs/serving.md says: names, links, who may post."""
 
 import json
 
 import httpx
 import pytest
+from huggingface_hub.utils import close_session
 
+from models import catalogue
 from tests import tiny
-from tests.proxy import reverse
+from tests.proxy import forward, reverse
 from tests.served import serving
 
 STUDIO = frozenset({"studio.example"})
@@ -116,3 +118,16 @@ def test_figures_are_not_told_through_a_proxy(top):
     with reverse(top, host="$http_host", X_Real_IP="203.0.113.9") as public:
         assert httpx.get(f"{public}metrics").status_code == 404
     assert httpx.get(f"{top}metrics").status_code == 200
+
+
+@pytest.mark.parametrize(("status", "answers"), [(200, True), (404, True), (502, False)])
+def test_behind_a_company_s_proxy_the_hub_is_asked_through_it(monkeypatch, status, answers):
+    """Its name is known to the proxy alone. A socket to it would say that it can't be reached."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://hub.invalid")
+    with forward(status) as (proxy, asked):
+        monkeypatch.setenv("http_proxy", proxy)
+        close_session()  # which remembers the environment
+        assert catalogue.reachable() is answers and asked == ["http://hub.invalid/"]
+    assert not catalogue.reachable(), "the proxy is gone"
+    close_session()
