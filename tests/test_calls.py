@@ -1,13 +1,17 @@
 """What programs send to the endpoints: absent and null are the default, all else that does not fit is one sentence."""
 
+import contextlib
 import json
 import shutil
+import threading
+import time
 
+import httpx
 import pytest
 
 from tests import small_disk
 from tests.served import served
-from tests.test_http import endpoint
+from tests.test_http import endpoint, ordered
 from ui import pictures, scratch
 from ui.wire import answers
 
@@ -146,3 +150,52 @@ def test_a_full_disk_is_one_sentence(tmp_path):
     assert lost == {
         "error": "A file of the server could not be used (no such file or directory): see the server's log."
     }
+
+
+LONG = BALL | {"model": "tiny-sana", "steps": 100, "num_images": 16}  # minutes of work
+
+
+def idle(page, seconds):
+    end = time.monotonic() + seconds
+    while page.figures()["still_life_queue_depth"] and time.monotonic() < end:
+        time.sleep(0.05)
+    return page.figures()["still_life_queue_depth"] == 0
+
+
+def begun(page):
+    end = time.monotonic() + 60
+    while not any("Step" in one.sentence() for one in list(page.desk.turns._now.values())) and time.monotonic() < end:
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("way", ["curl", "gradio's client", "a closed page"])
+def test_a_caller_that_is_gone_stops_its_pictures(page, way):
+    """Each leaves after the first step; a step of the smallest network later nobody paints any more."""
+    if way == "curl":
+        event = page.http.post("gradio_api/call/v2/generate", json=LONG).json()["event_id"]
+        line = ("GET", f"gradio_api/call/generate/{event}", {})
+    elif way == "gradio's client":
+        fn = next(k for k, f in page.demo.fns.items() if f.api_name == "generate")
+        join = {"fn_index": fn, "session_hash": "abc", "data": ordered(**LONG)}
+        assert page.http.post("gradio_api/queue/join", json=join).status_code == 200
+        line = ("GET", "gradio_api/queue/data?session_hash=abc", {})
+    else:
+        wall = next(k for k, b in page.demo.blocks.items() if hasattr(b, "paint"))
+        asked = {"request": LONG, "first": 0, "count": 16, "tab": "a" * 32, "ticket": 1, "owner": "b" * 32}
+        call = {"component_id": wall, "fn_name": "paint", "session_hash": "a", "data": asked}
+        line = ("POST", "gradio_api/component_server", {"json": call})
+    leaver = threading.Thread(target=listen, args=(page, *line))
+    leaver.start()
+    leaver.join()
+    assert idle(page, 10), f"{way} left, and its pictures are painted on"
+    assert endpoint(page.http, "generate", ordered())[0] == "complete"
+
+
+def listen(page, method, path, more):
+    """Read what comes until the painting has begun, then break the line."""
+    with (
+        httpx.Client(base_url=page.site, timeout=httpx.Timeout(60, read=0.2)) as own,
+        contextlib.suppress(httpx.ReadTimeout),own.stream(method, path, **more) as answer
+    ):
+        begun(page)
+        answer.read()

@@ -9,6 +9,7 @@ import inspect
 from typing import Any, get_type_hints
 
 import gradio as gr
+from gradio.context import LocalContext
 
 from core.fields import options
 from models.request import ImageRequest
@@ -50,17 +51,18 @@ def _generate(desk: Desk):
     fields = dataclasses.fields(ImageRequest)
     hints = get_type_hints(ImageRequest)
 
-    def generate(*values: Any) -> list[dict]:
+    def generate(caller: gr.Request, *values: Any) -> list[dict]:
         request = {f.name: v for f, v in zip(fields, values, strict=True)}
-        return spoken(painting.generate)(desk, request)
+        return spoken(painting.generate)(desk, request, caller.session_hash or LocalContext.event_id.get() or "")
 
     kinds = {f.name: hints[f.name] | None if f.default is None else hints[f.name] for f in fields}
     parameters = [
         inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=f.default, annotation=kinds[n])
         for n, f in zip(kinds, fields, strict=True)
     ]
-    generate.__signature__ = inspect.Signature(parameters, return_annotation=list[dict])
-    generate.__annotations__ = {**kinds, "return": list[dict]}
+    own = inspect.Parameter("caller", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=gr.Request)
+    generate.__signature__ = inspect.Signature([own, *parameters], return_annotation=list[dict])
+    generate.__annotations__ = {"caller": gr.Request, **kinds, "return": list[dict]}
     notes = "; ".join(f"{name}: {option.help.rstrip('.')}" for name, option in options(ImageRequest).items())
     generate.__doc__ = (
         "Paint. Returns one object a picture: `picture` (a PNG as a data URL, its settings inside), `request` (what "

@@ -14,15 +14,19 @@ from pathlib import Path
 from typing import Any, cast
 
 from gradio.routes import App
+from starlette.datastructures import QueryParams
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.fields import short
 from ui import scratch
+from ui.gone import while_heard
+from ui.turns import Turns
 
 CALL = re.compile(r"/gradio_api/(call/v2|call|run|api)/([^/]+)/?")
 SERVER = re.compile(r"/gradio_api/component_server/?")
-JOIN = re.compile(r"/gradio_api/queue/join/?")
+POSTS = re.compile(rf"{CALL.pattern}|{SERVER.pattern}|/gradio_api/queue/join/?")
+STREAM = re.compile(r"/gradio_api/call/(?:v2/)?[^/]+/([^/]+)")
 
 FILE = {"path": "what the upload answered", "meta": {"_type": "gradio.FileData"}}
 
@@ -30,19 +34,24 @@ FILE = {"path": "what the upload answered", "meta": {"_type": "gradio.FileData"}
 class Calls:
     """`gradio`: the app that knows its endpoints. The guard, before it, has the whole body at hand."""
 
-    def __init__(self, app: ASGIApp, gradio: App):
-        self.app, self.blocks = app, gradio.get_blocks()
+    def __init__(self, app: ASGIApp, gradio: App, turns: Turns):
+        self.app, self.blocks, self.turns = app, gradio.get_blocks(), turns
         told = self.blocks.get_api_info()["named_endpoints"]
         functions = {f"/{f.api_name}": f.fn for f in self.blocks.fns.values()}
         self.endpoints = {name: _arguments(functions[name], one["parameters"]) for name, one in told.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST":
+        if scope["type"] != "http" or _multipart(scope):
             return await self.app(scope, receive, send)
-        call, server, join = (p.fullmatch(scope["path"]) for p in (CALL, SERVER, JOIN))
-        if not (call or server or join) or _multipart(scope):
-            return await self.app(scope, receive, send)
+        if scope["method"] == "POST" and POSTS.fullmatch(scope["path"]):
+            return await self._posted(scope, receive, send)
+        if scope["method"] == "GET" and (caller := _listener(scope)):
+            return await while_heard(self.app, scope, receive, send, lambda: self.turns.gone(caller))
+        return await self.app(scope, receive, send)
+
+    async def _posted(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = (await receive()).get("body", b"")
+        call, server = CALL.fullmatch(scope["path"]), SERVER.fullmatch(scope["path"])
         try:
             given = _object(body)
             if call:
@@ -54,7 +63,17 @@ class Calls:
             return await JSONResponse({"detail": e.args[0]}, 404)(scope, receive, send)
         except ValueError as e:
             return await JSONResponse({"detail": str(e)}, 422)(scope, receive, send)
-        return await self.app(*_with_body(scope, receive, body), send)
+        scope, again = _with_body(scope, receive, body)
+        data = given.get("data")
+        if server and given.get("fn_name") == "paint" and isinstance(data, dict):
+            return await while_heard(self.app, scope, again, send, lambda: self._left(data))
+        return await self.app(scope, again, send)
+
+    def _left(self, data: dict[str, Any]) -> None:
+        """A page that asked for pictures is closed."""
+        tab, ticket = data.get("tab"), data.get("ticket")
+        if isinstance(tab, str) and isinstance(ticket, int):
+            self.turns.stop(tab, ticket)
 
     def _arguments_of(self, endpoint: str) -> dict[str, "Argument"]:
         """Raises LookupError."""
@@ -112,11 +131,21 @@ class Argument:
         return value
 
 
-def _arguments(function: Callable, told: Sequence[Any]) -> dict[str, Argument]:
+def _arguments(function: Callable | None, told: Sequence[Any]) -> dict[str, Argument]:
     """By name, as gradio documents them; their defaults are the function's, as gradio forgets empty texts."""
+    assert function is not None, "what has a name has a function"
     own = inspect.signature(function).parameters
     names = {one["parameter_name"]: one["component"] == "File" for one in told}
     return {name: Argument(name, own[name].default, file) for name, file in names.items()}
+
+
+def _listener(scope: Scope) -> str | None:
+    """Who waits for what they asked for: an event, or a session of gradio's client."""
+    if stream := STREAM.fullmatch(scope["path"]):
+        return stream[1]
+    if scope["path"].rstrip("/") == "/gradio_api/queue/data":
+        return QueryParams(scope["query_string"]).get("session_hash")
+    return None
 
 
 def _multipart(scope: Scope) -> bool:

@@ -10,6 +10,7 @@ from models import picture
 from models.prompt import notes
 from models.request import ImageRequest
 from ui.desk import Desk
+from ui.turns import http
 from ui.wire import data_url, number, token
 
 SMALL = 256  # pixels on a side up to which a picture travels as the PNG that a download would give
@@ -45,11 +46,11 @@ def where(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
     return {"sentence": desk.turns.where(token(data, "tab"))}
 
 
-def generate(desk: Desk, fields: dict[str, Any]) -> list[dict[str, Any]]:
-    """The HTTP endpoint: all pictures of a request at once."""
+def generate(desk: Desk, fields: dict[str, Any], caller: str) -> list[dict[str, Any]]:
+    """The HTTP endpoint: all pictures of a request at once, for as long as the caller listens."""
     request = ImageRequest.from_dict(fields)
     comments, out = [note.sentence for note in notes(request.prompt)], []
-    for event in desk.painted(request, "http", 0):
+    for event in desk.painted(request, http(caller), desk.turns.ticket()):
         one = request.single(event.index)
         facts = {k: getattr(event, k) for k in ("seed", "steps", "calls", "route", "text")}
         png = picture.png_bytes(event.picture, one)

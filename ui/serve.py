@@ -115,7 +115,8 @@ def served(demo: gr.Blocks, desk: Desk, settings: Settings) -> ASGIApp:
     """Gradio's app, with the probes beside it and the guard around it."""
     outer = FastAPI(routes=[*Health(desk).routes()], docs_url=None, redoc_url=None, openapi_url=None)
     inner = _mounted(outer, demo, settings)
-    app = Login(Calls(outer, inner), inner) if settings.logins else Calls(outer, inner)
+    calls = Calls(outer, inner, desk.turns)
+    app = Login(calls, inner) if settings.logins else calls
     return Guard(app, names=settings.names, root_path=settings.root_path, framed=settings.framed)
 
 

@@ -4,6 +4,7 @@ An open page has at most one painting that counts; stopping is a ticket up to wh
 more.
 """
 
+import itertools
 import logging
 import threading
 import time
@@ -46,6 +47,11 @@ class Painting:
         return f"Step {self.step} of {self.request.steps} …"
 
 
+def http(caller: str) -> str:
+    """A caller over HTTP, where a page has its tab."""
+    return f"http-{caller}"
+
+
 class Turns:
     def __init__(self, device: str = "auto", attention: str = "auto"):
         self.device, self.attention = device, attention
@@ -53,6 +59,7 @@ class Turns:
         self._engine: Engine | None = None
         self._now: dict[str, Painting] = {}
         self._stopped: LRU[str, int] = LRU(MOST_TABS)
+        self._tickets = itertools.count(1)
         self._closed = False
 
     @property
@@ -113,6 +120,14 @@ class Turns:
     def stop(self, tab: str, ticket: int) -> None:
         with self._lock:
             self._stopped.put(tab, max(ticket, self._stopped.get(tab, -1)))
+
+    def ticket(self) -> int:
+        """For callers over HTTP, which number nothing themselves."""
+        return next(self._tickets)
+
+    def gone(self, caller: str) -> None:
+        """Nobody listens to what this caller over HTTP asked for so far."""
+        self.stop(http(caller), self.ticket())
 
     def close(self) -> None:
         """The server stops: so does whoever paints, between two steps."""

@@ -1,0 +1,27 @@
+"""A caller that is gone stops its pictures: a closed tab, a program that was ended, a line that broke."""
+
+from collections.abc import Callable
+
+import anyio
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+async def while_heard(app: ASGIApp, scope: Scope, receive: Receive, send: Send, gone: Callable[[], None]) -> None:
+    """The app's answer; `gone()` where the caller leaves before it is whole. The body was read before."""
+    whole = False
+
+    async def sending(message: Message) -> None:
+        nonlocal whole
+        whole = whole or (message["type"] == "http.response.body" and not message.get("more_body", False))
+        await send(message)
+
+    async def listening() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        if not whole:
+            gone()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(listening)
+        await app(scope, receive, sending)
+        group.cancel_scope.cancel()
