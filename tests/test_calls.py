@@ -101,6 +101,7 @@ def test_nothing_from_outside_ends_in_a_traceback(page, capfd):
         ("component_server", {}),
         ("queue/join", {"fn_index": 10**6, "data": [], "session_hash": "a"}),
         ("queue/join", {"fn_index": None}),
+        ("run/predict", {"fn_index": 10**6, "data": []}),
     ],
 )
 def test_a_page_of_another_start_is_told_to_reload(page, path, body):
