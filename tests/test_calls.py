@@ -196,7 +196,8 @@ def listen(page, method, path, more):
     """Read what comes until the painting has begun, then break the line."""
     with (
         httpx.Client(base_url=page.site, timeout=httpx.Timeout(60, read=0.2)) as own,
-        contextlib.suppress(httpx.ReadTimeout),own.stream(method, path, **more) as answer
+        contextlib.suppress(httpx.ReadTimeout),
+        own.stream(method, path, **more) as answer,
     ):
         begun(page)
         answer.read()
