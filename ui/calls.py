@@ -66,7 +66,11 @@ class Calls:
         scope, again = _with_body(scope, receive, body)
         data = given.get("data")
         if server and given.get("fn_name") == "paint" and isinstance(data, dict):
-            return await while_heard(self.app, scope, again, send, lambda: self._left(data))
+
+            async def paint(scope: Scope, _: Receive, send: Send) -> None:
+                await self.app(scope, again, send)
+
+            return await while_heard(paint, scope, receive, send, lambda: self._left(data))
         return await self.app(scope, again, send)
 
     def _left(self, data: dict[str, Any]) -> None:

@@ -6,8 +6,11 @@ import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-async def while_heard(app: ASGIApp, scope: Scope, receive: Receive, send: Send, gone: Callable[[], None]) -> None:
-    """The app's answer; `gone()` where the caller leaves before it is whole. The body was read before."""
+async def while_heard(app: ASGIApp, scope: Scope, line: Receive, send: Send, gone: Callable[[], None]) -> None:
+    """The app's answer; `gone()` where the caller leaves before it is whole.
+
+    `line`: what comes after the body, which is nothing until it breaks. `app` reads its body elsewhere.
+    """
     whole = False
 
     async def sending(message: Message) -> None:
@@ -16,12 +19,12 @@ async def while_heard(app: ASGIApp, scope: Scope, receive: Receive, send: Send, 
         await send(message)
 
     async def listening() -> None:
-        while (await receive())["type"] != "http.disconnect":
+        while (await line())["type"] != "http.disconnect":
             pass
         if not whole:
             gone()
 
     async with anyio.create_task_group() as group:
         group.start_soon(listening)
-        await app(scope, receive, sending)
+        await app(scope, line, sending)
         group.cancel_scope.cancel()
