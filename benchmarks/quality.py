@@ -173,6 +173,19 @@ def emoji_figures(judge: Judge, sizes: Sizes, brush: Brush, seeds: Sequence[int]
     return [*share_figures(asked, real, painted), Figure("nearest_emoji", away, len(asked), top, floor)]
 
 
+def word_figures(judge: Judge, sizes: Sizes, brush: Brush, seeds: Sequence[int]) -> list[Figure]:
+    """Recall of people, where the judge knows them, and of two emoji in one picture, each read in its place."""
+    names, figures = judge.classes["emoji"], []
+    asked, pictures = questions.people(sizes.emoji, names)
+    if asked:
+        painted = [scoring.read(judge, brush([q.prompt for q in asked], seed)) for seed in seeds]
+        figures += share_figures(asked, scoring.read(judge, pictures), painted)
+    asked, pictures, places = questions.pairs(sizes.emoji, names)
+    drawn = [pictures, *(brush([q.prompt for q in asked], seed) for seed in seeds)]
+    real, *painted = (scoring.read_two(judge, *questions.cells(p, places)) for p in drawn)
+    return figures + share_figures(asked, real, painted)
+
+
 def cost_figures(parts: Parts, steps: int, guidance: float) -> list[Figure]:
     """What one picture takes: milliseconds through `generate`, its prompt not remembered, and the most memory held."""
     work = latency.painting(parts, steps=steps, guidance=guidance)
@@ -183,6 +196,12 @@ def cost_figures(parts: Parts, steps: int, guidance: float) -> list[Figure]:
 
 def cost_rows(row: Row, parts: Parts, steps: Sequence[int], guidance: float) -> list[report.Row]:
     return [f.row(row, count, guidance) for count in steps for f in cost_figures(parts, count, guidance)]
+
+
+def knows(dataset: str) -> tuple[bool, bool, bool]:
+    """Whether there are captions with a truth for what is in it: toys, emoji, people and pairs of emoji."""
+    parts = set(dataset.split("+"))
+    return bool(parts & {"toys", "mini"}), bool(parts & {"emoji", "words"}), parts >= {"words", "pairs"}
 
 
 def of_model(
@@ -197,7 +216,7 @@ def of_model(
 ) -> list[report.Row]:
     """Rows of a generator, for each step count. choosing: by the other judge, on other captions, of toys alone."""
     dataset = row.manifest.dataset
-    does_toys, does_emoji = "toys" in dataset or dataset == "mini", "emoji" in dataset
+    does_toys, does_emoji, does_words = knows(dataset)
     if not does_toys and not does_emoji:
         raise ValueError(f"{row.id} was trained on {dataset!r}; there are captions with a truth for toys, emoji, mini")
     for count in steps:
@@ -218,6 +237,7 @@ def of_model(
 
         figures = toy_figures(toys, brush, seeds) if toys else []
         figures += emoji_figures(recogniser, sizes, brush, seeds) if recogniser else []
+        figures += word_figures(recogniser, sizes, brush, seeds) if recogniser and does_words else []
         rows += [f.row(row, count, guidance) for f in figures]
     return rows
 

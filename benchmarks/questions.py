@@ -1,18 +1,21 @@
 """What generators are asked, with the truth: held-out captions, and real pictures of the same scenes beside them."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from core.paths import cache as cache_dir
 from distill.data import TOYS, Source, cache, often, sources
 from distill.data.emoji import Emoji
+from distill.data.pairs import CELL, CORNERS, Pairs
 from distill.data.toys import Scene, Toys, prompt, render, sample_scene, truth
 from distill.data.toys.scene import sample_mini
+from distill.data.words import Words
 from evals.labels import legible
 
 ASKED, REFERENCE = 1001, 1002  # seeds of the scenes that are asked for, and of others to compare with
@@ -26,7 +29,7 @@ class Question:
 
     prompt: str
     expected: dict[str, str]
-    group: str  # one, several (of a kind), relation (of two), emoji, first (emoji that are learnt first)
+    group: str  # one, several (of a kind), relation (of two), emoji, first (emoji that are learnt first), people, pair
 
 
 def group(scene: Scene) -> str:
@@ -56,6 +59,39 @@ def emoji(n: int) -> tuple[list[Question], Tensor]:
     named = zip(examples, groups, strict=True)
     asked = [Question(e.captions[0], {"emoji": e.attributes["emoji"]}, group) for e, group in named]
     return asked, tensor([e.picture for e in examples])
+
+
+def people(n: int, known: Collection[str]) -> tuple[list[Question], Tensor]:
+    """The same of people and hands whose names a recogniser knows. Skin tones are asked for, and not read."""
+    source = Words("held_out", n, ASKED)
+    source.emoji = [e for e in source.emoji if e.row["group"] == "people" and e.row["name"] in known]
+    examples = [source[i] for i in range(n)] if source.emoji else []
+    asked = [Question(e.captions[0], {"emoji": e.attributes["emoji"]}, "people") for e in examples]
+    return asked, tensor([e.picture for e in examples]) if examples else torch.empty(0)
+
+
+def pairs(n: int, known: Collection[str]) -> tuple[list[Question], Tensor, list[str]]:
+    """Combinations of two known emoji that were never trained, what they look like, and how the two lie."""
+    source = Pairs("held_out", 2 * n, ASKED)
+    source.emoji, source.first = ([e for e in part if e.row["name"] in known] for part in (source.emoji, source.first))
+    examples = [source[i] for i in range(1, 2 * n, 2)]  # the others are toys
+    truths = [{k: e.attributes[k] for k in ("first", "second")} for e in examples]
+    asked = [
+        Question(e.captions[i % len(e.captions)], t, "pair")
+        for i, (e, t) in enumerate(zip(examples, truths, strict=True))
+    ]
+    return asked, tensor([e.picture for e in examples]), [e.attributes["place"] for e in examples]
+
+
+def cells(pictures: Tensor, places: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Where the first and the second of two emoji belong, each as large as one alone: uint8 [N, 3, H, W] twice."""
+
+    def cut(which: int) -> Tensor:
+        corners = [CORNERS[place][which] for place in places]
+        squares = [p[:, y : y + CELL, x : x + CELL] for p, (x, y) in zip(pictures, corners, strict=True)]
+        return F.interpolate(torch.stack(squares).float(), scale_factor=2, mode="bilinear").round().byte()
+
+    return cut(0), cut(1)
 
 
 def tensor(pictures: Sequence[np.ndarray]) -> Tensor:

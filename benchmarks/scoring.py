@@ -15,6 +15,7 @@ from evals.metrics import frechet, kernel_distance, nearest, support, vendi
 Answer = Mapping[str, str]
 SHARES = ("kind", "colour", "pattern", "size", "background", "view", "count", "relation", "binding", "emoji")
 SHARES += ("first",)  # of the emoji those that training meets most often: animals, plants, food
+SHARES += ("people", "pair")  # people and hands; two emoji, each in its place
 DISTANCES = ("frechet", "kernel", "precision", "recall", "density", "coverage", "vendi", "backgrounds", "nearest",
              "nearest_emoji")  # fmt: skip
 OF_ONE = ("kind", "colour", "pattern", "size", "view")  # counted on prompts for one thing
@@ -34,6 +35,14 @@ def read(judge: Judge, pictures: Tensor) -> Reading:
     return Reading(features, [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
 
 
+def read_two(judge: Judge, first: Tensor, second: Tensor) -> Reading:
+    """Two emoji of one picture, each cut out."""
+    both = [read(judge, part) for part in (first, second)]
+    answers = zip(*(part.answers for part in both), strict=True)
+    features = torch.cat([part.features for part in both], 1)
+    return Reading(features, [{"first": a["emoji"], "second": b["emoji"]} for a, b in answers])
+
+
 def pairs(said: Answer) -> set[tuple[str, str]]:
     return {(said["kind"], said["colour"]), (said["kind2"], said["colour2"])}
 
@@ -45,6 +54,10 @@ def marks(question: Question, answer: Answer) -> dict[str, bool]:
     """
     expected = question.expected
     right = {head: answer[head] == value for head, value in expected.items()}
+    if question.group == "people":
+        return {"people": right["emoji"]}
+    if question.group == "pair":
+        return {"pair": right["first"] and right["second"]}
     out = {head: right[head] for head in ("background", "emoji") if head in right}
     if question.group == "one":
         return out | {head: right[head] for head in OF_ONE if head in right}

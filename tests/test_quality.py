@@ -14,6 +14,7 @@ from benchmarks.quality_table import tables
 from benchmarks.questions import Question
 from distill.data import cache, emoji_fetch
 from distill.data.toys import Toys as Scenes
+from distill.data.words import Words
 from distill.methods import oracle
 from evals import labels
 from evals.judges import Judge
@@ -31,12 +32,13 @@ def emoji_folder(home) -> None:
     """The fetched layout: a disc of its own colour for each name."""
     (home / "fluent").mkdir(parents=True)
     rows = []
-    for i, name in enumerate(ANIMALS):
+    for i, name in enumerate([*ANIMALS, "cook"]):
         picture = Image.new("RGBA", (64, 64))
         ImageDraw.Draw(picture).ellipse((8, 8, 56, 50), fill=(30 * i, 255 - 30 * i, 90, 255))
         picture.save(home / "fluent" / f"{i}.webp", lossless=True)
         drawing = {"codepoint": str(i), "tone": None, "noto": False}
-        rows.append({"name": name, "aliases": [], "keywords": ["animal"], "group": "nature", "pictures": [drawing]})
+        row = {"name": name, "aliases": [], "keywords": ["animal"], "pictures": [drawing]}
+        rows.append(row | {"group": "nature" if name in ANIMALS else "people", "subgroup": "person-role"})
     (home / "index.json").write_text(json.dumps({"packages": emoji_fetch.current(), "emoji": rows}))
 
 
@@ -188,6 +190,37 @@ def test_the_whole_training_set_is_read_shard_by_shard(home, monkeypatch):
     alone = Scenes(0, "train", 30)[29].picture
     assert torch.equal(shards[2][-1], torch.from_numpy(alone).permute(2, 0, 1))
     assert sum(map(len, questions.trained("emoji", 0))) == 12 * len(ANIMALS)
+
+
+def test_people_are_asked_for_where_the_recogniser_knows_them(home):
+    asked, pictures = questions.people(6, {"cook", "fox"})
+    assert pictures.shape == (6, 3, 128, 128) and {q.group for q in asked} == {"people"}
+    assert all(q.expected == {"emoji": "cook"} and ("cook" in q.prompt or "chef" in q.prompt) for q in asked)
+    assert scoring.marks(asked[0], {"emoji": "cook"}) == {"people": True}
+    assert scoring.marks(asked[0], {"emoji": "fox"}) == {"people": False}
+    assert questions.people(6, ANIMALS)[0] == []
+
+
+def test_each_of_two_emoji_is_read_where_it_belongs(home):
+    asked, pictures, places = questions.pairs(8, ANIMALS)
+    alone = {e.row["name"]: e.drawings[0].path for e in Words().emoji}
+    for which, squares in zip(("first", "second"), questions.cells(pictures, places), strict=True):
+        for question, square in zip(asked, squares, strict=True):
+            tint = square[:, 64, 64].tolist()
+            with Image.open(alone[question.expected[which]]) as drawing:
+                assert tint == pytest.approx(drawing.convert("RGB").getpixel((32, 29)), abs=3)
+    right = asked[0].expected
+    turned = {"first": right["second"], "second": right["first"]}
+    assert scoring.marks(asked[0], right) == {"pair": True} and scoring.marks(asked[0], turned) == {"pair": False}
+
+
+def test_a_model_of_words_and_pairs_is_asked_for_both(home):
+    judge = quality.judge_named("judge-emoji")
+    asked, pictures, _ = questions.pairs(4, ANIMALS)
+    figures = quality.word_figures(judge, quality.Sizes(8), lambda prompts, seed: pictures[: len(prompts)], [0, 1])
+    assert [(f.metric, f.n, f.values) for f in figures] == [("pair", len(asked), [figures[0].ceiling] * 2)]
+    assert quality.knows("toys+words+pairs") == (True, True, True) and quality.knows("mini") == (True, False, False)
+    assert quality.knows("toys+emoji") == (True, True, False) and quality.knows("my/toys/of/words") == (False,) * 3
 
 
 def test_a_checkpoint_is_chosen_by_another_judge_on_other_captions_and_nothing_is_written(home, monkeypatch, capsys):
