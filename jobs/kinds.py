@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 from core.settings import parse
 from distill.request import DistillRequest
 from models.request import Request
+from threed.request import ThreeDRequest
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,17 @@ def distill(request: DistillRequest, start: Start) -> list[str]:
     return argv
 
 
-KINDS: Mapping[str, Kind] = MappingProxyType({"distill": Kind(DistillRequest, distill)})
+def threed(request: ThreeDRequest, start: Start) -> list[str]:
+    """`python -m threed.run …`, which goes on by itself where an earlier attempt came to."""
+    argv = [sys.executable, "-m", "threed.run", "--run", start.run.name]
+    fields = {k: v for k, v in request.to_dict().items() if k != "prompt" and v is not None}
+    argv += [part for name, value in fields.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    return [*argv, "--", request.prompt]
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {"distill": Kind(DistillRequest, distill), "threed": Kind(ThreeDRequest, threed)}
+)
 
 
 def request(name: str, pairs: Mapping[str, str], old: Mapping[str, Any], valid: Mapping[str, Kind] = KINDS) -> Request:

@@ -19,6 +19,7 @@ from models.weights import check
 
 FILE = "camera.safetensors"
 NUMBERS, WIDTH = 6, 128
+GAIN = 8.0  # of what it adds: the time's own embedding is some ten long, and an optimiser moves every weight alike
 
 
 def numbers(cameras: Sequence[Camera | None]) -> Tensor:
@@ -46,7 +47,7 @@ class CameraEmbedding(nn.Module):
         nn.init.zeros_(self.last.weight)
 
     def forward(self, camera: Tensor) -> Tensor:
-        return self.last(nn.functional.silu(self.first(camera.to(self.first.weight.dtype))))
+        return GAIN * self.last(nn.functional.silu(self.first(camera.to(self.first.weight.dtype))))
 
 
 def new_embedding(network: Any) -> CameraEmbedding:

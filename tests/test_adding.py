@@ -16,7 +16,7 @@ COPIED = ("ui", "jobs")  # what the lists change; the rest of the tree is linked
 @pytest.fixture
 def tree(tmp_path):
     """A copy of the repository: (its root, the files that it had)."""
-    for name in ("app.py", "core", "models", "distill", "evals", "assets"):
+    for name in ("app.py", "core", "models", "distill", "threed", "evals", "assets"):
         (tmp_path / name).symlink_to(ROOT / name)
     for name in COPIED:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -72,7 +72,7 @@ def test_a_tab(tree):
     put(tree, "ui/shelf/shelf.css", ".sl-shelf { color: var(--sl-ink); }\n")
     change(tree, "ui/tab.py", '"compare", ', '"compare", "shelf", ')
     pages, head, script, style, count, mistake = answer(tree, LOOK)
-    assert pages == ["", "compare", "shelf", "distill", "jobs"] and '<a href="./shelf">Shelf</a>' in head
+    assert pages == ["", "compare", "shelf", "threed", "distill", "jobs"] and '<a href="./shelf">Shelf</a>' in head
     assert script and style and count == {"pictures": 0} and mistake == {"error": "a call takes one object"}
 
 
@@ -115,8 +115,7 @@ def test_a_kind_of_job(tree):
     put(tree, "echo/request.py", REQUEST)
     put(tree, "ui/echo/job.py", code("## A kind of job", "from ui.jobs.shown"))
     change(tree, "jobs/kinds.py", "import sys\n", "import sys\nfrom echo.request import EchoRequest, command\n")
-    change(tree, "jobs/kinds.py", "KINDS: Mapping[str, Kind] = MappingProxyType({", "KINDS: Mapping[str, Kind] = "
-           'MappingProxyType({"echo": Kind(EchoRequest, command), ')  # fmt: skip
+    change(tree, "jobs/kinds.py", '{"distill": Kind(', '{"echo": Kind(EchoRequest, command), "distill": Kind(')
     title, fields, results, begin = answer(tree, JOB)
     assert title == "echo · a fox" and fields == ["prompt"] and begin[0].startswith("An echo starts by")
     listed = [{"path": "echo.txt", "bytes": 4, "missing": True}]

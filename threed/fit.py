@@ -1,5 +1,6 @@
 """A field that is fitted to a pool of pictures by many cheap steps on random rays, coarse to fine."""
 
+import copy
 import hashlib
 from dataclasses import dataclass
 
@@ -45,6 +46,23 @@ class Particle:
     def new(cls, side: int = SIDES[0]) -> "Particle":
         field = Grid(side)
         return cls(field, adam(field), occupied(field, 2))
+
+    def copy(self) -> "Particle":
+        """As it is now, whatever becomes of it."""
+        other = Particle.of(self.field.side, self.cells, self.pool)
+        other.field.load_state_dict(self.field.state_dict())
+        other.adam.load_state_dict(copy.deepcopy(self.adam.state_dict()))
+        return other
+
+    @classmethod
+    def of(cls, side: int, cells: Tensor, pool: Pictures | None) -> "Particle":
+        """With values that are still to be given."""
+        field = Grid(side)
+        return cls(field, adam(field), cells, pool)
+
+    @property
+    def finite(self) -> bool:
+        return bool(torch.isfinite(self.field.values).all())
 
     def refine(self, side: int) -> None:
         if self.field.side != side:

@@ -11,7 +11,7 @@ from skimage.measure import marching_cubes
 from torch import Tensor
 
 from models.views import Camera
-from threed.field import BOUND, Field, sampled
+from threed.field import BOUND, Field, blurred, sampled
 from threed.render import march, matrices, through
 
 SIDE = 72  # of the grid that is cut: finer ones keep noise and leave more faces than are wanted
@@ -102,8 +102,7 @@ def simplified(solid: manifold3d.Manifold, faces: int) -> trimesh.Trimesh:
 
 def smoothed(density: Tensor) -> Tensor:
     """One step towards the mean of the neighbours, in the logarithm: tunnels of a cell's width close."""
-    log = density.clamp_min(1e-3).log()[None, None]
-    return F.avg_pool3d(F.pad(log, (1,) * 6, mode="replicate"), 3, stride=1)[0, 0].exp()
+    return blurred(density.clamp_min(1e-3).log()[None, None])[0, 0].exp()
 
 
 def cut(field: Field, cells: Tensor, faces: int, threshold: float | None = None) -> Cut:

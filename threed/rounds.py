@@ -1,7 +1,8 @@
 """A round: render, ask the teacher, keep its answers, fit the field to them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,16 +12,21 @@ from models.views import ELEVATION, LEVEL, RADIUS, Camera
 from threed.fit import Particle, draws, fit
 from threed.guidance import SCALE, Ask, target, times
 from threed.modes import acting
-from threed.pool import cut_out
+from threed.pool import Pictures, cut_out
 from threed.prompts import Background
 from threed.render import matrices, picture
 from threed.score import ScoreNetwork
+from threed.skin import Skin
+from threed.skin import fit as fit_skin
+from threed.surface import Surface, coloured
 from threed.teacher import Teacher
 
 CAMERAS = 8  # a round
 OVERHEAD = 0.15  # share of cameras that look down
 SIZES = (64, 96)  # pixels of renders, before and after LARGER
 LARGER = 0.7
+SKIN_STEPS = 24  # on rays, a round of colours alone
+Place = tuple[int, ...]  # number of the round, and how often it gave numbers that were not finite
 
 
 def cameras(n: int, rng: np.random.Generator) -> list[Camera]:
@@ -51,30 +57,47 @@ def rendered(one: Particle, views: Sequence[Camera], grounds: Sequence[Backgroun
     return torch.stack(out)
 
 
-def play(
-    one: Particle, a: Asked, score: ScoreNetwork | None, number: int, progress: float, attempt: int = 0
-) -> dict[str, float]:
-    """Round `number` of a particle. `attempt`: how often it gave numbers that were not finite before."""
-    place = ("round", number, attempt)
-    rng = np.random.default_rng([a.seed, number, attempt])
+Render = Callable[[Sequence[Camera], Sequence[Background], int], Tensor]  # [B, 3, size, size] in [0, 1]
+
+
+def answered(
+    a: Asked, render: Render, score: ScoreNetwork | None, mode: str, place: Place, progress: float
+) -> tuple[Pictures, dict[str, float]]:
+    """What the teacher makes of renders from new cameras. `place`: of this round in the run, for its random numbers."""
+    rng = np.random.default_rng([a.seed, *place])
     views = cameras(CAMERAS, rng)
     grounds = [a.teacher.grounds[int(i)] for i in rng.integers(len(a.teacher.grounds), size=CAMERAS)]
     turned = 0 if a.teacher.told_cameras else int(rng.integers(1, 4))
-    mode = acting(a.mode, progress)
-    z = a.teacher.encode(rendered(one, views, grounds, SIZES[progress >= LARGER]))
+    z = a.teacher.encode(render(views, grounds, SIZES[progress >= LARGER]))
     t = times(progress, CAMERAS, draws(a.seed, *place, "t"))
     noise = torch.randn(z.shape, generator=draws(a.seed, *place, "noise"))
-    logs: dict[str, float] = {}
-    plain = a.teacher.plain(views, grounds)
-    own = None
+    plain, logs = a.teacher.plain(views, grounds), {}
+    own = None if score is None else lambda x, t: score(x, t, plain)
+    y = target(mode, z, t, noise, Ask(a.teacher, views, grounds, SCALE[mode], turned), own)
     if mode == "vsd":
         assert score is not None, "vsd learns the renders' score"
-        own = lambda x, t: score(x, t, plain)  # noqa: E731
-    y = target(mode, z, t, noise, Ask(a.teacher, views, grounds, SCALE[mode], turned), own)
-    if mode == "vsd" and score is not None:
         logs["score"] = score.learn(z, plain, draws(a.seed, *place, "score"))
-    colours = torch.tensor([g.colour for g in grounds])
-    one.keep(cut_out(a.teacher.decode(y), colours, matrices(views), silhouette=mode != "vsd"))
     logs["moved"] = float((y - z).square().mean().sqrt())
-    logs["rays"] = fit(one, progress, a.rays, number * a.rays, draws(a.seed, *place, "rays"))
+    colours = torch.tensor([g.colour for g in grounds])
+    return cut_out(a.teacher.decode(y), colours, matrices(views), silhouette=mode != "vsd"), logs
+
+
+def shape(one: Particle, a: Asked, score: ScoreNetwork | None, place: Place, progress: float) -> dict[str, float]:
+    """A round of stage 1. Afterwards the field may hold numbers that are not finite; who calls looks."""
+    made, logs = answered(a, partial(rendered, one), score, acting(a.mode, progress), place, progress)
+    one.keep(made)
+    logs["rays"] = fit(one, progress, a.rays, place[0] * a.rays, draws(a.seed, *place, "rays"))
+    return logs
+
+
+def dress(skin: Skin, surface: Surface, a: Asked, score: ScoreNetwork | None, place: Place) -> dict[str, float]:
+    """A round of stage 3, at the last times of stage 1."""
+
+    def render(views: Sequence[Camera], grounds: Sequence[Background], size: int) -> Tensor:
+        pairs = zip(views, grounds, strict=True)
+        return torch.stack([coloured(surface, skin.paint, view, size, ground.colour) for view, ground in pairs])
+
+    made, logs = answered(a, render, score, acting(a.mode, 1.0), place, 1.0)
+    skin.keep(made)
+    logs["rays"] = fit_skin(skin, surface, SKIN_STEPS, draws(a.seed, *place, "rays"))
     return logs

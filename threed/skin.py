@@ -8,17 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-import trimesh
 from torch import Tensor
 
-from threed.field import BOUND, Grid
-from threed.fit import pick
+from threed.field import BOUND, Grid, blurred
+from threed.fit import MOST, pick
 from threed.pool import Pictures
 from threed.regularise import COLOUR, huber
 from threed.render import through
 from threed.surface import Surface
 
-SIDE, RATE, RAYS = 96, 0.05, 6144
+SIDE, RATE, RAYS, BLUR = 96, 0.05, 6144, 0.6
 
 
 @dataclass
@@ -46,6 +45,9 @@ class Skin:
         found = F.grid_sample(self.logits, where, mode="bilinear", padding_mode="border", align_corners=True)
         return torch.sigmoid(found.reshape(3, -1)).T
 
+    def keep(self, new: Pictures) -> None:
+        self.pool = Pictures.joined([self.pool, new]).newest(MOST)
+
     def paint(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
         with torch.no_grad():
             return self.colours(torch.from_numpy(points).float()).numpy()
@@ -67,7 +69,9 @@ def step(skin: Skin, surface: Surface, generator: torch.Generator) -> Tensor:
     return loss.detach()
 
 
-def fit(skin: Skin, mesh: trimesh.Trimesh, steps: int, generator: torch.Generator) -> float:
-    """The steps of one round. Returns the mean loss."""
-    surface = Surface(mesh)
-    return float(torch.stack([step(skin, surface, generator) for _ in range(steps)]).mean())
+def fit(skin: Skin, surface: Surface, steps: int, generator: torch.Generator) -> float:
+    """The steps of one round, and less of the grain that random rays leave. Returns the mean loss."""
+    losses = [step(skin, surface, generator) for _ in range(steps)]
+    with torch.no_grad():
+        skin.logits.lerp_(blurred(skin.logits), BLUR)
+    return float(torch.stack(losses).mean())

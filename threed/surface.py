@@ -1,5 +1,6 @@
 """A mesh that rays are cast at: pictures of it, and whatever else asks what a ray meets first."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +59,21 @@ def averaged(colours: np.ndarray, size: int) -> Tensor:
     """Samples [size * S, size * S, 3] to a picture [3, size, size]."""
     x = torch.from_numpy(colours).reshape(size, SAMPLES, size, SAMPLES, 3)
     return x.mean((1, 3)).permute(2, 0, 1)
+
+
+Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]  # points and normals [N, 3] -> colours [N, 3] in [0, 1]
+
+
+def coloured(
+    surface: Surface, paint: Paint, camera: Camera, size: int, background: tuple[float, float, float]
+) -> Tensor:
+    """A picture [3, size, size] in [0, 1] of colours that are known in space."""
+    fine = size * SAMPLES
+    hits, out = surface.seen(camera, fine), np.empty((fine * fine, 3), np.float32)
+    out[:] = background
+    normals = hits.of(np.asarray(surface.mesh.vertex_normals), np.asarray(surface.mesh.faces))
+    out[hits.ray] = paint(surface.points(hits), normals)
+    return averaged(out.reshape(fine, fine, 3), size)
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +13,10 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from threed.field import BOUND, Field
-from threed.surface import Skinned, Surface
+from threed.surface import Paint, Skinned, Surface
 
 SECONDS = 60.0  # for xatlas; afterwards every face gets half a square of its own
 OUT, IN, SAMPLES = 0.03, 0.09, 12  # how far outside and inside the surface its colour is looked for
-
-Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]  # points and normals [N, 3] -> colours [N, 3] in [0, 1]
 
 
 def unwrapped(mesh: trimesh.Trimesh, side: int, seconds: float = SECONDS) -> tuple[np.ndarray, str]:
@@ -62,7 +60,8 @@ def bake(mesh: trimesh.Trimesh, uv: np.ndarray, side: int, paint: Paint) -> np.n
     image, found = np.zeros((side * side, 3)), np.zeros(side * side, bool)
     image[hits.ray], found[hits.ray] = paint(hits.of(np.asarray(mesh.vertices), faces), normals), True
     image, found = image.reshape(side, side, 3), found.reshape(side, side)
-    _, (row, column) = distance_transform_edt(~found, return_indices=True)  # beyond the edges of charts: the nearest
+    nearest: Any = distance_transform_edt(~found, return_distances=False, return_indices=True)
+    row, column = nearest  # beyond the edges of charts
     return np.round(image[row, column] * 255).clip(0, 255).astype(np.uint8)
 
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from ui.desk import Desk
 
 HERE = Path(__file__).parent
-NAMES = ("create", "compare", "distill", "jobs")  # folders of ui/ in the header's order; the first is the front page
+# Folders of ui/ in the header's order; the first is the front page.
+NAMES = ("create", "compare", "threed", "distill", "jobs")
 
 
 @dataclass(frozen=True)

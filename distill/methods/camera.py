@@ -25,6 +25,8 @@ from models.schedule import add_noise
 from models.stepping import DdimSteps
 from models.views import Camera
 
+ABOUT = "A teacher that can be told the camera: a LoRA and a few numbers beside the time."
+
 
 @dataclass(frozen=True)
 class Config:

@@ -10,4 +10,4 @@ def build(desk: Desk) -> None:
     part("jobs", "jobs-part", desk.jobs.serve(JobsDesk.jobs_page, JobsDesk.job_submit))
 
 
-TAB = Tab("Jobs", "jobs", build, scripts=tuple("curves request results job jobs".split()), styles=("jobs",))
+TAB = Tab("Jobs", "jobs", build, scripts=tuple("curves request results job start jobs".split()), styles=("jobs",))

@@ -1,0 +1,207 @@
+"""Runs of text to 3D: resumed they end where undisturbed ones end, files open elsewhere, mistakes are a sentence."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from PIL import Image
+
+from core import checkpoint, events
+from jobs import kinds, process
+from jobs import store as stores
+from jobs.job import State
+from jobs.kinds import KINDS
+from jobs.worker import Worker
+from models import catalogue, families
+from tests import tiny
+from tests.jobs_bench import QUICK, opened, until
+from threed import glb, making, run
+from threed.making import Making, NotFinite, fault
+from threed.prompts import backgrounds
+from threed.request import ThreeDRequest
+from threed.teacher import Teacher
+
+QUICKLY = {"rounds": 3, "rays": 8, "skin": 1, "faces": 1000, "texture": 128}
+PROMPT = "an orange egg"
+
+
+@pytest.fixture(autouse=True)
+def studio(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("STILL_LIFE_STUDIO", str(tmp_path))
+    monkeypatch.setattr(stores, "BACKOFF", 0.05)
+    torch.set_num_threads(1)
+    return tmp_path
+
+
+def request(**fields) -> ThreeDRequest:
+    return ThreeDRequest(**({"prompt": PROMPT, "model": "toybox-sd", **QUICKLY} | fields))
+
+
+def new(studio: Path, asked: ThreeDRequest) -> Making:
+    teacher = Teacher(families.load(catalogue.get(asked.model)), asked.prompt, backgrounds(asked.prompt))
+    return Making(asked, teacher, bf16=False)
+
+
+def test_resumed_twice_it_is_bit_for_bit_the_run_that_was_not(studio):
+    """Two particles and a score network, over the refining of the grid; a tiny teacher, whose pictures mean nothing."""
+    tiny.build_sd(studio)
+    asked = request(model="tiny-sd", mode="hybrid", seeds=2, rounds=4, rays=2)  # finer from round 2, vsd in round 3
+    whole = new(studio, asked)
+    for _ in range(8):
+        whole.advance()
+    halves = new(studio, asked)
+    for steps in (3, 5):
+        for _ in range(steps):
+            halves.advance()
+        folder = checkpoint.save(studio / "half", halves.saved())
+        halves = new(studio, asked)
+        halves.restore(checkpoint.load(folder))
+    ended, resumed = whole.saved(), halves.saved()
+    assert ended.step == resumed.step == 8 and ended.counters == resumed.counters
+    flat = [{f"{p}/{k}": v for p, of in s.tensors.items() for k, v in of.items()} for s in (ended, resumed)]
+    assert flat[0].keys() == flat[1].keys() and {"score/camera.last.weight", "particle-1/pool.trust"} < flat[0].keys()
+    assert [k for k in flat[0] if not torch.equal(flat[0][k], flat[1][k])] == []
+
+
+def test_numbers_that_are_not_finite_are_taken_back(studio, monkeypatch):
+    tiny.build_sd(studio)
+    thing = new(studio, request(model="tiny-sd"))
+    right, tries = making.shape, []
+
+    def sometimes(one, *rest):
+        logs = right(one, *rest)
+        tries.append(rest[2])
+        if len(tries) in broken:
+            one.field.values.data[0, 0, 0, 0, 0] = torch.nan
+        return logs
+
+    monkeypatch.setattr(making, "shape", sometimes)
+    broken = {1}
+    thing.advance()
+    assert tries == [(0, 0), (0, 1)] and thing.particles[0].finite and thing.step == 1
+    broken = {3, 4, 5}
+    with pytest.raises(NotFinite, match="another seed may help"):
+        thing.advance()
+    assert thing.particles[0].finite and thing.step == 1
+
+
+def test_an_empty_scene_is_tried_once_more_with_another_seed(studio, monkeypatch):
+    tiny.build_sd(studio)
+    thing = new(studio, request(model="tiny-sd", rounds=1))
+
+    def clear(one, *rest):
+        one.cells.zero_()
+        return {}
+
+    monkeypatch.setattr(making, "shape", clear)
+    thing.advance()
+    assert thing.step == 0 and thing.restarts == 1 and fault(thing.particles[0]) is None
+    with pytest.raises(ValueError, match="the scene is empty"):
+        thing.advance()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A real egg of a few rounds, by the command."""
+    home = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STILL_LIFE_STUDIO", str(home))
+        flags = [part for k, v in QUICKLY.items() for part in (f"--{k}", str(v))]
+        assert run.main([PROMPT, "--model", "toybox-sd", *flags, "--out", str(home / "egg.glb")]) == 0
+    return home
+
+
+def test_its_files_open_elsewhere(finished):
+    folder = next((finished / "runs").iterdir()) / "object"
+    report = json.loads((folder / "report.json").read_text())
+    assert report["watertight"] and report["faces"] <= 1000 and report["silhouettes"] > 0.8
+    mesh = trimesh.load(finished / "egg.glb", force="mesh")
+    assert len(mesh.faces) == report["faces"] and isinstance(mesh.visual, trimesh.visual.TextureVisuals)
+    mesh.merge_vertices(merge_tex=True, merge_norm=True)
+    assert mesh.is_watertight and mesh.volume > 0
+    red, green, blue = np.asarray(mesh.visual.material.baseColorTexture.convert("RGB")).mean((0, 1))
+    assert red > green > blue, "an orange egg"
+    found = glb.extras((finished / "egg.glb").read_bytes())
+    assert ThreeDRequest.from_dict(found["request"]) == request() and found["made"]["watertight"]
+    with zipfile.ZipFile(folder / "object.zip") as z:
+        assert sorted(z.namelist()) == ["object.mtl", "object.obj", "object.png"]
+        picture = Image.open(io.BytesIO(z.read("object.png")))
+        assert "trainedAlgorithmicMedia" in picture.info["XML:com.adobe.xmp"]
+        z.extractall(finished / "obj")
+    assert len(trimesh.load(finished / "obj" / "object.obj", force="mesh").faces) == report["faces"]
+    solid = trimesh.load(folder / "object.stl")
+    assert 60 < np.ptp(solid.bounds, axis=0).max() < 110, "millimetres"
+    assert trimesh.load(folder / "object.ply").visual.vertex_colors[:, :3].std() > 1
+    turning = Image.open(folder / "turntable.webp")
+    assert turning.n_frames > 20 and Image.open(folder / "turntable.gif").n_frames == turning.n_frames
+
+
+def test_what_it_says_on_the_way(finished):
+    home = next((finished / "runs").iterdir())
+    told = events.read(home)
+    assert [e["outputs"] for e in told if e["kind"] == "done"][0][0] == "object/object.glb"
+    assert {e["stage"] for e in told if e["kind"] == "progress"} == {"shape", "mesh", "skin", "export", "done"}
+    samples = [home / e["path"] for e in told if e["kind"] == "sample"]
+    assert samples and all(Image.open(p).size == (4 * 96, 3 * 96) for p in samples)
+    assert {"moved", "rays"} <= set().union(*(e["values"] for e in told if e["kind"] == "metric"))
+
+
+def test_asked_to_stop_it_keeps_what_it_has_and_leaves(studio, monkeypatch):
+    tiny.build_sd(studio)
+    right = Making.advance
+
+    def interrupted(self):
+        signal.raise_signal(signal.SIGTERM)
+        return right(self)
+
+    monkeypatch.setattr(Making, "advance", interrupted)
+    assert run.main(["a cube", "--model", "tiny-sd", "--rounds", "3", "--rays", "2", "--run", "r"]) == events.PAUSED
+    found, faults = checkpoint.newest(studio / "runs" / "r")
+    assert found is not None and checkpoint.step_of(found) == 1 and not faults
+
+
+def test_a_job_that_was_killed_goes_on_and_ends_as_one_that_was_not(finished, studio):
+    store = opened(studio)
+    texts = {k: str(v) for k, v in request().to_dict().items() if v is not None}
+    job = store.submit("threed", kinds.request("threed", texts, {}).to_dict())
+    hand, home = Worker(store, QUICK, KINDS), store.run(job.id)
+    until(lambda: store.get(job.id).checkpoint_step or 0, hand.turn, 300)
+    for pid in process.of_job(job.id):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: store.get(job.id).state is State.DONE, hand.turn, 300)
+    ended = store.get(job.id)
+    assert ended.resumed_from and ended.attempt == 2 and ended.outputs[0]["path"] == "object/object.glb"
+    undisturbed = next((finished / "runs").iterdir())
+    for name in ("object.stl", "object.glb", "object.zip", "turntable.gif"):
+        assert (home / "object" / name).read_bytes() == (undisturbed / "object" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["", "--run", "a"], "prompt is empty"),
+        (["a" * 100_000, "--run", "a"], "prompt has 100,000 characters"),
+        (["a cube", "--run", "a", "--preset", "fast"], "unknown preset 'fast'; valid: draft, standard, quality"),
+        (["a cube", "--run", "a", "--model", "toybox-sprint"], "unknown model 'toybox-sprint'; valid: toybox-sd"),
+        (["a cube", "--run", "a", "--mode", "magic"], "unknown mode 'magic'; valid: hybrid, pool, vsd, sds, sdi"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_an_event(studio, capsys, flags, sentence):
+    assert run.main(flags) == 2
+    assert sentence in capsys.readouterr().err
+    assert sentence in events.read(studio / "runs" / "a")[-1]["message"]
+
+
+def test_another_request_does_not_take_over_a_run(finished, studio, capsys):
+    home = next((finished / "runs").iterdir())
+    shutil.copytree(home, studio / "runs" / home.name)
+    assert run.main(["a cube", "--run", home.name]) == 2
+    assert "makes something else" in capsys.readouterr().err

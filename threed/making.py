@@ -1,0 +1,188 @@
+"""A thing in the making: what stage it is in, one step of it, and all that a checkpoint has to hold.
+
+    shape    fields are fitted to what the teacher makes of their renders, one round a step, the seeds in turn
+    mesh     the best of them is cut out as one closed surface
+    skin     colours alone, on that surface
+    export   the picture that is laid on it, files, a turntable
+
+Every step is a function of the state before it and of its number, so a run that was killed ends as one that was not.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import trimesh
+from torch import Tensor
+
+from core.checkpoint import Saved
+from threed.choose import quality
+from threed.fit import Particle, draws
+from threed.mesh import Cut, cut
+from threed.modes import scores
+from threed.pool import Pictures
+from threed.request import ThreeDRequest
+from threed.rounds import Asked, dress, shape
+from threed.score import ScoreNetwork
+from threed.skin import Skin
+from threed.surface import Surface
+from threed.teacher import Teacher
+
+TRIES = 3  # of a round whose numbers are not finite
+EMPTY, FULL = 0.002, 0.9  # share of occupied cells below and above which there is nothing to cut out
+AGAIN = 1_000_003  # between the seed and that of a second try
+
+
+class NotFinite(ArithmeticError):
+    """A round gave numbers that are not finite, several times over."""
+
+
+def fault(one: Particle) -> str | None:
+    """Why a field shows nothing, in one sentence."""
+    share = float(one.cells.float().mean())
+    if share < EMPTY:
+        return "the scene is empty: the teacher's pictures showed nothing that could be told from their backgrounds"
+    if share > FULL:
+        return "the scene is full of fog: the teacher's pictures did not agree on a silhouette"
+    return None
+
+
+@dataclass
+class Making:
+    request: ThreeDRequest
+    teacher: Teacher
+    bf16: bool
+    say: Callable[[str], None] = print
+
+    def __post_init__(self) -> None:
+        self.step = self.restarts = self.best = 0
+        self.particles: list[Particle] = []
+        self.score: ScoreNetwork | None = None
+        self.cut: Cut | None = None
+        self.skin: Skin | None = None
+        self._begin()
+
+    @property
+    def plan(self) -> dict[str, int]:
+        """Steps of each stage."""
+        r = self.request
+        return {"shape": r.rounds * r.seeds, "mesh": 1, "skin": r.skin, "export": 1}
+
+    @property
+    def total(self) -> int:
+        return sum(self.plan.values())
+
+    def where(self) -> tuple[str, int]:
+        """The stage of the next step, and its number in it."""
+        left = self.step
+        for name, steps in self.plan.items():
+            if left < steps:
+                return name, left
+            left -= steps
+        return "done", 0
+
+    @property
+    def asked(self) -> Asked:
+        r = self.request
+        return Asked(self.teacher, r.mode, r.seed + AGAIN * self.restarts, r.rays)
+
+    def _begin(self) -> None:
+        self.particles = [Particle.new() for _ in range(self.request.seeds)]
+        if scores(self.request.mode) and self.score is None:
+            start = draws(self.request.seed, "score")
+            self.score = ScoreNetwork(self.teacher.parts.denoiser, start, self.bf16)
+
+    def advance(self) -> dict[str, float]:
+        """One step, but for those of export. Returns what it measured."""
+        stage, number = self.where()
+        logs = {"shape": self._shape, "mesh": self._mesh, "skin": self._skin}[stage](number)
+        self.step += 1
+        if stage == "shape" and self.where()[0] == "mesh":
+            self._look()
+        return logs
+
+    def _shape(self, number: int) -> dict[str, float]:
+        which = number % self.request.seeds
+        progress = number // self.request.seeds / self.request.rounds
+        for attempt in range(TRIES):
+            before = self.particles[which].copy()
+            logs = shape(self.particles[which], self.asked, self.score, (number, attempt), progress)
+            if self.particles[which].finite:
+                return logs
+            self.particles[which] = before
+            self.say(f"round {number} gave numbers that are not finite; it is taken back")
+        raise NotFinite(f"round {number} gave numbers that are not finite, {TRIES} times over; another seed may help")
+
+    def _look(self) -> None:
+        """Where no field shows anything: once more with another seed."""
+        faults = [fault(one) for one in self.particles]
+        if None in faults:
+            return
+        if self.restarts:
+            raise ValueError(f"{faults[0]}; twice. Another prompt or seed may help")
+        self.say(f"{faults[0]}; once more with another seed")
+        self.restarts, self.step = 1, 0
+        self._begin()
+
+    def _mesh(self, _: int) -> dict[str, float]:
+        sound = [i for i, one in enumerate(self.particles) if fault(one) is None]
+        values = {i: quality(self.particles[i], self.teacher, self.request) for i in sound} if len(sound) > 1 else {}
+        self.best = max(values, key=lambda i: values[i]) if values else sound[0]
+        one = self.particles[self.best]
+        self.cut = cut(one.field, one.cells, self.request.faces, self.request.threshold)
+        assert one.pool is not None, "it was fitted to pictures"
+        self.skin = Skin.new(one.field, one.pool)
+        logs = {f"quality/{i}": v for i, v in values.items()}
+        return logs | {"threshold": self.cut.threshold, "agreement": self.cut.agreement}
+
+    def _skin(self, number: int) -> dict[str, float]:
+        assert self.cut is not None and self.skin is not None, "the mesh comes first"
+        place = (self.plan["shape"] + number, 0)
+        return dress(self.skin, Surface(self.cut.mesh), self.asked, self.score, place)
+
+    def saved(self) -> Saved:
+        tensors: dict[str, dict[str, Tensor]] = {}
+        optimizers: dict = {}
+        for i, one in enumerate(self.particles):
+            pool = {} if one.pool is None else {f"pool.{k}": v for k, v in one.pool.tensors().items()}
+            tensors[f"particle-{i}"] = {"values": one.field.values.detach(), "cells": one.cells, **pool}
+            optimizers[f"particle-{i}"] = one.adam.state_dict()
+        if self.score is not None:
+            tensors["score"] = {k: w.detach() for k, w in self.score.weights().items()}
+            optimizers["score"] = self.score.adam.state_dict()
+        if self.cut is not None and self.skin is not None:
+            mesh, kept = self.cut.mesh, {f"pool.{k}": v for k, v in self.skin.pool.tensors().items()}
+            facts = torch.tensor([self.cut.threshold, self.cut.agreement], dtype=torch.float64)
+            whole = {"vertices": torch.tensor(np.asarray(mesh.vertices)), "faces": torch.tensor(np.asarray(mesh.faces))}
+            tensors["mesh"] = {"facts": facts, "logits": self.skin.logits.detach(), **whole, **kept}
+            optimizers["skin"] = self.skin.adam.state_dict()
+        return Saved(self.step, tensors, optimizers, {"restarts": self.restarts, "best": self.best})
+
+    def restore(self, saved: Saved) -> None:
+        self.step, self.restarts, self.best = saved.step, saved.counters["restarts"], saved.counters["best"]
+        for i in range(len(self.particles)):
+            self.particles[i] = _particle(saved.tensors[f"particle-{i}"], saved.optimizers[f"particle-{i}"])
+        if self.score is not None:
+            for k, w in self.score.weights().items():
+                w.data.copy_(saved.tensors["score"][k])
+            self.score.adam.load_state_dict(copy.deepcopy(saved.optimizers["score"]))
+        if "mesh" in saved.tensors:
+            kept = saved.tensors["mesh"]
+            mesh = trimesh.Trimesh(kept["vertices"].numpy(), kept["faces"].numpy(), process=False)
+            self.cut = Cut(mesh, *kept["facts"].tolist())
+            self.skin = Skin.of(kept["logits"], _pool(kept))
+            self.skin.adam.load_state_dict(copy.deepcopy(saved.optimizers["skin"]))
+
+
+def _pool(tensors: dict[str, Tensor]) -> Pictures:
+    return Pictures(**{k.removeprefix("pool."): v for k, v in tensors.items() if k.startswith("pool.")})
+
+
+def _particle(tensors: dict[str, Tensor], optimizer: dict) -> Particle:
+    pool = _pool(tensors) if "pool.pixels" in tensors else None
+    one = Particle.of(tensors["values"].shape[-1], tensors["cells"], pool)
+    one.field.values.data.copy_(tensors["values"])
+    one.adam.load_state_dict(copy.deepcopy(optimizer))
+    return one

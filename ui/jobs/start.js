@@ -1,0 +1,88 @@
+"use strict";
+/* A page of one kind of job: its form, what it will cost, and the live view of the one that was started last. */
+
+still.startPage = (element, part, { kind, title, button, hint: words }) => {
+  const { make } = still;
+  const { line, say } = still.sayLine(`${kind}-say`);
+  const ask = still.asker(part.server, say);
+  const fields = make("div", {});
+  const cost = make("div", { className: "sl-cost", role: "status" });
+  const start = make("button", { className: "sl-go", id: "start", onclick: submit }, button);
+  const detail = make("div", { className: "sl-job", hidden: true });
+  const hint = make("p", { className: "sl-note" }, words);
+  const ask_card = make(
+    "section",
+    { className: "sl-card sl-ask" },
+    make("h2", {}, title),
+    fields,
+    cost,
+    make("div", { className: "sl-acts" }, start),
+  );
+  element.replaceChildren(
+    make(
+      "div",
+      { className: "sl-jobspage sl-distill" },
+      line,
+      ask_card,
+      make("div", { className: "sl-jobside" }, hint, detail),
+    ),
+  );
+  const linked = () => new URLSearchParams(location.search).get("id");
+  const form = still.requestForm(fields, { ask, kind, values: {}, fresh: true, changed: () => estimate() });
+  let timer = 0;
+
+  function estimate() {
+    clearTimeout(timer);
+    const turn = (timer = setTimeout(async () => {
+      const answer = await ask("job_estimate", { kind, values: form.values() });
+      if (!answer || turn !== timer) return; // answers may overtake each other
+      start.disabled = Boolean(answer.mistake);
+      cost.dataset.kind = answer.mistake ? "error" : "note";
+      cost.replaceChildren(...(answer.mistake ? [answer.mistake] : answer.sentences).map((s) => make("p", {}, s)));
+    }, 250));
+  }
+
+  async function submit() {
+    start.disabled = true;
+    const answer = await ask("job_submit", { kind, values: form.values() });
+    start.disabled = false;
+    if (answer) go(answer.id);
+  }
+
+  function go(id) {
+    history.pushState(null, "", `${location.pathname}${id ? `?id=${id}` : ""}`);
+    place();
+  }
+  function place() {
+    if (linked()) view.open(linked());
+    turn();
+  }
+  addEventListener("popstate", place);
+  const view = still.jobView(detail, {
+    ask,
+    gone: () => location.assign("./jobs"),
+    changed: () => turn(),
+    started: go,
+  });
+
+  async function newest() {
+    const answer = await ask("jobs_page", {});
+    const found = answer && [...answer.active, ...answer.ended].find((j) => j.kind === kind);
+    if (found) view.open(found.id);
+  }
+
+  async function each() {
+    if (!view.id) await newest();
+    if (view.id) {
+      const answer = await view.look();
+      hint.hidden = Boolean(answer);
+      const state = answer?.job.state;
+      still.emit("busy", state === "running");
+      still.emit("cost", { each: state ? `${answer.job.title}: ${state}` : "nothing runs" });
+      return state === "running" || state === "queued" ? 1000 : 4000;
+    }
+    return 4000;
+  }
+  if (linked()) view.open(linked());
+  const turn = still.often(each);
+};
