@@ -6,6 +6,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.conftest import TINY
+
 pytestmark = pytest.mark.browser
 
 
@@ -107,3 +109,27 @@ def test_letters_work_on_every_keyboard(visit):
     press(v, "ö", "Semicolon")
     v.page.wait_for_timeout(50)
     assert v.request()["seed"] == held
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        ("seed", [("99999999999", 2**31 - 1), ("-5", 0), ("", 0), ("1.5", 2), ("", 2), ("7", 7)]),
+        ("guidance", [("99", 5), ("-3", 2), ("", 2), ("3.3", 3.3), ("", 3.3)]),
+        ("variation", [("99", 1), ("-3", 0), ("0.35", 0.35), ("", 0.35)]),
+    ],
+)
+def test_a_number_is_sent_as_it_is_shown(visit, name, steps):
+    """Out of range it is refused while it is typed; when the field is left it is the nearest that is allowed."""
+    v = visit(TINY + "&variation=0.2")
+    field = v.page.locator(f"#field-{name} input[type=number]")
+    for typed, sent in steps:
+        field.fill(typed)
+        if typed not in ("", "1.5") and float(typed) != sent:
+            expect(v.page.locator("#say")).to_contain_text(f"{name} must be ")
+        elif typed == "":
+            assert v.request()[name] == sent, "an emptied field means the last allowed one"
+        field.blur()
+        v.page.wait_for_function(f"still.request.{name} === {sent} && still.painter.wall.complete")
+        assert float(field.input_value()) == sent and v.page.evaluate(f"still.painter.wall.request.{name}") == sent
+        expect(v.page.locator("#say")).to_have_text("")

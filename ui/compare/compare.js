@@ -22,6 +22,8 @@ still.parts.compare = (element, part) => {
     ariaLabel: "Seed",
     type: "number",
     min: 0,
+    max: 2 ** 31 - 1,
+    step: 1,
     value: state.seed,
   });
   const go = make("button", { className: "sl-go", id: "compare-go" }, "Paint");
@@ -104,6 +106,7 @@ still.parts.compare = (element, part) => {
     event?.preventDefault();
     state.prompt = prompt.value.trim();
     state.seed = Math.max(0, Math.floor(Number(seed.value)) || 0);
+    seed.value = state.seed;
     if (!state.prompt) return still.say("Type what you want to see.");
     if (!state.models.length) return still.say("Choose at least one model.");
     remember();

@@ -90,7 +90,7 @@ still.painter = (() => {
         ticket: job.ticket,
       });
       clearTimeout(waiting);
-      if (!answer) return;
+      if (!answer) return void (wanted && still.say("")); // of what nobody wants any more nothing is said
       if (answer.stopped) return void (wanted || still.say("Stopped."));
       pace = (performance.now() - since) / answer.pictures.length;
       await show(job, answer, cost);

@@ -13,7 +13,7 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
-from models.request import ImageRequest
+from models.request import SEEDS, ImageRequest
 from models.restore import Restored, fitted, kept
 from ui import menu, pictures, wall
 from ui.create.words import words
@@ -24,6 +24,7 @@ from ui.part import part
 from ui.tab import Tab
 from ui.wire import refusing
 
+SEED = {"precision": 0, "minimum": 0, "maximum": SEEDS - 1}
 WALLS = (1, 4, 9, 16)
 PRIVATE = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 METADATA = "A PNG from here carries its settings; drop it anywhere on the page and they come back."
@@ -81,14 +82,14 @@ class Create:
             self.negative_note = part("note", "negative-note", value=model["negative_reason"])
         with gr.Column(elem_classes="sl-card"):
             with gr.Row(elem_classes="sl-row"):
-                add("seed", lambda **k: gr.Number(precision=0, minimum=0, label="Seed", **k))
+                add("seed", lambda **k: gr.Number(**SEED, label="Seed", **k))
                 self.lock = gr.Button("Lock", elem_id="lock", elem_classes="sl-quiet")
                 self.roll = gr.Button("Roll", elem_id="roll", elem_classes="sl-quiet")
             add("num_images", lambda **k: segments(WALLS, label="Pictures", **k))
             add("variation", label="Distance of neighbours", visible="hidden", buttons=[])
             add(
                 "variation_seed",
-                lambda **k: gr.Number(precision=0, label="Neighbours", visible="hidden", **k),
+                lambda **k: gr.Number(**SEED, label="Neighbours", visible="hidden", **k),
             )
         with gr.Column(elem_classes="sl-card sl-inline"):
             add("style")

@@ -28,6 +28,7 @@ still.requestForm = (element, { ask, kind, values, fresh = false, changed = () =
           "select",
           { id, className: "sl-select", onchange: write },
           ...(field.optional ? [make("option", { value: "" }, "none")] : []),
+          ...(value && !field.choices.some((c) => c.value === value) ? [option({ value, reason: "" })] : []),
           ...field.choices.map(option),
         )
       : make("input", {

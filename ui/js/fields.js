@@ -87,3 +87,52 @@ still.on("lock", (locked) => {
   button?.classList.toggle("sl-pressed", locked);
   if (button) button.ariaPressed = String(locked);
 });
+
+/* Numbers: what is shown is what is sent. While one is typed, a value out of range is sent and refused in a sentence; when
+   its field is left it becomes the nearest that is allowed. An emptied field means the last allowed one, and shows it. */
+still.numbers = (() => {
+  const sent = new WeakMap(), // what each field last told the page; gradio corrects its sliders without a word
+    good = new WeakMap();
+  const numeric = (target) => target instanceof HTMLInputElement && target.type === "number";
+
+  function nearest(input) {
+    const bound = (text, none) => (text === "" ? none : Number(text));
+    const value = Math.min(Math.max(Number(input.value), bound(input.min, -Infinity)), bound(input.max, Infinity));
+    return input.step === "1" ? Math.round(value) : value;
+  }
+
+  const allowed = (input) => input.value !== "" && nearest(input) === Number(input.value);
+
+  function settle(input, emptied) {
+    if (!sent.has(input)) return;
+    const value = String(emptied ? (good.get(input) ?? "") : nearest(input));
+    if (value === sent.get(input) && value === input.value) return;
+    input.value = value;
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+
+  const note = ({ target }) => numeric(target) && allowed(target) && good.set(target, target.value);
+  addEventListener("focusin", note, true);
+  addEventListener(
+    "input",
+    (event) => {
+      note(event);
+      if (numeric(event.target)) sent.set(event.target, event.target.value);
+    },
+    true,
+  );
+  function left({ target }) {
+    if (!numeric(target)) return;
+    const emptied = target.value === ""; // as it is now: gradio then puts a slider's lowest there
+    setTimeout(() => settle(target, emptied));
+  }
+  addEventListener("focusout", left, true);
+
+  return {
+    /* The last value of a field that it was allowed to have. */
+    last(name) {
+      const text = good.get(document.querySelector(`#field-${name} input[type=number]`));
+      return text === undefined ? undefined : Number(text);
+    },
+  };
+})();

@@ -103,7 +103,8 @@ window.still = (() => {
     still.painter.want();
   };
   still.form = (names, values) => {
-    const filled = names.map((n, i) => [n, values[i]]).filter(([, v]) => v !== null && v !== "");
+    const value = (name, given) => (given === null || given === "" ? still.numbers.last(name) : given);
+    const filled = names.map((name, i) => [name, value(name, values[i])]).filter(([, v]) => v !== undefined);
     still.set({ negative: "", ...Object.fromEntries(filled) });
   };
   /* New seeds, of the wall or of its neighbours; returns both for their widgets. */
