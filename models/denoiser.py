@@ -137,14 +137,24 @@ class SanaDenoiser(Denoiser):
         return SanaDenoiser(student)
 
 
+HOOKS = "_diffusers_hook", "_hf_hook"  # of layerwise casting and offloading, by diffusers and by accelerate
+
+
+def plain(weight: Tensor) -> bool:
+    """Numbers that can be added to as they lie there: no quantised ones."""
+    return type(weight.data) is Tensor and weight.dtype in (torch.float32, torch.bfloat16, torch.float16)
+
+
 class Adapters:
     """The LoRAs on a network that several denoisers share: which of them acts, and how strongly.
 
     The one that acts is part of the weights, as beside them it would make a step on a CPU about twice as long. The
-    network's own weights are kept meanwhile, and come back bit for bit.
+    network's own weights are kept meanwhile, and come back bit for bit. Beside weights that are quantised, or that a
+    hook moves or casts around each call, it stays beside them: those have no room for it, or would come back without.
     """
 
-    def __init__(self):
+    def __init__(self, network: Any):
+        self.network = network
         self.layers: list[Any] = []
         self.own: list[tuple[Any, Tensor]] = []  # (layer, its weight without an adapter)
         self.acting: tuple[str | None, float] | None = None
@@ -158,12 +168,13 @@ class Adapters:
         if not self.layers or self.acting == (name, scale):
             return
         self.part()
+        hooked = any(hasattr(module, hook) for module in self.network.modules() for hook in HOOKS)
         for layer in self.layers:
             layer.enable_adapters(name is not None)
             if name is not None:
                 layer.set_adapter(name, inference_mode=True)
                 layer.set_scale(name, scale)
-                if name in layer.lora_A:
+                if name in layer.lora_A and not hooked and plain(layer.get_base_layer().weight):
                     self._merge(layer, name)
         self.acting = name, scale
 
@@ -189,7 +200,7 @@ class UNetDenoiser(Denoiser):
 
     def __init__(self, network: nn.Module | None, dtype: torch.dtype = torch.float32):
         super().__init__(network, dtype)
-        self.adapters = Adapters()
+        self.adapters = Adapters(network)
         self.adapter: str | None = None
         self.full: float | None = None  # guidance at which the adapter acts as it is; at 1 it is off
         self.camera: CameraEmbedding | None = None  # of a network that can be told `cond.camera`

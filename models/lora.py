@@ -56,6 +56,9 @@ def attach(row: catalogue.Row, base: Parts, valid: tuple[str, ...]) -> Parts:
     base.pipeline.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=name, local_files_only=True)
     network.eval().requires_grad_(False)
     adapted = layers(network)
+    for layer in adapted:
+        if name in layer.lora_A:  # peft gives them the type of the weights beside them, which may be a quantised one
+            layer.lora_A[name].to(base.denoiser.dtype), layer.lora_B[name].to(base.denoiser.dtype)
     _whole(row, path, sum(name in layer.lora_A for layer in adapted))
     base.denoiser.adapters.found(adapted)
     own = scheduler(row, valid, base.pipeline.scheduler.config if row.hub else None)
