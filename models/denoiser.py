@@ -204,11 +204,12 @@ class UNetDenoiser(Denoiser):
         self.adapter: str | None = None
         self.full: float | None = None  # guidance at which the adapter acts as it is; at 1 it is off
         self.camera: CameraEmbedding | None = None  # of a network that can be told `cond.camera`
+        self.share = 1.0  # of that strength
 
-    def adapted(self, name: str, full: float | None = None) -> "UNetDenoiser":
-        """The same network with this adapter on."""
+    def adapted(self, name: str | None, full: float | None = None, share: float = 1.0) -> "UNetDenoiser":
+        """The same network with this adapter on, at a share of its strength."""
         other = type(self)(self.network, self.dtype)
-        other.adapters, other.adapter, other.full = self.adapters, name, full
+        other.adapters, other.adapter, other.full, other.share = self.adapters, name, full, share
         return other
 
     @property
@@ -216,7 +217,7 @@ class UNetDenoiser(Denoiser):
         return self.full is not None
 
     def strength(self, guidance: float) -> float:
-        return 1.0 if self.full is None else (guidance - 1) / (self.full - 1)
+        return self.share * (1.0 if self.full is None else (guidance - 1) / (self.full - 1))
 
     def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
         guidance = 1.0 if cond.guidance is None else float(cond.guidance[0])  # pictures of a batch share it

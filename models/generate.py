@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import acos, sin
 from pathlib import Path
 from typing import get_type_hints
@@ -24,7 +25,7 @@ from transformers.utils import logging
 
 from core.fields import options
 from core.paths import use_studio
-from models import catalogue, families, stored
+from models import catalogue, diversity, families, stored
 from models.denoiser import ATTENTION, Cond, pick_device
 from models.families import Parts
 from models.guidance import Turn
@@ -92,7 +93,7 @@ def noise(parts: Parts, request: ImageRequest, k: int) -> tuple[Tensor, torch.Ge
     if request.variation:
         other = torch.Generator().manual_seed((request.variation_seed + k) % SEEDS)
         x = slerp(x, torch.randn(x.shape, generator=other), request.variation)
-    return x.to(parts.device), generator
+    return diversity.pink(x, request.pink).to(parts.device), generator
 
 
 def decode(parts: Parts, latents: Tensor) -> Picture:
@@ -141,6 +142,10 @@ class Run:
         for painter in request.others():
             for i in painter.steps:
                 turns[i] = turn(crew[painter.model], painter.guidance)
+        first = request.skip_steps
+        if request.adapter_first != 1 and turns[first].painter == request.model:
+            net = crew[request.model].denoiser
+            turns[first] = replace(turns[first], net=net.adapted(net.adapter, net.full, request.adapter_first))
         start = stored.load(request.start) if request.start else None
         return cls(request, crew, turns, request.texts(), start, Clock(crew[request.model].device))
 
@@ -167,7 +172,8 @@ def _batch(run: Run, which: range, cond: Cond, null: Cond | None) -> Generator[E
     parts, request, clock = run.parts, run.request, run.clock
     clock.start()
     (steps, x), calls = begin(run, which), 0
-    for step in walk(steps, x, run.turns, cond, null, request.start_step):
+    turns, cond = varied(run, which, cond)
+    for step in walk(steps, x, turns, cond, null, request.start_step or request.skip_steps):
         x, calls = step.x_s, calls + step.turn.calls
         clock.stop("denoise")
         yield replace(step, first=which.start)
@@ -190,13 +196,35 @@ def _batch(run: Run, which: range, cond: Cond, null: Cond | None) -> Generator[E
         raise ValueError(f"{parts.row.id} gave numbers that are no picture for seed {', '.join(lost)}; try another")
 
 
+def varied(run: Run, which: range, cond: Cond) -> tuple[list[Turn], Cond]:
+    """The turns and prompts of some pictures, with the noise on their embeddings that the request asks for."""
+    request = run.request
+    if not request.text_noise and not request.cads:
+        return run.turns, cond
+    seeds = [request.seeds()[k] for k in which]
+    generators = diversity.text_generators(seeds, request.text_noise_seed)
+    if request.text_noise:
+        cond = diversity.noisy(cond, diversity.drawn(cond, generators), request.text_noise)
+    if not request.cads:
+        return run.turns, cond
+    fading = [diversity.drawn(cond, generators) for _ in run.turns]  # of every step, so that a start in the middle fits
+
+    def prompt(noise: Tensor, cond: Cond, t: Tensor) -> Cond:
+        return diversity.annealed(cond, noise, request.cads, float(t[0]))
+
+    turns = [replace(turn, prompt=partial(prompt, noise)) for turn, noise in zip(run.turns, fading, strict=True)]
+    return turns, cond
+
+
 def begin(run: Run, which: range) -> tuple[SchedulerSteps, Tensor]:
     """The stepper of some pictures, and their first x_t: noise, or a stored step, which must be one of such a run."""
     parts, start, i = run.parts, run.start, run.request.start_step
     drawn = [noise(parts, run.request, k) for k in which]
     steps = steps_of(parts, run.request.steps, [generator for _, generator in drawn])
     if start is None:
-        return steps, torch.cat([x for x, _ in drawn]) * steps.initial
+        x = torch.cat([x for x, _ in drawn]) * steps.initial
+        steps.resume(run.request.skip_steps, x, ())
+        return steps, x
     if start.x_t.shape[1:] != parts.latent or abs(steps.times[i] - start.t) > 1e-6:
         raise ValueError(f"the stored step is no step {i} of {run.request.steps} steps of {parts.row.id}")
     x, *past = (v.to(parts.device).expand(len(which), *parts.latent) for v in (start.x_t, *start.past))

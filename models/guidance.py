@@ -40,6 +40,7 @@ class Turn:
     net: AnswersX0
     w: float | Tensor | None = None
     painter: str = ""  # id of the model
+    prompt: Callable[[Cond, Tensor], Cond] | None = None  # what it is asked at times t [B], where that changes with t
 
     @property
     def needs_null(self) -> bool:
@@ -56,6 +57,8 @@ class Turn:
     def x0(self, schedule: Schedule, x_t: Tensor, t: Tensor, cond: Cond, null: Cond | None) -> Tensor:
         """[B, ...] in fp32, for samples x_t of this schedule at times t [B]."""
         net = on_schedule(self.net, schedule)
+        if self.prompt is not None:
+            cond = self.prompt(cond, t)
         if self.needs_null:
             assert null is not None and self.w is not None, "whoever walks has looked at `needs_null`"
             return guided(net, x_t, t, cond, null, self.w)

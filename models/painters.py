@@ -57,6 +57,14 @@ def must_fit(painters: list[Painter], row: Row, steps: int) -> None:
             raise ValueError(f"guidance of {other.id} must be {low:g} to {high:g}, not {painter.guidance:g}")
 
 
+def base_of(row: Row) -> str:
+    """Id of the model that this one was distilled from. Raises ValueError where there is none that paints."""
+    above = catalogue.get(row.manifest.base) if row.manifest.base else None
+    if above is None or above.manifest.kind in catalogue.HIDDEN:
+        raise ValueError(f"{row.id} has no base model to take its steps; base_steps must be 0")
+    return above.id
+
+
 def related(a: Row, b: Row) -> bool:
     """Whether one can go on from the other's x_t: of one family, on one autoencoder and one text encoder."""
     if a.manifest.family != b.manifest.family or a.manifest.kind in catalogue.HIDDEN:

@@ -12,7 +12,7 @@ from typing import Any, Self, get_args, get_type_hints
 
 from core.fields import between, check, keyed, option, options, short
 from models import catalogue
-from models.painters import Painter, must_fit, parse
+from models.painters import Painter, base_of, must_fit, parse
 from models.prompt import reading, spelt
 
 SEEDS = 2**31
@@ -99,6 +99,16 @@ class ImageRequest(Request):
     )
     start: str = option("", "A stored step to go on from, by its sha256.", longest=64)
     start_step: int = option(0, "Which step that was.", low=0, high=99, step=1)
+    base_steps: int = option(0, "Leading steps that the base model takes, for variety.", low=0, high=100, step=1)
+    base_guidance: float = option(1.0, "Guidance of those steps; 1 asks the base once.", low=0, high=30, step=0.1)
+    skip_steps: int = option(0, "Steps left out at the start: a later one begins with noise.", low=0, high=99, step=1)
+    pink: float = option(0.0, "How much more the large shapes of the starting noise weigh.", low=0, high=1, step=0.05)
+    text_noise: float = option(0.0, "Noise on the prompt embedding, in its deviations.", low=0, high=2, step=0.05)
+    text_noise_seed: int = option(0, "Seed of that noise.", low=0, high=SEEDS - 1, step=1)
+    cads: float = option(0.0, "Noise on the prompt embedding that fades over the steps.", low=0, high=1, step=0.05)
+    adapter_first: float = option(
+        1.0, "Strength of a LoRA model's adapter in its first step; 1 is as trained.", low=0, high=1.5, step=0.05
+    )
 
     def _order(self) -> list[str]:
         names = super()._order()
@@ -129,10 +139,23 @@ class ImageRequest(Request):
             raise ValueError(f"start must be the 64 hexadecimal digits of a stored step, not {short(self.start)}")
         if self.start_step >= (self.steps if self.start else 1):
             raise ValueError(f"start_step must be 0 to {self.steps - 1 if self.start else 0}, not {self.start_step}")
+        self._variety(row)
+
+    def _variety(self, row: catalogue.Row) -> None:
+        """Raises ValueError for a cure that this model can't obey."""
+        if self.skip_steps >= self.steps:
+            raise ValueError(f"skip_steps must be 0 to {self.steps - 1}, not {self.skip_steps}: one step must be left")
+        if self.skip_steps and self.start:
+            raise ValueError("skip_steps and start both say where the run begins; give one of them")
+        if self.adapter_first != 1 and row.manifest.kind != "lora":
+            raise ValueError(f"{self.model} is no LoRA, so adapter_first must be 1, not {self.adapter_first:g}")
 
     def others(self) -> list[Painter]:
         """The models that take some of the steps."""
-        return parse(self.painters)
+        named = parse(self.painters)
+        if not self.base_steps:
+            return named
+        return [Painter(base_of(catalogue.get(self.model)), range(self.base_steps), self.base_guidance), *named]
 
     def models(self) -> list[str]:
         """Ids of all that paint."""
