@@ -1,0 +1,202 @@
+"""What a model thinks at every step: x0 in each scheduler's own space, lanes side by side, curves, sheets and files."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import SCMScheduler
+from PIL import Image
+
+from models import families, trajectory
+from models.generate import generate
+from models.guidance import Turn
+from models.request import ImageRequest
+from models.samplers import Step
+from models.schedule import VP, Flow, Trig, add_noise, from_x0, to_x0
+from models.stepping import stepper
+from models.trajectory import Lane, Seen, collect, columns, commitment, decided, lanes, latents, look, runs, spread
+from tests import tiny
+
+
+@pytest.fixture(scope="module", autouse=True)
+def studio(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("studio")
+    tiny.build(folder)
+    tiny.build_sd(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STILL_LIFE_STUDIO", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def crew(studio):
+    return families.load_all(["tiny-sd", "tiny-hyper", "tiny-sana", "tiny-sprint"])
+
+
+def ask(model="tiny-hyper", **fields):
+    return ImageRequest(**({"prompt": "a red mushroom", "model": model, "seed": 7} | fields))
+
+
+def numbers(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+OWN = {  # what a scheduler calls x0, where it says it; in its own samples
+    "DDIMScheduler": "pred_original_sample",
+    "LCMScheduler": "denoised",
+    "EulerDiscreteScheduler": "pred_original_sample",
+    "SCMScheduler": "pred_original_sample",
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_x0_is_what_the_scheduler_makes_of_the_same_answer(name):
+    """The network's answer is put into diffusers' own step, in that scheduler's own space."""
+    scheduler = {**tiny.CONFIGS, "SCMScheduler": SCMScheduler()}[name]
+    run = stepper(scheduler, 4, None, torch.device("cpu"), generators=[torch.Generator().manual_seed(0)])
+    trig = name == "SCMScheduler"
+    kind, i = ("trigflow" if trig else "epsilon"), 1
+    t, x_t, answer = torch.tensor([run.times[i]]), numbers(1, 4, 8, 8), numbers(1, 4, 8, 8, seed=1)
+    x0 = to_x0(kind, run.schedule, x_t, answer, t)
+    scale = run.scales[i] if name == "EulerDiscreteScheduler" else run.sigma if trig else 1.0
+    run._from(i)
+    at = run.angles[i] if trig else run.scheduler.timesteps[i]
+    theirs = getattr(run.scheduler.step(answer * (run.sigma if trig else 1.0), at, x_t * scale), OWN[name])
+    theirs = theirs / (run.sigma if trig else 1.0)
+    assert torch.allclose(x0, theirs, atol=2e-3 * theirs.abs().max())
+    if name == "EulerDiscreteScheduler":
+        wrong = to_x0(kind, run.schedule, x_t * scale, answer, t)
+        assert (wrong - theirs).abs().max() > 1, "its samples are no x_t: the formula of x_t must not fit them"
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "flow", "trigflow", "sample"])
+def test_every_prediction_gives_back_the_x0_that_it_was_made_of(kind):
+    schedule = Flow() if kind == "flow" else tiny_schedule(kind)
+    x0, eps, t = numbers(3, 4, 8, 8), numbers(3, 4, 8, 8, seed=1), torch.tensor([0.1, 0.5, 0.95])
+    x_t = add_noise(schedule, x0, eps, t)
+    assert torch.allclose(to_x0(kind, schedule, x_t, from_x0(kind, schedule, x_t, x0, t), t), x0, atol=1e-3)
+
+
+def tiny_schedule(kind):
+    return Trig() if kind == "trigflow" else VP()
+
+
+def test_views_are_parts_of_one_equation(crew):
+    """x_t = alpha x0 + sigma noise, and guidance mixes the two halves."""
+    request = ask("tiny-sd", steps=8, guidance=3.0)
+    seen = list(look([Lane(request, "")], crew))[3]
+    step, t = seen.step, torch.tensor([seen.step.t])
+    x0, noise = latents(seen, "x0"), latents(seen, "noise")
+    assert torch.allclose(add_noise(step.schedule, x0, noise, t), latents(seen, "x_t"), atol=1e-4)
+    with_prompt, without = (
+        latents(seen, view, trajectory.prompts(crew["tiny-sd"], request, step, view == "unconditional"))
+        for view in ("conditional", "unconditional")
+    )
+    assert torch.allclose(without + 3.0 * (with_prompt - without), x0, atol=1e-4)
+    assert (with_prompt - without).abs().max() > 1e-3
+    assert torch.equal(latents(seen, "change"), x0 - seen.before.x0)
+    with pytest.raises(ValueError, match="valid: x0, x_t, noise, change, conditional, unconditional"):
+        latents(seen, "x1")
+
+
+def test_a_lanes_steps_are_those_of_generate(crew):
+    request = ask(num_images=2, steps=4, base_steps=1)
+    theirs = [e for e in generate(crew["tiny-hyper"], request, crew) if isinstance(e, Step)]
+    ours = [seen.step for seen in look([Lane(request, "")], crew)]
+    assert [s.painter for s in ours] == ["tiny-sd"] + ["tiny-hyper"] * 3
+    assert all(torch.equal(a.x0, b.x0) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_lanes_vary_one_field_and_seeds_that_follow_are_one_batch():
+    assert runs([1, 2, 3, 7, 9, 10]) == [(1, 3), (7, 1), (9, 2)]
+    found = lanes(ask("tiny-hyper", steps=4), "base_steps", [0, 1], [5, 6])
+    assert [(lane.request.base_steps, lane.request.seeds()) for lane in found] == [(0, [5, 6]), (1, [5, 6])]
+    models = lanes(ask("tiny-hyper", steps=4), "model", ["tiny-hyper", "tiny-sd"], [5])
+    assert [lane.request.steps for lane in models] == [1, 8], "steps are a model's own"
+
+
+def test_columns_stand_at_equal_noise():
+    long, short = [-5.0, -4, -3, -2, -1, 0, 1, 2], [-5.0, -2.2, 1.1]
+    assert columns([long, short]) == [list(range(8)), [0, 3, 6]]
+    assert columns([short, [-5.0, -5.0, -5.0]]) == [[0, 1, 2], [0, 1, 2]], "no step is lost, none overtakes another"
+
+
+def steps_of(x0s: list[torch.Tensor]) -> list[Step]:
+    times = torch.linspace(1, 0.1, len(x0s)).tolist()
+    nothing = Turn(SimpleNamespace())
+    return [Step(i, t, Flow(), x, x, x0s[-1], nothing) for i, (t, x) in enumerate(zip(times, x0s, strict=True))]
+
+
+def test_commitment_is_how_much_of_the_final_picture_is_there():
+    final = numbers(2, 4, 8, 8)
+    mean = final.mean(0, keepdim=True).expand_as(final)
+    curve = commitment(steps_of([mean, (mean + final) / 2, final]))
+    assert curve.value == pytest.approx([0, 0.75, 1], abs=1e-5)
+    assert decided(curve) == pytest.approx(0.45 + 0.45 * (0.9 - 0.75) / 0.25)
+    assert decided(commitment(steps_of([final, final]))) == 0
+
+
+def test_spread_is_the_distance_between_pictures():
+    a = torch.zeros(1, 4, 8, 8)
+    apart, together = torch.cat([a, a + 1, a + 1]), torch.cat([a, a, a])
+    curve = spread(steps_of([apart, together]))
+    assert curve.value == pytest.approx([2 / 3, 0]) and curve.error[0] > 0 == curve.error[1]
+    assert spread(steps_of([a])) is None
+
+
+def test_batches_of_a_lane_are_joined(crew):
+    request = ask(num_images=6, steps=4)
+    assert crew["tiny-hyper"].row.batch < 6, "or there is one batch"
+    steps = collect([Lane(request, "")], crew)[0].whole()
+    assert [len(s.x0) for s in steps] == [6] * 4
+    alone = collect([Lane(request.single(5), "")], crew)[0].whole()
+    assert torch.allclose(steps[2].x0[5:], alone[2].x0, atol=1e-4)
+
+
+def test_command_line(studio, tmp_path, capsys):
+    out = tmp_path / "sheet" / "grid.png"
+    command = ["a red mushroom", "--models", "tiny-sd,tiny-hyper", "--steps", "8,4", "--seeds", "1,2"]
+    assert trajectory.main([*command, "--out", str(out), "--json", "--raw", str(tmp_path / "raw")]) == 0
+    cells = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(cells) == 2 * (8 + 4) and set(cells[0]) == {"model", "seed", "step", "t", "log_snr", "path"}
+    assert [c["step"] for c in cells if c["model"] == "tiny-hyper" and c["seed"] == 2] == [0, 1, 2, 3]
+    assert all(Image.open(c["path"]).size == (128, 128) for c in cells[:3])
+    assert Image.open(out).width > 8 * 128
+    schedule = json.loads((tmp_path / "raw" / "schedule.json").read_text())
+    with np.load(tmp_path / "raw" / "lane-1.npz") as arrays:
+        assert arrays["x0"].shape[:2] == (4, 2) and len(schedule[1]["steps"]) == 4
+        first = schedule[1]["steps"][0]
+        assert first["alpha"] ** 2 + first["sigma"] ** 2 == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_an_animation_has_a_frame_for_each_column(studio, tmp_path, suffix):
+    out = tmp_path / f"steps{suffix}"
+    assert trajectory.main(["a red mushroom", "--models", "tiny-hyper", "--steps", "4", "--out", str(out)]) == 0
+    assert Image.open(out).n_frames == 4
+
+
+@pytest.mark.parametrize(
+    "more, sentence",
+    [
+        (["--steps", "4,4"], "--steps has 2 numbers for 1 models"),
+        (["--out", "a.bmp"], "must end in .png, .gif, .webp, .mp4"),
+        (["--models", "tiny-nobody"], "unknown model"),
+        (["--base-steps", "9"], "can't paint step"),
+    ],
+)
+def test_mistakes_are_one_sentence(studio, capsys, more, sentence):
+    assert trajectory.main(["a ball", "--models", "tiny-hyper", *more]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error and error.count("\n") == 1
+
+
+def test_a_seen_step_of_no_lane_before_changes_from_its_noise(crew):
+    seen = next(iter(look([Lane(ask(steps=4), "")], crew)))
+    assert seen.before is None
+    assert torch.equal(latents(seen, "change"), seen.step.x0 - seen.step.x_t)
+    assert torch.equal(latents(replace(seen, before=seen.step), "change"), torch.zeros_like(seen.step.x0))
+    assert isinstance(seen, Seen)
