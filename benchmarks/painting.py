@@ -1,12 +1,13 @@
 """Many pictures of different prompts at once: the walk of `models.generate` without its events."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Generator, Tensor
 
 from models.families import Parts
-from models.generate import steps_of, turn
+from models.generate import Run, begin, encode, steps_of, turn, varied
+from models.request import ImageRequest
 from models.samplers import sample
 
 CHUNK = 64
@@ -52,3 +53,15 @@ def latents(parts: Parts, prompts: list[str], seeds: list[int], steps: int, guid
     run = steps_of(parts, steps, generators)
     x = torch.cat([torch.randn((1, *parts.latent), generator=g) for g in generators]).to(parts.device) * run.initial
     return sample(run, x, [own] * steps, cond, null)
+
+
+@torch.no_grad()
+def wall(crew: Mapping[str, Parts], request: ImageRequest) -> tuple[Tensor, int]:
+    """Latents [num_images, C, h, w] of a request in one batch, and how many calls of networks a picture took."""
+    run = Run.of(request, crew)
+    cond, null = encode(run.parts, request, run.texts, any(t.needs_null for t in run.turns))
+    which = range(request.num_images)
+    turns, cond = varied(run, which, cond)
+    steps, x = begin(run, which)
+    first = request.start_step or request.skip_steps
+    return sample(steps, x, turns, cond, null, first), sum(t.calls for t in turns[first:])

@@ -5,7 +5,7 @@ The least recently used goes when the memory budget is spent. Prompts that were 
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from threading import Condition, Lock
@@ -175,6 +175,14 @@ class Engine:
             while queue.wait(TICK):
                 pass
             self._ready(id)
+
+    @contextmanager
+    def crew(self, ids: Iterable[str]) -> Iterator[dict[str, Parts]]:
+        """Within: the parts of several models, and the caller's turn on their networks. Keep it short."""
+        with self._turn(list(ids)) as queue:
+            while queue.wait(TICK):
+                pass
+            yield {id: self._ready(id) for id in ids}
 
     def waiting(self, id: str) -> int:
         """Generations that run or wait on a model's network."""

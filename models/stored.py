@@ -10,6 +10,7 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from safetensors import safe_open
 from safetensors.torch import save
@@ -50,6 +51,22 @@ def branch(step: Step, request: ImageRequest, k: int) -> ImageRequest:
     with whole_file(path) as part:
         part.write_bytes(data)
     return replace(request.single(k), start=digest, start_step=step.i)
+
+
+def onward(request: ImageRequest, changes: dict[str, Any]) -> ImageRequest:
+    """A branch with other words, seed or guidance, or with another model for every step from here on.
+
+    The run keeps its schedule: another model takes the steps that are left, at the noise where they are.
+    """
+    fields = {k: v for k, v in changes.items() if k in ("prompt", "seed")}
+    model, guidance = changes.get("model", request.model), changes.get("guidance")
+    if model == request.model:
+        fields |= {} if guidance is None else {"guidance": guidance}
+    else:
+        scale = "" if guidance is None else f"@{guidance:g}"
+        left = f"{model}:{request.start_step}-{request.steps - 1}{scale}"
+        fields |= {"painters": left, "base_steps": 0}  # what painted before is the stored step's own business
+    return replace(request, **fields)
 
 
 def load(digest: str) -> Stored:

@@ -3,8 +3,10 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -71,7 +73,7 @@ def write(path: Path, rows: Sequence[Row], heads: Sequence[str]) -> None:
         _mp4(path, moving)
         return
     times = [FRAME_MS] * (len(moving) - 1) + [LAST_MS]
-    options = {"lossless": True} if path.suffix.lower() == ".webp" else {"optimize": True}
+    options: dict[str, Any] = {"lossless": True} if path.suffix.lower() == ".webp" else {"optimize": True}
     moving[0].save(path, save_all=True, append_images=moving[1:], duration=times, loop=0, **options)
 
 
@@ -89,12 +91,11 @@ def png(picture: Picture) -> bytes:
 
 
 def _mp4(path: Path, moving: Sequence[Picture]) -> None:
-    import av
-
+    av = import_module("av")
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=1000 // FRAME_MS)
         stream.width, stream.height, stream.pix_fmt = moving[0].width // 2 * 2, moving[0].height // 2 * 2, "yuv420p"
-        for picture in [*moving, *moving[-1:] * (LAST_MS // FRAME_MS)]:
+        for picture in [*moving, *[moving[-1]] * (LAST_MS // FRAME_MS)]:
             even = picture.crop((0, 0, stream.width, stream.height))
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(even), format="rgb24")))
         container.mux(stream.encode())

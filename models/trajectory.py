@@ -65,15 +65,24 @@ class Seen:
     before: Step | None  # the lane's step before it, of the same pictures
 
 
-def lanes(request: ImageRequest, field: str, values: Sequence[object], seeds: Sequence[int]) -> list[Lane]:
-    """A lane for each value of a field of the request, such as model, guidance or base_steps, and each run of seeds
-    that follow one another. Steps and guidance of a model are its own unless they are the field."""
-    own = {"steps": None, "guidance": None} if field == "model" else {}
+def product(
+    request: ImageRequest,
+    models: Sequence[tuple[str, int | None]],
+    field: str | None,
+    values: Sequence[object],
+    seeds: Sequence[int],
+) -> list[Lane]:
+    """A lane for each model with its step count, each value of a field such as guidance or base_steps, and each run of
+    seeds that follow one another. None is the model's own; a value of None leaves the field as it is."""
+    fields = request.to_dict() | {"guidance": None, "width": None, "height": None}
     out = []
-    for value in values:
-        for first, count in runs(seeds):
-            fields = request.to_dict() | own | {field: value, "seed": first, "num_images": count}
-            out.append(Lane(ImageRequest.from_dict(fields), f"{value}" if field == "model" else f"{field} {value}"))
+    for model, steps in models:
+        for value in values:
+            named = {} if field is None or value is None else {field: value}
+            for first, count in runs(seeds):
+                own = {"model": model, "steps": steps, "seed": first, "num_images": count}
+                words = f", {field.replace('_', ' ')} {value}" if named and field else ""
+                out.append(Lane(ImageRequest.from_dict(fields | own | named), f"{model}{words}"))
     return out
 
 
@@ -264,7 +273,9 @@ def save_raw(folder: Path, done: Sequence[Run]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for n, run in enumerate(done):
         steps = run.whole()
-        arrays = {name: torch.stack([getattr(s, name).float().cpu() for s in steps]).numpy() for name in ("x_t", "x0")}
+        arrays: dict[str, Any] = {
+            name: torch.stack([getattr(s, name).float().cpu() for s in steps]).numpy() for name in ("x_t", "x0")
+        }
         np.savez_compressed(folder / f"lane-{n}.npz", **arrays, final=steps[-1].x_s.float().cpu().numpy())
     (folder / "schedule.json").write_text(json.dumps([facts(run) for run in done], indent=1))
 
@@ -274,6 +285,13 @@ def whole_numbers(text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} must be whole numbers with commas, such as 1,2,3") from None
+
+
+def numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} must be numbers with commas, such as 1,3.5") from None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -286,7 +304,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--base-steps", type=whole_numbers, default=[0], help="leading steps by the base; several: a lane each"
     )
-    p.add_argument("--guidance", type=float, help="of every model (default: the models' own)")
+    p.add_argument("--guidance", type=numbers, help="several: a lane each (default: the models' own)")
     p.add_argument("--view", default="x0", choices=list(VIEWS), help="what a cell shows")
     p.add_argument("--out", type=Path, default=Path("grid.png"), help="grid .png, or animation .gif, .webp, .mp4")
     p.add_argument("--raw", type=Path, metavar="DIR", help="x_t and x0 of every step as .npz, and schedule.json")
@@ -302,15 +320,11 @@ def asked_for(args: argparse.Namespace) -> list[Lane]:
     models = [m.strip() for m in args.models.split(",")]
     if args.steps and len(args.steps) != len(models):
         raise ValueError(f"--steps has {len(args.steps)} numbers for {len(models)} models; give one for each")
-    own = {} if args.guidance is None else {"guidance": args.guidance}
-    out = []
-    for n, model in enumerate(models):
-        fields = own | {"model": model} | ({"steps": args.steps[n]} if args.steps else {})
-        request = ImageRequest(args.prompt, **fields)
-        for lane in lanes(request, "base_steps", args.base_steps, args.seeds):
-            base = f" + {lane.request.base_steps} base" if lane.request.base_steps else ""
-            out.append(Lane(lane.request, f"{model}{base}"))
-    return out
+    if args.guidance and len(args.base_steps) > 1:
+        raise ValueError("--guidance and --base-steps can't both vary; give several values to one of them")
+    field, values = ("guidance", args.guidance) if args.guidance else ("base_steps", args.base_steps)
+    pairs = list(zip(models, args.steps or [None] * len(models), strict=True))
+    return product(ImageRequest(args.prompt, model=models[0], base_steps=0), pairs, field, values, args.seeds)
 
 
 def draw(done: Sequence[Run], crew: Mapping[str, Parts], view: str) -> tuple[list[strips.Row], list[str], list[dict]]:

@@ -17,7 +17,7 @@ from models.request import ImageRequest
 from models.samplers import Step
 from models.schedule import VP, Flow, Trig, add_noise, from_x0, to_x0
 from models.stepping import stepper
-from models.trajectory import Lane, Seen, collect, columns, commitment, decided, lanes, latents, look, runs, spread
+from models.trajectory import Lane, Seen, collect, columns, commitment, decided, latents, look, product, runs, spread
 from tests import tiny
 
 
@@ -112,10 +112,10 @@ def test_a_lanes_steps_are_those_of_generate(crew):
 
 def test_lanes_vary_one_field_and_seeds_that_follow_are_one_batch():
     assert runs([1, 2, 3, 7, 9, 10]) == [(1, 3), (7, 1), (9, 2)]
-    found = lanes(ask("tiny-hyper", steps=4), "base_steps", [0, 1], [5, 6])
+    found = product(ask("tiny-hyper"), [("tiny-hyper", 4)], "base_steps", [0, 1], [5, 6])
     assert [(lane.request.base_steps, lane.request.seeds()) for lane in found] == [(0, [5, 6]), (1, [5, 6])]
-    models = lanes(ask("tiny-hyper", steps=4), "model", ["tiny-hyper", "tiny-sd"], [5])
-    assert [lane.request.steps for lane in models] == [1, 8], "steps are a model's own"
+    models = product(ask("tiny-hyper"), [("tiny-hyper", None), ("tiny-sd", None)], None, [None], [5])
+    assert [(lane.request.model, lane.request.steps) for lane in models] == [("tiny-hyper", 1), ("tiny-sd", 8)]
 
 
 def test_columns_stand_at_equal_noise():

@@ -111,9 +111,13 @@ class Desk:
         """Pictures as they are done. Raises ValueError where visitors may not have the model; at home the engine says
         what can't run, and no keystroke waits for a look at the menu."""
         for id in request.models() if self.place.shared else ():
-            if reason := menu.refusal(catalogue.get(id), self.place):
-                raise ValueError(f"{id} can't run here. {reason}")
+            self.refuse(id)
         return self.turns.paint(request, tab, ticket)
+
+    def refuse(self, id: str) -> None:
+        """Raises ValueError for a model that this place's visitors can't paint with."""
+        if reason := menu.refusal(catalogue.get(id), self.place):
+            raise ValueError(f"{id} can't run here. {reason}")
 
     def picture(self, request: ImageRequest, data: dict[str, Any]) -> Picture:
         """What was shown a moment ago, or the same painted again."""

@@ -1,0 +1,154 @@
+"""Inspect: what models think the picture is at every step, side by side at equal noise (inspect.js)."""
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from core.files import LRU
+from models.request import ImageRequest
+from ui import menu
+from ui.desk import Desk
+from ui.inspect.looking import Looking
+from ui.part import part
+from ui.tab import Tab
+from ui.wire import data_url, number, text, token
+
+WAIT = 0.6  # seconds that a page waits for the next cell in one call
+GRIDS: LRU[str, Looking] = LRU(16)  # by page: a page has one grid
+FIELDS = ("guidance", "base_steps", "text_noise", "cads", "pink", "skip_steps")  # of which one may be varied
+KINDS = {"png": "png", "gif": "gif", "webp": "webp"}
+
+
+def build(desk: Desk) -> None:
+    painting = desk.serve_painting(look, look_more, look_view, look_export, branch, looked_at)  # torch may be loaded
+    part("inspect", "inspect-part", [*painting, *desk.serve(look_stop)])
+
+
+def looked_at(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    """What the form offers: models, views with what they show, and what a lane can vary."""
+    from models.request import options
+
+    known = options(ImageRequest)
+    return {"models": menu.compared(desk.place), "views": views(), "fields": {n: known[n].help for n in FIELDS}}
+
+
+def views() -> dict[str, str]:
+    from models.trajectory import VIEWS
+
+    return VIEWS
+
+
+def look(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    """Begin a grid; the one that this page had is stopped. Answers with the first cells."""
+    from models.trajectory import product
+
+    view = chosen_view(data)
+    request = ImageRequest.from_dict({"prompt": text(data, "prompt", 2000)})
+    models = data.get("models")
+    if not isinstance(models, list) or not models or not all(isinstance(m, dict) for m in models):
+        raise ValueError("choose at least one model")
+    for m in models:
+        desk.refuse(text(m, "id", 200))
+    pairs = [(text(m, "id", 200), number(m, "steps", 1, 100)) for m in models]
+    field = text(data, "field", 40) or None
+    if field is not None and field not in FIELDS:
+        raise ValueError(f"{field!r} can't be varied; valid: {', '.join(FIELDS)}")
+    values = data.get("values") if field else [None]
+    if not isinstance(values, list) or not values:
+        raise ValueError(f"give values of {field} with commas, such as 0, 1")
+    first, count = number(data, "seed", 0, 2**31 - 1), number(data, "seeds", 1, 8)
+    asked = product(request, pairs, field, values, range(first, first + count))
+    stop_page(data)
+    GRIDS.put(token(data, "tab"), Looking(desk.turns.engine, asked, view))
+    return look_more(desk, data | {"after": 0})
+
+
+def look_more(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    """Cells from number `after` on, as soon as there are any."""
+    return grid(data).news(number(data, "after", 0, 100_000), WAIT)
+
+
+def look_view(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    """The same steps as another view."""
+    return {"cells": grid(data).show(chosen_view(data))}
+
+
+def look_stop(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    stop_page(data)
+    return {}
+
+
+def branch(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    """Go on from a cell's x_t, with what `changes` names: model, guidance, prompt or seed. One more row."""
+    from models import stored
+    from models.trajectory import Lane
+
+    looking = grid(data)
+    lane, picture, i = (number(data, name, 0, 100_000) for name in ("lane", "picture", "step"))
+    request, step = looking.step(lane, picture, i)
+    changes = data.get("changes") or {}
+    if not isinstance(changes, dict):
+        raise ValueError("changes are an object of fields")
+    valid = ("model", "guidance", "prompt", "seed")
+    if unknown := [k for k in changes if k not in valid]:
+        raise ValueError(f"a branch can't change {unknown[0]}; valid: {', '.join(valid)}")
+    if "model" in changes:
+        desk.refuse(text(changes, "model", 200))
+    grown = stored.branch(step, request, picture)
+    return {"lane": looking.add(Lane(stored.onward(grown, changes), label(request, i, changes)))}
+
+
+def label(request: ImageRequest, i: int, changes: dict[str, Any]) -> str:
+    what = ", ".join(f"{k} {str(v)[:24]}" for k, v in changes.items()) or "unchanged"
+    return f"from step {i + 1}: {what}"
+
+
+def look_export(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    """The grid as one picture, as an animation, or its numbers as a ZIP, as a data URL with a file name."""
+    import tempfile
+
+    from models import strips
+    from models.trajectory import draw, save_raw
+
+    looking, kind = grid(data), text(data, "kind", 8)
+    done = [run for run in looking.runs if run.steps]
+    if not done:
+        raise ValueError("there is nothing to export yet; look first")
+    with tempfile.TemporaryDirectory() as home:
+        if kind == "raw":
+            save_raw(Path(home) / "raw", done)
+            out = io.BytesIO()
+            with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as z:
+                for path in sorted((Path(home) / "raw").iterdir()):
+                    z.write(path, path.name)
+            return {"src": data_url(out.getvalue(), "application/zip"), "name": "still-life-steps.zip"}
+        if kind not in KINDS:
+            raise ValueError(f"unknown kind {kind!r}; valid: {', '.join(KINDS)}, raw")
+        with looking.engine.crew({id for run in done for id in run.lane.request.models()}) as crew:
+            rows, heads, _ = draw(done, crew, looking.view)
+        path = Path(home) / f"steps.{kind}"
+        strips.write(path, rows, heads)
+        return {"src": data_url(path.read_bytes(), KINDS[kind]), "name": f"still-life-steps.{kind}"}
+
+
+def chosen_view(data: dict[str, Any]) -> str:
+    view = text(data, "view", 40) or "x0"
+    if view not in (valid := views()):
+        raise ValueError(f"unknown view {view!r}; valid: {', '.join(valid)}")
+    return view
+
+
+def grid(data: dict[str, Any]) -> Looking:
+    found = GRIDS.get(token(data, "tab"))
+    if found is None:
+        raise ValueError("this page has no grid any more; press Look")
+    return found
+
+
+def stop_page(data: dict[str, Any]) -> None:
+    if (old := GRIDS.get(token(data, "tab"))) is not None:
+        old.stop()
+
+
+TAB = Tab("Inspect", "inspect", build, scripts=("inspect",), styles=("inspect",))
