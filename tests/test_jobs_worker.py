@@ -293,7 +293,7 @@ class TestRequestsThatNoLongerHold:
     def test_kind_of_another_version(self, jobs):
         job = jobs.submit("painting", {})
         workers.Worker(jobs, QUICK, KINDS).turn()
-        assert jobs.get(job.id).error == "unknown kind 'painting'; valid: distill"
+        assert jobs.get(job.id).error == "unknown kind 'painting'; valid: distill, threed"
 
 
 def test_who_is_dead_and_who_may_not_be(jobs):

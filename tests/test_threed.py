@@ -17,6 +17,7 @@ from models.palette import BACKGROUNDS
 from models.views import Camera
 from threed import pool as pools
 from threed import render as renders
+from threed.cushion import REACH, inflated
 from threed.field import BOUND, Grid, occupied, sampled
 from threed.fit import Particle, draws, fit
 from threed.mesh import NoSurface, cut, largest, simplified, surface
@@ -214,3 +215,23 @@ def test_density_is_sampled_as_z_y_x():
     field.values.data[0, 0, :, :, 12:] = 9.0  # the last axis is x
     dense = sampled(field, 16)
     assert (dense[..., 13:] > 50).all() and dense[0, 0, 0] < 1
+
+
+def test_a_picture_is_inflated_round_in_front_and_closed_behind():
+    """A disc with a pale eye becomes a lens: its hole is filled, its front is the picture, its back has no eye."""
+    far = torch.linspace(-1, 1, 128)
+    inside = (far[None].square() + far[:, None].square()).sqrt() < 0.6
+    pixels = torch.full((1, 3, 128, 128), 0.9)
+    pixels[0, :, inside] = torch.tensor([0.9, 0.2, 0.1])[:, None]
+    pixels[0, :, 50:60, 40:50] = 0.9  # of the background's own colour, upper left
+    found = pools.cut_out(pixels, torch.full((1, 3), 0.9), torch.eye(4)[None], silhouette=True)
+    field = inflated(found)
+    mesh = cut(field, occupied(field, 1), 8000).mesh
+    wide, tall, deep = np.ptp(mesh.vertices, axis=0)
+    assert mesh.is_watertight and mesh.euler_number == 2
+    assert abs(wide - 1.2 * REACH) < 0.12 and abs(wide - tall) < 0.05 and 0.8 < deep < 1.1
+    eye = torch.tensor([[(45 / 64 - 1) * REACH, (1 - 55 / 64) * REACH, z] for z in (0.3, -0.3)])
+    front, back = field(eye)[1][:, 1]
+    assert front > 0.7 and back < 0.5
+    with pytest.raises(ValueError, match="shows nothing"):
+        inflated(pools.cut_out(torch.full_like(pixels, 0.9), torch.full((1, 3), 0.9), torch.eye(4)[None], True))

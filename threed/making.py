@@ -1,6 +1,7 @@
 """A thing in the making: what stage it is in, one step of it, and all that a checkpoint has to hold.
 
-    shape    fields are fitted to what the teacher makes of their renders, one round a step, the seeds in turn
+    shape    fields are fitted to what the teacher makes of their renders, one round a step, the seeds in turn;
+             of what it knows one side of, a picture is inflated
     mesh     the best of them is cut out as one closed surface
     skin     colours alone, on that surface
     export   the picture that is laid on it, files, a turntable
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from core.checkpoint import Saved
 from threed.choose import quality
+from threed.cushion import cushion
 from threed.fit import Particle, draws
 from threed.mesh import Cut, cut
 from threed.modes import scores
@@ -68,6 +70,8 @@ class Making:
     def plan(self) -> dict[str, int]:
         """Steps of each stage."""
         r = self.request
+        if r.one_sided:
+            return {"shape": r.seeds, "mesh": 1, "skin": 0, "export": 1}
         return {"shape": r.rounds * r.seeds, "mesh": 1, "skin": r.skin, "export": 1}
 
     @property
@@ -90,7 +94,7 @@ class Making:
 
     def _begin(self) -> None:
         self.particles = [Particle.new() for _ in range(self.request.seeds)]
-        if scores(self.request.mode) and self.score is None:
+        if scores(self.request.mode) and not self.request.one_sided and self.score is None:
             start = draws(self.request.seed, "score")
             self.score = ScoreNetwork(self.teacher.parts.denoiser, start, self.bf16)
 
@@ -105,6 +109,9 @@ class Making:
 
     def _shape(self, number: int) -> dict[str, float]:
         which = number % self.request.seeds
+        if self.request.one_sided:
+            self.particles[which] = cushion(self.teacher, self.asked.seed + which)
+            return {}
         progress = number // self.request.seeds / self.request.rounds
         for attempt in range(TRIES):
             before = self.particles[which].copy()

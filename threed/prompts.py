@@ -62,6 +62,6 @@ def backgrounds(prompt: str) -> list[Background]:
 def completed(prompt: str, background: str, view: str | None) -> str:
     """ "a red mug" -> "a big plain red mug on a yellow background, side view"."""
     thing = bare(prompt)
-    if not SAID & set(WORD.findall(thing.lower())):
+    if has_views(thing) and not SAID & set(WORD.findall(thing.lower())):
         thing = "a big plain " + ARTICLE.sub("", thing)
     return f"{thing} on a {background} background" + (f", {PHRASES[view][0]}" if view else "")

@@ -9,6 +9,7 @@ from core.fields import option
 from models import catalogue
 from models.request import PROMPT, SEEDS, Request
 from threed.modes import MODES
+from threed.prompts import has_views
 
 DEFAULT_TEACHERS = ("toybox-sd-views", "toybox-sd")  # the first that is there
 FAMILIES = ("sd", "sdxl")
@@ -63,6 +64,11 @@ class ThreeDRequest(Request):
     threshold: float | None = option(
         None, "Density of the surface; found by silhouettes, if left out.", low=0.1, high=100
     )
+
+    @property
+    def one_sided(self) -> bool:
+        """Whether the teacher knows only a front of it: the box's, of what is no toy. Then that front is inflated."""
+        return not has_views(self.prompt) and catalogue.get(self.model).hub is None
 
     def _order(self) -> list[str]:
         names = super()._order()

@@ -129,7 +129,12 @@ def finish(run: Path, making: Making) -> list[str]:
     assert making.cut is not None and making.skin is not None, "the mesh comes first"
     thing, how = skinned(making.cut.mesh, making.request.texture, making.skin.paint)
     facts = checklist(making.cut, making.particles[making.best], Surface(thing.mesh))
-    facts |= {"charts": how, "seed": making.asked.seed, "best": making.best}
+    facts |= {
+        "way": "cushion" if making.request.one_sided else "field",
+        "charts": how,
+        "seed": making.asked.seed,
+        "best": making.best,
+    }
     names = export.write(run / "object", thing, making.request, facts)
     with whole_file(run / "object" / "report.json") as part:
         part.write_text(json.dumps(facts, indent=1), encoding="utf-8")

@@ -8,13 +8,13 @@ from core.fields import options
 from jobs.job import Job
 from jobs.store import Store
 from models.request import Request
-from threed.prompts import has_views
 from threed.request import PRESETS, ThreeDRequest
 from ui.jobs.desk import JobsDesk
 from ui.jobs.shown import Shown, field
 
 ONE_SIDED = (
-    "The box has seen toys from all sides. Of what this prompt names it knows one side at most: the others are guessed."
+    "The box has seen toys from all sides. Of what this prompt names it knows the front alone, so that is inflated "
+    "like a cushion, with its colours on the back."
 )
 FIRST = ("prompt", "preset", "seed")  # what a form shows; the rest is folded away
 TURNTABLE, REPORT = "object/turntable.webp", "object/report.json"
@@ -29,11 +29,12 @@ def cost(store: Store, request: Request, sees: str | None) -> list[str]:
     """Time and memory as they were measured, and what is known to go wrong."""
     assert isinstance(request, ThreeDRequest)
     preset = PRESETS[request.preset]
+    if request.one_sided:
+        return ["Less than half a minute, and 2 GB of memory.", ONE_SIDED]
     share = request.seeds * request.rounds / (preset.seeds * preset.rounds)
     seconds = preset.seconds * share
     told = f"About {seconds / 60:.0f} minutes" if seconds >= 90 else f"About {seconds:.0f} seconds"
-    out = [f"{told} on two idle cores, and {preset.memory_gb:g} GB of memory."]
-    return out if has_views(request.prompt) or not request.model.startswith("toybox") else [*out, ONE_SIDED]
+    return [f"{told} on two idle cores, and {preset.memory_gb:g} GB of memory."]
 
 
 def form(kind: str, values: dict[str, str]) -> dict[str, Any]:

@@ -1,0 +1,103 @@
+"""A thing of which the teacher knows one side: a picture of it, inflated.
+
+    laplace(h^2) = -1 inside the silhouette, h = 0 on its edge        (Poisson: round like a balloon, thin where thin)
+
+Its front is the picture, its back the picture's colours without what they show. The result is a field like any other.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.ndimage import binary_fill_holes, distance_transform_edt, gaussian_filter, label
+from torch import Tensor
+
+from models.guidance import Turn
+from models.samplers import sample
+from models.stepping import DdimSteps
+from models.views import RADIUS, Camera
+from threed.field import BOUND, Grid, nodes, occupied
+from threed.fit import Particle, draws
+from threed.pool import Pictures, cut_out
+from threed.render import matrices
+from threed.teacher import Teacher
+
+STEPS, SCALE = 12, 3.0  # of the picture: DDIM, guidance
+SWEEPS, SIDE = 1500, 64  # of Jacobi's iteration, and pixels that it works on
+THICK, EDGE, FADE = 0.5, 0.1, 0.05  # greatest height; how far a surface is soft; where front becomes back
+GRID = 96
+FRONT = Camera(0.0, 0.0, sum(RADIUS) / 2)
+REACH = float(FRONT.radius * np.tan(np.radians(FRONT.fov / 2)))  # of the frame, in the plane through the middle
+
+
+def painted(teacher: Teacher, seed: int) -> Pictures:
+    """One picture of the prompt, cut out."""
+    ground = teacher.grounds[seed % len(teacher.grounds)]
+    cond, null = (replace(c, camera=None) for c in (teacher.plain([FRONT], [ground]), teacher.null(1)))
+    noise = torch.randn((1, *teacher.parts.latent), generator=draws(seed, "picture"))
+    with torch.no_grad():
+        turns = [Turn(teacher.parts.denoiser, SCALE)] * STEPS
+        pixels = teacher.decode(sample(DdimSteps(teacher.schedule, STEPS), noise, turns, cond, null))
+    return cut_out(pixels, torch.tensor([ground.colour]), matrices([FRONT]), silhouette=True)
+
+
+def silhouette(cover: np.ndarray) -> np.ndarray:
+    """The largest connected part of what is covered, without holes, bool [S, S]. Raises ValueError for none."""
+    parts, count = label(binary_fill_holes(cover > 0.5))
+    if not count:
+        raise ValueError("the teacher's picture shows nothing that can be told from its background; try another seed")
+    return parts == 1 + np.bincount(parts.ravel())[1:].argmax()
+
+
+def heights(inside: np.ndarray) -> np.ndarray:
+    """How far the surface is from the picture's plane, [S, S]: at most THICK, below 0 outside."""
+    small = F.interpolate(torch.from_numpy(inside).float()[None, None], (SIDE,) * 2, mode="area")[0, 0].numpy() > 0.5
+    u = np.zeros((SIDE, SIDE))
+    for _ in range(SWEEPS):
+        around = np.pad(u, 1)
+        u = np.where(small, (around[2:, 1:-1] + around[:-2, 1:-1] + around[1:-1, 2:] + around[1:-1, :-2] + 1) / 4, 0)
+    h = np.sqrt(u)
+    outside = distance_transform_edt(~small)
+    return np.where(small, h / max(h.max(), 1e-9) * THICK, -EDGE * outside)
+
+
+def colours(pixels: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Front and back [S, S, 3]: the picture, spread beyond its edge; and its colours, blurred."""
+    nearest = distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    front = pixels[tuple(np.asarray(nearest))]
+    weight = gaussian_filter(inside.astype(float), 10)[..., None]
+    back = gaussian_filter(np.where(inside[..., None], pixels, 0.0), (10, 10, 0)) / np.maximum(weight, 1e-3)
+    return front, np.where(weight > 1e-2, back, front)
+
+
+def inflated(picture: Pictures) -> Grid:
+    """The field of a cushion."""
+    pixels = picture.pixels[0].permute(1, 2, 0).numpy().astype(float)
+    inside = silhouette(picture.cover[0].numpy())
+    front, back = colours(pixels, inside)
+    places = nodes(GRID)  # [z, y, x, 3]
+    flat = (places[0, ..., :2] / REACH * torch.tensor([1.0, -1.0]))[None].float()  # [1, y, x, 2], down the picture
+
+    def spread(image: np.ndarray) -> Tensor:
+        layers = torch.from_numpy(image).float().reshape(*image.shape[:2], -1).permute(2, 0, 1)[None]
+        return F.grid_sample(layers, flat, mode="bilinear", padding_mode="border", align_corners=False)[0]
+
+    z = places[..., 2]
+    height = spread(heights(inside))[0]
+    share = torch.sigmoid(z / FADE)
+    colour = share * spread(front)[:, None] + (1 - share) * spread(back)[:, None]  # [3, z, y, x]
+    field = Grid(GRID)
+    density = ((height - z.abs()) / EDGE * 4).clamp(-4, 4)
+    field.values.data[0] = torch.cat([density[None], torch.logit(colour.clamp(0.01, 0.99))])
+    field.values.data[0, 0][places.norm(dim=-1) > BOUND] = -4
+    return field
+
+
+def cushion(teacher: Teacher, seed: int) -> Particle:
+    """Ready to be cut out."""
+    picture = painted(teacher, seed)
+    field = inflated(picture)
+    made = Particle.of(GRID, occupied(field, 1), picture)
+    made.field.load_state_dict(field.state_dict())
+    return made
