@@ -17,7 +17,7 @@ FAMILIES = ("sd", "sdxl")
 
 @dataclass(frozen=True)
 class Preset:
-    """Seconds and memory are of two cores, toybox-sd."""
+    """Seconds and memory are of two idle cores and toybox-sd: measured for a draft, estimates for the others."""
 
     mode: str
     seeds: int  # things that are tried; the best becomes a mesh
