@@ -6,6 +6,7 @@ Its front is the picture, its back the picture's colours without what they show.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,7 +45,8 @@ def painted(teacher: Teacher, seed: int) -> Pictures:
 
 def silhouette(cover: np.ndarray) -> np.ndarray:
     """The largest connected part of what is covered, without holes, bool [S, S]. Raises ValueError for none."""
-    parts, count = label(binary_fill_holes(cover > 0.5))
+    found: Any = label(binary_fill_holes(cover > 0.5))
+    parts, count = found
     if not count:
         raise ValueError("the teacher's picture shows nothing that can be told from its background; try another seed")
     return parts == 1 + np.bincount(parts.ravel())[1:].argmax()
@@ -58,14 +60,14 @@ def heights(inside: np.ndarray) -> np.ndarray:
         around = np.pad(u, 1)
         u = np.where(small, (around[2:, 1:-1] + around[:-2, 1:-1] + around[1:-1, 2:] + around[1:-1, :-2] + 1) / 4, 0)
     h = np.sqrt(u)
-    outside = distance_transform_edt(~small)
+    outside = np.asarray(distance_transform_edt(~small))
     return np.where(small, h / max(h.max(), 1e-9) * THICK, -EDGE * outside)
 
 
 def colours(pixels: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Front and back [S, S, 3]: the picture, spread beyond its edge; and its colours, blurred."""
-    nearest = distance_transform_edt(~inside, return_distances=False, return_indices=True)
-    front = pixels[tuple(np.asarray(nearest))]
+    nearest = np.asarray(distance_transform_edt(~inside, return_distances=False, return_indices=True))
+    front = pixels[tuple(nearest)]
     weight = gaussian_filter(inside.astype(float), 10)[..., None]
     back = gaussian_filter(np.where(inside[..., None], pixels, 0.0), (10, 10, 0)) / np.maximum(weight, 1e-3)
     return front, np.where(weight > 1e-2, back, front)
