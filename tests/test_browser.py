@@ -94,7 +94,7 @@ def test_painting_again_rolls_the_seed_unless_it_is_locked(visit):
     expect(v.page.locator("#field-seed input")).to_have_value(str(seed))
     v.page.locator("#lock").click()
     v.page.keyboard.press("Control+Enter")
-    expect(v.page.locator("#say")).to_contain_text("Unlock the seed")
+    expect(v.page.locator("#say")).to_contain_text("let the seed go")
     assert v.request()["seed"] == seed and v.count() == twice
     v.open()
     expect(v.page.locator("#wall figure").first).to_contain_text(f"seed {seed}")
@@ -249,7 +249,7 @@ def test_a_server_that_is_gone_is_one_sentence(visit):
     v = visit()
     v.page.route("**/component_server/**", lambda route: route.abort())
     v.type(" x")
-    expect(v.page.locator("#say")).to_contain_text("The studio doesn't answer.")
+    expect(v.page.locator("#say")).to_contain_text("The studio didn't answer that.")
     assert v.page.locator("#prompt").input_value() == "a red ball x"
     v.wrong = [w for w in v.wrong if not w.startswith(("Failed to load", "Could not connect"))]
 

@@ -59,7 +59,7 @@ def test_models_come_and_go_and_steps_change(visit):
     expect(v.page.locator(".sl-column")).to_have_count(2)  # the same model, at one step and at two
     v.page.locator("#compare-prompt").fill("")
     v.page.locator("#compare-go").click()
-    expect(v.page.locator(".sl-comparison .sl-say")).to_have_text("Type what you want to see.")
+    expect(v.page.locator("#say")).to_have_text("Type what you want to see.")
 
 
 def test_a_phone_compares_without_scrolling_sideways(visit):

@@ -115,10 +115,10 @@ def test_a_job_outlives_its_tab_and_its_server(visit, app, store):
     expect(tab.locator(".sl-words")).to_contain_text("Train: step")
     tab.context.close()
     app.kill()
-    expect(watcher.locator("#jobs-say")).to_contain_text("The studio doesn't answer.")
+    expect(watcher.locator("#away")).to_contain_text("The studio doesn't answer.")
     app.start()
     expect(row).to_have_attribute("data-state", "done", timeout=LONG)
-    expect(watcher.locator("#jobs-say")).to_be_empty()
+    expect(watcher.locator("#away")).to_be_hidden()
     again = visit(f"jobs?id={job.id}")
     expect(again.locator(".sl-words")).to_contain_text(re.compile(r"^Done in .*, attempt [2-4]\.$"))
     expect(again.locator("#job .sl-facts").first).to_contain_text("resumed from step")
@@ -126,6 +126,20 @@ def test_a_job_outlives_its_tab_and_its_server(visit, app, store):
     expect(again.locator("#job .sl-grid")).to_have_attribute("src", re.compile("^data:image/webp"))
     expect(again.locator("#job pre")).to_contain_text("trainable parameters")
     assert store.get(job.id).resumed_from
+
+
+def test_a_wall_is_finished_when_the_studio_is_there_again(visit, app):
+    page = visit("?prompt=a+red+ball&model=tiny-sana&seed=7&num_images=9&steps=100")
+    page.wait_for_function("window.still?.arrived")
+    page.locator("#prompt").press("Control+Enter")
+    page.wait_for_function("still.painter.wall.pictures.length > 1")
+    app.kill()
+    expect(page.locator("#away")).to_contain_text("The studio doesn't answer.")
+    expect(page.locator("#each")).to_have_text("no connection")
+    app.start()
+    page.wait_for_function("still.painter.wall.complete && !still.painter.busy", timeout=LONG)
+    expect(page.locator("#away")).to_be_hidden()
+    expect(page.locator("#count")).to_have_text("9 pictures")
 
 
 def test_rerun_with_changes_cancel_and_delete(visit, store, done):
@@ -153,7 +167,7 @@ def test_rerun_with_changes_cancel_and_delete(visit, store, done):
     expect(page.locator(f"[data-id='{new.id}']")).to_have_count(0)
     expect(page).not_to_have_url(re.compile("id="))
     expect(page.locator("#job h1")).to_be_visible()  # the next one is shown
-    expect(page.locator("#jobs-say")).to_be_empty()
+    expect(page.locator("#say")).to_be_empty()
     assert not store.run(new.id).exists()
 
 
@@ -188,7 +202,7 @@ def test_what_the_judge_reads_in_samples_is_a_curve_of_its_own(visit, store, don
 
 def test_a_job_that_is_not_there_is_one_sentence(visit):
     page = visit("jobs?id=<img src=x onerror=alert(1)>")
-    expect(page.locator("#jobs-say")).to_have_text("there is no job '<img src=x onerror=alert(1)>'")
+    expect(page.locator("#say")).to_have_text("there is no job '<img src=x onerror=alert(1)>'")
 
 
 def test_a_training_from_the_form_to_the_menu_of_create(visit, app, store):

@@ -343,14 +343,23 @@ def test_every_model_of_the_menu_can_be_chosen(desk):
 
 def test_a_link_restores_and_says_what_is_wrong_with_it():
     query = {"prompt": "a fox & <b>", "model": "tiny-sprint", "seed": "12", "guidance": "3.5", "steps": "2"}
-    assert menu.linked(query) == ImageRequest("a fox & <b>", model="tiny-sprint", seed=12, guidance=3.5, steps=2)
+    wanted = ImageRequest("a fox & <b>", model="tiny-sprint", seed=12, guidance=3.5, steps=2)
+    start = ImageRequest("a red ball", model="tiny-sana", seed=7)
+    assert menu.arriving(start, {}) == (start, "") and menu.arriving(start, query) == (wanted, "")
     for wrong, sentence in (
         ({"seed": "x"}, "seed in the link must be a whole number"),
-        ({"guidance": "nan"}, "guidance must be a number, not nan"),
-        ({"colour": "red"}, "unknown field 'colour'"),
+        ({"guidance": "nan"}, "Guidance left out, as tiny-sprint can't take it."),
+        ({"colour": "red"}, "'colour' in the link is no setting."),
+        ({"steps": "3"}, "Steps left out, as tiny-sprint can't take it."),
     ):
-        with pytest.raises(ValueError, match=sentence):
-            menu.linked(query | wrong)
+        usual = {n: getattr(ImageRequest("a", model="tiny-sprint"), n) for n in wrong if n != "colour"}
+        assert menu.arriving(start, query | wrong) == (replace(wanted, **usual), sentence)
+    gone, left_out = menu.arriving(start, {"prompt": "mine", "model": "gone", "steps": 3, "seed": 5, "num_images": 4})
+    assert (gone.prompt, gone.seed, gone.num_images) == ("mine", 5, 4)
+    assert left_out.startswith(f"Its model 'gone' is not here, so {gone.model} paints.")
+    long, left_out = menu.arriving(start, {"prompt": "a" * 3000, "seed": "9"})
+    assert (long.prompt, long.seed) == (start.prompt, 9) and "at most 2,000 are allowed" in left_out
+    assert menu.arriving(start, {"prompt": ""})[0].prompt == "a red ball"
 
 
 def test_the_first_wall_belongs_to_the_request_that_the_form_shows():

@@ -105,7 +105,11 @@ class Desk:
         return token(data, "owner") if self.place.shared else ""
 
     def keep(self, request: ImageRequest, shown: Picture, data: dict[str, Any]) -> str:
-        return self.gallery.add(picture.png_bytes(shown, request), request.to_dict(), self.owner(data))
+        """A picture is kept once, however often somebody asks for it, and whichever page does."""
+        owner = self.owner(data)
+        if (id := self.gallery.same(shown, request.to_dict(), owner)) is not None:
+            return id
+        return self.gallery.add(picture.png_bytes(shown, request), request.to_dict(), owner)
 
     def painted(self, request: ImageRequest, tab: str, ticket: int) -> "Iterator[Image]":
         """Pictures as they are done. Raises ValueError where visitors may not have the model; at home the engine says

@@ -18,12 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import ImageChops
+from PIL.Image import Image
+
 from core import db
 from core.files import whole_file
 from models.picture import open_png, thumbnail
 from models.prompt import SELECTORS, spelt
 from models.request import text_of
 
+ALIKE = 2  # grey levels by which the same picture may differ
 THUMB = 256  # pixels on the longer side
 NAME = 120  # bytes of a file's name that come from the prompt; file systems take 255 in all
 PAGE = 48  # pictures a listing returns at most
@@ -109,6 +113,20 @@ class Gallery:
             _insert(conn, id, png, request, owner, made, known="REPLACE")  # one that starts may have adopted the file
         self._prune()
         return id
+
+    def same(self, shown: Image, request: dict[str, Any], owner: str = "") -> str | None:
+        """The id of a kept picture of this request that looks the same; other batches differ by a grey level."""
+        where = "owner = ? AND prompt = ? AND request = ?"
+        values = (owner, request["prompt"], json.dumps(request))
+        with self._reading() as conn:
+            ids = [r["id"] for r in conn.execute(f"SELECT id FROM pictures WHERE {where}", values)]
+        for id in ids:
+            with contextlib.suppress(OSError, ValueError):
+                kept = open_png(self._file(id).read_bytes()).convert("RGB")
+                apart = ImageChops.difference(kept, shown.convert("RGB")).getextrema()
+                if kept.size == shown.size and max(high for _, high in apart) <= ALIKE:
+                    return id
+        return None
 
     def _adopt(self, read: Callable[[bytes], dict[str, Any]]) -> None:
         """Rows for PNGs that have none (the database was lost, or somebody put files there). Strangers stay out."""

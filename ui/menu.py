@@ -5,6 +5,7 @@ from typing import Any, get_type_hints
 from models import catalogue
 from models.catalogue import Row
 from models.request import ImageRequest
+from models.restore import fitted
 from ui.place import Place
 
 LIVE_PARAMETERS = 60e6  # more than this is too slow on a CPU to paint at every keystroke
@@ -115,15 +116,35 @@ def switch(request: ImageRequest, fields: dict[str, Any]) -> ImageRequest:
     return ImageRequest.from_dict(kept)
 
 
-def linked(query: dict[str, str]) -> ImageRequest:
-    """The request of a link: its parameters are fields. Raises ValueError naming what is wrong."""
-    hints = get_type_hints(ImageRequest)
-    fields = {name: _value(name, text, hints[name]) if name in hints else text for name, text in query.items()}
-    return ImageRequest.from_dict(fields)
-
-
-def _value(name: str, text: str, kind: Any) -> Any:
+def arriving(start: ImageRequest, fields: dict[str, Any]) -> tuple[ImageRequest, str]:
+    """The request that a page opens with, from a link or from what the browser kept: every field that holds; and
+    sentences on what was left out. A model that is gone takes nothing else along, the prompt least of all.
+    """
+    if not fields:
+        return start, ""
+    given: dict[str, Any] = {"prompt": start.prompt, "model": start.model}
+    wrong = []
+    for name, value in fields.items():
+        try:
+            given |= {} if value in ("", None) else {name: _value(name, value)}
+        except ValueError as e:
+            wrong.append(str(e))
     try:
-        return kind(text)
+        restored = fitted(given)
+    except ValueError as e:
+        wrong.append(str(e))
+        restored = fitted(given | {"prompt": start.prompt})
+    return restored.request, " ".join([*wrong, *restored.notes])
+
+
+def _value(name: str, value: Any) -> Any:
+    """A field as a request takes it; in a link it is text."""
+    kind = get_type_hints(ImageRequest).get(name)
+    if kind is None:
+        raise ValueError(f"{name[:40]!a} in the link is no setting.")
+    if not isinstance(value, str) or kind not in (int, float):
+        return value
+    try:
+        return kind(value)
     except ValueError:
         raise ValueError(f"{name} in the link must be a {'whole ' if kind is int else ''}number") from None

@@ -59,4 +59,5 @@ def _link(page: Tab, address: str, current: bool, place: Place) -> str:
     name, reason = html.escape(page.name), page.act and place.refusal(page.act)
     if reason:
         return f'<a aria-disabled="true" title="{html.escape(reason)}">{name}</a>'
-    return f'<a href="./{html.escape(address)}"{" aria-current=page" if current else ""}>{name}</a>'
+    more = (" aria-current=page" if current else "") + (" data-takes=words" if page.takes_words else "")
+    return f'<a href="./{html.escape(address)}"{more}>{name}</a>'

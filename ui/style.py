@@ -11,7 +11,7 @@ from gradio.themes import Base
 from ui.tab import tabs
 
 HERE = Path(__file__).parent
-SCRIPTS = ("still", "fields")  # what every page has; those of the tabs follow
+SCRIPTS = ("still", "status", "fields")  # what every page has; those of the tabs follow
 SANS = ("ui-sans-serif", "system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "monospace")
 PAPER, PAPER_DARK, INK, INK_DARK = (

@@ -24,7 +24,8 @@ class Tab:
     """`name` stands in the header; `path` is its folder in ui/ and its address (the first tab is the front page).
     `build` draws the page inside the current Blocks. `scripts`, `styles`: files of the folder without their suffix, in
     their order; they are part of every page, so a script may draw what another tab shows. `act`: what a visitor needs
-    to be allowed to do ("start a training", Place.refusal); None: everybody may open it.
+    to be allowed to do ("start a training", Place.refusal); None: everybody may open it. `takes_words`: its address
+    may say a prompt and a seed, and those of Create come along.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Tab:
     scripts: tuple[str, ...] = ()
     styles: tuple[str, ...] = ()
     act: str | None = None
+    takes_words: bool = False
 
     def sources(self, suffix: str) -> list[str]:
         """The text of its scripts (".js") or style sheets (".css")."""

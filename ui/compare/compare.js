@@ -29,13 +29,8 @@ still.parts.compare = (element, part) => {
   const go = make("button", { className: "sl-go", id: "compare-go" }, "Paint");
   const form = make("form", { className: "sl-acts sl-asked", onsubmit: paint }, prompt, seed, go);
   const chips = make("div", { className: "sl-picks", role: "group", ariaLabel: "Models" });
-  const say = make("p", { className: "sl-say", role: "status" });
   const table = make("div", { className: "sl-columns" });
-  element.replaceChildren(make("div", { className: "sl-comparison" }, form, chips, say, table));
-  still.on("say", ({ sentence, kind }) => {
-    say.textContent = sentence;
-    say.dataset.kind = kind;
-  });
+  element.replaceChildren(make("div", { className: "sl-comparison" }, form, chips, table));
 
   /* A model may stand there twice, with different steps. */
   function add(model, steps = model.default_steps) {
@@ -103,14 +98,14 @@ still.parts.compare = (element, part) => {
 
   /* One model after the other, so that their times can be compared; a newer round ends an older one. */
   async function paint(event) {
-    event?.preventDefault();
+    event?.preventDefault?.();
     state.prompt = prompt.value.trim();
     state.seed = Math.max(0, Math.floor(Number(seed.value)) || 0);
     seed.value = state.seed;
     if (!state.prompt) return still.say("Type what you want to see.");
     if (!state.models.length) return still.say("Choose at least one model.");
     remember();
-    still.say("");
+    if (!event?.quiet) still.say(""); // what was wrong with a link stays
     const mine = ++round;
     if (ticket) still.call("stop", { ticket });
     for (const entry of state.models) {
@@ -148,9 +143,7 @@ still.parts.compare = (element, part) => {
       if (!model) still.say(`${id} can't be compared here; the models that can are below the prompt.`, "error");
       else add(model, model.steps.includes(Number(steps)) ? Number(steps) : model.default_steps);
     }
-    const sentence = say.textContent;
-    await paint();
-    if (sentence) still.say(sentence, "error");
+    await paint({ quiet: true });
   }
   begin();
 };

@@ -18,4 +18,4 @@ def models(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
     return {"models": menu.compared(desk.place)}
 
 
-TAB = Tab("Compare", "compare", build, scripts=("compare",), styles=("compare",))
+TAB = Tab("Compare", "compare", build, scripts=("compare",), styles=("compare",), takes_words=True)

@@ -2,12 +2,14 @@
 /* Paints walls: one call to the server at a time, a few pictures each, always for the newest request.
 
    A chunk is as many pictures as take about a tenth of a second, so a newer prompt waits no longer than that; a model
-   that is slower than that is told to stop between two steps. */
+   that is slower than that is told to stop between two steps. A wall that was cut short by a reload or by a studio that
+   went away is finished. */
 
 still.painter = (() => {
   const CHUNK_MS = 100,
     SLOW_MS = 1000,
     PATIENCE_MS = 200;
+  const EMPTY = { request: null, pictures: [], complete: false, kept: false, cut: false };
   let wanted = null,
     busy = false,
     since = 0,
@@ -15,9 +17,10 @@ still.painter = (() => {
     pace = 60,
     timer = 0,
     typed = null;
-  let wall = { request: null, pictures: [], complete: false, kept: false };
+  let wall = EMPTY; // `cut`: it stopped before its last picture, and nobody wanted that
 
-  const same = (a, b) => a !== null && JSON.stringify(a) === JSON.stringify(b);
+  const sorted = (request) => JSON.stringify(Object.entries(request ?? {}).sort());
+  const same = (a, b) => a !== null && sorted(a) === sorted(b);
 
   function want({ keep = false } = {}) {
     clearTimeout(timer);
@@ -26,12 +29,15 @@ still.painter = (() => {
       stop();
       return keep ? still.say("Type what you want to see.") : undefined;
     }
-    if (!keep && !busy && wall.complete && same(wall.request, request)) return undefined;
+    const again = same(wall.request, request);
+    if (!keep && !busy && again && wall.complete) return undefined;
+    const rest = !busy && again && wall.cut; // of a wall that somebody waits for
     const reason = still.reasons[request.model];
     if (reason) return still.say(`${request.model} can't run here. ${reason}`, "error");
-    if (!keep && !still.model.live) return still.say(`${request.model} is slow here: Ctrl+Enter paints.`);
+    if (!keep && !rest && !still.model.live) return still.say(`${request.model} is slow here: Ctrl+Enter paints.`);
     const start = () => {
-      wanted = { request, keep, ticket: ++ticket, asked: performance.now(), typed };
+      const from = rest && (wall.kept || !keep) ? wall.pictures : [];
+      wanted = { request, keep: keep || (rest && wall.kept), ticket: ++ticket, asked: performance.now(), typed, from };
       typed = null;
       if (busy && performance.now() - since > PATIENCE_MS) still.call("stop", { ticket: ticket - 1 });
       if (!busy) pump();
@@ -44,7 +50,8 @@ still.painter = (() => {
     const again = wall.kept && same(wall.request, still.request);
     if (again && busy) return;
     if (again && wall.complete) {
-      if (still.locked) return void still.say("This wall is in the gallery. Unlock the seed to paint another.");
+      if (still.locked)
+        return void still.say("This wall is in the gallery already. Press “Seed kept” to let the seed go and paint another.");
       still.roll({ paint: false });
       still.fire("seeds");
     }
@@ -59,7 +66,7 @@ still.painter = (() => {
 
   async function pump() {
     busy = true;
-    still.emit("busy", true);
+    still.emit("busy", "painting …");
     try {
       while (wanted) {
         const job = wanted;
@@ -75,14 +82,15 @@ still.painter = (() => {
   async function run(job) {
     const total = job.request.num_images,
       cost = { text: 0, denoise: 0, decode: 0, first: null };
-    wall = { request: job.request, pictures: [], complete: false, kept: job.keep };
-    still.emit("wall", { total, request: job.request });
-    while (wall.pictures.length < total && !wanted) {
-      const first = wall.pictures.length;
+    const before = wall;
+    const mine = (wall = { request: job.request, pictures: [...job.from], complete: false, kept: job.keep, cut: true });
+    if (!job.from.length) still.emit("wall", { total, request: job.request });
+    while (mine.pictures.length < total && !wanted && wall === mine) {
+      const first = mine.pictures.length;
       const count = first === 0 ? 1 : Math.max(1, Math.min(total - first, Math.round(CHUNK_MS / pace)));
       since = performance.now();
-      const waiting = setTimeout(() => watch(job), 400);
-      const answer = await still.call("paint", {
+      const waiting = setTimeout(() => watch(mine), 400);
+      const answer = await still.reach(still.server, "paint", {
         request: job.request,
         first,
         count,
@@ -90,19 +98,38 @@ still.painter = (() => {
         ticket: job.ticket,
       });
       clearTimeout(waiting);
-      if (!answer) return void (wanted && still.say("")); // of what nobody wants any more nothing is said
-      if (answer.stopped) return void (wanted || still.say("Stopped."));
+      if (wall !== mine) return;
+      if (!answer?.pictures) return void ended(mine, before, answer);
       pace = (performance.now() - since) / answer.pictures.length;
-      await show(job, answer, cost);
+      await show(mine, job, answer, cost);
     }
-    wall.complete = wall.pictures.length === total;
-    if (wall.complete) report(job, total, cost);
+    if (wall !== mine) return;
+    mine.complete = mine.pictures.length === total;
+    if (mine.complete) {
+      mine.cut = false;
+      report(mine, job, total, cost);
+      still.emit("finished", mine);
+      if (job.keep) still.say(`${still.plural(total, "picture")} kept in the gallery.`);
+    }
     if (job.keep) still.emit("kept");
   }
 
-  async function show(job, answer, cost) {
+  /* Stopped, refused, or nobody answered: what was painted stays, and nothing of another wall stands between it. */
+  function ended(mine, before, answer) {
+    mine.cut = !answer;
+    if (wanted) return; // of what nobody wants any more nothing is said
+    if (answer?.error) still.say(answer.error, "error");
+    const done = mine.pictures.length;
+    still.emit("cost", { sentence: done ? `${done} of ${still.plural(mine.request.num_images, "picture")}` : "" });
+    if (!done && !mine.cut) wall = before;
+    still.emit("ended", { done });
+    if (answer?.stopped) still.say("Stopped.");
+    if (done && mine.kept) still.emit("kept");
+  }
+
+  async function show(mine, job, answer, cost) {
     for (const picture of answer.pictures) {
-      wall.pictures.push(picture);
+      mine.pictures.push(picture);
       await new Promise((shown) => still.emit("picture", { picture, shown }));
       if (cost.first === null) {
         cost.first = performance.now() - job.asked;
@@ -114,20 +141,22 @@ still.painter = (() => {
 
   const seconds = (ms) => `${(ms / 1000).toFixed(ms < 9950 ? 2 : 1)} s`;
 
-  function report(job, total, cost) {
-    const took = performance.now() - job.asked;
+  function report(mine, job, total, cost) {
+    const took = performance.now() - job.asked,
+      painted = total - job.from.length;
+    if (!painted) return;
     const ms = (x) => (x < 1000 ? `${x < 9.5 ? x.toFixed(1) : Math.round(x)} ms` : seconds(x));
     const parts = [
-      `${still.plural(total, "picture")} in ${seconds(took)}`,
+      `${still.plural(painted, "picture")} in ${seconds(took)}`,
       `text ${ms(cost.text)}`,
-      `denoiser ${ms(cost.denoise / total)}`,
-      `decode ${ms(cost.decode / total)} each`,
+      `denoiser ${ms(cost.denoise / painted)}`,
+      `decode ${ms(cost.decode / painted)} each`,
     ];
-    const students = new Set(wall.pictures.map((p) => p.route).filter((route) => route !== undefined));
+    const students = new Set(mine.pictures.map((p) => p.route).filter((route) => route !== undefined));
     if (students.size) parts.push(`student ${[...students].map((route) => route + 1).join(", ")}`);
     still.emit("cost", {
       sentence: parts.join(" · "),
-      each: `${ms(took / total)} a picture`,
+      each: `${ms(took / painted)} a picture`,
       steps: still.plural(job.request.steps, "step"),
       model: job.request.model,
       first: cost.first,
@@ -135,21 +164,24 @@ still.painter = (() => {
   }
 
   /* A call that takes long says what it waits for: its place among others, or the step it is at. */
-  async function watch(job) {
-    while (busy && wall.request === job.request) {
+  async function watch(mine) {
+    while (busy && wall === mine) {
       const at = await still.call("where");
-      if (!at || !busy || wall.request !== job.request) return;
+      if (!at || !busy || wall !== mine) return;
       if (at.sentence) still.emit("cost", { sentence: at.sentence });
       await new Promise((later) => setTimeout(later, 400));
     }
   }
 
+  still.on("link", (up) => up && wall.cut && want());
+
   return {
     want,
     paint,
     stop,
+    same,
     typed: () => {
-      typed = performance.now();
+      typed = still.typed = performance.now();
     },
     get wall() {
       return wall;
@@ -159,7 +191,16 @@ still.painter = (() => {
     },
     /* A wall that came with the page. */
     shown(request, pictures) {
-      wall = { request, pictures, complete: true, kept: false };
+      wall = { ...EMPTY, request, pictures, complete: true };
+    },
+    /* A wall of before, in the place of what is there now. */
+    adopt(old) {
+      stop();
+      wall = { ...EMPTY, ...old, pictures: [...old.pictures] };
+      still.emit("wall", { total: wall.request.num_images, request: wall.request });
+      return Promise.all(
+        wall.pictures.map((picture) => new Promise((shown) => still.emit("picture", { picture, shown }))),
+      ).then(() => still.emit("ended", { done: old.pictures.length }));
     },
   };
 })();

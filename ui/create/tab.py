@@ -7,11 +7,13 @@ the settings. Python tells the scripts what to show through one invisible compon
 import itertools
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
+from gradio.context import Context
 
 from models.request import SEEDS, ImageRequest
 from models.restore import Restored, fitted, kept
@@ -27,6 +29,7 @@ from ui.wire import refusing
 SEED = {"precision": 0, "minimum": 0, "maximum": SEEDS - 1}
 WALLS = (1, 4, 9, 16)
 PRIVATE = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+GRADIO = ("view", "lang")  # its own parameters of an address
 METADATA = "A PNG from here carries its settings; drop it anywhere on the page and they come back."
 HTTP = "Programs paint too: /generate takes these settings by name, /models and /restore help."
 
@@ -83,7 +86,7 @@ class Create:
         with gr.Column(elem_classes="sl-card"):
             with gr.Row(elem_classes="sl-row"):
                 add("seed", lambda **k: gr.Number(**SEED, label="Seed", **k))
-                self.lock = gr.Button("Lock", elem_id="lock", elem_classes="sl-quiet")
+                self.lock = gr.Button("Keep seed", elem_id="lock", elem_classes="sl-quiet")
                 self.roll = gr.Button("Roll", elem_id="roll", elem_classes="sl-quiet")
             add("num_images", lambda **k: segments(WALLS, label="Pictures", **k))
             add("variation", label="Distance of neighbours", visible="hidden", buttons=[])
@@ -129,9 +132,12 @@ class Create:
         live = {**PRIVATE, "trigger_mode": "always_last"}
         self.form.widgets["model"].input(refusing(self.switch, self.says), self.form.inputs, shown, **live)
         self.told.restore(refusing(self.restore, self.says), None, shown, **live)
-        self.upload.upload(refusing(self.dropped, self.says), self.upload, shown, **PRIVATE)
-        gr.on(None, self.arrive, None, shown, **PRIVATE)
-        seeds = [self.form.widgets["seed"], self.form.widgets["variation_seed"]]
+        dropped = [self.upload, self.form.widgets["num_images"]]
+        self.upload.upload(refusing(self.dropped, self.says), dropped, shown, **PRIVATE)
+        page = Context.root_block
+        assert page is not None
+        page.load(self.arrive, self.told, shown, js="() => still.memory.came", **PRIVATE)
+        seeds = [self.form.widgets[name] for name in ("seed", "variation_seed", "variation")]
         self.roll.click(None, None, seeds, js="() => still.roll()", api_visibility="private")
         self.told.seeds(None, None, seeds, js="() => still.seeds()", api_visibility="private")
         self.endpoints.click(None, js="() => { still.press('footer .show-api'); }", api_visibility="private")
@@ -181,20 +187,19 @@ class Create:
         """A picture's settings come back into the form."""
         return self._restored(fitted(kept(_data(event).get("request"))))
 
-    def dropped(self, path: str) -> dict[Component, Any]:
-        """A picture was dropped on the page: everything that it says about itself comes back."""
-        return self._restored(pictures.carried(path), "Restored from the picture.")
+    def dropped(self, path: str, num_images: Any) -> dict[Component, Any]:
+        """A picture was dropped on the page: all that it says about itself comes back, and the wall stays as large."""
+        restored = pictures.carried(path)
+        many = {"num_images": num_images} if num_images in WALLS else {}
+        return self._restored(replace(restored, fields=restored.fields | many), "Restored from the picture.")
 
-    def arrive(self, request: gr.Request) -> dict[Component, Any]:
-        """The page opens: who can paint here, and what the link asks for."""
+    def arrive(self, came: Any, request: gr.Request) -> dict[Component, Any]:
+        """The page opens: who can paint here, and what this browser had on it, or what the link asks for."""
+        linked = {k: v for k, v in dict(request.query_params).items() if not k.startswith("__") and k not in GRADIO}
+        wanted, left_out = menu.arriving(wall.start(), came if isinstance(came, dict) else linked)
+        more = {"says": left_out, "kind": "error"} if left_out else {}
         rows = {"menu": menu.rows(self.desk.place)}
-        linked = {k: v for k, v in dict(request.query_params).items() if not k.startswith("__") and k != "view"}
-        wanted = wall.start()
-        try:
-            wanted = menu.linked(linked) if linked else wanted
-        except ValueError as e:
-            rows |= {"says": str(e), "kind": "error"}
-        return self.show(wanted) | {self.told: self.message(wanted, paint=True, arrival=True, **rows)}
+        return self.show(wanted) | {self.told: self.message(wanted, paint=True, arrival=True, **rows, **more)}
 
     def _restored(self, restored: Restored, says: str = "") -> dict[Component, Any]:
         """What an older request still says comes into the form, and in words what is left out; an empty prompt too."""
@@ -221,4 +226,4 @@ def _data(event: gr.EventData) -> dict[str, Any]:
     return event._data if isinstance(event._data, dict) else {}
 
 
-TAB = Tab("Create", "create", Create, scripts=tuple("painter prompt wall closeup gallery keys".split()))
+TAB = Tab("Create", "create", Create, scripts=tuple("painter memory prompt wall closeup gallery keys".split()))

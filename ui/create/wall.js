@@ -27,30 +27,18 @@ still.actions = (() => {
     const count = Math.max(4, still.request.num_images ?? 9);
     still.fire("restore", {
       request: { ...p.request, num_images: count, variation: 0.35, variation_seed: seed },
-      paint: true,
     });
   }
 
   function settings(p) {
-    still.fire("restore", { request: p.request, paint: true });
+    still.fire("restore", { request: { ...p.request, num_images: still.request.num_images ?? p.request.num_images } });
   }
 
-  async function link(p) {
-    const r = p.request,
-      fields = { prompt: r.prompt, model: r.model, seed: r.seed, steps: r.steps, guidance: r.guidance };
-    if (r.negative) fields.negative = r.negative;
-    if (r.style !== "none") fields.style = r.style;
-    if (r.variation) Object.assign(fields, { variation: r.variation, variation_seed: r.variation_seed });
-    if (r.num_images > 1) fields.num_images = r.num_images;
-    const url = `${location.origin}${location.pathname}?${new URLSearchParams(fields)}`;
-    try {
-      await navigator.clipboard.writeText(url);
-      still.say("The link is copied: it restores prompt, model and seed.");
-    } catch {
-      history.replaceState(null, "", url);
-      still.say("The link is in the address bar: it restores prompt, model and seed.");
-    }
-  }
+  const link = (p) =>
+    still.copy(
+      new URL(`./${still.address(p.request)}`, location.href).href,
+      "The link is copied: it restores prompt, model and seed.",
+    );
 
   /* Two pictures make a comparison: the first is marked A and waits for the second. */
   let first = null;
@@ -146,14 +134,21 @@ still.parts.wall = (element, part) => {
   const { make } = still;
   still.adopt(part);
   const grid = make("div", { className: "sl-wall", id: "wall", role: "group", ariaLabel: "Pictures" });
-  const cost = make("span", { id: "cost", role: "status" });
-  const say = make("span", { id: "say", role: "alert" });
+  const cost = make("span", { id: "cost" });
   const keys = make("span", { className: "sl-keys" }, "← → to walk · F favourite · D download · ? all keys");
-  element.replaceChildren(grid, make("div", { className: "sl-under" }, cost, keys), say, ...still.closeup.dialogs);
+  const undo = make("button", { className: "sl-small", id: "undo", disabled: true, onclick: still.memory.undo }, "Undo");
+  const redo = make("button", { className: "sl-small", id: "redo", disabled: true, onclick: still.memory.redo }, "Redo");
+  still.on("history", ({ back, forth }) => {
+    Object.assign(undo, { disabled: !back, title: back ? `Back to: ${back} (Ctrl+Z)` : "Nothing before this" });
+    Object.assign(redo, { disabled: !forth, title: forth ? `Forth to: ${forth} (Ctrl+Y)` : "Nothing after this" });
+  });
+  const under = make("div", { className: "sl-under" }, cost, make("span", { className: "sl-back-forth" }, keys, undo, redo));
+  element.replaceChildren(grid, under, ...still.closeup.dialogs);
 
   const tiles = [];
   let selected = 0,
-    pictures = [];
+    pictures = [],
+    before = []; // those of the wall that a new one takes the place of
 
   const label = (p) => (p.request.variation ? `neighbour ${p.index + 1}` : `seed ${p.request.seed}`);
 
@@ -203,6 +198,7 @@ still.parts.wall = (element, part) => {
   }
 
   still.on("wall", ({ total }) => {
+    if (pictures.length) before = pictures;
     size(total);
     pictures = [];
     if (selected >= total) selected = 0;
@@ -212,22 +208,34 @@ still.parts.wall = (element, part) => {
     await place(picture);
     shown();
   });
+  /* A wall ended early: the rest is empty; where nothing of it came, the one before is there again. */
+  still.on("ended", ({ done }) => {
+    if (!done && before.some(Boolean)) {
+      size(before.length);
+      before.forEach((p) => place(p));
+      return;
+    }
+    tiles.forEach((tile, i) => {
+      if (pictures[i]) return;
+      tiles[i] = make("figure", { className: "sl-tile sl-empty" });
+      tile.replaceWith(tiles[i]);
+    });
+  });
   still.follow(
     () => pictures,
     () => tiles,
   );
   still.on("cost", ({ sentence }) => {
-    cost.textContent = sentence;
+    if (sentence !== undefined) cost.textContent = sentence;
   });
-  still.on("say", ({ sentence, kind }) => {
-    say.textContent = sentence;
-    say.dataset.kind = kind;
-  });
-  still.on("busy", (busy) => element.classList.toggle("sl-painting", busy));
+  still.on("busy", (busy) => element.classList.toggle("sl-painting", Boolean(busy)));
 
-  /* The wall that came with the page, so that a first visit never sees an empty one. */
-  const first = part.props.data;
-  if (first.pictures.length) {
+  /* The wall that was here, else the one that came with the page, so that a first visit never sees an empty one. */
+  const first = part.props.data,
+    { came, wall } = still.memory;
+  if (wall?.pictures) still.painter.adopt(wall).then(() => select(0));
+  else if (came || new URLSearchParams(location.search).has("prompt")) size(came?.num_images ?? 9);
+  else if (first.pictures.length) {
     size(first.pictures.length);
     cost.textContent = "Painted by the model of the box. Type, and they change.";
     Promise.all(first.pictures.map(place)).then(() => select(0));

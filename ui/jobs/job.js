@@ -203,13 +203,7 @@ still.jobView = (element, { ask, gone, changed, started }) => {
     if (answer) await look();
     return changed();
   }
-  const copy = async () => {
-    const address = new URL(`./jobs?id=${id}`, location.href).href;
-    await navigator.clipboard?.writeText(address).then(
-      () => still.say("The link is copied."),
-      () => still.say(address),
-    );
-  };
+  const copy = () => still.copy(new URL(`./jobs?id=${id}`, location.href).href, "The link is copied.");
 
   async function show(step) {
     const mine = id;

@@ -2,43 +2,14 @@
 /* The Jobs page: what runs, waits and ended, and one job beside it. Its id is in the address, so that a reload, another
    browser or a server that was started again shows the same; the page asks again by itself. */
 
-/* Asks a server function; says mistakes; when nobody answers, waits for the server and then goes on. */
-still.asker = (server, say) => {
-  let away = 0;
-  async function back() {
-    const there = await fetch(location.href, { cache: "no-store" }).then(
-      (r) => r.ok,
-      () => false,
-    );
-    if (there && ++away > 3) location.reload(); // it serves pages but not this one's calls: it is another server now
-  }
-  return async (name, data = {}, complain = (sentence) => say(sentence, "error")) => {
-    const answer = await server[name]({ owner: still.owner, ...data }).catch(() => undefined);
-    if (!answer) {
-      say("The studio doesn't answer. Jobs go on without this page; it looks again by itself.", "error", "away");
-      await back();
-      return null;
-    }
-    away = 0;
-    say("", "note", "away");
-    if (answer.error) complain(answer.error);
-    return answer.error ? null : answer;
+/* Asks a server function of a page of jobs; says mistakes. Where nobody answers, the header says so (status.js). */
+still.asker =
+  (server) =>
+  async (name, data = {}, complain = (sentence) => still.say(sentence, "error")) => {
+    const answer = await still.reach(server, name, data);
+    if (answer?.error) complain(answer.error);
+    return !answer || answer.error ? null : answer;
   };
-};
-
-/* A line that says what went wrong; `source`: an empty word of the same source takes only its own back. */
-still.sayLine = (id) => {
-  const line = still.make("p", { className: "sl-say", id, role: "alert" });
-  let from = "";
-  const say = (sentence, kind = "note", source = "") => {
-    if (!sentence && source !== from) return;
-    line.textContent = sentence;
-    line.dataset.kind = kind;
-    from = source;
-  };
-  still.on("say", ({ sentence, kind }) => say(sentence, kind));
-  return { line, say };
-};
 
 /* Calls f again and again while somebody looks; f says after how many milliseconds. */
 still.often = (f) => {
@@ -58,8 +29,7 @@ still.often = (f) => {
 
 still.parts.jobs = (element, part) => {
   const { make, count } = still;
-  const { line, say } = still.sayLine("jobs-say");
-  const ask = still.asker(part.server, say);
+  const ask = still.asker(part.server);
   const trouble = make("p", { className: "sl-note sl-trouble" });
   const list = make("nav", { className: "sl-jobs", ariaLabel: "Jobs" });
   const empty = make("p", { className: "sl-note" });
@@ -71,7 +41,6 @@ still.parts.jobs = (element, part) => {
   const body = make(
     "div",
     { className: "sl-jobspage" },
-    line,
     make("div", { className: "sl-joblist" }, segments, trouble, list, empty, more),
     make("div", { className: "sl-jobside" }, back, detail),
   );
@@ -109,7 +78,7 @@ still.parts.jobs = (element, part) => {
     const id = linked();
     body.classList.toggle("sl-one", Boolean(id));
     if (id) view.open(id);
-    say("");
+    still.say("");
     draw();
     turn();
   }

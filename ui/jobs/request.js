@@ -5,7 +5,7 @@
 
 still.requestForm = (element, { ask, kind, values, fresh = false, changed = () => {} }) => {
   const { make } = still;
-  const chosen = new Set();
+  const chosen = new Set(Object.keys(values));
   let spec = null,
     loads = 0;
   values = { ...values };
@@ -83,7 +83,11 @@ still.requestForm = (element, { ask, kind, values, fresh = false, changed = () =
     changed(values);
   }
   load();
-  return { values: () => values };
+  return {
+    values: () => values,
+    /* What a person filled in themselves. */
+    chosen: () => Object.fromEntries(Object.entries(values).filter(([name]) => chosen.has(name))),
+  };
 };
 
 /* Rerun with changes: the old request in a dialog, a new job from it. */

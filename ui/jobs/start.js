@@ -3,8 +3,7 @@
 
 still.startPage = (element, part, { kind, title, button, hint: words }) => {
   const { make } = still;
-  const { line, say } = still.sayLine(`${kind}-say`);
-  const ask = still.asker(part.server, say);
+  const ask = still.asker(part.server);
   const fields = make("div", {});
   const cost = make("div", { className: "sl-cost", role: "status" });
   const start = make("button", { className: "sl-go", id: "start", onclick: submit }, button);
@@ -22,14 +21,21 @@ still.startPage = (element, part, { kind, title, button, hint: words }) => {
     make(
       "div",
       { className: "sl-jobspage sl-distill" },
-      line,
       ask_card,
       make("div", { className: "sl-jobside" }, hint, detail),
     ),
   );
   const linked = () => new URLSearchParams(location.search).get("id");
-  const form = still.requestForm(fields, { ask, kind, values: {}, fresh: true, changed: () => estimate() });
-  let timer = 0;
+  const memory = `form ${kind}`; // what somebody filled in outlives a look at another page
+  const values = JSON.parse(still.session.get(memory) ?? "{}");
+  const form = still.requestForm(fields, { ask, kind, values, fresh: true, changed });
+  let timer = 0,
+    state = "";
+
+  function changed() {
+    still.session.set(memory, JSON.stringify(form.chosen()));
+    estimate();
+  }
 
   function estimate() {
     clearTimeout(timer);
@@ -46,7 +52,10 @@ still.startPage = (element, part, { kind, title, button, hint: words }) => {
     start.disabled = true;
     const answer = await ask("job_submit", { kind, values: form.values() });
     start.disabled = false;
-    if (answer) go(answer.id);
+    if (!answer) return;
+    go(answer.id);
+    await turn();
+    detail.scrollIntoView({ block: "nearest", behavior: "smooth" }); // beside a long form it would be out of sight
   }
 
   function go(id) {
@@ -76,7 +85,9 @@ still.startPage = (element, part, { kind, title, button, hint: words }) => {
     if (view.id) {
       const answer = await view.look();
       hint.hidden = Boolean(answer);
-      const state = answer?.job.state;
+      const now = answer?.job.state;
+      if (now !== state && state) estimate(); // a training that ended tells what the next one takes
+      state = now ?? "";
       still.emit("busy", state === "running");
       still.emit("cost", { each: state ? `${answer.job.title}: ${state}` : "nothing runs" });
       return state === "running" || state === "queued" ? 1000 : 4000;

@@ -1,22 +1,5 @@
 "use strict";
-/* What gradio has no widget for: a menu with greyed entries that say why, notes, and the status in the header. */
-
-still.parts.head = (element) => {
-  const write = (id, words) => {
-    if (words) element.querySelector(id).textContent = words;
-  };
-  element.querySelector(".sl-lamp").addEventListener("click", still.theme);
-  still.on("busy", (busy) => element.querySelector(".sl-dot").classList.toggle("sl-busy", busy));
-  still.on("model", (model) => {
-    write("#each", "ready");
-    write("#each-model", model.id);
-  });
-  still.on("cost", (cost) => {
-    write("#each", cost.each);
-    write("#each-steps", cost.steps);
-    write("#each-model", cost.model);
-  });
-};
+/* What gradio has no widget for: a menu with greyed entries that say why, and notes. */
 
 still.parts.note = (element, part) => {
   const line = still.make("p", { className: "sl-note" });
@@ -84,8 +67,10 @@ still.press = (selector) => {
 
 still.on("lock", (locked) => {
   const button = document.querySelector("#lock");
-  button?.classList.toggle("sl-pressed", locked);
-  if (button) button.ariaPressed = String(locked);
+  if (!button) return;
+  button.classList.toggle("sl-pressed", locked);
+  button.ariaPressed = String(locked);
+  button.textContent = locked ? "Seed kept" : "Keep seed";
 });
 
 /* Numbers: what is shown is what is sent. While one is typed, a value out of range is sent and refused in a sentence; when

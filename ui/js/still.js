@@ -9,25 +9,32 @@ window.still = (() => {
   const random = () =>
     Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 
-  /* Storage may be blocked, as in a frame of another site: then a value lasts as long as the page. */
-  const memory = {};
-  const store = {
-    get(key) {
-      try {
-        return localStorage.getItem("still-" + key) ?? memory[key] ?? null;
-      } catch {
-        return memory[key] ?? null;
-      }
-    },
-    set(key, value) {
-      memory[key] = value;
-      try {
-        localStorage.setItem("still-" + key, value);
-      } catch {
-        /* kept in memory */
-      }
-    },
+  /* Storage may be blocked, as in a frame of another site, or full: then a value lasts as long as the page. */
+  const keeper = (where) => {
+    const memory = {};
+    return {
+      get(key) {
+        try {
+          return memory[key] ?? where().getItem("still-" + key);
+        } catch {
+          return memory[key] ?? null;
+        }
+      },
+      /* Whether it will outlive the page. */
+      set(key, value) {
+        memory[key] = value;
+        try {
+          where().removeItem("still-" + key); // an old value is no substitute
+          where().setItem("still-" + key, value);
+          return true;
+        } catch {
+          return false;
+        }
+      },
+    };
   };
+  const store = keeper(() => localStorage), // of this browser
+    session = keeper(() => sessionStorage); // of this tab of it
   if (!store.get("owner")) store.set("owner", random());
 
   const listeners = {};
@@ -50,27 +57,44 @@ window.still = (() => {
   /* When there is a body to add to. */
   const ready = (f) => (document.body ? f() : addEventListener("DOMContentLoaded", f));
 
+  /* A sentence about this moment (status.js shows it): a note leaves by itself, an error when something changes. */
   const say = (sentence, kind = "note") => emit("say", { sentence, kind });
 
-  /* The answer of a server function, or null when it refused (it says why) or could not be reached. */
+  async function copy(link, sentence) {
+    try {
+      await navigator.clipboard.writeText(link);
+      say(sentence);
+    } catch {
+      say(`The browser doesn't allow copying; the link is ${link}`, "error");
+    }
+  }
+
+  /* The answer of a server function, or undefined where nobody answered; the header says so then. */
+  async function reach(functions, name, data) {
+    const answer = await functions[name]({ tab: still.tab, owner: still.owner, ...data }).catch(() => undefined);
+    emit("reached", Boolean(answer));
+    return answer;
+  }
+
+  /* The same of the functions that parts brought, or null where it was refused, too; the reason is said. */
   const server = {};
   async function call(name, data = {}) {
-    const answer = await server[name]({ tab: still.tab, owner: still.owner, ...data }).catch(() => undefined);
-    const problem = answer
-      ? answer.error
-      : "The studio doesn't answer. Is it still running? What you typed is safe here.";
-    if (problem) say(problem, "error");
-    return problem ? null : answer;
+    const answer = await reach(server, name, data);
+    if (answer?.error) say(answer.error, "error");
+    return !answer || answer.error ? null : answer;
   }
 
   const still = {
     tab: random(),
     owner: store.get("owner"),
     store,
+    session,
     on,
     emit,
     make,
     say,
+    copy,
+    reach,
     call,
     ready,
     server,
@@ -78,11 +102,18 @@ window.still = (() => {
     shows: {}, // by name: draws a result of a job (jobs/results.js)
     request: {},
     touched: false, // whether anything was typed
+    typed: 0, // when, on the clock of the page
     arrived: false, // whether the server said what this page shows
     model: {},
     reasons: {}, // why a model of the menu can't run
     locked: store.get("locked") === "yes",
-    fire: () => {},
+    trigger: () => {},
+    fired: 0,
+    /* An event for python. What comes back doesn't overwrite what is typed meanwhile. */
+    fire(name, data) {
+      still.fired = performance.now();
+      still.trigger(name, data);
+    },
     adopt(part) {
       Object.assign(server, part.server);
     },
@@ -96,8 +127,13 @@ window.still = (() => {
 
   /* Some fields changed: by typing, by a widget, by a restored picture. */
   still.set = (fields, { paint = true } = {}) => {
+    if ("prompt" in fields && !("variation" in fields) && still.request.variation) {
+      fields = { ...fields, variation: 0 }; // another prompt has no neighbours yet
+      setTimeout(() => still.fire("seeds"));
+    }
     Object.assign(still.request, fields);
     if ("seed" in fields) keep();
+    emit("request", still.request);
     if (!paint) return;
     say("");
     still.painter.want();
@@ -107,9 +143,13 @@ window.still = (() => {
     const filled = names.map((name, i) => [name, value(name, values[i])]).filter(([, v]) => v !== undefined);
     still.set({ negative: "", ...Object.fromEntries(filled) });
   };
-  /* New seeds, of the wall or of its neighbours; returns both for their widgets. */
-  still.seeds = () => [still.request.seed, still.request.variation_seed];
+  /* New seeds, of the wall or of its neighbours; returns what their widgets show. */
+  still.seeds = () => ["seed", "variation_seed", "variation"].map((name) => still.request[name]);
   still.roll = ({ paint = true } = {}) => {
+    if (still.locked && !still.request.variation) {
+      say("The seed is kept. Press “Seed kept” to let it go.");
+      return still.seeds();
+    }
     const seed = crypto.getRandomValues(new Uint32Array(1))[0] >>> 1;
     still.set(still.request.variation ? { variation_seed: seed } : { seed }, { paint });
     return still.seeds();
@@ -123,10 +163,10 @@ window.still = (() => {
 
   /* What python tells the page: a request to show, the menu, a sentence. Its value is a message with a number. */
   still.parts.told = (element, part) => {
-    still.fire = part.trigger;
+    still.trigger = part.trigger;
     const hear = () => {
       const { request, model, menu, says, kind, paint, arrival } = part.props.value ?? {};
-      if (arrival && still.touched) delete request.prompt; // somebody typed before the page was all there
+      if (request && (arrival ? still.touched : still.typed > still.fired)) delete request.prompt; // typed meanwhile
       if (menu) {
         still.reasons = Object.fromEntries(menu.map((row) => [row.id, row.reason]));
         emit("menu", menu);

@@ -1,0 +1,116 @@
+"use strict";
+/* Nobody's work is lost: the request stands in the address and in the browser, the wall is there again after a reload, and
+   Ctrl+Z goes back through what was on the page. */
+
+/* The part of an address that restores a request: all that is not as it would be without it. */
+still.address = (request) => {
+  const own = ["width", "height"]; // the model's
+  const always = ["prompt", "model", "seed", "steps", "guidance"];
+  const plain = ([key, value]) =>
+    always.includes(key) ||
+    (!own.includes(key) && ["string", "number"].includes(typeof value) && ![0, "", "none"].includes(value));
+  const fields = Object.entries(request).filter(plain);
+  return `?${new URLSearchParams(fields.filter(([key, value]) => key !== "num_images" || value > 1))}`;
+};
+
+still.memory = (() => {
+  const LONGEST = 1500, // characters of an address; what is longer is remembered by the browser alone
+    MOST = 60, // requests that one can go back to
+    WALLS = 12; // of them with their pictures
+  const { session, store } = still;
+  const parsed = (text) => {
+    try {
+      return JSON.parse(text);
+    } catch {
+      return null;
+    }
+  };
+  const foreign = (key) => key.startsWith("__") || key === "view" || key === "lang"; // gradio's own
+  const query = () => new URLSearchParams([...new URLSearchParams(location.search)].filter(([key]) => !foreign(key)));
+  const theme = () => [...new URLSearchParams(location.search)].filter(([key]) => key.startsWith("__"));
+  const short = (address) => (address.length > LONGEST ? "?" : address);
+
+  /* What this page showed when it was left; null for a first visit, and for one by somebody's link. */
+  const kept = parsed(session.get("create") ?? store.get("create"));
+  const came = kept && (!query().size || kept.at.includes(query().toString())) ? kept.request : null;
+  const wall = came && parsed(session.get("wall"));
+
+  let past = parsed(session.get("past")) ?? [],
+    at = past.length - 1,
+    timer = 0;
+
+  /* `at`: the last addresses of this page; the one that a reload asks for may be a moment behind. */
+  let addresses = [query().toString()];
+  function write() {
+    if (!still.arrived || !document.querySelector("#create")) return;
+    const text = JSON.stringify({ at: addresses, request: still.request });
+    session.set("create", text);
+    store.set("create", text);
+  }
+  function point() {
+    if (!still.arrived || !document.querySelector("#create")) return;
+    const now = new URLSearchParams([...new URLSearchParams(short(still.address(still.request))), ...theme()]);
+    history.replaceState(history.state, "", location.pathname + (now.size ? `?${now}` : ""));
+    addresses = [...addresses, query().toString()].slice(-3);
+    write();
+  }
+
+  /* The wall as it is now, for this tab after a reload; without its pictures where they don't fit. */
+  function leave() {
+    if (!still.arrived || !document.querySelector("#create")) return;
+    settle();
+    write();
+    const { request, pictures, complete, kept, cut } = still.painter.wall;
+    const plain = { request, complete, kept, cut };
+    const light = pictures.map(({ full, ...picture }) => picture);
+    if (!session.set("wall", JSON.stringify({ ...plain, pictures: light })))
+      session.set("wall", JSON.stringify({ ...plain, complete: false, cut: true, pictures: [] }));
+    session.set("past", JSON.stringify(past.slice(0, at + 1).map((entry) => ({ request: entry.request }))));
+  }
+
+  function settle(wall = null) {
+    const request = { ...(wall?.request ?? still.request) },
+      top = past[at];
+    if (!still.arrived || !String(request.prompt ?? "").trim()) return;
+    if (top && still.painter.same(top.request, request)) top.wall = wall ?? top.wall;
+    else {
+      past = [...past.slice(0, at + 1), { request, wall }].slice(-MOST);
+      at = past.length - 1;
+    }
+    past.slice(0, -WALLS).forEach((entry) => (entry.wall = null));
+    tell();
+  }
+
+  const words = (entry) => entry && `${entry.request.prompt.slice(0, 60)} · ${entry.request.model}, seed ${entry.request.seed}`;
+  const tell = () => still.emit("history", { back: words(past[at - 1]), forth: words(past[at + 1]) });
+
+  function go(by) {
+    settle();
+    const entry = past[at + by];
+    if (!entry) return still.say(by < 0 ? "There is nothing before this." : "There is nothing after this.");
+    at += by;
+    if (entry.wall) still.painter.adopt(entry.wall);
+    still.fire("restore", { request: entry.request });
+    return tell();
+  }
+
+  still.on("request", () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => (settle(), point()), 500);
+  });
+  still.on("finished", (wall) => still.painter.same(wall.request, still.request) && settle(wall));
+  addEventListener("pagehide", leave);
+  document.addEventListener("visibilitychange", () => document.hidden && leave());
+
+  /* In the prompt, too: what scripts write there, the browser's own undo forgets. */
+  addEventListener("keydown", (event) => {
+    const ours = event.target.id === "prompt" || !event.target.matches?.("input, textarea, select, [contenteditable]");
+    if (!(event.ctrlKey || event.metaKey) || event.altKey || !ours || !document.querySelector("#create")) return;
+    const key = event.key.toLowerCase();
+    if (key !== "z" && key !== "y") return;
+    event.preventDefault();
+    go(key === "y" || event.shiftKey ? 1 : -1);
+  });
+
+  return { came, wall, settle, point, undo: () => go(-1), redo: () => go(1) };
+})();

@@ -1,0 +1,124 @@
+"use strict";
+/* What is true now: whether the studio answers and what it does (the header), and sentences about this moment, which leave
+   when it is over. */
+
+/* Whether the studio answers. It is asked now and then, at once after a call that failed, and often while it is away. */
+still.link = (() => {
+  const NOW_AND_THEN = 8000,
+    OFTEN = 1000,
+    AGAIN = 60_000; // ms; the least between two reloads that this page decides on
+  let up = true,
+    timer = 0,
+    failed = 0;
+
+  async function look() {
+    clearTimeout(timer);
+    const there = await fetch("./healthz", { cache: "no-store" }).then(
+      (r) => r.ok,
+      () => false,
+    );
+    if (there !== up) still.emit("link", (up = there));
+    timer = setTimeout(next, up ? NOW_AND_THEN : OFTEN);
+    return there;
+  }
+  const next = () => (document.hidden && up ? (timer = setTimeout(next, NOW_AND_THEN)) : look());
+
+  still.on("reached", async (answered) => {
+    if (answered) {
+      failed = 0;
+      if (!up) look();
+      return;
+    }
+    if (!(await look())) return;
+    still.say("The studio didn't answer that. What you made here is kept; try again.", "error");
+    const last = Number(still.session.get("reloaded") ?? 0);
+    if (++failed <= 3 || Date.now() - last < AGAIN) return;
+    still.session.set("reloaded", String(Date.now()));
+    location.reload(); // it serves pages but not this one's calls: it is another server now
+  });
+  document.addEventListener("visibilitychange", () => document.hidden || look());
+  timer = setTimeout(next, NOW_AND_THEN);
+  return {
+    get up() {
+      return up;
+    },
+  };
+})();
+
+still.parts.head = (element) => {
+  const { make } = still;
+  const write = (id, words) => {
+    element.querySelector(id).textContent = words ?? "";
+  };
+  const dot = element.querySelector(".sl-dot");
+  const away = make("p", { id: "away", role: "alert", hidden: true });
+  element.append(away);
+  let idle = "", // what the header says while nothing is done
+    busy = false; // or true, or what it does in words
+
+  function show() {
+    const { up } = still.link;
+    dot.classList.toggle("sl-busy", up && Boolean(busy));
+    dot.classList.toggle("sl-lost", !up);
+    write("#each", !up ? "no connection" : typeof busy === "string" ? busy : idle);
+    away.hidden = up;
+    away.textContent = up
+      ? ""
+      : "The studio doesn't answer. This page looks again by itself; what you made here is kept, and jobs go on.";
+  }
+
+  element.querySelector(".sl-lamp").addEventListener("click", still.theme);
+  still.on("busy", (now) => ((busy = now), show()));
+  still.on("link", show);
+  still.on("model", (model) => {
+    idle ||= "ready";
+    write("#each-model", model.id);
+    show();
+  });
+  still.on("cost", (cost) => {
+    if (cost.each !== undefined) idle = cost.each;
+    if (cost.steps !== undefined) write("#each-steps", cost.steps);
+    if (cost.model !== undefined) write("#each-model", cost.model);
+    show();
+  });
+  addresses(element);
+  toast();
+
+  /* A tab of the header leads back to what was there; Compare takes over the words and the seed of Create. */
+  function addresses(element) {
+    const page = (link) => new URL(link.href).pathname;
+    const here = location.pathname;
+    addEventListener("pagehide", () => still.session.set(`at ${here}`, location.search));
+    for (const link of element.querySelectorAll("nav a[href], .sl-mark")) {
+      const plain = link.href;
+      const point = () => {
+        const query = new URLSearchParams(still.session.get(`at ${page(link)}`) ?? "");
+        const { prompt, seed } = still.request;
+        if (link.dataset.takes === "words" && prompt) {
+          query.set("prompt", prompt);
+          query.set("seed", seed);
+        }
+        if (page(link) !== here) link.href = plain.split("?")[0] + (query.size ? `?${query}` : "");
+      };
+      for (const event of ["pointerdown", "focus", "click"]) link.addEventListener(event, point);
+    }
+  }
+
+  /* Above dialogs, too: what is said last is in front. */
+  function toast() {
+    const line = make("p", { id: "say", popover: "manual", onclick: () => still.say("") });
+    let timer = 0;
+    still.ready(() => document.body.append(line));
+    still.on("say", ({ sentence, kind }) => {
+      if (sentence && sentence === line.textContent && line.matches(":popover-open")) return;
+      clearTimeout(timer);
+      line.textContent = sentence;
+      line.dataset.kind = kind;
+      line.role = kind === "error" ? "alert" : "status";
+      if (line.matches(":popover-open")) line.hidePopover();
+      if (!sentence) return;
+      line.showPopover();
+      if (kind !== "error") timer = setTimeout(() => still.say(""), 3000 + 50 * sentence.length);
+    });
+  }
+};
