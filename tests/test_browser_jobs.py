@@ -212,15 +212,18 @@ def test_a_training_from_the_form_to_the_menu_of_create(visit, app, store):
         Image.new("RGB", (128, 128), colour).save(folder / f"{colour}.png")
         (folder / f"{colour}.txt").write_text(f"a {colour} ball")
     page = visit("distill")
-    expect(page.locator(".sl-cost")).to_contain_text("No training of sft on toys+emoji has run here yet")
+    expect(page.locator(".sl-cost")).to_contain_text("No training of sft on toys has run here yet")
     for method, dataset, base in (
-        ("scm_ladd", "toys+emoji", "toybox-sana"),
+        ("scm_ladd", "mini", "toybox-sana"),
         ("scm_ladd", "mixture", ""),
         ("sft", "toys", "toybox-dcae"),
     ):
         page.locator("#ask-method").select_option(method)
         page.locator("#ask-dataset").select_option(dataset)
         expect(page.locator("#ask-base")).to_have_value(base)
+    expect(page.locator("#ask-dataset option[value=emoji]")).to_be_disabled()  # they are not on this machine
+    expect(page.locator(".sl-offer")).to_contain_text("The emoji are not on this machine yet")
+    expect(page.get_by_role("button", name="Fetch the emoji")).to_be_enabled()
     page.locator("#ask-base").select_option("tiny-sana")
     page.locator("#ask-dataset").select_option("plushies")
     expect(page.locator(".sl-cost")).to_contain_text("sft on plushies")

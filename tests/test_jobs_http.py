@@ -148,7 +148,7 @@ def test_the_page_keeps_them_apart_as_well(site, ada):
             told = ask("job", id=id)
             assert ("job" in told) is seen and ("there is no job" in told.get("error", "")) is not seen
             assert (id in json.dumps(ask("jobs_page"))) is seen
-            assert ("error" in ask("job_submit", kind="distill", values={}, parent=id)) is not seen
+            assert ("error" in ask("job_submit", kind="distill", values={"dataset": "toys"}, parent=id)) is not seen
             assert ("error" in ask("job_do", action="cancel", id=id)) is not seen
 
 
@@ -280,10 +280,10 @@ def test_what_a_training_will_cost_is_told_from_what_one_took(studio, store):
     assert cost(**asked)["sentences"] == known
     (short,) = cost(**asked, minutes="2")["sentences"]
     assert short.startswith("The minutes are over at about step 400 of 1,000")
-    need = [cost(method="dmd", base="toybox-sprint", rank=rank)["sentences"] for rank in ("0", "32")]
+    need = [cost(method="dmd", base="toybox-sprint", dataset="toys", rank=rank)["sentences"] for rank in ("0", "32")]
     (whole,), (adapter,) = ([s for s in sentences if "GB" in s] for sentences in need)
     assert whole.startswith("At least 0.18 GB") and adapter.startswith("At least 0.036 GB"), "frozen weights are cheap"
-    fresh = cost(method="sft", base="toybox-dcae")["sentences"]
+    fresh = cost(method="sft", base="toybox-dcae", dataset="toys")["sentences"]
     assert not [s for s in fresh if "GB" in s], "a new network is trained on an autoencoder"
     assert cost(base="x")["mistake"].startswith("unknown base 'x'; valid: ")
 

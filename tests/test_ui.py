@@ -121,7 +121,7 @@ def test_only_what_is_meant_to_be_public_is(desk):
     assert served == {
         *("words", "paint", "stop", "where", "favourite", "download", "full", "gallery_page", "remove", "models"),
         *("jobs_page", "job", "job_sample", "job_result", "job_do", "job_form", "job_submit"),
-        *("job_estimate", "job_serve"),
+        *("job_estimate", "job_serve", "data_fetch"),
     }
     live = [e for e in events if any(t[1] == "input" for t in e["targets"])]
     assert len(live) == 2 and all(e["trigger_mode"] == "always_last" for e in live)
@@ -312,22 +312,6 @@ def test_on_a_space_no_visitor_makes_the_server_fetch_a_large_model(monkeypatch)
     shared.gallery.close()
 
 
-def test_the_menu_greys_what_cannot_run_and_says_why():
-    rows = {r["id"]: r for r in menu.rows(Place())}
-    assert rows["tiny-sprint"]["reason"] is None
-    assert rows["sana-sprint-1.6b"]["reason"] == "It needs an NVIDIA GPU, and there is none here."
-    sprint, teacher = menu.model("tiny-sprint"), menu.model("tiny-sana")
-    assert sprint["steps"] == [1, 2, 4] and teacher["steps"] == [4, 8, 20, 40]
-    assert "its guidance is part of the network" in sprint["negative_reason"] and teacher["negative_reason"] is None
-
-
-def test_another_model_gets_the_same_wish_and_its_own_settings():
-    teacher = ImageRequest.from_dict(ask(model="tiny-sana", negative="blue", guidance=7.0, num_images=4))
-    student = menu.switch(teacher, {"model": "tiny-sprint", "seed": 5, "num_images": 9, "guidance": 7.0})
-    assert (student.model, student.steps, student.guidance) == ("tiny-sprint", 1, 3.5)
-    assert (student.prompt, student.seed, student.num_images, student.negative) == (teacher.prompt, 5, 9, "")
-
-
 def test_every_model_of_the_menu_can_be_chosen(desk):
     """Those of one value of guidance too: gradio refuses a slider from 1 to 1."""
     with gr.Blocks():
@@ -339,27 +323,6 @@ def test_every_model_of_the_menu_can_be_chosen(desk):
         assert slider.minimum <= slider.value == row.manifest.guidance.default <= slider.maximum
         fixed += [row.id] if not slider.interactive else []
     assert {"toybox-hyper", "toybox-msd4"} <= set(fixed) and "toybox-cfg-lora" not in fixed
-
-
-def test_a_link_restores_and_says_what_is_wrong_with_it():
-    query = {"prompt": "a fox & <b>", "model": "tiny-sprint", "seed": "12", "guidance": "3.5", "steps": "2"}
-    wanted = ImageRequest("a fox & <b>", model="tiny-sprint", seed=12, guidance=3.5, steps=2)
-    start = ImageRequest("a red ball", model="tiny-sana", seed=7)
-    assert menu.arriving(start, {}) == (start, "") and menu.arriving(start, query) == (wanted, "")
-    for wrong, sentence in (
-        ({"seed": "x"}, "seed in the link must be a whole number"),
-        ({"guidance": "nan"}, "Guidance left out, as tiny-sprint can't take it."),
-        ({"colour": "red"}, "'colour' in the link is no setting."),
-        ({"steps": "3"}, "Steps left out, as tiny-sprint can't take it."),
-    ):
-        usual = {n: getattr(ImageRequest("a", model="tiny-sprint"), n) for n in wrong if n != "colour"}
-        assert menu.arriving(start, query | wrong) == (replace(wanted, **usual), sentence)
-    gone, left_out = menu.arriving(start, {"prompt": "mine", "model": "gone", "steps": 3, "seed": 5, "num_images": 4})
-    assert (gone.prompt, gone.seed, gone.num_images) == ("mine", 5, 4)
-    assert left_out.startswith(f"Its model 'gone' is not here, so {gone.model} paints.")
-    long, left_out = menu.arriving(start, {"prompt": "a" * 3000, "seed": "9"})
-    assert (long.prompt, long.seed) == (start.prompt, 9) and "at most 2,000 are allowed" in left_out
-    assert menu.arriving(start, {"prompt": ""})[0].prompt == "a red ball"
 
 
 def test_the_first_wall_belongs_to_the_request_that_the_form_shows():

@@ -33,6 +33,18 @@ TOYS = 24_000  # scenes drawn once for a training; a prefix does where pictures,
 PICTURES = 12_000
 NAMES = ("toys", "emoji", "toys+emoji", "words", "pairs", "toys+words+pairs", "emoji+noto", "words+noto", "mini")
 
+DRAWN_HERE = ("toys", "mini", "mixture")  # parts that need nothing from elsewhere
+
+
+def missing(dataset: str) -> str | None:
+    """One sentence where a data set of the project is not on this machine; a person's own folders always are."""
+    from distill.data.emoji_fetch import home, ready
+
+    if dataset not in NAMES or all(part in DRAWN_HERE for part in dataset.split("+")) or ready(home()):
+        return None
+    return "The emoji are not on this machine yet: `make data` fetches them, or the button on the Distill page."
+
+
 OFTEN = {"nature": 5.0, "foods": 5.0}  # groups of emoji: what people type first is learnt first
 PAIR = "pair"  # the group of two emoji
 RELATED = 2.5  # two things, where and of which colour each, are the hardest to learn

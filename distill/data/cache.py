@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from core.files import whole_file
+from core.stage import tell
 from distill.data import Source
 
 SHARD = 2000
+OFTEN = 50  # pictures at a time, and between two words on how far it is
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,11 @@ def draw(source: Source, root: Path, say: Callable[[str], None] = print) -> Cach
         n = min(SHARD, len(source) - start)
         if len(facts_in(facts)) < n or not whole(pictures, n):
             say(f"drawing {source.name} {start:,} to {start + n:,} of {len(source):,}")
-            examples = [source[i] for i in range(start, start + n)]
+            examples = []
+            for i in range(start, start + n):
+                if i % OFTEN == 0:
+                    tell(f"drawing {source.name}", i, len(source))
+                examples.append(source[i])
             write(pictures, save_array(np.stack([e.picture for e in examples])))
             text = json.dumps([{"captions": e.captions, "attributes": e.attributes} for e in examples])
             write(facts, lambda p, text=text: p.write_text(text))
@@ -100,7 +106,10 @@ def latents(
         path = home / f"latents-{key[:10]}-{start:07d}.npy"
         if not whole(path, len(shard)):
             say(f"encoding {source.name} {start:,} to {start + len(shard):,}")
-            z = [encode(np.asarray(shard[i : i + 50])) for i in range(0, len(shard), 50)]
+            z = []
+            for i in range(0, len(shard), OFTEN):
+                tell(f"encoding {source.name}", start + i, len(pictures))
+                z.append(encode(np.asarray(shard[i : i + OFTEN])))
             write(path, save_array(np.concatenate(z).astype(np.float16)))
         arrays.append(np.load(path, mmap_mode="r")[: len(shard)])
     return Cached(source.name, arrays, pictures.captions, pictures.attributes)

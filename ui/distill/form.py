@@ -4,12 +4,15 @@ from typing import Any
 
 from core.fields import Option, options
 from core.settings import Setting, as_text
+from distill.data import missing
 from distill.declared import declared, methods
 from distill.request import DistillRequest
 from models import catalogue
+from ui.distill.fetch import offer
 from ui.jobs.shown import field
 
 MAIN = {"train.steps": "Steps"}  # settings that stand among the fields
+DATASET = "toys"  # proposed where the usual one is not on this machine
 AGAIN = ("method", "dataset")  # fields on which the rest of the form depends
 
 
@@ -22,8 +25,10 @@ def form(kind: str, values: dict[str, str]) -> dict[str, Any]:
         return {"fields": fields, "settings": [], "owner": ""}
     made_by = declared(method)
     fields[0]["help"] = made_by.about
-    proposed = _usual_base(method, values.get("dataset", ""))
-    fields = [f | {"proposed": proposed} if f["name"] == "base" else f for f in fields]
+    dataset = values.get("dataset") or (DATASET if missing(usual["dataset"]) else usual["dataset"])
+    proposed = {"base": _usual_base(method, dataset), "dataset": dataset}
+    fields = [f | {"proposed": proposed[f["name"]]} if f["name"] in proposed else f for f in fields]
+    fields = [f | {"offer": offer()} if f["name"] == "dataset" else f for f in fields]
     settings = [_setting(s) for s in made_by.settings.values()]
     fields += [
         s | {"label": MAIN[s["name"]], "help": f"{s['usual']} when left out."} for s in settings if s["name"] in MAIN
@@ -41,12 +46,22 @@ def _usual_base(method: str, dataset: str) -> str:
 def _field(name: str, option: Option, usual: Any) -> dict[str, Any]:
     out = field(name, option, usual, again=name in AGAIN)
     if "choices" in out:
+        out["choices"] = [c for c in out["choices"] if name != "base" or _trains(c["value"])]
         out["choices"] = [c | _reason(name, c["value"]) for c in out["choices"]]
     return out
 
 
+def _trains(base: str) -> bool:
+    """Whether anything is ever trained on it: judges read pictures, and make none."""
+    row = catalogue.rows().get(base)
+    return row is None or row.manifest.kind != "judge"
+
+
 def _reason(name: str, choice: str) -> dict[str, str]:
-    """Why a base can't be chosen here."""
+    """Why a base or a data set can't be chosen here."""
+    if name == "dataset":
+        reason = missing(choice)
+        return {"reason": reason} if reason else {}
     row = catalogue.rows().get(choice) if name == "base" else None
     if row is None:
         return {}

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from distill.data import missing
 from jobs.job import Job
 from ui.distill.estimate import estimate
+from ui.distill.fetch import data_fetch
 from ui.distill.form import form
 from ui.distill.serve import job_serve, state
 from ui.jobs.desk import JobsDesk
@@ -28,5 +30,6 @@ SHOWN = Shown(
     form=form,
     cost=estimate,
     results=results,
-    serve=(job_serve,),
+    ready=lambda request: missing(request.dataset),
+    serve=(job_serve, data_fetch),
 )

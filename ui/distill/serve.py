@@ -5,23 +5,20 @@ of the model appears whole, and the menu of Create reads the folders at each vis
 """
 
 import re
-import subprocess
-import sys
 import threading
 from dataclasses import dataclass
 from typing import Any
 
-from core.paths import ROOT, studio
-from jobs import process
+from core.paths import studio
 from jobs.job import Job
 from models import catalogue
+from ui.distill.command import trouble
 from ui.jobs.desk import JobsDesk, Visitor
 from ui.wire import text
 
 ACT = "add models"  # what a visitor needs to be allowed to do
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 MINUTES = 30.0  # that one publication may take
-NICE = 10  # the page comes first
 
 
 @dataclass
@@ -63,14 +60,8 @@ class Serving:
         threading.Thread(target=self._publish, args=(job.id, now), name="publish", daemon=True).start()
 
     def _publish(self, job_id: str, now: Publication) -> None:
-        publish = [sys.executable, "-m", "distill.publish", job_id, "--id", now.model]
-        command = process.guarded(publish, nice=NICE)
         try:
-            out = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60 * MINUTES)
-            if out.returncode:
-                now.error = told(out.stderr)
-        except subprocess.TimeoutExpired:
-            now.error = f"it was not published within {MINUTES:g} minutes"
+            now.error = trouble("distill.publish", job_id, "--id", now.model, minutes=MINUTES)
         finally:
             now.ended = True
 
@@ -98,10 +89,3 @@ def reason(job: Job) -> str | None:
     if job.checkpoint_step is None:
         return "It has no checkpoint yet."
     return None
-
-
-def told(errors: str) -> str:
-    """The sentence of a command that failed; a fault of the code shows its last line."""
-    last = (errors.strip().splitlines() or ["it ended without saying why"])[-1][:500]
-    said = last.removeprefix("distill.publish: ")
-    return said if said != last else f"it failed ({last})"

