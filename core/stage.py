@@ -1,6 +1,6 @@
 """How far work is that comes before the steps: pictures that are drawn or encoded, a model that is loaded.
 
-Whoever works says `tell("drawing toys", 4000, 24000)` as often as it likes; whoever listens (`heard`) brings it to people.
+Work says `tell("drawing toys", 4000, 24000)` as often as it likes; what listens (`heard`) brings it to people.
 """
 
 from collections.abc import Callable, Iterator

@@ -161,6 +161,7 @@ def test_rerun_with_changes_cancel_and_delete(visit, store, done):
     page.get_by_role("button", name="Pause").click()
     expect(page.locator(".sl-words")).to_contain_text(re.compile("^(Pausing|Paused)"))
     page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Really cancel?").click()
     expect(page.locator(".sl-words")).to_contain_text("Cancelled", timeout=LONG)
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name=re.compile("Really delete")).click()
@@ -268,6 +269,7 @@ def test_a_training_is_watched_paused_and_resumed_where_it_was_started(visit, st
     job = store.jobs((State.RUNNING,))[0]
     assert job.attempt == 2 and (job.request["method"], job.request["dataset"]) == ("dmd", "mixture")
     page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Really cancel?").click()
     expect(page.locator(".sl-words")).to_contain_text("Cancelled", timeout=LONG)
 
 

@@ -8,11 +8,19 @@ still.closeup = (() => {
   const reading = make("p", { className: "sl-facts sl-reading", dir: "auto" });
   const facts = make("p", { className: "sl-facts" });
   const row = make("div", { className: "sl-actions" });
+  const corner = (words, title, onclick) => make("button", { className: "sl-corner", title, ariaLabel: title, onclick }, words);
+  const walk = make(
+    "div",
+    { className: "sl-walk" },
+    corner("‹", "Previous picture (←)", () => step(-1)),
+    corner("›", "Next picture (→)", () => step(1)),
+    corner("×", "Close (Esc)", () => dialog.close()),
+  );
   const dialog = make(
     "dialog",
     { className: "sl-closeup", ariaLabel: "Picture", onclick: (e) => e.target === dialog && dialog.close() },
     image,
-    make("div", { className: "sl-about" }, text, reading, facts, row),
+    make("div", { className: "sl-about" }, walk, text, reading, facts, row),
   );
   const help = make("dialog", { className: "sl-help", ariaLabel: "Keys", onclick: () => help.close() });
 
@@ -33,7 +41,9 @@ still.closeup = (() => {
     const near = r.variation ? [`${Math.round(r.variation * 100)} % towards noise ${r.variation_seed}`] : [];
     const made = [r.model, still.plural(r.steps, "step"), `guidance ${r.guidance}`, `seed ${r.seed}`, ...near];
     facts.textContent = [...made, `${p.width} × ${p.height} pixels`].join(" · ");
+    const focus = [...row.children].indexOf(document.activeElement);
     row.replaceChildren(...buttons(p));
+    row.children[focus]?.focus();
     if (p.id && !p.full && p.width > THUMB) sharpen(p);
   }
 
@@ -83,8 +93,16 @@ still.closeup = (() => {
     pictures = what.pictures.filter(Boolean);
     index = Math.max(0, pictures.indexOf(what.pictures[what.index]));
     show();
-    if (!dialog.open) dialog.showModal();
+    if (!dialog.open) {
+      dialog.showModal();
+      history.pushState({ ...history.state, closeup: true }, ""); // Back closes it, as on a phone one expects
+    }
     still.emit("selected", { picture: pictures[index], pictures, index, walk: () => {} });
+  });
+  dialog.addEventListener("close", () => history.state?.closeup && history.back());
+  addEventListener("popstate", () => {
+    if (dialog.open && !history.state?.closeup) dialog.close();
+    still.memory.point();
   });
   still.on("changed", () => {
     if (dialog.open) show();

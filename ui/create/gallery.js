@@ -77,12 +77,13 @@ still.parts.gallery = (element, part) => {
   function add(p) {
     const i = pictures.length;
     const select = () => {
-      tiles.forEach((tile, k) => tile.classList.toggle("sl-on", k === i));
+      tiles.forEach((tile, k) => tile.choose(k === i));
       still.emit("selected", { picture: p, pictures, index: i, walk: (k) => tiles[k]?.focus() });
     };
     const look = () => still.emit("open", { pictures, index: i });
     const tile = still.tile(p, { label: `seed ${p.request.seed}`, select, open: look });
     tile.addEventListener("click", look);
+    tile.choose(i === 0, false);
     pictures.push(p);
     tiles.push(tile);
     strip.append(tile);
@@ -98,7 +99,7 @@ still.parts.gallery = (element, part) => {
     () => tiles,
   );
   still.on("selected", ({ picture }) => {
-    if (!pictures.includes(picture)) tiles.forEach((tile) => tile.classList.remove("sl-on"));
+    if (!pictures.includes(picture)) tiles.forEach((tile, k) => tile.choose(k === 0, false));
   });
   load();
 };

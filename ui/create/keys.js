@@ -4,7 +4,10 @@
 
 still.keys = (() => {
   const SHEET = [
-    ["Ctrl Enter", "paint, and keep the pictures"],
+    ["Enter", "in the prompt: paint, and keep the pictures"],
+    ["Shift Enter", "in the prompt: a new line"],
+    ["Ctrl Enter", "paint and keep, from anywhere"],
+    ["Ctrl Z, Ctrl Y", "back and forth through prompts, seeds and walls"],
     ["Esc", "stop; close"],
     ["/", "to the prompt"],
     ["R", "roll the seed"],

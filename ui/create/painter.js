@@ -34,7 +34,7 @@ still.painter = (() => {
     const rest = !busy && again && wall.cut; // of a wall that somebody waits for
     const reason = still.reasons[request.model];
     if (reason) return still.say(`${request.model} can't run here. ${reason}`, "error");
-    if (!keep && !rest && !still.model.live) return still.say(`${request.model} is slow here: Ctrl+Enter paints.`);
+    if (!keep && !rest && !still.model.live) return still.say(`${request.model} is slow here: Enter paints.`);
     const start = () => {
       const from = rest && (wall.kept || !keep) ? wall.pictures : [];
       wanted = { request, keep: keep || (rest && wall.kept), ticket: ++ticket, asked: performance.now(), typed, from };

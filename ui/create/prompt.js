@@ -26,7 +26,7 @@ still.parts.prompt = (element, part) => {
   );
   const paint = make(
     "button",
-    { className: "sl-go", title: "Paint and keep (Ctrl+Enter)", onclick: () => still.painter.paint() },
+    { className: "sl-go", title: "Paint and keep (Enter)", onclick: () => still.painter.paint() },
     "Paint",
   );
   const notes = make("div", { className: "sl-notes", role: "status" });
@@ -144,6 +144,12 @@ still.parts.prompt = (element, part) => {
     );
   }
 
+  /* Enter keeps what is there; with Shift it breaks the line. */
+  area.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.isComposing || event.shiftKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    still.painter.paint();
+  });
   area.addEventListener("input", () => {
     still.touched = true;
     still.painter.typed();

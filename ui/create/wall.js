@@ -79,9 +79,11 @@ still.tile = (p, { label, select, open }) => {
   const { make, actions } = still;
   const heart = make(
     "button",
-    { title: "Favourite (F)", ariaLabel: "Favourite", onclick: act(() => actions.favourite(p)) },
+    { title: "Favourite (F)", onclick: act(() => actions.favourite(p)) },
     "♡",
   );
+  const download = make("button", { title: "Download (D)", onclick: act(() => actions.download(p)) }, "↧");
+  const more = make("button", { title: "More (Enter)", onclick: act(open) }, "⋯");
   function act(f) {
     return (event) => {
       event.stopPropagation();
@@ -97,17 +99,27 @@ still.tile = (p, { label, select, open }) => {
   });
   const figure = make(
     "figure",
-    { className: "sl-tile", tabIndex: 0, onclick: select, onfocus: select, ondblclick: open },
+    { className: "sl-tile", role: "group", onclick: select, onfocus: select, ondblclick: open },
     image,
     make("figcaption", {}, label),
     make(
       "div",
       { className: "sl-act" },
       heart,
-      make("button", { title: "Download (D)", ariaLabel: "Download", onclick: act(() => actions.download(p)) }, "↧"),
-      make("button", { title: "More (Enter)", ariaLabel: "More", onclick: act(open) }, "⋯"),
+      download,
+      more,
     ),
   );
+  figure.ariaLabel = image.alt;
+  for (const [button, what] of [[heart, "Favourite"], [download, "Download"], [more, "More"]])
+    button.ariaLabel = `${what}: ${image.alt}`;
+  /* One of a group can be reached by Tab; the arrow keys walk on from there. */
+  figure.choose = (on, chosen = on) => {
+    figure.classList.toggle("sl-on", chosen);
+    figure.ariaCurrent = String(chosen);
+    for (const stop of [figure, heart, download, more]) stop.tabIndex = on ? 0 : -1;
+  };
+  figure.choose(false);
   figure.refresh = () => {
     heart.textContent = p.favourite ? "♥" : "♡";
     heart.ariaPressed = String(Boolean(p.favourite));
@@ -165,7 +177,7 @@ still.parts.wall = (element, part) => {
   function select(i) {
     if (!pictures[i]) return;
     selected = i;
-    tiles.forEach((tile, k) => tile.classList.toggle("sl-on", k === i));
+    tiles.forEach((tile, k) => tile.choose?.(k === i));
     still.emit("selected", {
       picture: pictures[i],
       pictures,
@@ -192,7 +204,7 @@ still.parts.wall = (element, part) => {
     pictures[i] = p;
     tiles[i]?.replaceWith(tile);
     tiles[i] = tile;
-    tile.classList.toggle("sl-on", i === selected);
+    tile.choose(i === selected);
     if (focused) tile.focus();
     if (i === selected) select(i);
   }

@@ -28,16 +28,22 @@ still.size = (bytes) =>
       : `${Math.ceil(bytes / 1e3)} kB`;
 still.count = (n) => n.toLocaleString("en");
 
+/* How far a stage is; what comes before the steps of a training counts pictures, or nothing. */
+still.jobAt = (job) =>
+  job.stage === "train" || !job.stage
+    ? `step ${still.count(job.step ?? 0)}`
+    : `${job.stage}, ${still.count(job.step ?? 0)}`;
+
 still.jobWords = (job) => {
-  const at = job.step ? ` at step ${still.count(job.step)}` : "";
+  const at = job.step ? ` at ${still.jobAt(job)}` : "";
   const again = job.attempt > 1 ? `, attempt ${job.attempt}` : "";
   switch (job.state) {
     case "running":
       if (job.wish === "cancel") return "stopping; what is saved is kept";
       if (job.wish === "pause") return "pausing after a checkpoint";
       return job.total
-        ? `${job.stage ?? "work"}: step ${still.count(job.step ?? 0)} of ${still.count(job.total)}`
-        : "starting";
+        ? `${job.stage ?? "work"}: ${job.stage === "train" ? "step " : ""}${still.count(job.step ?? 0)} of ${still.count(job.total)}`
+        : "starting: programs and models are loaded, which takes up to a minute";
     case "queued":
       if (job.error) return `tries again: ${job.error}`;
       return job.attempt ? "waits to go on" : "waits for its turn";
@@ -85,7 +91,7 @@ still.jobView = (element, { ask, gone, changed, started }) => {
     mark = "",
     steps = [],
     newest = true,
-    sure = 0,
+    sure = null, // what is asked about once more
     last = [];
 
   /* New children only where they say something new: a selection, the focus or a press on the old ones stays. */
@@ -137,9 +143,10 @@ still.jobView = (element, { ask, gone, changed, started }) => {
     const share = job.total ? Math.min(1, (job.step ?? 0) / job.total) : 0;
     filled.style.width = `${100 * (job.state === "done" ? 1 : share)}%`;
     bar.dataset.state = job.state;
+    bar.classList.toggle("sl-unknown", job.state === "running" && !job.total);
     const out = [];
-    if (job.total) out.push(make("span", {}, make("b", {}, count(job.step ?? 0)), ` / ${count(job.total)} steps`));
-    if (job.state === "running" && job.seconds_left !== null)
+    if (job.total) out.push(make("span", {}, make("b", {}, count(job.step ?? 0)), ` / ${count(job.total)}${job.stage === "train" ? " steps" : ""}`));
+    if (job.state === "running" && job.seconds_left)
       out.push(make("span", {}, make("b", {}, lasted(job.seconds_left)), " left"));
     if (job.state === "running" && live.speed)
       out.push(
@@ -170,10 +177,11 @@ still.jobView = (element, { ask, gone, changed, started }) => {
     delete: "Delete",
   };
   function buttons(names) {
-    const key = names.join() + sure;
+    const key = names.join() + (sure ? sure.name : "");
     if (acts.dataset.key === key) return;
     acts.dataset.key = key;
-    const label = (name) => (name === "delete" && sure ? `Really delete ${still.size(job.bytes)}?` : NAMES[name]);
+    const really = { delete: () => `Really delete ${still.size(job.bytes)}?`, cancel: () => "Really cancel?" };
+    const label = (name) => (sure && sure.name === name ? really[name]() : NAMES[name]);
     const press = (name) =>
       make(
         "button",
@@ -181,19 +189,23 @@ still.jobView = (element, { ask, gone, changed, started }) => {
         label(name),
       );
     acts.replaceChildren(...names.map(press));
+    acts.inert = !sure; // what appears under the pointer is not pressed by the click before
+    setTimeout(() => (acts.inert = false), 400);
   }
 
   async function act(name) {
     if (name === "rerun") return still.rerun(job, ask, { started, home: element.parentElement });
-    if (name === "delete" && !sure) {
-      sure = setTimeout(() => {
-        sure = 0;
+    if ((name === "delete" || name === "cancel") && sure?.name !== name) {
+      clearTimeout(sure?.timer);
+      const timer = setTimeout(() => {
+        sure = null;
         buttons(last);
       }, 5000);
+      sure = { name, timer };
       return buttons(last);
     }
-    clearTimeout(sure);
-    sure = 0;
+    clearTimeout(sure?.timer);
+    sure = null;
     const answer = await ask("job_do", { action: name, id });
     if (answer && name === "delete") {
       id = null; // so that nobody asks for it again
@@ -275,7 +287,7 @@ still.jobView = (element, { ask, gone, changed, started }) => {
     open(other) {
       if (id === other) return;
       id = other;
-      [seen, mark, steps, newest, sure] = [-1, "", [], true, 0];
+      [seen, mark, steps, newest, sure] = [-1, "", [], true, null];
       element.hidden = true;
       samples.classList.add("sl-none");
       results.clear();

@@ -92,7 +92,7 @@ still.parts.jobs = (element, part) => {
   const rows = new Map();
   function item(job, place) {
     const running = job.state === "running";
-    const left = running && job.seconds_left !== null ? `${still.lasted(job.seconds_left)} left` : "";
+    const left = running && job.seconds_left ? `${still.lasted(job.seconds_left)} left` : "";
     const note = running ? left : job.ended ? still.when(job.ended, now) : place;
     const words = still.jobWords(job);
     const open = (event) => {
@@ -111,7 +111,7 @@ still.parts.jobs = (element, part) => {
     const filled = make("u", { style: `width:${job.total ? (100 * (job.step ?? 0)) / job.total : 0}%` });
     made.replaceChildren(
       still.jobDot(job),
-      make("b", {}, job.title),
+      make("b", {}, job.title, make("i", { className: "sl-id" }, job.id.slice(0, 4))),
       make("em", {}, note),
       make("small", {}, words),
       ...(running ? [make("span", { className: "sl-thin" }, filled)] : []),

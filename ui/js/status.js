@@ -81,6 +81,9 @@ still.parts.head = (element) => {
     if (cost.model !== undefined) write("#each-model", cost.model);
     show();
   });
+  const page = element.querySelector("nav [aria-current]")?.textContent ?? "";
+  document.title = `${page} · Still Life`;
+  element.append(make("h1", { className: "sl-unseen" }, page));
   addresses(element);
   toast();
 
