@@ -112,7 +112,7 @@ def test_the_page_http_and_json_say_which_student_painted(several, tmp_path, cap
         [paint] = desk.serve(painting.paint)
         [one], [other] = (paint(tab | {"request": r, "ticket": i})["pictures"] for i, r in enumerate(asked, 1))
         assert one["route"] == route and "route" not in other
-        assert [painting.generate(desk, r)[0]["route"] for r in asked] == [route, None]
+        assert [painting.generate(desk, r, "me")[0]["route"] for r in asked] == [route, None]
     finally:
         desk.gallery.close()
     command = [text, "--steps", "1", "--guidance", "1", "--out", str(tmp_path / "a.png"), "--json", "--device", "cpu"]

@@ -146,7 +146,7 @@ def test_pages_that_a_visitor_may_not_open_are_greyed_and_say_why(desk):
 def test_a_wall_in_pieces_is_the_wall(desk):
     request = ask(num_images=5, prompt="a {red|blue} ball")
     pieces = [p for first, count in ((0, 1), (1, 3), (4, 1)) for p in paint(desk, request, first, count)["pictures"]]
-    whole = painting.generate(desk, request)
+    whole = painting.generate(desk, request, "me")
     assert [p["request"] for p in pieces] == [p["request"] for p in whole]
     assert [p["index"] for p in pieces] == [0, 1, 2, 3, 4]
     for piece, one in zip(pieces, whole, strict=True):
@@ -307,7 +307,7 @@ def test_on_a_space_no_visitor_makes_the_server_fetch_a_large_model(monkeypatch)
     assert paint(shared, ask(model="sdxl")) == refused
     assert call(shared, "download", request=ask(model="sdxl"), scale=1) == refused
     with pytest.raises(ValueError, match="can't fetch large models"):
-        painting.generate(shared, ask(model="sdxl"))
+        painting.generate(shared, ask(model="sdxl"), "me")
     assert paint(shared)["pictures"], "what is here paints"
     shared.gallery.close()
 
