@@ -95,11 +95,11 @@ def test_mistakes_are_said_and_nothing_is_lost(visit):
     v.page.get_by_label("Vary").select_option("guidance")
     v.page.get_by_label("Values").fill("1, much")
     v.page.get_by_role("button", name="Look").click()
-    expect(v.page.locator(".sl-inspect .sl-say")).to_have_text("Values are numbers with commas, such as 0, 1.")
+    expect(v.page.locator("#say")).to_have_text("Values are numbers with commas, such as 0, 1.")
     expect(v.page.locator(CELL)).to_have_count(2)
     v.page.get_by_label("Values").fill("99")
     v.page.get_by_role("button", name="Look").click()
-    expect(v.page.locator(".sl-inspect .sl-say")).to_contain_text("guidance")
+    expect(v.page.locator("#say")).to_contain_text("guidance")
 
 
 def test_a_phone_scrolls_the_grid_and_not_the_page(visit):

@@ -52,15 +52,10 @@ still.parts.inspect = (element, part) => {
     chips,
     make("div", { className: "sl-look-fields" }, field("First seed", seed), field("Seeds", seeds), field("Vary", vary), values, field("Show", view), save),
   );
-  const say = make("p", { className: "sl-say", role: "status" });
   const sheet = make("div", { className: "sl-look", tabIndex: 0, role: "grid", ariaLabel: "Steps" });
   const large = make("aside", { className: "sl-look-large", hidden: true });
   const curves = make("div", { className: "sl-look-curves" });
-  element.replaceChildren(make("div", { className: "sl-inspect" }, form, say, make("div", { className: "sl-look-body" }, sheet, large), curves));
-  still.on("say", ({ sentence, kind }) => {
-    say.textContent = sentence;
-    say.dataset.kind = kind;
-  });
+  element.replaceChildren(make("div", { className: "sl-inspect" }, form, make("div", { className: "sl-look-body" }, sheet, large), curves));
 
   const picked = () => asked.models.map((m) => m.split(":")).map(([id, steps]) => ({ id, steps: Number(steps) }));
 

@@ -151,4 +151,4 @@ def stop_page(data: dict[str, Any]) -> None:
         old.stop()
 
 
-TAB = Tab("Inspect", "inspect", build, scripts=("inspect",), styles=("inspect",))
+TAB = Tab("Inspect", "inspect", build, scripts=("inspect",), styles=("inspect",), takes_words=True)
