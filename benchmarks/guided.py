@@ -28,7 +28,7 @@ from core.paths import ROOT
 from distill.method import needed
 from distill.methods import cfg_lora
 from distill.settings import TrainConfig
-from distill.train import Trainer, prepare
+from distill.trainer import Trainer, prepare
 from distill.world import Asked
 from models import catalogue, families
 from models.denoiser import Cond, pick_device
@@ -62,15 +62,17 @@ def copied() -> ModuleType:
 
 def trainer(how: str, base: str, dataset: str, batch: int) -> Trainer:
     module = cfg_lora if how == "adapter" else copied()
-    return prepare(Asked(module, cfg_lora.Config(), base, dataset, seed=0), TrainConfig(batch_size=batch))
+    return prepare(
+        Asked(module, cfg_lora.Config(), catalogue.get(base), dataset, seed=0), TrainConfig(batch_size=batch)
+    )
 
 
 def training_gib(how: str, base: str, dataset: str, batch: int) -> float | None:
     """The most memory that this process holds while it trains."""
     t = trainer(how, base, dataset, batch)
-    with hardware.attention(t.acc.device):
+    with hardware.attention(t.processes.device):
         t.advance()
-        return peak_gib(t.acc.device, lambda: [t.advance() for _ in range(STEPS)])
+        return peak_gib(t.processes.device, lambda: [t.advance() for _ in range(STEPS)])
 
 
 def apart(how: str, base: str, dataset: str, batch: int) -> float | None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from core.settings import override
 from distill import declared
 from distill.settings import TrainConfig
-from distill.train import Trainer, prepare
+from distill.trainer import Trainer, prepare
 from distill.world import Asked
 from evals.metrics import sliced_wasserstein
 from models.denoiser import Cond, TrigFlow

@@ -11,20 +11,6 @@ import numpy as np
 from core import events
 from models.catalogue import Manifest
 
-BLURBS = {
-    "autoencoder": "An autoencoder: 128 x 128 pictures to 8 x 8 x 16 latents and back.",
-    "sft": "A generator of many steps: the teacher of students of few.",
-    "scm_ladd": "A one-step SANA-Sprint student: continuous-time consistency{adversarial}.",
-    "tscd": "Hyper-SD: one LoRA for 1, 2, 4 and 8 steps, by trajectory-segmented consistency.",
-    "lcm": "A latent consistency LoRA: the baseline that the other students are compared with.",
-    "dmd": "DMD2: distribution matching with two time scales and a discriminator.",
-    "msd": "Multi-student distillation: small students, each for a part of the prompts, and the router between them.",
-    "disback": "DisBack: distribution matching that walks back from bad pictures to the teacher.",
-    "feedback": "Reward feedback: moved until a judge sees in its pictures what was asked for.",
-    "cfg_lora": "A LoRA that has guidance folded in: one call a step where the teacher takes two.",
-    "camera": "A teacher that can be told the camera: a LoRA and a few numbers beside the time.",
-    "oracle": "A judge: reads what is in a picture. It measures generators; it paints nothing.",
-}
 PICTURES = {
     "toys": "toy scenes that this project draws",
     "mini": "toy scenes of one thing each, which this project draws",
@@ -58,12 +44,6 @@ def curve(run: Path, out: Path) -> None:
     plt.close(fig)
 
 
-def blurb(method: str, config: dict) -> str:
-    """What the method makes, and of its parts those that the run had."""
-    adversarial = " with latent adversarial distillation" if method == "scm_ladd" and config["adversarial"] > 0 else ""
-    return BLURBS.get(method, method).format(adversarial=adversarial)
-
-
 def learnt_from(dataset: str) -> str:
     """One sentence on whose pictures they were."""
     if dataset == "mixture":
@@ -93,7 +73,7 @@ library_name: diffusers
 
 # {m.id}
 
-{blurb(m.method, facts["config"])} {m.parameters:,} parameters.
+{m.about} {m.parameters:,} parameters.
 Data: {data}, {m.samples_seen:,} samples seen.
 
 Made by, and remade with:

@@ -1,7 +1,7 @@
 """The methods, and what each file of `distill/methods/` declares of itself: ABOUT, STEPS and Config, without torch.
 
 torch takes seconds to import, and forms, the command line of jobs and their checks need none of it. So of such a file
-the constants in capitals and the Config are run, with what those stand on; the whole file is run by a training.
+these three are run, with what they stand on; the whole file is run by a training.
 """
 
 import ast
@@ -17,7 +17,6 @@ from core.settings import Setting, settings
 from distill.settings import TrainConfig
 
 HOME = Path(__file__).parent / "methods"
-LIGHT = ("core", "dataclasses", "math", "typing")  # packages that a declaration may stand on, and other methods
 
 
 def methods() -> list[str]:
@@ -58,21 +57,30 @@ def _declared(file: Path, stamp: int) -> Declared:
 
 
 def _declarations(file: Path) -> dict[str, Any]:
-    """The light part of a method's file, run: by name."""
+    """ABOUT, STEPS and Config of a method's file, and what they stand on, run: by name."""
+    wanted, nodes = {"ABOUT", "STEPS", "Config"}, []
+    for node in reversed(ast.parse(file.read_text(encoding="utf-8"), str(file)).body):
+        if wanted & _defined(node):
+            nodes.insert(0, node)
+            wanted |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
     out: dict[str, Any] = {"__name__": f"distill.methods.{file.stem}"}
-    for node in ast.parse(file.read_text(encoding="utf-8"), str(file)).body:
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module == "distill.methods":
             out |= {a.asname or a.name: SimpleNamespace(**_declarations(HOME / f"{a.name}.py")) for a in node.names}
-        elif _light(node):
+        else:
             exec(compile(ast.Module([node], []), str(file), "exec"), out)
     return {name: value for name, value in out.items() if not name.startswith("__")}
 
 
-def _light(node: ast.stmt) -> bool:
+def _defined(node: ast.stmt) -> set[str]:
+    """The names that a statement at the top of a file gives a meaning."""
     match node:
-        case ast.ImportFrom(module=str(package)):
-            return package.partition(".")[0] in LIGHT
-        case ast.Assign(targets=[target]):
-            names = [n.id for n in ast.walk(target) if isinstance(n, ast.Name)]
-            return all(len(name) > 1 and name.isupper() for name in names)
-    return isinstance(node, ast.ClassDef) and node.name == "Config"
+        case ast.Import(names=names) | ast.ImportFrom(names=names):
+            return {(a.asname or a.name).partition(".")[0] for a in names}
+        case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
+            return {name}
+        case ast.Assign(targets=targets):
+            return {n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)}
+        case ast.AnnAssign(target=ast.Name(id=name)) | ast.AugAssign(target=ast.Name(id=name)):
+            return {name}
+    return set()

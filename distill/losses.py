@@ -39,11 +39,6 @@ def snr_weight(schedule: Schedule, t: Tensor, low: float = 0.25, high: float = 5
     return snr.clamp(low, high) / snr
 
 
-def push(x: Tensor, direction: Tensor) -> Tensor:
-    """A loss [B] whose gradient with respect to x is `direction`, exactly, in any dtype."""
-    return (x.float() * direction.detach()).flatten(1).sum(1)
-
-
 def hinge_real(logits: Tensor) -> Tensor:
     """Discriminator on data (LADD, hinge): zero once logits pass 1. Logits [B, N]."""
     return F.relu(1 - logits.float()).flatten(1).mean(1)

@@ -134,11 +134,65 @@ class Out:
 
 
 class Method(Protocol):
-    """`distill/methods/<name>.py` holds a frozen dataclass Config and a class Method(world, cfg) like this.
+    """`distill/methods/<name>.py` says everything about the method of that name. It has
 
-    `needs`: subset of {"pixels", "latents", "labels", "teacher", "features", "judge", "prompts"}.
-    `student(cfg, base)` in the same file makes the module that is shaped; `STEPS` says how many steps it usually takes,
-    `also_needs(cfg)` what only some settings need. Some also are one of the protocols below.
+    - `ABOUT`: one line in plain words, for forms, menus and model cards;
+    - `Config`: a frozen dataclass, each field an `option(default, "What it is.")` of core/fields.py;
+    - `student(cfg, base)`: the module that is shaped and published. `base` is what it stands on: the base model's
+      denoiser or, on pictures, its autoencoder, None without one; of a judge the heads that it learns;
+    - `Method(world, cfg)`: this class. `needs` is a subset of {"pixels", "latents", "labels", "teacher", "features",
+      "judge", "prompts"}, which `World` and batches then hold; `players` says who moves, when and how fast;
+      `loss(player, batch, rng)` is what that player minimises at `batch.step`, random by `rng` alone. What else it can
+      do is one of the protocols below;
+    - `serve(made, home)`: lays out what is served and returns what its manifest says (distill/serve.py);
+
+    and where they apply
+
+    - `STEPS`: how many steps a training usually takes;
+    - `new(cfg, family)`: a network that knows nothing yet, for a base that is an autoencoder alone;
+    - `also_needs(cfg)`: what only some settings need; `reads(cfg)`: the attributes that a judge learns;
+    - `sources(names, skip_bad, side)`: its own choice of a data set's pictures.
+
+    ABOUT, STEPS and Config are read without torch too (distill/declared.py), so they stand on core, the standard
+    library, other methods' Config and plain constants. A whole method, that a training, a form and a card can take up
+    (docs/adding.md):
+
+        from dataclasses import dataclass
+
+        import torch
+
+        from core.fields import option
+        from distill import serve as serving
+        from distill import students
+        from distill.method import Out, Player, needed
+        from models.schedule import add_noise
+
+        ABOUT = "Regression: what the teacher answers is learnt by heart."
+
+        @dataclass(frozen=True)
+        class Config:
+            lr: float = option(1e-4, "Learning rate.", low=0)
+            rank: int = option(8, "Of the LoRA; 0 trains the whole network.", low=0)
+
+        student = students.student
+
+        class Method:
+            needs = {"latents", "teacher"}
+
+            def __init__(self, world, cfg):
+                self.w = world
+                self.players = {"student": Player(world.student, cfg.lr, ema=True)}
+
+            def loss(self, player, batch, rng):
+                (x0, cond), teacher = batch.latents, needed(self.w.teacher)
+                t = 1 - rng.rand(len(batch))
+                x_t = add_noise(teacher.schedule, x0, rng.randn_like(x0), t)
+                with torch.no_grad():
+                    answer = teacher(x_t, t, cond)
+                return Out(students.apart(self.w.student, x_t, t, cond, answer).mean())
+
+        def serve(made, home):
+            return serving.network(made, home) | serving.ddim(home)
     """
 
     needs: set[str]

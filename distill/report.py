@@ -1,35 +1,25 @@
 """What a training shows: events.jsonl, TensorBoard, sample grids, a bar on a terminal and plain lines elsewhere."""
 
-import atexit
 import math
-import sys
-import time
 from collections import Counter, deque
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from core import checkpoint
 from core.events import Events
-from distill.method import Keeps, Previews, Rows
+from core.progress import Bar, say
+from distill.mover import Mover
 from distill.settings import TrainConfig
 
-if TYPE_CHECKING:
-    from distill.mover import Mover
-    from distill.train import Trainer
-
-PLAIN_SECONDS = 20
 RECENT = 50  # steps of a kind whose length tells how long others will take
 FEW = 10  # steps after which the hours are told, from the beginning and from where another player begins
-SHOWN, JUDGED = 16, 48  # samples in a grid, and those that a judge reads
+SHOWN = 16  # samples in a grid
 
 
 def grid(pictures: Tensor, columns: int = 8) -> Image.Image:
@@ -44,54 +34,35 @@ def grid(pictures: Tensor, columns: int = 8) -> Image.Image:
     return Image.fromarray(sheet)
 
 
-def memory(t: "Trainer") -> int:
-    """Bytes of networks, gradients, moments and averages, and of what the method will keep."""
-    world, own = t.scene.world, vars(t.method).values()
-    networks = [world.student, world.teacher, *t.scene.beside, *own, *(p.module for p in t.method.players.values())]
-    weights = {w for net in networks if isinstance(net, nn.Module) for w in net.parameters()}
-    moved = {w for m in t.movers for w in m.weights.values()}
-    held = sum(w.numel() * w.element_size() for w in weights | moved)
-    held += sum(3 * w.numel() * w.element_size() for w in moved)  # a gradient and two moments
-    held += sum(w.numel() * w.element_size() for m in t.movers for w in (m.ema or {}).values())
-    return held + (t.method.keeps if isinstance(t.method, Keeps) else 0)
-
-
 class Reporter:
     def __init__(self, run: Path, cfg: TrainConfig, enabled: bool = True):
         self.run, self.cfg, self.enabled = run, cfg, enabled
         self.sums: dict[str, Tensor] = {}
-        self.spoke = time.monotonic()
-        self.told = self.due = 0
+        self.due = 0
         self.movers: list[Mover] = []
         self.paces: dict[frozenset[str], deque[float]] = {}  # seconds of the last steps, by who moved in them
         if enabled:
             self.events = Events(run)
             self.board = SummaryWriter(run / "tensorboard")
-            self.bar = None
-            if sys.stderr.isatty():
-                columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-                self.bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
-                self.bar.start()
-                atexit.register(self.bar.stop)  # however it ends, the terminal gets its cursor back
-                self.task = self.bar.add_task(run.name, total=cfg.steps)
+            self.bar = Bar(run.name, cfg.steps)
 
     def say(self, text: str) -> None:
         if self.enabled:
-            print(text, file=sys.stderr, flush=True)
+            say(text)
 
-    def start(self, t: "Trainer") -> None:
-        """What it will hold is said before the first step."""
-        self.told, self.movers, self.spoke = t.step, t.movers, time.monotonic()
+    def start(self, step: int, movers: list[Mover], processes: int, held: int) -> None:
+        """`held`: bytes, which are shown before the first step."""
+        self.movers = movers
         if not self.enabled:
             return
-        resumed = {"resumed_from": t.step} if t.step else {}
-        self.events.write("progress", stage="train", step=t.step, total=self.cfg.steps, **resumed)
-        size = sum(w.numel() for m in t.movers for w in m.weights.values())
-        n = t.acc.num_processes
-        how = f"{self.cfg.precision}, {n} process{'es' if n > 1 else ''}"
-        self.say(f"{self.run.name}: {size:,} trainable parameters, {how}, from step {t.step}")
-        held = f"{memory(t) / 1e9:.2g} GB for networks, gradients, moments and averages"
-        self.say(f"{self.run.name}: {held}; the activations of a batch come on top")
+        self.bar.begin(step)
+        resumed = {"resumed_from": step} if step else {}
+        self.events.write("progress", stage="train", step=step, total=self.cfg.steps, **resumed)
+        size = sum(w.numel() for m in movers for w in m.weights.values())
+        how = f"{self.cfg.precision}, {processes} process{'es' if processes > 1 else ''}"
+        self.say(f"{self.run.name}: {size:,} trainable parameters, {how}, from step {step}")
+        need = f"{held / 1e9:.2g} GB for networks, gradients, moments and averages"
+        self.say(f"{self.run.name}: {need}; the activations of a batch come on top")
 
     def seconds_left(self, step: int) -> float:
         """Steps are as long as those in which the same players moved; of unknown ones, as the longest."""
@@ -137,33 +108,19 @@ class Reporter:
         self.events.write("progress", stage="train", step=step, total=self.cfg.steps, seconds_left=round(left, 1))
         for k, v in values.items():
             self.board.add_scalar(k, v, step)
-        if self.bar:
-            self.bar.update(self.task, completed=step)
-        elif time.monotonic() - self.spoke > PLAIN_SECONDS:
-            now = time.monotonic()
-            speed = (step - self.told) * self.cfg.batch_size / (now - self.spoke)
-            self.told, self.spoke = step, now
-            shown = "  ".join(f"{k} {v:.4g}" for k, v in values.items())
-            self.say(f"{step}/{self.cfg.steps}  {shown}  {speed:.1f} samples/s  {left / 60:.0f} min left")
+        self.bar.show(step, values, left, self.cfg.batch_size, "samples")
 
-    @torch.no_grad()
-    def sample(self, t: "Trainer") -> None:
-        """A grid on fixed seeds, of the moving average where there is one."""
-        if not isinstance(t.method, Previews):
-            return
-        n = min(JUDGED if t.scene.judged else SHOWN, t.cfg.batch_size)
-        batch = t.scene.batch(0, n, Rows(t.cfg.seed + 1, 0, n))
-        with t.averaged(), t.acc.autocast():
-            pictures = t.method.preview(batch)
-        path = self.run / "samples" / f"step-{t.step:08d}.png"
+    def sample(self, step: int, pictures: Tensor, right: dict[str, float]) -> None:
+        """`right`: what a judge read in the pictures, by attribute."""
+        path = self.run / "samples" / f"step-{step:08d}.png"
         path.parent.mkdir(exist_ok=True)
         grid(pictures[:SHOWN]).save(path)
-        if t.scene.judged:
-            right = {f"student/right_{k}": v for k, v in t.scene.judged(pictures, batch).items()}
-            self.events.write("metric", step=t.step, values={k: float(f"{v:.4g}") for k, v in right.items()})
-            for k, v in right.items():
-                self.board.add_scalar(k, v, t.step)
-        self.events.write("sample", step=t.step, path=str(path.relative_to(self.run)))
+        if right:
+            values = {f"student/right_{k}": float(f"{v:.4g}") for k, v in right.items()}
+            self.events.write("metric", step=step, values=values)
+            for k, v in values.items():
+                self.board.add_scalar(k, v, step)
+        self.events.write("sample", step=step, path=str(path.relative_to(self.run)))
 
     def checkpoint(self, folder: Path, step: int, seconds: float) -> None:
         """`seconds`: how long it took to write."""
@@ -178,8 +135,7 @@ class Reporter:
     def done(self, step: int) -> None:
         if not self.enabled:
             return
-        if self.bar:
-            self.bar.stop()
+        self.bar.end()
         newest = checkpoint.folders(self.run)[0]
         self.events.write("done", step=step, outputs=[str(newest.relative_to(self.run))])
         self.board.close()

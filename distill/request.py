@@ -44,7 +44,7 @@ def no_start(row: catalogue.Row, base: str | None) -> str | None:
     if made.base is None or made.base != base:
         of = f"one of {made.base}" if made.base else "no student"
         return f"start takes a student of {base or 'the base'}; {row.id} is {of}"
-    if made.method == "msd":
+    if row.routed:
         return f"start takes one network, and {row.id} is several students; leave it out"
     return None if row.folder else f"start takes a student that was trained here; {row.id} is from elsewhere"
 

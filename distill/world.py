@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from core.paths import cache as cache_dir
 from distill import features, reward, start
-from distill.data import NAMES, PICTURES, SIDE, Source, cache, often, sources, texts
+from distill.data import NAMES, SIDE, Source, cache, often, sources, texts
 from distill.method import Batch, Rows, World, needed, sent
 from evals import labels as judge_labels
 from evals.judges import Judge
 from evals.judges import load as load_judge
 from models import catalogue, text, weights
+from models.catalogue import Row
 from models.denoiser import Cond
 from models.families import Parts, toy2d
 
@@ -58,20 +59,23 @@ class Draws:
 
 def rows_of(draws: list[tuple[cache.Cached, int, float]]) -> tuple[np.ndarray, list[str], list[dict]]:
     arrays = np.stack([part[i] for part, i, _ in draws])
-    captions = [c[int(e * len(c))] for part, i, e in draws for c in [part.captions[i]]]
+    captions = [part.captions[i][wording(part, i, e)] for part, i, e in draws]
     return arrays, captions, [part.attributes[i] for part, i, _ in draws]
 
 
-def side(base: str | None) -> int:
+def wording(part: cache.Cached, i: int, extra: float) -> int:
+    """Which of the captions of row i a uniform number in [0, 1) chooses."""
+    return int(extra * len(part.captions[i]))
+
+
+def side(base: Row | None) -> int:
     """Pixels of the pictures that a training on this base sees."""
-    return (catalogue.find(base).size if base else 0) or SIDE
+    return (base.size if base else 0) or SIDE
 
 
-def images(names: str, method: str, skip_bad: bool, base: str | None) -> list[Source]:
-    """The sources of a training on this base. An autoencoder holds pictures out, not wordings, and needs fewer."""
-    if method == "autoencoder":
-        return sources(names, toys=PICTURES, hold="pictures", skip_bad=skip_bad, side=side(base))
-    return sources(names, skip_bad=skip_bad, side=side(base))
+def images(names: str, module: ModuleType, skip_bad: bool, base: Row | None) -> list[Source]:
+    """The sources of a training on this base; a method may choose its own from a data set."""
+    return getattr(module, "sources", sources)(names, skip_bad=skip_bad, side=side(base))
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class Asked:
 
     module: ModuleType  # of the method
     cfg: object
-    base: str | None
+    base: Row | None
     dataset: str
     seed: int
     skip_bad: bool = False
@@ -100,7 +104,7 @@ class Asked:
 
 def pixel_scene(a: Asked, device: torch.device) -> Scene:
     """Pictures, with the truth about each where the method asks for labels."""
-    parts = [cache.draw(s, cache_dir()) for s in images(a.dataset, a.method, a.skip_bad, a.base)]
+    parts = [cache.draw(s, cache_dir()) for s in images(a.dataset, a.module, a.skip_bad, a.base)]
     draws = Draws(parts)
     heads = {}
     if "labels" in a.needs:
@@ -116,39 +120,52 @@ def pixel_scene(a: Asked, device: torch.device) -> Scene:
     return Scene(World(student=student), batch)
 
 
+class Latents:
+    """The base's autoencoder: pictures to latents and back, with the size that denoisers know."""
+
+    def __init__(self, parts: Parts, device: torch.device):
+        self.vae, self.device = parts.vae.eval().requires_grad_(False), device
+        self.family = import_module(f"models.families.{parts.row.manifest.family}")
+        self.key = weights.digest(self.vae.encoder)  # latents of one autoencoder are never taken for another's
+
+    @torch.no_grad()
+    def encode(self, pictures: np.ndarray) -> np.ndarray:
+        return self.family.encode(self.vae, pixels(pictures, self.device)).float().cpu().numpy()
+
+    def show(self, z: Tensor) -> Tensor:
+        return self.vae.decode(z / self.vae.config.scaling_factor).sample
+
+    def of(self, sources: list[Source]) -> list[cache.Cached]:
+        return [cache.latents(s, cache_dir(), self.key, self.encode) for s in sources]
+
+
+def networks(a: Asked, parts: Parts, device: torch.device) -> tuple[nn.Module, nn.Module | None]:
+    """The student, and the frozen teacher where the method needs one: a copy of the base as it is."""
+    teacher = copy.deepcopy(parts.denoiser).eval().requires_grad_(False) if "teacher" in a.needs else None
+    if parts.denoiser is not None:
+        parts.denoiser.requires_grad_(True)  # a method that adapts it says otherwise
+    if parts.denoiser is None and hasattr(a.module, "new"):
+        student = a.module.new(a.cfg, parts.row.manifest.family)
+    else:
+        student = a.module.student(a.cfg, parts.denoiser)
+    if a.start:
+        start.give(student.to(device), a.start)
+    return student.to(device), teacher
+
+
 def latent_scene(a: Asked, device: torch.device) -> Scene:
     """Latents of the base's autoencoder, and captions through its text encoder."""
     if a.base is None:
         raise ValueError(f"{a.method} works on latents: name the model that has the autoencoder with --base")
-    if reason := catalogue.in_parts(catalogue.find(a.base)):
+    if reason := catalogue.in_parts(a.base):
         raise ValueError(reason)
-    found = images(a.dataset, a.method, a.skip_bad, a.base)
+    found = images(a.dataset, a.module, a.skip_bad, a.base)
     parts = load(a.base, device)
-    name = parts.row.manifest.family
-    teacher = copy.deepcopy(parts.denoiser).eval().requires_grad_(False) if "teacher" in a.needs else None
-    seen = (lambda blocks: features.of(needed(teacher), blocks)) if "features" in a.needs else None
-    if parts.denoiser is not None:
-        parts.denoiser.requires_grad_(True)  # a method that adapts it says otherwise
-    fresh = parts.denoiser is None and hasattr(a.module, "new")
-    student = (a.module.new(a.cfg, name) if fresh else a.module.student(a.cfg, parts.denoiser)).to(device)
-    if a.start:
-        start.give(student, a.start)
-    vae, family = parts.vae.eval().requires_grad_(False), import_module(f"models.families.{name}")
-
-    @torch.no_grad()
-    def encode(pictures: np.ndarray) -> np.ndarray:
-        return family.encode(vae, pixels(pictures, device)).float().cpu().numpy()
-
-    def show(z: Tensor) -> Tensor:
-        return vae.decode(z / vae.config.scaling_factor).sample
-
-    key = weights.digest(vae.encoder)  # latents of one autoencoder are never taken for another's
-    cached = [cache.latents(s, cache_dir(), key, encode) for s in found]
+    student, teacher = networks(a, parts, device)
+    coder = Latents(parts, device)
+    cached = coder.of(found)
     draws, say = Draws(cached, often), speaker(a, parts, found, cached)
-    if "judge" in a.needs and not toys_in(cached):
-        with_toys = "mini, toys, toys+emoji, toys+words+pairs"
-        raise ValueError(f"the judge that rewards reads toys, and {a.dataset} has none; valid: {with_toys}")
-    reader = judge_named("judge-a").to(device) if "judge" in a.needs else None  # rewards are its alone
+    reader = judge_of(a, cached, device) if "judge" in a.needs else None
 
     def batch(step: int, n: int, rng: Rows) -> Batch:
         drawn = draws(n, rng)
@@ -158,12 +175,21 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
         labels = {k: sent(v, device) for k, v in asked.items()}
         return Batch(step, x0=x0, cond=say(drawn), captions=captions, labels=labels, truth=truth)
 
-    judge = reward.reward(reader, lambda z: show(z).float()) if reader else None
+    judge = reward.reward(reader, lambda z: coder.show(z).float()) if reader else None
+    seen = (lambda blocks: features.of(needed(teacher), blocks)) if "features" in a.needs else None
     prompts = parts.text(some_captions(cached)) if "prompts" in a.needs else None
     null = parts.text([""])
     beside = [m for m in (*parts.pipeline.components.values(), reader) if isinstance(m, nn.Module)]
-    world = World(student, teacher, null, judge=judge, features=seen, prompts=prompts, show=show)
+    world = World(student, teacher, null, judge=judge, features=seen, prompts=prompts, show=coder.show)
     return Scene(world, batch, reported(cached), beside)
+
+
+def judge_of(a: Asked, cached: list[cache.Cached], device: torch.device) -> Judge:
+    """The judge that rewards, which reports nothing."""
+    if not toys_in(cached):
+        with_toys = "mini, toys, toys+emoji, toys+words+pairs"
+        raise ValueError(f"the judge that rewards reads toys, and {a.dataset} has none; valid: {with_toys}")
+    return judge_named("judge-a").to(device)
 
 
 def toys_in(cached: list[cache.Cached]) -> bool:
@@ -191,7 +217,7 @@ def speaker(
     kept = {p.name: texts.texts(p, home, key, parts.text) for p, home in zip(cached, homes, strict=True)}
 
     def say(drawn: list[tuple[cache.Cached, int, float]]) -> Cond:
-        said = [kept[part.name](i, int(e * len(part.captions[i]))) for part, i, e in drawn]
+        said = [kept[part.name](i, wording(part, i, e)) for part, i, e in drawn]
         return texts.cond(said, parts.device)
 
     return say
@@ -247,26 +273,15 @@ def mixture_scene(a: Asked, device: torch.device) -> Scene:
     return Scene(world, batch)
 
 
-def latents_of(base: str | None) -> str:
-    """Which latents a training on this base sees; empty where it says nothing of them."""
-    return catalogue.find(base).manifest.latents if base else ""
-
-
-def weights_of(base: str | None) -> str:
-    """The sha256 of the base's denoiser, on which adapters are trained; empty where there is none, or of the Hub's."""
-    return catalogue.denoiser_sha256(catalogue.find(base)) if base else ""
-
-
-def check_latents(facts: dict) -> None:
+def check_latents(facts: dict, base: Row | None) -> None:
     """Raises ValueError for a run whose base has other latents by now. `facts`: its run.json."""
-    run, base = facts["run"], facts["base"]
-    if facts.get("latents", "") != latents_of(base):
-        raise ValueError(f"run {run!r} was trained on other latents than {base} has now; train it anew")
+    run, id, latents = facts["run"], facts["base"], base.manifest.latents if base else ""
+    if facts.get("latents", "") != latents:
+        raise ValueError(f"run {run!r} was trained on other latents than {id} has now; train it anew")
 
 
-def load(base: str, device: torch.device) -> Parts:
-    row = catalogue.find(base)
-    return import_module(f"models.families.{row.manifest.family}").load(row, device, torch.float32)
+def load(base: Row, device: torch.device) -> Parts:
+    return import_module(f"models.families.{base.manifest.family}").load(base, device, torch.float32)
 
 
 def build(a: Asked, device: torch.device) -> Scene:

@@ -3,7 +3,6 @@
 Every estimate depends on how many pictures it saw, so compare only figures of equal N (Fréchet most of all).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -138,20 +137,3 @@ def sliced_wasserstein(a: Features, b: Features, num: int = 64, seed: int = 0) -
     at_a = torch.searchsorted(steps_a, middles).clamp_max(len(a) - 1)
     at_b = torch.searchsorted(steps_b, middles).clamp_max(len(b) - 1)
     return float((widths[:, None] * (sorted_a[at_a] - sorted_b[at_b]).abs()).sum(0).mean())
-
-
-def bootstrap(
-    values: Features,
-    statistic: Callable[[Tensor], float] | None = None,
-    num: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile interval of a statistic, the mean unless told otherwise, of rows drawn with replacement."""
-    values = torch.as_tensor(values)
-    rng = torch.Generator().manual_seed(seed)
-    draws = (values[torch.randint(len(values), (len(values),), generator=rng)] for _ in range(num))
-    results = torch.tensor([float(d.double().mean()) if statistic is None else statistic(d) for d in draws])
-    tail = (1 - level) / 2
-    low, high = results.double().quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64))
-    return float(low), float(high)

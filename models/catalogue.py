@@ -16,9 +16,10 @@ from core.files import sha256
 from core.machine import Machine, here
 from core.paths import assets, studio
 from models.content import header, json_object, shown, weights
-from models.hub import hub_rows
+from models.hub import TEACHER, hub_rows
 from models.manifest import Guidance as Guidance  # who reads rows, reads these
-from models.manifest import Manifest, Row
+from models.manifest import Manifest
+from models.manifest import Row as Row
 
 FILE = "manifest.json"
 ANY_BASE = "STILL_LIFE_ANY_BASE"  # set by --any-base, for this process and those that it starts
@@ -35,7 +36,7 @@ PIPELINES = {  # pipelines that may be no id: the row of the Hub that each is li
     "SanaPipeline": "sana-sprint-0.6b",
     "SanaSprintPipeline": "sana-sprint-0.6b",
 }
-SANA = {"method": "teacher", "scheduler": "DPMSolverMultistepScheduler", "timesteps": {}, "default_steps": 20}
+SANA = {"about": TEACHER, "scheduler": "DPMSolverMultistepScheduler", "timesteps": {}, "default_steps": 20}
 SANA |= {"prediction": "flow", "guidance": Guidance("cfg", 4.5, (1.0, 20.0))}
 SCHEDULE = {"prediction_type": "epsilon", "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 
@@ -258,7 +259,7 @@ def free(id: str, home: Path) -> None:
 
 def in_parts(row: Row) -> str | None:
     """One sentence where it is no single network of its own, with which a training could go on."""
-    what = "an adapter" if row.manifest.kind == "lora" else "several students" if row.manifest.method == "msd" else None
+    what = "an adapter" if row.manifest.kind == "lora" else "several students" if row.routed else None
     return what and f"{row.id} is {what}, and no base for a training; its own: {row.manifest.base}."
 
 

@@ -11,6 +11,7 @@ TCD_STEPS = {  # TCDScheduler's own, from 50
     "4": [999, 759, 499, 259],
     "8": [999, 879, 759, 639, 499, 379, 259, 139],
 }
+SPRINT, TEACHER = "SANA-Sprint: continuous-time consistency.", "A teacher: a generator of many steps."
 HYPER = "ByteDance/Hyper-SD"
 NVIDIA = "NSCL v2-custom or NVIDIA Open Model License (read the model's page); text encoder under the Gemma terms"
 
@@ -18,7 +19,7 @@ NVIDIA = "NSCL v2-custom or NVIDIA Open Model License (read the model's page); t
 def _hub(
     id: str,
     family: str,
-    method: str,
+    about: str,
     licence: str,
     parameters: int,
     scheduler: str,
@@ -35,7 +36,8 @@ def _hub(
         family=family,
         base=base,
         kind="lora" if base else "model",
-        method=method,
+        method="not made here",
+        about=about,
         dataset="not published",
         command="not made here",
         code="not made here",
@@ -58,7 +60,7 @@ def _hub_sprint(name: str, parameters: int, memory_gib: float) -> Row:
     manifest = _hub(
         f"sana-sprint-{name.lower()}",
         "sana",
-        "scm_ladd",
+        SPRINT,
         NVIDIA,
         parameters,
         scheduler="SCMScheduler",
@@ -72,7 +74,7 @@ def _hub_sprint(name: str, parameters: int, memory_gib: float) -> Row:
 
 
 def _hub_base(id: str, family: str, hub: str, size: int, memory_gib: float, **own: Any) -> Row:
-    manifest = _hub(id, family, "teacher", **own)
+    manifest = _hub(id, family, TEACHER, **own)
     return Row(manifest, size, None, hub, "main", memory_gib, tokens=77, batch=1)
 
 
@@ -111,7 +113,11 @@ def hub_rows() -> list[Row]:
         default_steps=30,
         guidance=Guidance("cfg", 5.0, (1.0, 20.0)),
     )
-    hyper: dict[str, Any] = {"method": "tscd", "licence": "not stated (read the model's page)", "hub": HYPER}
+    hyper: dict[str, Any] = {
+        "about": "Hyper-SD: trajectory-segmented consistency.",
+        "licence": "not stated (read the model's page)",
+        "hub": HYPER,
+    }
     hyper |= {"scheduler": "TCDScheduler", "default_steps": 1, "timesteps": TCD_STEPS}
     hyper |= {"eta": 0.3}  # of several steps: one is the same for any
     return [
@@ -124,7 +130,7 @@ def hub_rows() -> list[Row]:
         _hub_lora(
             "dmd2-sdxl",
             large,
-            method="dmd",
+            about="DMD2: distribution matching with two time scales and a discriminator.",
             hub="tianweiy/DMD2",
             file="dmd2_sdxl_4step_lora_fp16.safetensors",
             licence="CC BY-NC-SA (read the model's page)",

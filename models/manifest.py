@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from core.fields import record
 
+ROUTER = "router"  # the folder of what sends a prompt to one of several students
 KINDS = ("model", "lora", "autoencoder", "judge")
 
 
@@ -45,6 +46,7 @@ class Manifest:
     parameters: int
     quality: dict[str, dict[str, float]] = field(default_factory=dict)
     eta: float = 0.0  # of DDIM and TCD: how much of each step is fresh noise
+    about: str = ""  # one line: how it was made and what that gives
     latents: str = ""  # which they are: a hash of the encoder that makes them
     base_sha256: str = ""  # of a LoRA: the weights of its base that it was made on
 
@@ -81,6 +83,11 @@ class Row:
     instruction: bool = False  # whether prompts follow the pipeline's own long instruction
     batch: int = 4
     file: str | None = None  # in the Hub's repository, where that is not a whole pipeline
+
+    @property
+    def routed(self) -> bool:
+        """Whether it is several students and a router."""
+        return any(name.startswith(f"{ROUTER}/") for name in self.manifest.files)
 
     @property
     def id(self) -> str:

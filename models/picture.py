@@ -18,7 +18,6 @@ from PIL import Image, UnidentifiedImageError
 from PIL.Image import Image as Picture
 from PIL.PngImagePlugin import PngInfo
 
-from models import catalogue
 from models.png import without_text
 from models.request import JSON_LIMIT, PROMPT, SEEDS, ImageRequest
 from models.restore import Restored, fitted, kept
@@ -43,7 +42,7 @@ XMP = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 
 def a1111(request: ImageRequest) -> str:
     """The request as the text that AUTOMATIC1111's web UI made customary."""
-    row = catalogue.get(request.model)
+    row = request.row
     facts = {
         "Steps": request.steps,
         "Sampler": row.manifest.scheduler,

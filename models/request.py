@@ -7,7 +7,9 @@ import dataclasses
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self, get_args, get_type_hints
 
 from core.fields import between, check, keyed, option, options, short
@@ -114,13 +116,18 @@ class ImageRequest(Request):
         names = super()._order()
         return ["prompt", "model", *(n for n in names if n not in ("prompt", "model"))]
 
+    @cached_property
+    def row(self) -> catalogue.Row:
+        """Of its model: found once, and handed on with the request."""
+        return catalogue.get(self.model)
+
     def _fill(self, name: str) -> Any:
-        row = catalogue.get(self.model)
+        row = self.row
         own = {"steps": row.manifest.default_steps, "guidance": row.manifest.guidance.default}
         return own.get(name, row.size)
 
     def _validate(self) -> None:
-        row = catalogue.get(self.model)
+        row = self.row
         if (self.width, self.height) != (row.size, row.size):
             raise ValueError(f"{self.model} paints {row.size} x {row.size} pixels, not {self.width} x {self.height}")
         valid = row.manifest.step_counts
@@ -167,8 +174,14 @@ class ImageRequest(Request):
 
     def single(self, k: int) -> "ImageRequest":
         """The request that gives picture k alone."""
-        neighbour = (self.variation_seed + k) % SEEDS if self.variation else 0
-        return replace(self, seed=self.seeds()[k], num_images=1, variation_seed=neighbour)
+        return self.some(k, 1)
+
+    def some(self, first: int, count: int) -> "ImageRequest":
+        """The request that gives pictures first … first + count and nothing else."""
+        neighbour = (self.variation_seed + first) % SEEDS if self.variation else 0
+        part = copy(self)  # as valid as the whole, so nothing is looked up again
+        vars(part).update(seed=self.seeds()[first], num_images=count, variation_seed=neighbour)
+        return part
 
     def texts(self) -> list[str]:
         """What the text encoder reads for each picture: wildcards chosen, emoji as their names, style put around."""

@@ -99,9 +99,3 @@ def sample_camera(rng: np.random.Generator, chances: dict[str, float] = CHANCES)
     azimuth = sample_azimuth(rng, view)
     elevation = float(rng.uniform(*ELEVATION.get(view, LEVEL)))
     return Camera(azimuth, elevation, float(rng.uniform(*RADIUS)))
-
-
-def view_phrase(rng: np.random.Generator, view: str) -> str:
-    if view not in PHRASES:
-        raise ValueError(f"view {view!r}; valid: {', '.join(VIEWS)}")
-    return str(rng.choice(PHRASES[view]))

@@ -1,22 +1,26 @@
 """docs/adding.md is true: what it says is done in a copy of the repository, and the new thing is there."""
 
+import inspect
 import json
 import os
 import shutil
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
 from core.paths import ROOT
+from distill.method import Method
+from tests.test_architecture import pages, proofs
 
-COPIED = ("ui", "jobs")  # what the lists change; the rest of the tree is linked
+COPIED = ("ui", "jobs", "distill", "docs/methods", "tests")  # what the lists change; the rest is linked
 
 
 @pytest.fixture
 def tree(tmp_path):
     """A copy of the repository: (its root, the files that it had)."""
-    for name in ("app.py", "core", "models", "distill", "threed", "evals", "assets"):
+    for name in ("app.py", "core", "models", "threed", "evals", "assets", "benchmarks"):
         (tmp_path / name).symlink_to(ROOT / name)
     for name in COPIED:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -64,6 +68,43 @@ head = next(b.value for b in demo.blocks.values() if getattr(b, "elem_id", "") =
 print(json.dumps([[p[0] for p in demo.pages], head, "still.parts.shelf" in style.head(), ".sl-shelf" in style.css(),
                   server["shelves"]({}), server["shelves"](None)]))
 """
+
+
+TRAIN = """
+import json
+from pathlib import Path
+from core.paths import run_dir
+from distill import declared, publish, train
+from distill.request import DistillRequest
+from ui.distill.form import form
+request = DistillRequest(method="regression", dataset="mixture", set=("rank=0", "train.steps=2"))
+code = train.main(["regression", "--run", "r", "--dataset", "mixture", "--set", "rank=0", "--set", "train.steps=2",
+                   "--set", "train.batch_size=8", "--set", "train.precision=fp32", "--set", "train.warmup=1"])
+made = publish.trained(run_dir("r"))
+drawn = form("distill", {"method": "regression"})
+names = [s["name"] for s in drawn["settings"]][:2]
+served = callable(declared.module("regression").serve)
+print(json.dumps([code, made.samples, made.cfg.rank, drawn["fields"][0]["help"], names, served]))
+"""
+
+
+def test_a_method(tree):
+    put(tree, "distill/methods/regression.py", '"""Regression on the teacher."""\n\n' + example())
+    assert pages(tree) == ["docs/methods/regression.md is missing"]
+    put(tree, "docs/methods/regression.md", "# regression: what the teacher answers\n")
+    assert pages(tree) == [] and proofs(tree) == ["no learning test names regression"]
+    put(tree, "tests/test_regression.py", code("## A method", "from benchmarks.mixture"))
+    assert proofs(tree) == []
+    status, samples, rank, help, names, served = answer(tree, TRAIN)
+    assert (status, samples, rank, names, served) == (0, 16, 0, ["lr", "rank"], True)
+    assert help == "Regression: what the teacher answers is learnt by heart."
+
+
+def example() -> str:
+    """The method in the contract's docstring."""
+    lines = inspect.getdoc(Method).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("    from dataclasses"))
+    return textwrap.dedent("\n".join(lines[start:])) + "\n"
 
 
 def test_a_tab(tree):

@@ -42,6 +42,9 @@ ONCE = {  # what one file does for all of them
 }
 LOADS = ("core/checkpoint.py",)  # may call torch.load, with weights_only=True
 CATCHES_ALL = ("jobs/worker.py",)
+SERVED = ("core/", "models/", "distill/", "jobs/", "ui/", "threed/")
+WORDS = {"autoencoder", "camera", "feedback"}  # methods whose names mean other things too
+PROPOSED = ("distill/request.py", "ui/jobs/api.py")  # where a form begins, and the example of the documentation
 MAX_LINES, MAX_FUNCTION, MAX_BYTES = 400, 60, 30_000_000
 NOT_OURS = {".git", ".venv", "studio", "__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis"}
 UNFINISHED = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "NotImplemented" + "Error")) + r")\b")
@@ -162,6 +165,15 @@ def doubles(root: Path) -> list[str]:
     return [f"{name} has {match.group()}, which is for {home}" for name, home, match in found if match and name != home]
 
 
+def names(root: Path) -> list[str]:
+    """No method's name stands outside its file, where the folder has it; words that mean other things too may."""
+    methods = {p.stem for p in (root / "distill/methods").glob("[a-z]*.py")} - WORDS
+    pattern = re.compile(rf"""["'](?:{"|".join(sorted(methods))})["']""")
+    served = ((name, text) for name, _, text in modules(root) if name.startswith(SERVED) and name not in PROPOSED)
+    found = [(name, pattern.search(text)) for name, text in served if not name.startswith("distill/methods/")]
+    return [f"{name} names the method {match.group()}" for name, match in found if methods and match]
+
+
 def sizes(root: Path) -> list[str]:
     out = []
     for name, tree, text in modules(root):
@@ -214,9 +226,11 @@ def weights(root: Path) -> list[str]:
 
 def proofs(root: Path) -> list[str]:
     """Every method has a frozen Config; each that makes a generator is in the lists of those that learn the mixture."""
-    tests = (root / f"tests/{name}.py" for name in ("test_distillers", "test_methods", "test_distillers_networks"))
+    methods = sorted((root / "distill/methods").glob("[a-z]*.py"))
+    names = ("test_distillers", "test_methods", "test_distillers_networks", *(f"test_{p.stem}" for p in methods))
+    tests = (root / f"tests/{name}.py" for name in names)
     learning, out = "".join(p.read_text(encoding="utf-8") for p in tests if p.exists()), []
-    for path in sorted((root / "distill/methods").glob("[a-z]*.py")):
+    for path in methods:
         if "@dataclass(frozen=True)\nclass Config" not in path.read_text(encoding="utf-8"):
             out.append(f"distill/methods/{path.name} has no frozen Config")
         recipe = re.compile(rf'\("{path.stem}",|trainer\("{path.stem}"|"{path.stem}": \{{')
@@ -225,7 +239,7 @@ def proofs(root: Path) -> list[str]:
     return out
 
 
-CHECKS = (arrows, habits, randomness, doubles, sizes, wording, pages, proofs, weights)
+CHECKS = (arrows, habits, randomness, doubles, names, sizes, wording, pages, proofs, weights)
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -239,7 +253,7 @@ def manifest(**changes: object) -> str:
 
 
 PLANTED = {
-    "an arrow that turns": (arrows, {"models/a.py": "from distill.losses import push\n"}),
+    "an arrow that turns": (arrows, {"models/a.py": "from distill.losses import mse\n"}),
     "siblings": (arrows, {"threed/a.py": "import distill\n"}),
     "an arrow inside a function": (arrows, {"distill/a.py": "def f():\n    import jobs.store\n"}),
     "an arrow by name": (arrows, {"models/a.py": "import importlib\nimportlib.import_module(f'ui.{1}')\n"}),
@@ -254,6 +268,7 @@ PLANTED = {
     "a studio of its own": (doubles, {"jobs/a.py": "os.environ['STILL_LIFE_STUDIO'] = x\n"}),
     "a sum of its own": (doubles, {"models/a.py": "hashlib.file_digest(f, 'sha256')\n"}),
     "a memory of its own": (doubles, {"ui/a.py": "from collections import OrderedDict\n"}),
+    "a registry of methods": (names, {"distill/methods/dmd.py": "", "ui/menu.py": "TEXTS = {'dmd': 'DMD2'}\n"}),
     "relative": (arrows, {"models/a.py": "from . import b\n"}),
     "strict=False": (habits, {"models/a.py": "net.load_state_dict(w, strict=False)\n"}),
     "except Exception": (habits, {"ui/a.py": "try:\n    f()\nexcept (ValueError, Exception):\n    pass\n"}),

@@ -13,9 +13,10 @@ from torch import nn
 from benchmarks.ablations import swap
 from benchmarks.mixture import COND, NOISE, TEACHER, N, few_steps, learn, measure, trainer
 from core import checkpoint
+from distill import students
 from distill.method import Batch, Rows
-from distill.methods import cfg_lora, disback, dmd, feedback, lcm, tscd
-from distill.train import reach
+from distill.methods import cfg_lora, disback, lcm, tscd
+from distill.trainer import reach
 from distill.world import Asked
 from models import weights
 from models.adapt import scaled, without
@@ -50,7 +51,7 @@ def test_it_learns(recipe):
     assert before > 0.12 and after < 0.065, (before, after)
 
 
-honest_direction, honest_denoising = vsd_direction, dmd.denoising
+honest_direction, honest_denoising = vsd_direction, students.denoising
 
 
 def blind(denoiser, x_t, t, cond, null, scale):
@@ -67,11 +68,11 @@ BUGS = {
     "lcm, the teacher doesn't move": (LCM, lcm, "ddim", lambda schedule, x, answer, t, r: x),
     "tscd, another's prompt": (TSCD, tscd, "guided", blind),
     "tscd, nothing to jump": (TSCD, tscd, "times", lambda n, u, k, g: (n / g, (n - 1) / g, (n - 1) / g)),
-    "dmd, direction flipped": (DMD, dmd, "vsd_direction", lambda *args: -honest_direction(*args)),
-    "dmd, fake on data": (DMD, dmd, "denoising", on_data),
-    "dmd, no fake": (DMD, dmd, "vsd_direction", lambda x, teacher, fake: honest_direction(x, teacher, x)),
+    "dmd, direction flipped": (DMD, students, "vsd_direction", lambda *args: -honest_direction(*args)),
+    "dmd, fake on data": (DMD, students, "denoising", on_data),
+    "dmd, no fake": (DMD, students, "vsd_direction", lambda x, teacher, fake: honest_direction(x, teacher, x)),
     "disback, first target for good": (DISBACK, disback.Method, "which", lambda self, step: 3),
-    "msd, another's prompt": (MSD, dmd, "guided", blind),
+    "msd, another's prompt": (MSD, students, "guided", blind),
 }
 
 
@@ -98,7 +99,7 @@ def by_one_part(monkeypatch, part: str, weight: float) -> tuple[float, float]:
     method, steps, own = PARTS[part]
     monkeypatch.setattr(tscd.Method, "consistency", lambda self, batch, *_: silent(batch.x0))
     if part != "score":
-        monkeypatch.setattr(dmd, "matching", lambda x, *_: (silent(x), x.new_zeros(())))
+        monkeypatch.setattr(students, "matching", lambda x, *_: (silent(x), x.new_zeros(())))
     steps = steps if weight > 0 else steps // 3  # the wrong way is soon a long one
     return learn(trainer(method, steps, **own | {part.partition(" ")[0]: str(weight)}))
 
@@ -139,7 +140,7 @@ def test_a_training_that_ends_before_a_stage_begins_is_refused(recipe, short, wh
 
 def test_the_reward_of_hyper_ends(monkeypatch):
     seen = []
-    monkeypatch.setattr(tscd, "hinged", lambda judge, x, batch, limit: seen.append(batch.step) or 0 * x[:, 0])
+    monkeypatch.setattr(students, "hinged", lambda judge, x, batch, limit: seen.append(batch.step) or 0 * x[:, 0])
     t = run(TSCD, feedback_from="2", feedback_steps="3")
     for _ in range(8):
         t.advance()
@@ -152,7 +153,7 @@ def test_several_steps_of_dmd_train_on_their_own_inputs(monkeypatch):
     seen, net = [], method.w.student
     monkeypatch.setattr(type(net), "forward", lambda self, x, t, cond: seen.append((x, t)) or torch.full_like(x, 9.0))
     noise = torch.randn(4, 2)
-    dmd.simulate(net, noise, COND.map(lambda v: v[:4]), (1.0, 0.5), 1, Rows(0, 0, 4))
+    students.simulate(net, noise, COND.map(lambda v: v[:4]), (1.0, 0.5), 1, Rows(0, 0, 4))
     (first, one), (second, half) = seen
     assert torch.equal(first, noise) and (one == 1).all() and (half == 0.5).all()
     assert (second > 2).all(), "half of the first picture, 9, and half noise"
@@ -165,7 +166,7 @@ def test_guidance_of_dmd_acts_below_its_time_alone(below, guidance):
     null = COND.map(torch.zeros_like)
 
     def direction(scale: float, bound: float):
-        return dmd.matching(x, TEACHER, lambda x, t, cond: x, COND, null, scale, rows(), bound)[0]
+        return students.matching(x, TEACHER, lambda x, t, cond: x, COND, null, scale, rows(), bound)[0]
 
     assert torch.allclose(direction(3.0, below), direction(guidance, 1.0), atol=1e-6)
     assert not torch.allclose(direction(3.0, 0.5), direction(guidance, 1.0), atol=1e-3)
@@ -180,7 +181,7 @@ def test_noisier_matching_asks_at_later_times():
         return x_t
 
     for noisy in (1.0, 3.0):
-        dmd.matching(NOISE, TEACHER, fake, COND, COND, 1.0, Rows(0, 0, len(NOISE)), noisy=noisy)
+        students.matching(NOISE, TEACHER, fake, COND, COND, 1.0, Rows(0, 0, len(NOISE)), noisy=noisy)
     plain, late = (t.mean().item() for t in asked)
     assert abs(plain - 0.5) < 0.03 and abs(late - 0.74) < 0.03
     noisier = run(DMD, noisy="3.0", alone="0", ratio="1")
@@ -240,8 +241,8 @@ def test_pairs_hold_a_student_of_dmd_to_the_teachers_pictures():
 def test_pairs_go_to_any_student_not_to_their_prompts(monkeypatch):
     method = run(MSD).method
     members, seen = list(method.w.student.members), set()
-    honest = dmd.simulate
-    monkeypatch.setattr(dmd, "simulate", lambda net, *args: seen.add(members.index(net)) or honest(net, *args))
+    honest = students.simulate
+    monkeypatch.setattr(students, "simulate", lambda net, *args: seen.add(members.index(net)) or honest(net, *args))
     one = COND.map(lambda v: v[:1].expand(8, *v.shape[1:]))  # one prompt, which has one student
     for step in range(40):
         method.regression(Batch(step, x0=NOISE[:8], cond=one), Rows(0, step, 8))
@@ -310,14 +311,14 @@ def test_feedback_teaches_a_blind_model_to_obey(monkeypatch, method):
 @pytest.mark.parametrize("method", REWARD)
 def test_feedback_flipped_does_not(monkeypatch, method):
     monkeypatch.setattr(tscd.Method, "consistency", lambda self, batch, *_: 0 * batch.x0[:, 0])
-    monkeypatch.setattr(f"distill.methods.{method}.hinged", lambda judge, x0, batch, _: judge(x0, batch))
+    monkeypatch.setattr("distill.students.hinged", lambda judge, x0, batch, _: judge(x0, batch))
     assert obedience(method)[1] < 0.2
 
 
 def test_a_picture_that_satisfies_the_judge_is_left_alone():
     judge = trainer("feedback", 1, rank="0").scene.world.judge
     satisfied = Batch(0, x0=TEACHER.means, cond=COND.map(lambda v: v[:8]))
-    assert feedback.hinged(judge, TEACHER.means, satisfied, -0.1).sum() == 0
+    assert students.hinged(judge, TEACHER.means, satisfied, -0.1).sum() == 0
 
 
 def folded() -> list[float]:

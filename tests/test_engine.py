@@ -11,6 +11,7 @@ from models import catalogue, denoiser
 from models.denoiser import pick_device, set_attention
 from models.engine import Embeddings, Engine, Waiting, cost
 from models.generate import Image, Step
+from models.picture import png_bytes
 from models.request import ImageRequest
 from tests import tiny
 
@@ -214,3 +215,15 @@ def test_attention_on_a_gpu():
         assert "not installed" in str(e)
     else:
         assert "does not apply" in note
+
+
+def test_a_keystroke_looks_for_its_model_few_times(engine, monkeypatch):
+    """Each look reads the folder of every model: the request finds its row once and hands it on."""
+    fields = {"prompt": "a blue cube", "model": "tiny-sprint", "num_images": 4}
+    list(engine.generate(ImageRequest.from_dict(fields)))
+    looks, scan = [], catalogue._scan
+    monkeypatch.setattr(catalogue, "_scan", lambda: looks.append(1) or scan())
+    request = ImageRequest.from_dict(fields)
+    images = [event for event in engine.generate(request.some(1, 2)) if isinstance(event, Image)]
+    assert len([png_bytes(event.picture, request.single(1 + event.index)) for event in images]) == 2
+    assert len(looks) <= 4, "the menu, the row, the queue, and whether it changed meanwhile"

@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from core.settings import settings
-from distill import declared, train
+from distill import declared
 from distill.request import DistillRequest
+from distill.trainer import defaults
 from jobs import __main__ as cli
 from jobs import kinds
 from jobs.kinds import Start
@@ -138,7 +139,7 @@ class TestDistillRequest:
     def test_what_a_method_declares_without_torch_is_what_it_is(self, method):
         """Every method's settings and the loop's, all explained, against those of the imported file."""
         module, known = declared.module(method), declared.declared(method)
-        loop = settings(train.defaults(module), "train.")
+        loop = settings(defaults(module), "train.")
         del loop["train.seed"]
         assert known.settings == settings(module.Config()) | loop
         assert known.about == module.ABOUT and all(s.option.help for s in known.settings.values())

@@ -11,12 +11,12 @@ from torch import nn
 
 from benchmarks.mixture import FLOOR, learn, measure, trainer
 from core import checkpoint
-from distill import adversary
+from distill import adversary, students
 from distill.adversary import Adversary
 from distill.losses import hinge_fake, hinge_real
 from distill.method import Rows
-from distill.methods import scm_ladd, sft
-from distill.train import Trainer
+from distill.methods import scm_ladd
+from distill.trainer import Trainer
 
 CONSISTENCY = {"guidance": "1,1", "lr": "1e-3", "warmup": "100", "adversarial": "0"}
 ADVERSARIAL = {"guidance": "1,1", "lr": "5e-5", "heads_lr": "1e-2", "consistency": "0", "largest": "1"}
@@ -39,11 +39,11 @@ def flipped(*args):
     return -honest_target(*args)
 
 
-honest_target = sft.from_x0
+honest_target = students.from_x0
 
 
 def test_sft_with_its_target_flipped_does_not(monkeypatch):
-    monkeypatch.setattr(sft, "from_x0", flipped)
+    monkeypatch.setattr(students, "from_x0", flipped)
     _, after = learn(fresh(600), 20)
     assert after > 0.2
 

@@ -8,7 +8,7 @@ from benchmarks.mixture import trainer
 from core.settings import override
 from distill import declared, features
 from distill.settings import TrainConfig
-from distill.train import reach
+from distill.trainer import reach
 
 
 def teacher(id):
@@ -30,7 +30,7 @@ def test_every_setting_is_one_of_its_method(page):
 
 
 def test_a_mini_is_small():
-    """One to three million parameters (design, section 3)."""
+    """One to three million parameters."""
     for id in mini.BASES:
         assert 1e6 < sum(w.numel() for w in teacher(id).network.parameters()) < 3.2e6, id
 

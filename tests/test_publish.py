@@ -15,17 +15,19 @@ from safetensors.torch import load_file
 
 from core import checkpoint
 from core.paths import assets
-from distill import card, publish, world
+from distill import card, declared, publish, world
 from distill.data.toys import Toys
 from distill.methods import scm_ladd
-from distill.methods.autoencoder import encode
-from distill.report import memory
+from distill.methods.autoencoder import encode, some_pictures
+from distill.serve import Trained
 from distill.settings import TrainConfig
-from distill.train import main, prepare
+from distill.train import main
+from distill.trainer import prepare
 from distill.world import Asked
 from evals import judges
 from models import catalogue, families, weights
 from models.catalogue import Manifest
+from models.denoiser import TrigFlow
 from models.families import sana
 from models.generate import Step, generate
 from models.request import ImageRequest
@@ -110,7 +112,7 @@ def published(run, studio):
 
 def ended(run: Path, player: str = "student"):
     """The network that a run ended with, at its moving average."""
-    net, saved = publish.trained(run)[1], checkpoint.load(checkpoint.newest(run)[0])
+    net, saved = publish.trained(run).student, checkpoint.load(checkpoint.newest(run)[0])
     weights, average = dict(net.named_parameters()), saved.tensors[f"{player}.ema"]
     assert average and all(torch.equal(weights[k], w) for k, w in average.items())
     return net
@@ -149,7 +151,7 @@ def test_training_reaches_the_weights_that_are_kept(published, studio):
 
 def test_an_autoencoder_is_served_as_it_was_trained(published, run, pictures):
     made = published("autoencoder")
-    x = publish.some_pictures(str(pictures), 4, skip_bad=False)
+    x = some_pictures(publish.trained(run("autoencoder")), 12)
     own, served = ended(run("autoencoder")), sana.load(catalogue.get(made.id)).vae
     with torch.no_grad():
         wanted, z = own.decode(encode(own, x)).sample, encode(served, x)
@@ -170,11 +172,12 @@ def test_a_judge_is_served_as_it_was_trained(published, run, studio):
 
 
 def test_the_memory_that_is_told_counts_what_encodes_and_decodes(studio, pictures):
-    t = prepare(Asked(scm_ladd, scm_ladd.Config(blocks=(0, 1)), "tiny-sana", str(pictures), 0), TrainConfig())
+    asked = Asked(scm_ladd, scm_ladd.Config(blocks=(0, 1)), catalogue.get("tiny-sana"), str(pictures), 0)
+    t = prepare(asked, TrainConfig())
     parts = families.load(catalogue.get("tiny-sana"))
     networks = (parts.vae, parts.pipeline.text_encoder, parts.pipeline.transformer)
-    rest = memory(replace(t, scene=replace(t.scene, beside=())))
-    assert memory(t) - rest == 4 * sum(w.numel() for net in networks for w in net.parameters())
+    rest = replace(t, scene=replace(t.scene, beside=())).held()
+    assert t.held() - rest == 4 * sum(w.numel() for net in networks for w in net.parameters())
     assert rest > 5 * 4 * sum(w.numel() for w in t.scene.world.student.parameters())
 
 
@@ -186,17 +189,24 @@ def test_a_card_tells_the_run_and_nothing_else(published, studio):
     for method in OWN:
         published(method)
     student, vae, judge = (told(studio, f"my-{method}") for method in OWN)
-    assert "continuous-time consistency with latent adversarial distillation. " in student
+    assert "continuous-time consistency, with a discriminator in latents. " in student
     assert "| warmup | 300 |" in student and "| train.warmup | 1 |" in student
     assert "the words of `vocabulary.json`" in student and "a folder of the person who trained it" in student
     assert "vocabulary" not in vae and "vocabulary" not in judge
     assert "toy scenes that this project draws." in judge and "Emoji" not in judge
 
 
-def test_a_card_names_no_part_that_was_off():
-    said = card.blurb("scm_ladd", {"adversarial": 0.0})
-    assert said.endswith("continuous-time consistency.") and "judge" in card.blurb("feedback", {})
-    assert set(card.BLURBS) == set(publish.WRITERS)
+def test_a_card_names_no_part_that_was_off(studio, tmp_path):
+    net = TrigFlow(families.load(catalogue.get("tiny-sana")).denoiser.with_guidance())
+    for adversarial, about in ((0.0, "SANA-Sprint's continuous-time consistency alone."), (0.5, scm_ladd.ABOUT)):
+        made = Trained({}, scm_ladd.Config(adversarial=adversarial), None, net)
+        assert ({"about": scm_ladd.ABOUT} | scm_ladd.serve(made, tmp_path))["about"] == about
+
+
+def test_every_method_says_how_it_is_served_and_what_it_is():
+    for name in declared.methods():
+        module = declared.module(name)
+        assert module.ABOUT.endswith(".") and callable(module.serve) and callable(module.student)
 
 
 @pytest.mark.parametrize(
@@ -228,5 +238,5 @@ def test_a_card_of_the_box_tells_its_manifest(home):
 
 def test_an_id_of_the_box_is_not_published_where_nobody_would_find_it(studio, capsys):
     assert publish.main(["any", "--id", "toybox-sd"]) == 2
-    assert "toybox-sd is a model of the box, which hides the studio's" in capsys.readouterr().err
+    assert "toybox-sd is taken by a model of the box; choose another --id" in capsys.readouterr().err
     assert not (studio / "models/toybox-sd").exists()

@@ -1,4 +1,4 @@
-"""SANA-Sprint's parts, one by one, and that they learn (research: sana_sprint.md, section 7)."""
+"""SANA-Sprint's parts, one by one, and that they learn."""
 
 import copy
 from dataclasses import replace

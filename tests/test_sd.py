@@ -14,7 +14,9 @@ from safetensors.torch import load_file, save_file
 from benchmarks.painting import paint
 from core.paths import assets
 from distill.methods import autoencoder
-from distill.publish import fold, history, isometry
+from distill.methods.autoencoder import fold, isometry
+from distill.publish import history
+from distill.serve import Trained
 from distill.world import check_latents
 from models import catalogue, families, lora
 from models.denoiser import UNetDenoiser
@@ -318,17 +320,17 @@ def test_folding_leaves_pictures_alone_and_sizes_channels_by_their_worth(studio,
 
 def test_a_model_that_was_trained_further_tells_its_whole_past(studio):
     facts = {"method": "sft", "base": "tiny-sd", "run": "more", "command": "python -m distill.train sft --run more"}
+    run = Trained(facts, None, catalogue.get("tiny-sd"), None, samples=64)
     whole = facts["command"] + " && python -m distill.publish more --id "
-    more = history("tiny-sd", facts, 64, studio)
+    more = history("tiny-sd", run, studio, alone=False)
     assert more["base"] == "tiny-kl" and more["samples_seen"] == 64
     assert more["command"] == "tests/tiny.py && " + whole + "tiny-sd"
-    other = history("other", facts, 64, studio)
+    other = history("other", run, studio, alone=False)
     assert other == more | {"base": "tiny-sd", "command": whole + "other"}
-    assert history("other", facts, 64, assets() / "weights" / "other")["command"] == whole + "other --box"
-    assert history("new", facts | {"base": None}, 64, studio)["base"] is None
-    sharper = history("my-kl", facts | {"method": "autoencoder", "base": "tiny-kl"}, 64, studio)
-    assert sharper["base"] is None and sharper["command"] == "tests/tiny.py && " + whole + "my-kl", (
-        "its past is its own"
-    )
+    assert history("other", run, assets() / "weights" / "other", False)["command"] == whole + "other --box"
+    assert history("new", replace(run, facts=facts | {"base": None}, base=None), studio, False)["base"] is None
+    coder = replace(run, facts=facts | {"base": "tiny-kl"}, base=catalogue.get("tiny-kl"))
+    sharper = history("my-kl", coder, studio, alone=True)
+    assert sharper["base"] is None and sharper["command"] == "tests/tiny.py && " + whole + "my-kl", "it has a past"
     with pytest.raises(ValueError, match="run 'more' was trained on other latents than tiny-sd has now; train it anew"):
-        check_latents(facts | {"latents": "0123"})
+        check_latents(facts | {"latents": "0123"}, catalogue.get("tiny-sd"))

@@ -17,6 +17,8 @@ from distill.train import main
 from jobs import kinds
 from models import catalogue, families
 from models.denoiser import Denoiser
+from models.manifest import ROUTER
+from models.route import Router
 from tests import tiny
 
 LOOP = {"steps": 2, "batch_size": 4, "precision": "fp32", "warmup": 1, "checkpoint_every": 1}
@@ -34,6 +36,7 @@ def studio(tmp_path_factory):
         (home / f"datasets/mine/{i}.txt").write_text("a crimson ball")
     several = home / "models/tiny-msd"
     shutil.copytree(home / "models/tiny-sd", several)
+    Router(torch.zeros(1, 4), torch.zeros(1)).save(several / ROUTER)
     tiny.manifest("tiny-msd", several, base="tiny-sd", family="sd", method="msd", scheduler="DDIMScheduler")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STILL_LIFE_STUDIO", str(home))
@@ -169,7 +172,8 @@ def test_what_an_attempt_left_that_took_no_step_is_nobody_s_start(studio):
     """Only what run.json says counts; and what it says stays, where settings change before the first step."""
     start.keep(catalogue.get("tiny-sprint"), studio / "runs/left")
     assert train(studio, "left", *STILL) == 0
-    facts, student, _ = publish.trained(studio / "runs/left")
+    made = publish.trained(studio / "runs/left")
+    facts, student = made.facts, made.student
     served = families.load(catalogue.get("tiny-sprint")).denoiser.network.state_dict()
     own = student.network.state_dict()
     assert facts["start"] is None and not all(torch.allclose(w, own[k], atol=1e-6) for k, w in served.items())

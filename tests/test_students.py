@@ -2,14 +2,14 @@
 
 import copy
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from distill import declared
-from distill.publish import WRITERS
+from distill.serve import Trained
 from models import catalogue, families
 from models.denoiser import UNetDenoiser
 from models.export import main
@@ -47,7 +47,7 @@ def test_a_student_is_published_as_its_adapter_alone_and_answers_as_it_did(studi
     home = tmp_path / "models" / "mine"
     student = tiny.adapted(UNetDenoiser(copy.deepcopy(base.denoiser.network)))
     was = copy.deepcopy(student)
-    said = WRITERS[method]({"config": asdict(module.Config()), "base": "tiny-sd"}, student, home)
+    said = module.serve(Trained({}, module.Config(), catalogue.get("tiny-sd"), student), home)
     assert sorted(p.name for p in home.iterdir()) == ["lora.safetensors", "scheduler"]
     assert said["kind"] == "lora" and said["lora"] | {"full": 5.0} == {"rank": 4, "alpha": 8, "full": 5.0}
     tiny.manifest("mine", home, base="tiny-sd", **said)
@@ -75,8 +75,8 @@ def several(studio):
     prompts = families.load(catalogue.get("tiny-sd")).text([f"{a} {b}" for a in tiny.WORDS for b in tiny.WORDS])
     routed = Routed(Router.fit(prompts, 4), [UNetDenoiser(tiny.unet()) for _ in range(4)])
     home = studio / "models" / "tiny-msd"
-    facts = {"config": asdict(declared.module("msd").Config()), "base": "tiny-sd"}
-    said = WRITERS["msd"](facts, routed, home)
+    module = declared.module("msd")
+    said = module.serve(Trained({}, module.Config(), catalogue.get("tiny-sd"), routed), home)
     tiny.manifest("tiny-msd", home, base="tiny-kl", method="msd", **said)
     return routed
 
@@ -130,6 +130,6 @@ def test_students_are_no_pipeline_of_diffusers(several, tmp_path, capsys):
 
 def test_one_step_of_hyper_is_told_the_time_that_it_was_trained_to_be_told(studio, tmp_path):
     student = tiny.adapted(UNetDenoiser(tiny.unet()))
-    facts = {"config": asdict(declared.module("tscd").Config(first=0.7)), "base": "tiny-sd"}
-    said = WRITERS["tscd"](facts, student, tmp_path)
+    module = declared.module("tscd")
+    said = module.serve(Trained({}, module.Config(first=0.7), catalogue.get("tiny-sd"), student), tmp_path)
     assert said["timesteps"]["1"] == [699] and said["timesteps"]["2"] == [999, 499]

@@ -24,7 +24,8 @@ from distill.method import Player
 from distill.mover import moves
 from distill.publish import trained
 from distill.settings import TrainConfig
-from distill.train import Trainer, main
+from distill.train import main
+from distill.trainer import Trainer
 
 QUICK = ["--dataset", "mixture", "--set", "train.batch_size=32", "--set", "train.precision=fp32"]
 
@@ -93,7 +94,7 @@ def test_what_is_written_between_steps_is_no_part_of_their_pace(studio, monkeypa
 
         return run
 
-    monkeypatch.setattr("distill.train.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("core.stop.time.monotonic", lambda: now[0])
     monkeypatch.setattr(Trainer, "advance", slow(1.0, Trainer.advance))
     monkeypatch.setattr(checkpoint, "save", slow(500.0, checkpoint.save))
     often = [word for key in ("checkpoint", "log", "sample") for word in ("--set", f"train.{key}_every=5")]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.fields import option
+from core.fields import option, options
 from core.paths import ROOT
 from models import catalogue, picture
 from models.request import ImageRequest, Request
@@ -26,7 +26,6 @@ from ui.create.tab import Create
 from ui.create.words import words
 from ui.desk import Desk
 from ui.form import Form
-from ui.painting import excerpt
 from ui.place import Place
 from ui.recent import Recent
 from ui.shell import build, header
@@ -85,7 +84,8 @@ class Everything(Request):
 def test_each_kind_of_field_is_its_widget():
     with gr.Blocks():
         form = Form(Everything())
-        form.add_all()
+        for name in options(Everything):
+            form.add(name)
     kinds = {name: type(made) for name, made in form.widgets.items()}
     assert kinds == {
         "prompt": gr.Textbox,
@@ -103,12 +103,13 @@ def test_each_kind_of_field_is_its_widget():
 def test_a_form_reads_what_it_shows():
     with gr.Blocks():
         form = Form(Everything())
-        form.add_all()
+        for name in options(Everything):
+            form.add(name)
     wanted = Everything("b", False, "two", 0.25, 7, 9)
     shown = {made: float(v) if type(v) is int else v for made, v in form.show(wanted).items()}  # as browsers send
-    assert form.request(shown) == wanted
+    assert Everything.from_dict(form.read(shown)) == wanted
     with pytest.raises(ValueError, match="unknown kind 'three'; valid: one, two"):
-        form.request(shown | {form.widgets["kind"]: "three"})
+        Everything.from_dict(form.read(shown | {form.widgets["kind"]: "three"}))
 
 
 def test_only_what_is_meant_to_be_public_is(desk):
@@ -156,9 +157,9 @@ def test_a_wall_in_pieces_is_the_wall(desk):
 
 def test_neighbours_in_pieces_are_the_neighbours(desk):
     request = ImageRequest.from_dict(ask(num_images=4, variation=0.3, variation_seed=50))
-    assert excerpt(request, 2, 2).single(1) == request.single(3)
+    assert request.some(2, 2).single(1) == request.single(3)
     plain = ImageRequest.from_dict(ask(num_images=4))
-    assert excerpt(plain, 2, 2).seeds() == [9, 10]
+    assert plain.some(2, 2).seeds() == [9, 10]
 
 
 def test_what_is_painted_while_typing_is_not_kept_and_what_is_painted_is(desk):

@@ -4,7 +4,6 @@ Each field of a request is an `option` (models/request.py); its metadata says wh
 appears in the form, over HTTP, on the command line and in a picture's metadata by its name alone.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
@@ -62,11 +61,6 @@ class Form(Generic[R]):
         self.widgets[name] = made
         return made
 
-    def add_all(self, skip: tuple[str, ...] = ()) -> None:
-        for name, option in self._options.items():
-            if name not in self.widgets and name not in skip:
-                self.add(name, info=option.help)
-
     @property
     def inputs(self) -> set[Block]:
         return set(self.widgets.values())
@@ -81,17 +75,9 @@ class Form(Generic[R]):
             out[name] = value
         return out
 
-    def request(self, data: dict[Component, Any]) -> R:
-        """The validated request. Raises ValueError with one sentence."""
-        return dataclasses.replace(self.start, **self.read(data))
-
     def show(self, request: R) -> dict[Component, Any]:
         """Values for every widget, as a handler returns them."""
         return {made: getattr(request, name) for name, made in self.widgets.items()}
-
-    def helps(self) -> dict[str, str]:
-        """elem_id -> what the field means, for titles."""
-        return {str(made.elem_id): self._options[name].help for name, made in self.widgets.items()}
 
 
 def _plain(kind: Any) -> type:

@@ -10,20 +10,6 @@ from ui.place import Place
 
 LIVE_PARAMETERS = 60e6  # more than this is too slow on a CPU to paint at every keystroke
 ANY_STEPS = (4, 8, 20, 40)  # offered where a model takes any number
-METHODS = {
-    "scm_ladd": "SANA-Sprint: continuous-time consistency",
-    "sft": "Denoising of data, a teacher",
-    "teacher": "A teacher",
-    "lcm": "Latent consistency, the baseline",
-    "tscd": "Hyper-SD: consistency by segments of time",
-    "dmd": "DMD2: distribution matching",
-    "msd": "Multi-student distillation",
-    "disback": "Distribution backtracking",
-    "camera": "Told the camera, for text to 3D",
-    "cfg_lora": "Guidance folded into a LoRA",
-    "feedback": "Rewarded by a judge",
-}
-FLOW = "Flow matching, a teacher"
 JUDGED = ("kind", "colour", "emoji")  # what a note tells of a model's quality
 
 
@@ -85,10 +71,9 @@ def size(row: Row) -> str:
 def note(row: Row) -> str:
     """One line from the manifest: how it was made, how large and how good it is, how long it takes, its licence."""
     manifest = row.manifest
-    flows = manifest.method == "sft" and manifest.prediction == "flow"
-    made = FLOW if flows else METHODS.get(manifest.method, manifest.method)
     data = f"trained on {manifest.dataset}" if row.hub is None else f"from the Hub, {row.hub}"
     told = [f"{count(manifest.parameters)} parameters, {row.size} × {row.size} pixels, {data}", worth(row)]
+    made = (manifest.about or manifest.method).removesuffix(".")
     return ". ".join([made, *filter(None, told), manifest.licence]) + "."
 
 

@@ -1,7 +1,6 @@
 """Server functions of every page that paints: pictures of a request piece by piece, and how one stops."""
 
 import io
-from dataclasses import replace
 from typing import Any
 
 from PIL.Image import Image as Picture
@@ -23,7 +22,7 @@ def paint(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
     count = number(data, "count", 1, request.num_images - first)
     tab, ticket = token(data, "tab"), number(data, "ticket", 0, 2**31)
     done, spent = [], {}
-    for event in desk.painted(excerpt(request, first, count), tab, ticket):
+    for event in desk.painted(request.some(first, count), tab, ticket):
         one = request.single(first + event.index)
         desk.recent.put(one.to_json(), event.picture)
         id = desk.keep(one, event.picture, data) if data.get("keep") is True else None
@@ -57,11 +56,6 @@ def generate(desk: Desk, fields: dict[str, Any], caller: str) -> list[dict[str, 
         out.append({"picture": data_url(png, "png"), "request": one.to_dict(), **facts})
         out[-1] |= {"notes": comments, "latency_ms": round(event.latency_ms, 2)}
     return out
-
-
-def excerpt(request: ImageRequest, first: int, count: int) -> ImageRequest:
-    """The request that paints pictures first … first + count and nothing else."""
-    return replace(request.single(first), num_images=count)
 
 
 def _shown(request: ImageRequest, painted: Picture, id: str | None) -> dict[str, Any]:

@@ -7,18 +7,27 @@ papers: no perceptual network (none can be had without a download). After the en
 keeps it fixed, so the latents that denoisers learnt stay what they were while pictures sharpen.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from diffusers import AutoencoderDC, AutoencoderKL
 from torch import Tensor
 
 from core.fields import option
+from core.paths import cache as cache_dir
+from distill import data, world
+from distill.data import cache
 from distill.losses import edges, l1, mse
 from distill.method import Batch, Out, Player, Rows, World, needed
+from distill.serve import Trained
+from models import weights
 
 ABOUT = "An autoencoder: pictures to latents 16 times smaller, and back."
+MEASURED, NUDGE = 128, 0.2  # pictures, and how far their latents are moved, to see what a channel is worth
 Vae = AutoencoderDC | AutoencoderKL
 
 
@@ -32,6 +41,11 @@ class Config:
     squared: float = option(2.0, "Weight of the squared error.")
     latent: float = option(1e-3, "Draws the mean of every channel to zero, which costs the picture nothing.")
     decoder_only: bool = option(False, "Keeps the encoder, and with it the latents, as it is.")
+
+
+def sources(names: str, skip_bad: bool, side: int) -> list[data.Source]:
+    """Pictures are held out, not wordings, and fewer are needed."""
+    return data.sources(names, toys=data.PICTURES, hold="pictures", skip_bad=skip_bad, side=side)
 
 
 def student(cfg: Config, base: Vae | None) -> Vae:
@@ -119,3 +133,63 @@ class Method:
         """Pictures above, what comes back below."""
         x = needed(batch.pixels)[:8]
         return torch.cat([x, self.vae.decode(encode(self.vae, x)).sample.float()])
+
+
+@torch.no_grad()
+def fold(vae: Vae, scale: Tensor) -> None:
+    """z / scale [C] on the way out of the encoder, z * scale on the way into the decoder; the pictures stay the same.
+
+    The mean is left alone: zeros that pad the decoder's first layer would become another value at the border.
+    """
+    mean = slice(0, len(scale))  # AutoencoderKL's last layer gives the log variance too
+    last = vae.encoder.conv_out
+    assert last.bias is not None, "diffusers' always has one"
+    last.weight[mean] /= scale[:, None, None, None]
+    last.bias[mean] /= scale
+    vae.decoder.conv_in.weight *= scale[None, :, None, None]
+
+
+@torch.no_grad()
+def isometry(vae: Vae, pictures: Tensor) -> Tensor:
+    """What to divide each channel [C] by, so that the latents have unit variance as a whole, and a unit of error costs
+    the pictures the same in whichever channel it is.
+
+    Channels of unit deviation each would weigh alike for a denoiser, though one is most of what is seen and half of
+    them hardly show. For Stable Diffusion the mean of both, in logarithms: its noise never quite hides the latents, so
+    in a channel far wider than the others the background would show through what should be pure noise.
+    """
+    decode: Callable[[Tensor], Any] = vae.decode  # pyright: ignore[reportAssignmentType]  # it means any Tensor
+    z = encode(vae, pictures)
+    plain, deviation = decode(z).sample, z.square().mean((0, 2, 3)).sqrt()
+    noise = torch.randn(z[:, 0].shape, generator=torch.Generator().manual_seed(0))
+    costs = []
+    for c, size in enumerate(NUDGE * deviation):
+        nudged = z.clone()
+        nudged[:, c] += size * noise
+        costs.append((decode(nudged).sample - plain).square().mean().sqrt() / size)
+    cost = torch.stack(costs)  # root mean square of the pictures for one of the latents
+    shape = 1 / cost if isinstance(vae, AutoencoderDC) else (deviation / cost).sqrt()
+    return shape * (deviation / shape).square().mean().sqrt()
+
+
+def some_pictures(made: Trained, n: int) -> Tensor:
+    """About n of the training set, [n, 3, H, W]."""
+    facts = made.facts
+    found = sources(facts["dataset"], facts["skip_bad"], world.side(made.base))
+    parts = [cache.draw(source, cache_dir()) for source in found]
+    rows = [part[i] for part in parts for i in range(min(n // len(parts), len(part)))]
+    return world.pixels(np.stack(rows))
+
+
+def serve(made: Trained, home: Path) -> dict:
+    """An autoencoder's latents get unit variance, shared out among the channels by what each is worth to the pictures;
+    that is folded into the encoder's last and the decoder's first layer, so plain diffusers pipelines need no
+    statistics of ours."""
+    vae = made.student
+    if not made.cfg.decoder_only:
+        fold(vae, isometry(vae, some_pictures(made, MEASURED)))
+    plain = vae.half().to(memory_format=torch.contiguous_format)
+    plain.save_pretrained(home / "vae")
+    family = "sd" if isinstance(vae, AutoencoderKL) else "sana"
+    facts = {"kind": "autoencoder", "family": family, "scheduler": None, "prediction": None, "base": None}
+    return facts if made.cfg.decoder_only else facts | {"latents": weights.digest(plain.encoder)[:12]}

@@ -9,15 +9,17 @@ above `t_min`.
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from core.fields import option
+from distill import students
 from distill.method import Batch, Out, Player, Rows, World, needed
-from distill.methods import dmd, sft
+from distill.serve import Trained, as_its_base
 from models.adapt import add_lora
-from models.camera import new_embedding, numbers
+from models.camera import new_embedding, numbers, save
 from models.denoiser import Denoiser, UNetDenoiser
 from models.guidance import Turn
 from models.samplers import sample
@@ -25,7 +27,7 @@ from models.schedule import add_noise
 from models.stepping import DdimSteps
 from models.views import Camera
 
-ABOUT = "A teacher that can be told the camera: a LoRA and a few numbers beside the time."
+ABOUT = "A teacher that takes the camera as an input, for text to 3D: a LoRA and a few numbers beside the time."
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class Config:
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:
     """The base with an adapter and an embedding of the camera, neither of which has an effect yet."""
-    net = add_lora(dmd.taught(base), cfg.rank)
-    assert isinstance(net, UNetDenoiser), "dmd.taught lets nothing else pass"
+    net = add_lora(students.taught(base), cfg.rank)
+    assert isinstance(net, UNetDenoiser), "`taught` lets nothing else pass"
     net.camera = new_embedding(net.network)
     return net
 
@@ -67,8 +69,8 @@ class Method:
         hidden = rng.rand(b) < cfg.drop
         unknown = hidden | (rng.rand(b) < cfg.unknown)
         camera = cameras(batch).to(x0).masked_fill(unknown[:, None], 0)
-        cond = replace(sft.drop(cond, self.w.null_like(cond), hidden), camera=camera)
-        return Out(sft.apart(net, x_t, t, cond, x0).mean())
+        cond = replace(students.drop(cond, self.w.null_like(cond), hidden), camera=camera)
+        return Out(students.apart(net, x_t, t, cond, x0).mean())
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
@@ -80,3 +82,11 @@ class Method:
         noise = Rows(0, 0, len(x0), device=x0.device).randn_like(x0)
         steps, turn = DdimSteps(net.schedule, self.cfg.preview_steps), Turn(net, self.cfg.preview_guidance)
         return needed(self.w.show)(sample(steps, noise, [turn] * len(steps.times), cond, null))
+
+
+def serve(made: Trained, home: Path) -> dict:
+    """The numbers beside the time are a file of their own."""
+    embedding = made.student.camera
+    assert embedding is not None, "`student` adds it"
+    save(embedding, home)
+    return as_its_base(made, home)

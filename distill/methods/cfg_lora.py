@@ -9,16 +9,19 @@ diffusers serves it by `set_adapters(name, scale)`.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from core.fields import option
+from distill import students
 from distill.method import Batch, Out, Player, Rows, World, needed
-from distill.methods import dmd, sft
+from distill.serve import Trained, ddim, network
 from models.adapt import add_lora, scaled, without
 from models.denoiser import Cond, Denoiser
 from models.guidance import Turn, guided
+from models.manifest import Guidance
 from models.samplers import sample
 from models.schedule import add_noise
 from models.stepping import DdimSteps
@@ -37,7 +40,7 @@ class Config:
 
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:
-    return add_lora(dmd.taught(base), cfg.rank)
+    return add_lora(students.taught(base), cfg.rank)
 
 
 def strength(guidance: float, full: float) -> float:
@@ -65,7 +68,7 @@ class Method:
         x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)
         answer = self.teacher(x_t, t, cond, w)
         with scaled(net, strength(w, cfg.full)):
-            loss = sft.apart(net, x_t, t, cond, answer)
+            loss = students.apart(net, x_t, t, cond, answer)
         return Out(loss.mean(), {"guidance": loss.new_tensor(w)})
 
     @torch.no_grad()
@@ -76,3 +79,10 @@ class Method:
         with scaled(net, strength(3.0, self.cfg.full)):
             x = sample(DdimSteps(net.schedule, steps), noise, [Turn(net)] * steps, cond)
         return needed(self.w.show)(x)
+
+
+def serve(made: Trained, home: Path) -> dict:
+    """Guidance sets how strongly the adapter acts: at `full` as it is."""
+    facts, (low, high) = network(made, home), made.cfg.guidance
+    facts["lora"] |= {"full": made.cfg.full}
+    return facts | ddim(home) | {"guidance": Guidance("embedded", min(max(3.0, low), high), (low, high))}

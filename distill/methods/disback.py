@@ -33,7 +33,7 @@ class Config(dmd.Config):
     per_node: int = option(300, "Steps on each target before the next; the teacher keeps the rest.", low=1)
 
 
-student = dmd.student
+student, serve = dmd.student, dmd.serve
 
 
 class Method(dmd.Method[Config]):

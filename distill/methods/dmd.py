@@ -9,23 +9,23 @@ One-step students of an eps network take `times=0.4`: at t = 1 its x0 is 15 time
 
 import copy
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol, TypeVar
+from pathlib import Path
+from typing import Generic, TypeVar
 
 import torch
+from diffusers import LCMScheduler
 from torch import Tensor, nn
 
 from core.fields import option
-from distill.adversary import T_MAX, T_MIN, Adversary
+from distill import students
+from distill.adversary import Adversary
 from distill.losses import mse
 from distill.method import Batch, Out, Player, Rows, World, needed
-from distill.methods import sft
-from models.adapt import add_lora
-from models.denoiser import AnswersX0, Cond, Denoiser, Predicts, SanaDenoiser, TrigFlow
-from models.guidance import Turn, guided
+from distill.serve import Trained, at_times, few_steps
+from models.denoiser import Denoiser, Predicts
+from models.guidance import Turn
 from models.samplers import sample
-from models.schedule import add_noise
-from models.score import vsd_direction
-from models.stepping import ConsistencySteps, DdimSteps
+from models.stepping import DdimSteps
 
 ABOUT = "DMD2: distribution matching with two time scales and a discriminator."
 
@@ -50,64 +50,7 @@ class Config:
 C = TypeVar("C", bound=Config)  # of a method that extends this one
 
 
-class Ranked(Protocol):
-    """Settings of a method that can train a LoRA."""
-
-    @property
-    def rank(self) -> int: ...
-
-
-def taught(base: Denoiser | None) -> Denoiser:
-    """Raises ValueError without a teacher, or for one whose students nothing would serve."""
-    if base is None:
-        raise ValueError("this method distils a teacher; give one with --base, such as toybox-sd")
-    if isinstance(base, SanaDenoiser | TrigFlow):
-        raise ValueError("this method distils a Stable Diffusion UNet, such as toybox-sd; scm_ladd distils a SANA")
-    return base
-
-
-def student(cfg: Ranked, base: Denoiser | None) -> Denoiser:
-    """The base itself, or the base with an adapter."""
-    base = taught(base)
-    return add_lora(base, cfg.rank) if cfg.rank else base
-
-
-def denoising(net: Denoiser, x0: Tensor, cond: Cond, rng: Rows, t_min: float = T_MIN) -> Tensor:
-    """Denoising score matching of `net` on x0, [B], in what the network predicts."""
-    t = t_min + (1 - t_min) * rng.rand(len(x0))
-    x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)
-    return sft.apart(net, x_t, t, cond, x0)
-
-
-def matching(
-    x: Tensor,
-    teacher: AnswersX0,
-    fake: AnswersX0,
-    cond: Cond,
-    null: Cond,
-    guidance: float,
-    rng: Rows,
-    guided_below: float = 1.0,
-    noisy: float = 1.0,
-) -> tuple[Tensor, Tensor]:
-    """A loss [B] whose gradient moves x along the direction of DMD (Eq. 7), and how long that direction is.
-
-    Guidance acts on times below `guided_below` only (Kynkäänniemi et al. 2024), as far as it is more than 1.
-    """
-    t = T_MIN + (T_MAX - T_MIN) * rng.rand(len(x)) ** (1 / noisy)
-    scale = torch.where(t < guided_below, guidance, 1.0) if guidance != 1 else 1.0
-    with torch.no_grad():
-        x_t = add_noise(teacher.schedule, x, rng.randn_like(x), t)
-        d = vsd_direction(x, guided(teacher, x_t, t, cond, null, scale), fake(x_t, t, cond))
-    return mse(x, (x - d).detach()) / 2, d.abs().mean()
-
-
-def simulate(net: Denoiser, x: Tensor, cond: Cond, times: tuple[float, ...], step: int, rng: Rows) -> Tensor:
-    """x0 of the student at its step number `step`, from noise x through the steps before it (DMD2, Sec. 4.4)."""
-    steps, turns = ConsistencySteps(net.schedule, times[: step + 1], rng.randn_like), [Turn(net)] * (step + 1)
-    with torch.no_grad():
-        x = sample(steps, x, turns, cond, end=step)
-    return sample(steps, x, turns, cond, begin=step)
+student = students.student
 
 
 class Method(Generic[C]):
@@ -145,7 +88,7 @@ class Method(Generic[C]):
     def pictures(self, batch: Batch, rng: Rows) -> Tensor:
         """x0 of the student at one of its steps."""
         (x0, cond), step = batch.latents, int(rng.shared() * len(self.cfg.times))
-        return simulate(self.w.student, rng.randn_like(x0), cond, self.cfg.times, step, rng)
+        return students.simulate(self.w.student, rng.randn_like(x0), cond, self.cfg.times, step, rng)
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
         return self.student_loss(batch, rng) if player == "student" else self.critic_loss(batch, rng)
@@ -155,7 +98,7 @@ class Method(Generic[C]):
         x, null = self.pictures(batch, rng), self.w.null_like(cond)
         target, guidance = self.target(batch.step), self.guidance(batch.step)
         laws = self.cfg.guided_below, self.cfg.noisy
-        loss, size = matching(x, target, self.fake, cond, null, guidance, rng, *laws)
+        loss, size = students.matching(x, target, self.fake, cond, null, guidance, rng, *laws)
         logs = {"direction": size, "mean": x.detach().mean(), "std": x.detach().std()}
         if self.heads and (weight := self.adversarial(batch.step)):
             fool = self.heads.fool(x, cond, rng)
@@ -180,13 +123,13 @@ class Method(Generic[C]):
         with torch.no_grad():
             turns = [Turn(teacher, cfg.guidance)] * cfg.solver
             picture = sample(DdimSteps(teacher.schedule, cfg.solver), noise, turns, cond, null)
-        return mse(simulate(painter, noise, cond, cfg.times, 0, rng), picture)
+        return mse(students.simulate(painter, noise, cond, cfg.times, 0, rng), picture)
 
     def critic_loss(self, batch: Batch, rng: Rows) -> Out:
         x0, cond = batch.latents
         with torch.no_grad():
             x = self.pictures(batch, rng)
-        loss = denoising(self.fake, x, cond, rng)
+        loss = students.denoising(self.fake, x, cond, rng)
         logs = {"denoising": loss.detach().mean()}
         if self.heads and self.adversarial(batch.step):
             tell, right = self.heads.tell(x0, x, cond, rng)
@@ -199,5 +142,9 @@ class Method(Generic[C]):
         x0, cond = batch.latents
         rng = Rows(0, 0, len(batch), device=x0.device)
         cond = replace(cond, guidance=None)
-        x = simulate(self.w.student, rng.randn_like(x0), cond, self.cfg.times, len(self.cfg.times) - 1, rng)
+        x = students.simulate(self.w.student, rng.randn_like(x0), cond, self.cfg.times, len(self.cfg.times) - 1, rng)
         return needed(self.w.show)(x)
+
+
+def serve(made: Trained, home: Path) -> dict:
+    return few_steps(made, home, LCMScheduler, at_times(made.cfg.times))

@@ -11,13 +11,13 @@ import copy
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from core.fields import option
+from distill import students
 from distill.losses import mse
 from distill.method import Batch, Out, Player, Rows, World, needed
-from distill.methods import dmd
+from distill.serve import as_its_base
 from models.adapt import add_lora
 from models.denoiser import Cond, Denoiser, SanaDenoiser, TrigFlow
 
@@ -43,11 +43,6 @@ def student(cfg: Config, base: Denoiser | None) -> Denoiser:
     return add_lora(base, cfg.rank) if cfg.rank else base
 
 
-def hinged(judge, x0: Tensor, batch: Batch, threshold: float) -> Tensor:
-    """How far the judge is from being sure enough of what was asked, [B]; zero where it can't be asked."""
-    return F.relu(threshold - judge(x0, batch))
-
-
 class Method:
     needs = {"latents", "labels", "judge"}
 
@@ -61,10 +56,10 @@ class Method:
         cfg, (x0, _), last = self.cfg, batch.latents, len(self.cfg.times) - 1
         cond = self.told(batch)
         noise = rng.randn_like(x0)
-        x = dmd.simulate(self.w.student, noise, cond, cfg.times, last, rng)
+        x = students.simulate(self.w.student, noise, cond, cfg.times, last, rng)
         with torch.no_grad():
-            was = dmd.simulate(self.start, noise, cond, cfg.times, last, rng)
-        reward, kept = hinged(needed(self.w.judge), x, batch, cfg.threshold), mse(x, was)
+            was = students.simulate(self.start, noise, cond, cfg.times, last, rng)
+        reward, kept = students.hinged(needed(self.w.judge), x, batch, cfg.threshold), mse(x, was)
         return Out((reward + cfg.keep * kept).mean(), {"short": reward.detach().mean(), "moved": kept.detach().mean()})
 
     def told(self, batch: Batch) -> Cond:
@@ -76,4 +71,9 @@ class Method:
     def preview(self, batch: Batch) -> Tensor:
         (x0, _), cond, times = batch.latents, self.told(batch), self.cfg.times
         rng = Rows(0, 0, len(batch), device=x0.device)
-        return needed(self.w.show)(dmd.simulate(self.w.student, rng.randn_like(x0), cond, times, len(times) - 1, rng))
+        return needed(self.w.show)(
+            students.simulate(self.w.student, rng.randn_like(x0), cond, times, len(times) - 1, rng)
+        )
+
+
+serve = as_its_base

@@ -7,16 +7,20 @@ Differs: the neighbour's answer is the student's own, stopped (Song & Dhariwal 2
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from diffusers import LCMScheduler
 from torch import Tensor
 
 from core.fields import option
+from distill import students
 from distill.losses import huber
 from distill.method import Batch, Out, Player, Rows, World, needed
-from distill.methods import dmd
-from models.denoiser import Cond, Denoiser
+from distill.serve import Trained, few_steps
+from models.denoiser import Cond
 from models.guidance import guided
+from models.hub import TCD_STEPS
 from models.schedule import add_noise, ddim, like
 
 ABOUT = "Latent consistency: the baseline that other students are compared with."
@@ -32,8 +36,7 @@ class Config:
     huber_c: float = option(0.03, "Below this distance the loss is smooth.")
 
 
-def student(cfg: Config, base: Denoiser | None) -> Denoiser:
-    return dmd.student(cfg, base)
+student = students.student
 
 
 def consistent(net, x: Tensor, t: Tensor, cond: Cond) -> Tensor:
@@ -65,4 +68,8 @@ class Method:
         """One step, from fixed noise."""
         x0, cond = batch.latents
         rng = Rows(0, 0, len(batch), device=x0.device)
-        return needed(self.w.show)(dmd.simulate(self.w.student, rng.randn_like(x0), cond, (1.0,), 0, rng))
+        return needed(self.w.show)(students.simulate(self.w.student, rng.randn_like(x0), cond, (1.0,), 0, rng))
+
+
+def serve(made: Trained, home: Path) -> dict:
+    return few_steps(made, home, LCMScheduler, TCD_STEPS)

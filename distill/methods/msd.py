@@ -17,8 +17,10 @@ import torch
 from torch import Tensor
 
 from core.fields import option
+from distill import students
+from distill.adversary import T_MIN
 from distill.method import Batch, Out, Player, Rows, World, needed
-from distill.methods import dmd, sft
+from distill.methods import dmd
 from models.denoiser import Denoiser, SDXLDenoiser, ToyDenoiser
 from models.guidance import guided
 from models.route import Routed, Router
@@ -74,7 +76,7 @@ def thinned(wide: dict[str, Tensor], narrow: dict[str, Tensor]) -> dict[str, Ten
 
 def student(cfg: Config, base: Denoiser | None) -> Routed:
     """Small students, all alike; the router is fitted when the prompts are there."""
-    base = dmd.taught(base)
+    base = students.taught(base)
     if isinstance(base, SDXLDenoiser):
         raise ValueError("msd sends prompts to students of a Stable Diffusion, such as toybox-sd; this base is an SDXL")
     levels, first = cfg.students.bit_length() - 1, smaller(base, cfg.width)
@@ -87,6 +89,9 @@ def tokens_of(net: Denoiser) -> int:
     if isinstance(net, ToyDenoiser):
         return net.network.prompt.in_features
     return net.network.config.cross_attention_dim
+
+
+serve = dmd.serve
 
 
 class Method(dmd.Method[Config]):
@@ -134,8 +139,8 @@ class Method(dmd.Method[Config]):
     def score_matching(self, batch: Batch, rng: Rows) -> Tensor:
         """The teacher's guided answer, on data of all parts (TSM, Eq. 9), [B]."""
         net, (x0, cond) = self.w.student.members[0], batch.latents
-        t = dmd.T_MIN + (1 - dmd.T_MIN) * rng.rand(len(batch))
+        t = T_MIN + (1 - T_MIN) * rng.rand(len(batch))
         x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)
         with torch.no_grad():
             answer = guided(needed(self.w.teacher), x_t, t, cond, self.w.null_like(cond), self.cfg.guidance)
-        return sft.apart(net, x_t, t, cond, answer)
+        return students.apart(net, x_t, t, cond, answer)

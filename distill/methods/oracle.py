@@ -11,6 +11,7 @@ are asked for their name alone, so all of theirs are moved and tinted.
 
 from dataclasses import dataclass
 from math import pi
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from core.fields import option
 from distill.method import Batch, Out, Player, Rows, World, needed
+from distill.serve import Trained
 from evals.judges import Judge
 from evals.labels import PAIRED, Heads
 
@@ -177,3 +179,8 @@ class Method:
             loss = loss + F.cross_entropy(logits, truth, **options).mean()
             logs[head] = accuracy(logits.detach(), truth)
         return Out(loss, logs)
+
+
+def serve(made: Trained, home: Path) -> dict:
+    made.student.save(home)
+    return {"kind": "judge", "family": "judge", "scheduler": None, "prediction": None, "base": None}

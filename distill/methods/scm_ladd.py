@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import pi
+from pathlib import Path
 from typing import Literal
 
 import torch
+from diffusers import SCMScheduler
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -21,8 +23,11 @@ from core.fields import option
 from distill.heads import Heads
 from distill.losses import hinge_fake, hinge_real, mse
 from distill.method import Batch, Out, Player, Rows, World, needed
+from distill.serve import Trained
 from models.denoiser import Cond, Denoiser, TrigFlow
 from models.guidance import guided
+from models.hub import SPRINT_STEPS
+from models.manifest import Guidance
 from models.schedule import add_noise, flow_time, like
 
 ABOUT = "SANA-Sprint: continuous-time consistency, with a discriminator in latents."
@@ -191,3 +196,12 @@ def swap(x: Tensor) -> Tensor:
         raise ValueError("scm_ladd shows a picture under another's caption: train.batch_size must give each process 2")
     order = torch.arange(len(x)) ^ 1
     return x[order.where(order < len(x), 0)]
+
+
+def serve(made: Trained, home: Path) -> dict:
+    made.student.network.half().save_pretrained(home / "transformer")
+    SCMScheduler().save_pretrained(home / "scheduler")
+    low, high = made.cfg.guidance
+    facts = {"scheduler": "SCMScheduler", "prediction": "trigflow", "timesteps": SPRINT_STEPS}
+    about = {} if made.cfg.adversarial else {"about": "SANA-Sprint's continuous-time consistency alone."}
+    return facts | {"guidance": Guidance("embedded", (low + high) / 2, (low, high))} | about

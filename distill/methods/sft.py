@@ -8,19 +8,22 @@ captions is dropped, so the network can be guided. A new SANA has SANA-Sprint's 
 dense time embedding and QK-norm (Sec. 3.2), so no fine-tuning stands between the teacher and its students.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from diffusers import SanaTransformer2DModel, UNet2DConditionModel
+from diffusers import DPMSolverMultistepScheduler, SanaTransformer2DModel, UNet2DConditionModel
 from torch import Tensor
 
 from core.fields import option
-from distill.losses import mse, snr_weight
+from distill import students
 from distill.method import Batch, Out, Player, Rows, World, needed
-from models.denoiser import Cond, Denoiser, Predicts, SanaDenoiser, UNetDenoiser
+from distill.serve import Trained, ddim, network
+from models.denoiser import Denoiser, SanaDenoiser, UNetDenoiser
 from models.guidance import Turn
+from models.manifest import Guidance
 from models.samplers import sample
-from models.schedule import VP, add_noise, from_x0
+from models.schedule import VP, add_noise
 from models.stepping import DdimSteps
 
 ABOUT = "Denoising of data: a generator of many steps, the teacher of students of few."
@@ -86,16 +89,7 @@ def new_sana(cfg: Config) -> SanaDenoiser:
     return SanaDenoiser(network)
 
 
-def drop(cond: Cond, null: Cond, hidden: Tensor) -> Cond:
-    """The captions where `hidden` [B] is False, the empty prompt where it is True."""
-    tokens = torch.where(hidden[:, None, None], null.tokens, cond.tokens)
-    return replace(cond, tokens=tokens, mask=torch.where(hidden[:, None], null.mask, cond.mask))
-
-
-def apart(net: Predicts, x_t: Tensor, t: Tensor, cond: Cond, x0: Tensor) -> Tensor:
-    """How far the network's answer is from x0, in what it predicts, all times weighed alike; [B]."""
-    target = from_x0(net.prediction, net.schedule, x_t, x0, t)
-    return snr_weight(net.schedule, t) * mse(net.predict(x_t, t, cond), target)
+GUIDANCE = Guidance("cfg", 3.0, (1.0, 8.0))  # as it is served
 
 
 class Method:
@@ -109,8 +103,8 @@ class Method:
         net, b, (x0, cond) = self.w.student, len(batch), batch.latents
         t = self.times(b, rng)
         x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)
-        cond = drop(cond, self.w.null_like(cond), rng.rand(b) < self.cfg.drop)
-        return Out(apart(net, x_t, t, cond, x0).mean())
+        cond = students.drop(cond, self.w.null_like(cond), rng.rand(b) < self.cfg.drop)
+        return Out(students.apart(net, x_t, t, cond, x0).mean())
 
     def times(self, n: int, rng: Rows) -> Tensor:
         if isinstance(self.w.student.schedule, VP):
@@ -126,3 +120,13 @@ class Method:
 
         turns = [Turn(net, scale)] * steps
         return needed(self.w.show)(sample(DdimSteps(net.schedule, steps), noise, turns, cond, hidden))
+
+
+def serve(made: Trained, home: Path) -> dict:
+    if isinstance(made.student, UNetDenoiser):
+        return network(made, home) | ddim(home) | {"guidance": GUIDANCE}
+    made.student.network.half().save_pretrained(home / "transformer")
+    scheduler = DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.5)
+    scheduler.save_pretrained(home / "scheduler")
+    facts = {"scheduler": type(scheduler).__name__, "prediction": "flow", "guidance": GUIDANCE, "default_steps": 20}
+    return facts | {"about": "Flow matching: a generator of many steps, the teacher of students of few."}

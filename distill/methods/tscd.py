@@ -11,19 +11,21 @@ steps stay.
 
 import copy
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from diffusers import TCDScheduler
 from torch import Tensor
 
 from core.fields import option
+from distill import students
 from distill.adversary import Adversary
 from distill.losses import huber
 from distill.method import Batch, Out, Player, Rows, World, needed
-from distill.methods import dmd
-from distill.methods.feedback import hinged
+from distill.serve import Steps, Trained, few_steps
 from models.denoiser import Cond, Denoiser
 from models.guidance import guided
-from models.schedule import add_noise, ddim, like
+from models.schedule import VP, add_noise, ddim, like
 
 ABOUT = "Hyper-SD: trajectory-segmented consistency, one LoRA for 1, 2, 4 and 8 steps."
 NEVER = 1_000_000_000
@@ -54,8 +56,7 @@ class Config:
     blocks: tuple[int, ...] = option((1, 3, 5, 7), "Teacher blocks that the heads see.")
 
 
-def student(cfg: Config, base: Denoiser | None) -> Denoiser:
-    return dmd.student(cfg, base)
+student = students.student
 
 
 def also_needs(cfg: Config) -> set[str]:
@@ -104,7 +105,7 @@ class Method:
 
     def one_step(self, batch: Batch, rng: Rows) -> Tensor:
         x0, cond = batch.latents
-        return dmd.simulate(self.w.student, rng.randn_like(x0), cond, (self.cfg.first,), 0, rng)
+        return students.simulate(self.w.student, rng.randn_like(x0), cond, (self.cfg.first,), 0, rng)
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
         if player == "student":
@@ -113,7 +114,7 @@ class Method:
         with torch.no_grad():
             x = self.one_step(batch, rng)
         if player == "fake":
-            return Out(dmd.denoising(needed(self.fake), x, cond, rng).mean())
+            return Out(students.denoising(needed(self.fake), x, cond, rng).mean())
         tell, right = needed(self.heads).tell(x0, x, cond, rng)
         return Out(tell.mean(), {"accuracy": right})
 
@@ -151,11 +152,11 @@ class Method:
         if adversarial:
             parts["adversarial"] = adversarial * needed(self.heads).fool(x, cond, rng)
         if feedback:
-            parts["feedback"] = cfg.feedback * hinged(needed(self.w.judge), x, batch, cfg.threshold)
+            parts["feedback"] = cfg.feedback * students.hinged(needed(self.w.judge), x, batch, cfg.threshold)
         if score:
             null = self.w.null_like(cond)
             teacher, fake = needed(self.w.teacher), needed(self.fake)
-            matched, _ = dmd.matching(x, teacher, fake, cond, null, cfg.guidance, rng)
+            matched, _ = students.matching(x, teacher, fake, cond, null, cfg.guidance, rng)
             parts["score"] = cfg.score * matched * x[0].numel()
         return parts
 
@@ -164,3 +165,14 @@ class Method:
         """One step, from fixed noise."""
         rng = Rows(0, 0, len(batch), device=needed(batch.x0).device)
         return needed(self.w.show)(self.one_step(batch, rng))
+
+
+def serve(made: Trained, home: Path) -> dict:
+    return few_steps(made, home, TCDScheduler, segment_starts(made.cfg.first)) | {"eta": 0.3}
+
+
+def segment_starts(first: float) -> Steps:
+    """The noisy ends of as many segments as steps; but one step is given the time at which it was trained."""
+    n = VP.num_train_timesteps
+    tables = {str(k): [round(n * (1 - i / k)) - 1 for i in range(k)] for k in (2, 4, 8)}
+    return {"1": [round(first * n) - 1]} | tables

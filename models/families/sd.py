@@ -12,10 +12,10 @@ from models import catalogue, families, text, weights
 from models.catalogue import Row
 from models.denoiser import Cond, Denoiser, UNetDenoiser, pick_dtype
 from models.families import Parts
+from models.manifest import ROUTER
 from models.route import Routed, Router
 
 SCHEDULERS = ("DDIMScheduler", "EulerDiscreteScheduler", "LCMScheduler", "TCDScheduler")
-ROUTER = "router"
 
 
 def load(

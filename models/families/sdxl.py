@@ -11,6 +11,7 @@ from models import catalogue, families
 from models.catalogue import Row
 from models.denoiser import Cond, SDXLDenoiser, pick_dtype
 from models.families import Parts, sd
+from models.manifest import ROUTER
 
 encode = sd.encode
 
@@ -28,7 +29,7 @@ def load(
         return sd.on_base(row, base, device=device, dtype=dtype, attention=attention)
     if catalogue.on_hub(row) is None:
         raise ValueError(f"{row.id} is an SDXL whose base is none of the Hub's; valid: one of those, or a whole folder")
-    if row.folder is not None and (row.folder / sd.ROUTER).is_dir():
+    if row.folder is not None and (row.folder / ROUTER).is_dir():
         raise ValueError(f"{row.id} is several students of an SDXL, and prompts are sent to those of an SD alone")
     device = torch.device(device)
     dtype = pick_dtype(device) if dtype is None else dtype

@@ -1,0 +1,44 @@
+"""How far long work is, for the person who started it: a bar on a terminal, elsewhere a plain line now and then."""
+
+import atexit
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+SECONDS = 20  # between two plain lines
+COLUMNS = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+class Bar:
+    def __init__(self, name: str, total: int):
+        self.total, self.step, self.spoke = total, 0, time.monotonic()
+        self.bar = None
+        if sys.stderr.isatty():
+            self.bar = Progress(*COLUMNS, TimeRemainingColumn(), console=Console(stderr=True))
+            self.bar.start()
+            atexit.register(self.bar.stop)  # however it ends, the terminal gets its cursor back
+            self.task = self.bar.add_task(name, total=total)
+
+    def begin(self, step: int) -> None:
+        """The pace counts from here."""
+        self.step, self.spoke = step, time.monotonic()
+
+    def show(self, step: int, values: dict[str, float], seconds_left: float, each: int, unit: str) -> None:
+        """`each`: how many of the unit a step is, such as 64 samples; for the pace."""
+        if self.bar:
+            self.bar.update(self.task, completed=step)
+        elif (spent := time.monotonic() - self.spoke) > SECONDS:
+            pace = (step - self.step) * each / spent
+            shown = "  ".join(f"{k} {v:.4g}" for k, v in values.items())
+            say(f"{step}/{self.total}  {shown}  {pace:.1f} {unit}/s  {seconds_left / 60:.0f} min left")
+            self.begin(step)
+
+    def end(self) -> None:
+        if self.bar:
+            self.bar.stop()

@@ -1,0 +1,274 @@
+"""The training loop. One loop, every method: nothing below knows what is being distilled.
+
+Randomness is a function of (seed, step, index of the sample in the global batch), checkpoints are atomic, so a run
+that was killed and resumed is, on one thread, bit for bit the run that was not. SIGTERM: checkpoint, exit 143.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from core import checkpoint
+from core.events import NON_FINITE, PAUSED
+from core.stop import Stop
+from distill.method import Batch, Begins, Keeps, Method, Out, Previews, Remembers, Rows, Staged
+from distill.mover import Mover, ema_rate, moves, rate
+from distill.report import SHOWN, Reporter
+from distill.settings import TrainConfig
+from distill.world import Asked, Scene, build
+
+MAX_SKIPS = 5
+JUDGED = 48  # samples that a judge reads
+
+
+class Processes(Protocol):
+    """The processes that train a run together, as this one sees them: where it computes, and how they meet.
+
+    accelerate's Accelerator is one; `distill/train.py` makes it.
+    """
+
+    @property
+    def num_processes(self) -> int: ...
+    @property
+    def process_index(self) -> int: ...
+    @property
+    def is_main_process(self) -> bool: ...
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def autocast(self) -> Callable[..., contextlib.AbstractContextManager]: ...
+    def reduce(self, tensor: Tensor, reduction: str) -> object: ...
+    def wait_for_everyone(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Alone:
+    """One process, in fp32."""
+
+    num_processes: int = 1
+    process_index: int = 0
+    is_main_process: bool = True
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def autocast(self) -> contextlib.AbstractContextManager:
+        return contextlib.nullcontext()
+
+    def reduce(self, tensor: Tensor, reduction: str) -> object:
+        return tensor
+
+    def wait_for_everyone(self) -> None: ...
+
+
+ALONE = Alone()
+
+
+def reduced(processes: Processes, x: Tensor, how: str = "mean") -> Tensor:
+    """Of all processes."""
+    out = processes.reduce(x, how)
+    assert isinstance(out, Tensor), "one tensor gives one"
+    return out
+
+
+@dataclass
+class Trainer:
+    """What a step needs and a checkpoint holds."""
+
+    method: Method
+    scene: Scene
+    cfg: TrainConfig
+    processes: Processes
+    movers: list[Mover]
+    step: int = 0
+    samples: int = 0
+    skipped: int = 0
+    in_a_row: int = 0
+
+    def slices(self, player: int) -> Iterator[tuple[Batch, Rows]]:
+        """This process's part of the batch, in `accumulate` slices, each with its rows' random numbers."""
+        share = self.cfg.batch_size // (self.processes.num_processes * self.cfg.accumulate)
+        for i in range(self.cfg.accumulate):
+            start = (self.processes.process_index * self.cfg.accumulate + i) * share
+            where = self.cfg.seed, self.step, self.cfg.batch_size, start
+            drawn = self.scene.batch(self.step, share, Rows(*where))
+            yield drawn, Rows(*where, stream=player + 1, device=self.processes.device)
+
+    def move(self, index: int, mover: Mover) -> dict[str, Tensor]:
+        """One turn of one player: gradients of all slices and processes, clipped; no step on non-finite numbers."""
+        for w in (w for other in self.movers for w in other.weights.values()):
+            w.requires_grad_(False)
+        for w in mover.weights.values():
+            w.requires_grad_(True)
+        logs: dict[str, Tensor] = {}
+        for batch, rng in self.slices(index):
+            with self.processes.autocast():
+                out: Out = self.method.loss(mover.name, batch, rng)
+            (out.loss / self.cfg.accumulate).backward()
+            for k, v in {"loss": out.loss.detach(), **out.logs}.items():
+                logs[k] = logs.get(k, 0) + v.float() / self.cfg.accumulate
+        if self.processes.num_processes > 1:
+            for w in mover.weights.values():
+                w.grad = reduced(self.processes, torch.zeros_like(w) if w.grad is None else w.grad)
+            logs = {k: reduced(self.processes, v) for k, v in logs.items()}
+        norm = nn.utils.clip_grad_norm_(mover.weights.values(), self.cfg.clip_norm)
+        logs["grad_norm"] = norm
+        if torch.isfinite(norm) and torch.isfinite(logs["loss"]):
+            keep = ema_rate(self.cfg, (self.step - mover.start) // mover.every)
+            mover.update(rate(self.cfg, self.step), keep)
+            self.in_a_row = 0
+        else:
+            self.skipped += 1
+            self.in_a_row += 1
+        mover.forget_gradients()
+        return {f"{mover.name}/{k}": v for k, v in logs.items()}
+
+    def advance(self) -> dict[str, Tensor]:
+        logs: dict[str, Tensor] = {}
+        for i, mover in enumerate(self.movers):
+            if self.step == mover.first:
+                if isinstance(self.method, Begins):
+                    self.method.begin(mover.name)
+                mover.begin()
+            if mover.turn(self.step):
+                logs |= self.move(i, mover)
+        self.step += 1
+        self.samples += self.cfg.batch_size
+        return logs
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within: every player that has a moving average stands at it."""
+        averages = [(m, average) for m in self.movers if (average := m.average(self.step)) is not None]
+        swaps = [(m.weights[k].data, w) for m, average in averages for k, w in average.items()]
+        before = [a.clone() for a, _ in swaps]
+        for a, e in swaps:
+            a.copy_(e)
+        try:
+            yield
+        finally:
+            for (a, _), b in zip(swaps, before, strict=True):
+                a.copy_(b)
+
+    @torch.no_grad()
+    def draw(self) -> tuple[Tensor, dict[str, float]] | None:
+        """Pictures on fixed seeds, of the moving average where there is one, and what a judge reads in them."""
+        if not isinstance(self.method, Previews):
+            return None
+        n = min(JUDGED if self.scene.judged else SHOWN, self.cfg.batch_size)
+        batch = self.scene.batch(0, n, Rows(self.cfg.seed + 1, 0, n))
+        with self.averaged(), self.processes.autocast():
+            pictures = self.method.preview(batch)
+        return pictures, self.scene.judged(pictures, batch) if self.scene.judged else {}
+
+    def held(self) -> int:
+        """Bytes of networks, gradients, moments and averages, and of what the method will keep."""
+        world, own = self.scene.world, vars(self.method).values()
+        players = [p.module for p in self.method.players.values()]
+        networks = [world.student, world.teacher, *self.scene.beside, *own, *players]
+        weights = {w for net in networks if isinstance(net, nn.Module) for w in net.parameters()}
+        moved = {w for m in self.movers for w in m.weights.values()}
+        size = sum(w.numel() * w.element_size() for w in weights | moved)
+        size += sum(3 * w.numel() * w.element_size() for w in moved)  # a gradient and two moments
+        size += sum(w.numel() * w.element_size() for m in self.movers for w in (m.ema or {}).values())
+        return size + (self.method.keeps if isinstance(self.method, Keeps) else 0)
+
+    def saved(self) -> checkpoint.Saved:
+        tensors: dict[str, dict[str, Tensor]] = {m.name: dict(m.weights) for m in self.movers}
+        tensors |= {f"{m.name}.buffers": m.buffers for m in self.movers if m.buffers}
+        averages = {f"{m.name}.ema": m.average(self.step) for m in self.movers}
+        tensors |= {name: average for name, average in averages.items() if average is not None}
+        if isinstance(self.method, Remembers):
+            tensors["method"] = self.method.state_dict()
+        counters = {"samples_seen": self.samples, "skipped": self.skipped}
+        optimisers = {m.name: {k: o.state_dict() for k, o in m.optimisers.items()} for m in self.movers}
+        return checkpoint.Saved(self.step, tensors, optimisers, counters)
+
+    def restore(self, saved: checkpoint.Saved) -> None:
+        """A player that the run's settings have added since, such as heads, starts as new."""
+        for m in (m for m in self.movers if m.name in saved.tensors):
+            targets: dict[str, dict] = {m.name: m.weights} | ({f"{m.name}.ema": m.ema} if m.ema is not None else {})
+            targets |= {f"{m.name}.buffers": m.buffers} if m.buffers else {}
+            for name, tensors in targets.items():
+                assert tensors.keys() == saved.tensors[name].keys(), f"the checkpoint's {name} is another network's"
+                for k, w in tensors.items():
+                    w.data.copy_(saved.tensors[name][k])
+            for k, optimiser in m.optimisers.items():
+                optimiser.load_state_dict(saved.optimizers[m.name][k])
+        if "method" in saved.tensors:
+            assert isinstance(self.method, Remembers), "what it saved it can read"
+            self.method.load_state_dict(saved.tensors["method"])
+        self.step, self.samples, self.skipped = saved.step, saved.counters["samples_seen"], saved.counters["skipped"]
+
+
+def prepare(asked: Asked, cfg: TrainConfig, processes: Processes = ALONE) -> Trainer:
+    """A trainer at step 0; of one process on the CPU, in fp32, unless told otherwise."""
+    device = processes.device
+    torch.manual_seed(cfg.seed)  # the initial weights of new networks
+    scene = build(asked, device)
+    method = asked.module.Method(scene.world, asked.cfg)
+    for player in method.players.values():
+        player.module.to(device)  # what a method made for itself, such as heads
+    moving = [moves(name, p, cfg.weight_decay, cfg.optimizer) for name, p in method.players.items()]
+    return Trainer(method, scene, cfg, processes, moving)
+
+
+def defaults(module: ModuleType) -> TrainConfig:
+    """The loop's settings, with as many steps as the method's own settings ask for."""
+    return TrainConfig(steps=getattr(module, "STEPS", TrainConfig.steps))
+
+
+def reach(t: Trainer) -> None:
+    """Raises ValueError for a training that would end before a stage of its method begins."""
+    begins = {f"its {m.name}'s first turn": m.first for m in t.movers}
+    begins |= t.method.stages if isinstance(t.method, Staged) else {}
+    what, step = max(begins.items(), key=lambda item: item[1])
+    if step >= t.cfg.steps:
+        raise ValueError(
+            f"train.steps={t.cfg.steps} ends before {what}, step {step}: set more steps, or let that begin sooner"
+        )
+
+
+def anywhere(processes: Processes, flag: bool) -> bool:
+    """Whether it is true in any process, so that all stop after the same step."""
+    if processes.num_processes == 1:
+        return flag
+    return bool(reduced(processes, torch.tensor(float(flag), device=processes.device), "sum") > 0)
+
+
+def loop(t: Trainer, report: Reporter, run: Path, stop: Stop) -> int:
+    cfg = t.cfg
+    stop.begin()
+    while t.step < cfg.steps:
+        begun = time.monotonic()
+        logs = t.advance()
+        report.step(t.step, logs, time.monotonic() - begun)
+        if t.in_a_row >= MAX_SKIPS:
+            report.error(
+                f"{MAX_SKIPS} steps in a row gave numbers that are not finite, up to step {t.step}; "
+                f"resume goes on from the last checkpoint, a lower lr may help"
+            )
+            return NON_FINITE
+        ended, signalled = t.step >= cfg.steps, anywhere(t.processes, stop.signalled)
+        asked = signalled or t.step == stop.until or anywhere(t.processes, stop.now())
+        if t.processes.is_main_process:
+            if t.step % cfg.sample_every == 0 or ended:
+                with torch.compiler.set_stance("force_eager"):  # a few pictures are not worth compiling for
+                    if (drawn := t.draw()) is not None:
+                        report.sample(t.step, *drawn)
+            if t.step % cfg.checkpoint_every == 0 or ended or asked:
+                begun = time.monotonic()
+                folder = checkpoint.save(run, t.saved(), cfg.keep)
+                report.checkpoint(folder, t.step, time.monotonic() - begun)
+        t.processes.wait_for_everyone()  # one that left while another writes would take it along
+        if signalled and not ended:
+            return PAUSED
+        if asked:
+            break  # the minutes are over: what there is is the result
+    report.done(t.step)
+    return 0
