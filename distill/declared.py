@@ -62,7 +62,7 @@ def _declarations(file: Path) -> dict[str, Any]:
     for node in reversed(ast.parse(file.read_text(encoding="utf-8"), str(file)).body):
         if wanted & _defined(node):
             nodes.insert(0, node)
-            wanted |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+            wanted |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
     out: dict[str, Any] = {"__name__": f"distill.methods.{file.stem}"}
     for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module == "distill.methods":

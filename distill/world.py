@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -139,7 +140,7 @@ class Latents:
         return [cache.latents(s, cache_dir(), self.key, self.encode) for s in sources]
 
 
-def networks(a: Asked, parts: Parts, device: torch.device) -> tuple[nn.Module, nn.Module | None]:
+def networks(a: Asked, parts: Parts, device: torch.device) -> tuple[Any, Any]:
     """The student, and the frozen teacher where the method needs one: a copy of the base as it is."""
     teacher = copy.deepcopy(parts.denoiser).eval().requires_grad_(False) if "teacher" in a.needs else None
     if parts.denoiser is not None:

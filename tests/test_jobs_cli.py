@@ -129,7 +129,8 @@ def test_the_command_itself(tmp_path):
 
 
 def test_neither_the_command_line_nor_the_worker_loads_torch():
-    code = "import jobs.__main__, jobs.worker, sys; print('torch' in sys.modules, 'gradio' in sys.modules)"
+    code = "import jobs.__main__, jobs.worker, sys; from distill.declared import declared, methods; "
+    code += "[declared(m) for m in methods()]; print('torch' in sys.modules, 'gradio' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "False False\n"
 
