@@ -5,8 +5,8 @@
     python -m benchmarks.quality --model my-checkpoint --choose        # whoever reports must not have chosen
 
 A generator is asked held-out captions and read by `judge-b` (toys) and `judge-emoji`; an autoencoder gives back
-held-out pictures; a judge reads real ones. Flat rows go to results/quality.json, tables of them beside it and into the
-README. Beside each figure stand its ceiling (the same figure on real renders of the same captions), its floor and its
+held-out pictures; a judge reads real ones. Flat rows go to results/quality.json, tables of them beside it and into
+docs/results.md and README. Beside each figure stand its ceiling (the same figure on real renders of the same captions), its floor and its
 teacher's. The floor of what is right: the same pictures against shuffled captions; of a distance: backgrounds alone,
 flat pictures in the colours of the toys' backgrounds; of a variety (vendi, backgrounds): 1, all alike.
 Values are means over sampling seeds, `sd` their deviation. In the same run one picture is timed,
@@ -27,7 +27,7 @@ from torch import Tensor
 
 from benchmarks import latency, questions, report, scoring
 from benchmarks.painting import paint, to_numbers
-from benchmarks.quality_table import tables
+from benchmarks.quality_table import headline, tables
 from benchmarks.questions import Question
 from benchmarks.scoring import Reading
 from core.events import Events
@@ -384,6 +384,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     report.write(path, rows)
     report.publish("quality", tables(rows))
+    if report.page("headline") is not None:
+        report.publish("headline", headline(rows))
     if args.manifest:
         note(catalogue.get(args.model), new)
     say.events.write("done", outputs=[])

@@ -18,11 +18,21 @@ Groups = dict[tuple, dict[str, Row]]  # {(model, steps, guidance): {metric: row}
 
 RIGHT = "Right, in per cent of what the captions name (mean ± deviation over sampling seeds):\n"
 APART = """Distance from real pictures, and variety, in features of the judge (vendi: mean of prompts, sixteen pictures
-of each). Then what one picture takes, on the computer that measured it: milliseconds through `generate`, its prompt not
-remembered, and the most memory that the process held; parameters of its own in millions (+: of a LoRA, on those of its
-base):
+of each). Then what one picture takes, on the computer that measured it: milliseconds through `generate` with a cold
+prompt cache, and the peak memory of the process; parameters of its own in millions (+: of a LoRA, on those of its base):
 """
 TAUGHT = "Students, in per cent of their teacher's figures at its own steps (of Fréchet and ms, less is better):\n"
+HEADLINE = {  # (model, steps): what it is best at, of the columns here and in docs/results.md
+    ("toybox-sprint", 1): "the default: quick, guidance can be set",
+    ("toybox-hyper", 1): "the most varied in one step",
+    ("toybox-disback", 1): "the best emoji in one step",
+    ("toybox-hyper", 2): "near its teacher at a twelfth of its time",
+    ("toybox-dmd2", 4): "near its teacher, little varied",
+    ("toybox-lcm", 4): "toys, of the quick ones",
+    ("toybox-sana", 20): "the teacher of toybox-sprint",
+    ("toybox-sd", 25): "the best pictures, the slowest",
+}
+SHOWN = {"kind": "right kind, %", "emoji": "right emoji, %", "vendi": "variety", "ms": "ms a picture"}
 CODED = "Held-out pictures through the autoencoder, and what the judge still reads in them, in per cent:\n"
 
 
@@ -141,3 +151,18 @@ def tables(rows: Sequence[Row]) -> str:
         heads = list(dict.fromkeys(m for rows in readers.values() for m in rows))
         out += ["Judges on held-out real pictures, in per cent right:\n", plain(readers, heads, {})]
     return "\n".join(out)
+
+
+def headline(rows: Sequence[Row]) -> str:
+    """One row for each way to paint that somebody may want; of real pictures what the judges read in them."""
+    places = {place[:2]: found for place, found in grouped(rows, "model", "lora").items()}
+    lines = []
+    for (model, steps), best in HEADLINE.items():
+        found = places[model, steps]
+        shown = {m: number(100 * found[m]["value"] if m in SHARES else found[m]["value"]) for m in SHOWN}
+        lines.append({"model": model, "steps": steps, "best at": best} | shown)
+    top = {m: found[m]["ceiling"] for m in SHOWN}
+    shown = {m: number(None if c is None else 100 * c if m in SHARES else c) for m, c in top.items()}
+    lines.append({"model": "*real pictures*", "steps": "–", "best at": ""} | shown)
+    columns = ["model", "steps", "best at", *SHOWN]
+    return markdown(lines, columns, [SHOWN.get(c, c) for c in columns])

@@ -1,4 +1,4 @@
-"""Flat rows of figures: JSON files, Markdown tables, and the tables between markers in the README.
+"""Flat rows of figures: JSON files, Markdown tables, and the tables between markers in README and docs.
 
 A row is one flat JSON object. A benchmark that runs again replaces the rows that have its keys and leaves the others.
 """
@@ -13,7 +13,8 @@ from core.files import whole_file
 
 Row = dict[str, Any]  # text, numbers, None, as JSON has them
 RESULTS = Path(__file__).parent / "results"
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")  # with places for tables, each in one of them
 MISSING = "–"
 
 
@@ -81,8 +82,13 @@ def insert(text: str, name: str, table: str) -> str:
     return f"{before}{start}\n{table}{end}{after}"
 
 
+def page(name: str) -> Path | None:
+    """The page that has a place for the table."""
+    return next((p for p in PAGES if p.exists() and f"<!-- {name}:start -->" in p.read_text(encoding="utf-8")), None)
+
+
 def publish(name: str, table: str) -> None:
-    """Beside the results, and in the README where it has a place for it."""
+    """Beside the results, and into the page that has a place for it."""
     (RESULTS / f"{name}.md").write_text(table, encoding="utf-8")
-    if README.exists() and f"<!-- {name}:start -->" in (text := README.read_text(encoding="utf-8")):
-        README.write_text(insert(text, name, table), encoding="utf-8")
+    if (found := page(name)) is not None:
+        found.write_text(insert(found.read_text(encoding="utf-8"), name, table), encoding="utf-8")

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from benchmarks import keystroke, latency, quality, questions, report, scoring
 from benchmarks.painting import paint
-from benchmarks.quality_table import tables
+from benchmarks.quality_table import headline, tables
 from benchmarks.questions import Question
 from distill.data import cache, emoji_fetch
 from distill.data.toys import Toys as Scenes
@@ -72,7 +72,7 @@ def home(studio, tmp_path, monkeypatch):
     monkeypatch.setattr(quality, "ALIKE", 4)
     monkeypatch.setattr(quality, "KNOWN", 24)
     monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(report, "README", tmp_path / "README.md")
+    monkeypatch.setattr(report, "PAGES", (tmp_path / "README.md",))
     (tmp_path / "README.md").write_text("# Figures\n<!-- quality:start -->\n<!-- quality:end -->\nend\n")
     return tmp_path
 
@@ -378,8 +378,11 @@ def test_each_part_is_timed_from_its_own_beginning(tmp_path, monkeypatch, capsys
 
 
 def test_the_tables_in_the_repository_are_those_of_its_rows():
-    for name, made in (("quality", tables), ("latency", latency.table), ("keystroke", keystroke.table)):
-        told = (report.RESULTS / f"{name}.md").read_text(encoding="utf-8")
-        assert told == made(report.read(report.RESULTS / f"{name}.json")), name
-        readme = report.README.read_text(encoding="utf-8")
-        assert readme == report.insert(readme, name, told), name
+    made = {"quality": tables, "headline": headline, "latency": latency.table, "keystroke": keystroke.table}
+    for name, write in made.items():
+        table = (report.RESULTS / f"{name}.md").read_text(encoding="utf-8")
+        rows = report.read(report.RESULTS / f"{'quality' if name == 'headline' else name}.json")
+        page = report.page(name)
+        assert table == write(rows) and page is not None, name
+        text = page.read_text(encoding="utf-8")
+        assert text == report.insert(text, name, table), name
