@@ -6,7 +6,7 @@
 
 A generator is asked held-out captions and read by `judge-b` (toys) and `judge-emoji`; an autoencoder gives back
 held-out pictures; a judge reads real ones. Flat rows go to results/quality.json, tables of them beside it and into
-docs/results.md and README. Beside each figure stand its ceiling (the same figure on real renders of the same captions), its floor and its
+docs/results.md and README. Each score is shown with its ceiling (real renders of the same captions), its floor and its
 teacher's. The floor of what is right: the same pictures against shuffled captions; of a distance: backgrounds alone,
 flat pictures in the colours of the toys' backgrounds; of a variety (vendi, backgrounds): 1, all alike.
 Values are means over sampling seeds, `sd` their deviation. In the same run one picture is timed,

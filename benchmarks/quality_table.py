@@ -19,7 +19,7 @@ Groups = dict[tuple, dict[str, Row]]  # {(model, steps, guidance): {metric: row}
 RIGHT = "Right, in per cent of what the captions name (mean ± deviation over sampling seeds):\n"
 APART = """Distance from real pictures, and variety, in features of the judge (vendi: mean of prompts, sixteen pictures
 of each). Then what one picture takes, on the computer that measured it: milliseconds through `generate` with a cold
-prompt cache, and the peak memory of the process; parameters of its own in millions (+: of a LoRA, on those of its base):
+prompt cache, and the peak memory of the process; its own parameters in millions (+: of a LoRA, on those of its base):
 """
 TAUGHT = "Students, in per cent of their teacher's figures at its own steps (of Fréchet and ms, less is better):\n"
 HEADLINE = {  # (model, steps): what it is best at, of the columns here and in docs/results.md

@@ -1,6 +1,6 @@
 """docs/commands.md: the help of every command, as it prints it.
 
-    python -m tests.commands
+python -m tests.commands
 """
 
 import contextlib

@@ -1,5 +1,5 @@
-"""The front door: README stays short, links lead somewhere, the commands' page is what the commands print, and the first
-hour works as it is written."""
+"""The front door: README stays short, links lead somewhere, the commands' page is what the commands print, and the
+first hour works as it is written."""
 
 import os
 import re
