@@ -290,7 +290,7 @@ def test_the_student_of_a_method_with_a_judge_is_published(studio):
         main(["tscd", "--run", "rewarded", *QUICK, "--set", "train.steps=2", "--set", "feedback_from=0", *ONE_SEGMENT])
         == 0
     )
-    made, average = trained(studio / "runs/rewarded")[1], weights(studio / "runs/rewarded")["student.ema"]
+    made, average = trained(studio / "runs/rewarded").student, weights(studio / "runs/rewarded")["student.ema"]
     assert average, "nothing was learnt"
     assert all(torch.equal(dict(made.named_parameters())[k], w) for k, w in average.items())
 
