@@ -248,7 +248,7 @@ def of_autoencoder(row: Row, sizes: Sizes, say: Say) -> list[report.Row]:
 
     The floor of the dB is what the mean colour of each picture would have.
     """
-    vae, figures = load_in_full(row.id, torch.device("cpu")).vae, []
+    vae, figures = load_in_full(row, torch.device("cpu")).vae, []
 
     def back(pictures: Tensor, name: str) -> Tensor:
         found = []

@@ -156,7 +156,7 @@ def tables(rows: Sequence[Row]) -> str:
 def headline(rows: Sequence[Row]) -> str:
     """One row for each way to paint that somebody may want; of real pictures what the judges read in them."""
     places = {place[:2]: found for place, found in grouped(rows, "model", "lora").items()}
-    lines = []
+    lines, found = [], {}
     for (model, steps), best in HEADLINE.items():
         found = places[model, steps]
         shown = {m: number(100 * found[m]["value"] if m in SHARES else found[m]["value"]) for m in SHOWN}

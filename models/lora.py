@@ -58,7 +58,8 @@ def attach(row: catalogue.Row, base: Parts, valid: tuple[str, ...]) -> Parts:
     adapted = layers(network)
     for layer in adapted:
         if name in layer.lora_A:  # peft gives them the type of the weights beside them, which may be a quantised one
-            layer.lora_A[name].to(base.denoiser.dtype), layer.lora_B[name].to(base.denoiser.dtype)
+            for half in (layer.lora_A, layer.lora_B):
+                half[name].to(base.denoiser.dtype)
     _whole(row, path, sum(name in layer.lora_A for layer in adapted))
     base.denoiser.adapters.found(adapted)
     own = scheduler(row, valid, base.pipeline.scheduler.config if row.hub else None)
