@@ -42,7 +42,7 @@ def missing(dataset: str) -> str | None:
 
     if dataset not in NAMES or all(part in DRAWN_HERE for part in dataset.split("+")) or ready(home()):
         return None
-    return "The emoji are not on this machine yet: `make data` fetches them, or the button on the Distill page."
+    return "The emoji are not on this machine yet: `make data` fetches them."
 
 
 OFTEN = {"nature": 5.0, "foods": 5.0}  # groups of emoji: what people type first is learnt first

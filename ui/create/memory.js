@@ -8,9 +8,8 @@ still.address = (request) => {
   const always = ["prompt", "model", "seed", "steps", "guidance"];
   const plain = ([key, value]) =>
     always.includes(key) ||
-    (!own.includes(key) && ["string", "number"].includes(typeof value) && ![0, "", "none"].includes(value));
-  const fields = Object.entries(request).filter(plain);
-  return `?${new URLSearchParams(fields.filter(([key, value]) => key !== "num_images" || value > 1))}`;
+    (!own.includes(key) && ["string", "number"].includes(typeof value) && value !== still.usual[key]);
+  return `?${new URLSearchParams(Object.entries(request).filter(plain))}`;
 };
 
 still.memory = (() => {

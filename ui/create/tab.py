@@ -7,7 +7,7 @@ the settings. Python tells the scripts what to show through one invisible compon
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import gradio as gr
@@ -198,7 +198,8 @@ class Create:
         linked = {k: v for k, v in dict(request.query_params).items() if not k.startswith("__") and k not in GRADIO}
         wanted, left_out = menu.arriving(wall.start(), came if isinstance(came, dict) else linked)
         more = {"says": left_out, "kind": "error"} if left_out else {}
-        rows = {"menu": menu.rows(self.desk.place)}
+        usual = {f.name: f.default for f in fields(ImageRequest) if isinstance(f.default, str | int | float)}
+        rows = {"menu": menu.rows(self.desk.place), "usual": usual}
         return self.show(wanted) | {self.told: self.message(wanted, paint=True, arrival=True, **rows, **more)}
 
     def _restored(self, restored: Restored, says: str = "") -> dict[Component, Any]:

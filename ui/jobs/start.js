@@ -92,6 +92,7 @@ still.startPage = (element, part, { kind, title, button, hint: words }) => {
       still.emit("cost", { each: state ? `${answer.job.title}: ${state}` : "nothing runs" });
       return state === "running" || state === "queued" ? 1000 : 4000;
     }
+    still.emit("cost", { each: "nothing runs" });
     return 4000;
   }
   if (linked()) view.open(linked());

@@ -101,6 +101,7 @@ window.still = (() => {
     parts: {}, // by name: draws a piece of a page
     shows: {}, // by name: draws a result of a job (jobs/results.js)
     request: {},
+    usual: {}, // fields of a request as they are when nobody says anything
     touched: false, // whether anything was typed
     typed: 0, // when, on the clock of the page
     arrived: false, // whether the server said what this page shows
@@ -165,7 +166,8 @@ window.still = (() => {
   still.parts.told = (element, part) => {
     still.trigger = part.trigger;
     const hear = () => {
-      const { request, model, menu, says, kind, paint, arrival } = part.props.value ?? {};
+      const { request, model, menu, usual, says, kind, paint, arrival } = part.props.value ?? {};
+      if (usual) still.usual = usual;
       if (request && (arrival ? still.touched : still.typed > still.fired)) delete request.prompt; // typed meanwhile
       if (menu) {
         still.reasons = Object.fromEntries(menu.map((row) => [row.id, row.reason]));
