@@ -42,3 +42,16 @@ class Bar:
     def end(self) -> None:
         if self.bar:
             self.bar.stop()
+
+
+def lasted(seconds: float) -> str:
+    """A length of time in the unit that fits it."""
+    for most, unit, name in ((90, 1, "seconds"), (5400, 60, "minutes"), (172_800, 3600, "hours")):
+        if seconds < most:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds / 86_400:.3g} days"
+
+
+def size(n: float) -> str:
+    """Bytes in the unit that fits them."""
+    return f"{n / 1e9:.2g} GB" if n >= 1e8 else f"{n / 1e6:.2g} MB"

@@ -1,6 +1,7 @@
 """What a training shows: events.jsonl, TensorBoard, sample grids, a bar on a terminal and plain lines elsewhere."""
 
 import math
+import time
 from collections import Counter, deque
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from core import checkpoint
 from core.events import Events
-from core.progress import Bar, say
+from core.progress import Bar, lasted, say, size
 from distill.mover import Mover
 from distill.settings import TrainConfig
 
@@ -39,6 +40,10 @@ class Reporter:
         self.run, self.cfg, self.enabled = run, cfg, enabled
         self.sums: dict[str, Tensor] = {}
         self.due = 0
+        self.began, self.spoke = (
+            ("", 0, 0.0),
+            0.0,
+        )  # of the stage before the steps: name, how far, when
         self.movers: list[Mover] = []
         self.paces: dict[frozenset[str], deque[float]] = {}  # seconds of the last steps, by who moved in them
         if enabled:
@@ -50,6 +55,17 @@ class Reporter:
         if self.enabled:
             say(text)
 
+    def stage(self, name: str, done: int, total: int) -> None:
+        """What comes before the steps, at most once a second, with the time that its own pace leaves."""
+        now = time.monotonic()
+        if name != self.began[0]:
+            self.began, self.spoke = (name, done, now), 0.0
+        if not self.enabled or now - self.spoke < 1:
+            return
+        self.spoke, (_, first, since) = now, self.began
+        known = {"seconds_left": round((total - done) * (now - since) / (done - first), 1)} if done > first else {}
+        self.events.write("progress", stage=name, step=done, total=total, **known)
+
     def start(self, step: int, movers: list[Mover], processes: int, held: int) -> None:
         """`held`: bytes, which are shown before the first step."""
         self.movers = movers
@@ -58,14 +74,15 @@ class Reporter:
         self.bar.begin(step)
         resumed = {"resumed_from": step} if step else {}
         self.events.write("progress", stage="train", step=step, total=self.cfg.steps, **resumed)
-        size = sum(w.numel() for m in movers for w in m.weights.values())
+        weights = sum(w.numel() for m in movers for w in m.weights.values())
         how = f"{self.cfg.precision}, {processes} process{'es' if processes > 1 else ''}"
-        self.say(f"{self.run.name}: {size:,} trainable parameters, {how}, from step {step}")
-        need = f"{held / 1e9:.2g} GB for networks, gradients, moments and averages"
+        self.say(f"{self.run.name}: {weights:,} trainable parameters, {how}, from step {step}")
+        need = f"{size(held)} for networks, gradients, moments and averages"
         self.say(f"{self.run.name}: {need}; the activations of a batch come on top")
 
     def seconds_left(self, step: int) -> float:
-        """Steps are as long as those in which the same players moved; of unknown ones, as the longest."""
+        """Steps are as long as those in which the same players moved; of unknown ones, as the longest. 0 at the end,
+        and while no pace is known."""
         pace = {who: sum(spent) / len(spent) for who, spent in self.paces.items() if spent}
         longest = max(pace.values(), default=0.0)
         return sum(n * pace.get(who, longest) for who, n in self.coming(step).items())
@@ -92,7 +109,7 @@ class Reporter:
             self.paces[who], self.due = deque(maxlen=RECENT), step + FEW
         if self.due and step >= self.due and all(self.paces.values()):
             self.due = 0
-            self.say(f"{self.run.name}: about {self.seconds_left(step) / 3600:.2g} hours at the pace so far")
+            self.say(f"{self.run.name}: about {lasted(self.seconds_left(step))} left at the pace so far")
         for k, v in logs.items():
             v = v.detach().double()  # read when it is shown: a GPU would be waited for
             both = torch.stack([torch.where(v.isfinite(), v, 0), v.isfinite()])
@@ -104,8 +121,9 @@ class Reporter:
 
     def write(self, step: int, values: dict[str, float]) -> None:
         left = self.seconds_left(step)
+        known = {"seconds_left": round(left, 1)} if left or step == self.cfg.steps else {}
         self.events.write("metric", step=step, values={k: float(f"{v:.6g}") for k, v in values.items()})
-        self.events.write("progress", stage="train", step=step, total=self.cfg.steps, seconds_left=round(left, 1))
+        self.events.write("progress", stage="train", step=step, total=self.cfg.steps, **known)
         for k, v in values.items():
             self.board.add_scalar(k, v, step)
         self.bar.show(step, values, left, self.cfg.batch_size, "samples")

@@ -27,6 +27,7 @@ from core.files import whole_file
 from core.hardware import attention, faster_precision, settle, several_on_cpu
 from core.paths import run_dir, use_studio
 from core.settings import from_saved, override
+from core.stage import heard
 from core.stop import Stop
 from distill import declared, start
 from distill.command import command, pair, parser, resumed
@@ -150,9 +151,10 @@ def follow(plan: Plan, acc: Accelerator) -> int:
     begun = plan.run if plan.start or facts["start"] else None
     samples = cfg.steps * cfg.batch_size
     asked = Asked(plan.module, plan.own, plan.base, facts["dataset"], cfg.seed, facts["skip_bad"], samples, begun)
-    t = prepare(asked, cfg, acc)
-    reach(t)
     report = Reporter(plan.run, cfg, enabled=acc.is_main_process)
+    with heard(report.stage):  # drawing and encoding may take minutes
+        t = prepare(asked, cfg, acc)
+    reach(t)
     newest, faults = checkpoint.newest(plan.run) if plan.resume else (None, [])
     for fault in faults:
         report.say(f"passed over {fault}")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from core.paths import cache as cache_dir
+from core.stage import tell
 from distill import features, reward, start
 from distill.data import NAMES, SIDE, Source, cache, often, sources, texts
 from distill.method import Batch, Rows, World, needed, sent
@@ -161,6 +162,7 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
     if reason := catalogue.in_parts(a.base):
         raise ValueError(reason)
     found = images(a.dataset, a.module, a.skip_bad, a.base)
+    tell(f"loading {a.base}", 0, 1)
     parts = load(a.base, device)
     student, teacher = networks(a, parts, device)
     coder = Latents(parts, device)

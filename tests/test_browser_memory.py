@@ -142,3 +142,33 @@ def test_a_kept_seed_is_kept(visit):
     v.page.locator("#roll").click()
     expect(v.page.locator("#say")).to_contain_text("The seed is kept.")
     assert v.request()["seed"] == 7
+
+
+def test_enter_keeps_and_shift_enter_breaks_the_line(visit):
+    v = visit()
+    before = int(v.count().split()[0].replace(",", ""))
+    v.page.locator("#prompt").press("End")
+    v.page.keyboard.press("Shift+Enter")
+    v.page.keyboard.type("and a cube")
+    v.painted("a red ball\nand a cube")
+    v.page.keyboard.press("Enter")
+    expect(v.page.locator("#count")).to_have_text(f"{before + 4} pictures")
+    assert v.page.locator("#prompt").input_value() == "a red ball\nand a cube"
+    expect(v.page.locator("#say")).to_have_text("4 pictures kept in the gallery.")
+
+
+def test_back_closes_the_large_picture_and_a_wall_is_one_stop(visit):
+    v = visit()
+    page = v.page
+    page.locator("#wall figure").nth(1).dblclick()
+    expect(page.locator(".sl-closeup")).to_be_visible()
+    page.get_by_role("button", name="Next picture").click()
+    expect(page.locator(".sl-closeup")).to_contain_text("seed 9")
+    page.get_by_role("button", name="♡ Favourite").click()
+    expect(page.get_by_role("button", name="♥ Favourite")).to_be_focused()
+    page.go_back()
+    expect(page.locator(".sl-closeup")).to_be_hidden()
+    assert page.url.startswith(v.site) and v.request()["prompt"] == "a red ball"
+    stops = page.eval_on_selector_all("#wall figure", "all => all.map(f => f.tabIndex)")
+    assert sorted(stops) == [-1, -1, -1, 0]
+    assert page.title() == "Create · Still Life"

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from core.stage import tell
 from distill.data.cache import SHARD, Cached, save_array, whole, write
 from distill.method import sent
 from models.denoiser import Cond
@@ -66,6 +67,7 @@ def texts(part: Cached, home: Path, key: str, encode: Encode, say: Callable[[str
         captions = [text for row in rows for text in row]
         path, places = home / f"text-{key}-{start:07d}.npy", home / f"starts-{key}-{start:07d}.npy"
         if not (whole(places, len(captions) + 1) and whole(path, 1)):
+            tell(f"encoding captions of {part.name}", start, len(part))
             say(f"encoding the captions of {part.name} {start:,} to {start + len(rows):,}")
             tokens, starts = shard_of(captions, encode)
             write(path, save_array(tokens))

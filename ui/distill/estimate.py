@@ -2,6 +2,7 @@
 
 import os
 
+from core.progress import lasted
 from core.settings import as_text
 from distill.declared import declared
 from distill.request import DistillRequest
@@ -31,7 +32,11 @@ def _setting(request: DistillRequest, name: str) -> str:
 
 def _alike(store: Store, request: DistillRequest, sees: str | None) -> Job | None:
     """The newest training of the same method on the same data, most equal in its settings."""
-    past = [j for j in store.jobs(STARTED, sees, RECENT) if j.kind == "distill" and (j.step or 0) >= FEWEST and j.ran]
+    past = [
+        j
+        for j in store.jobs(STARTED, sees, RECENT)
+        if j.kind == "distill" and j.stage == "train" and (j.step or 0) >= FEWEST and j.ran
+    ]
     same = [j for j in past if (j.request["method"], j.request["dataset"]) == (request.method, request.dataset)]
     return max(same, key=lambda j: len({*j.request["set"]} & {*request.set}), default=None)
 
@@ -59,11 +64,3 @@ def _memory(request: DistillRequest) -> str:
     need = made.parameters * (FROZEN if adapter else TRAINED) / 1e9
     told = f"At least {need:.2g} GB of this machine's {whole:.3g} GB of memory, for {made.parameters:,} parameters"
     return f"{told}; what teaches or scores them and the pictures of a batch come on top, told when it starts."
-
-
-def lasted(seconds: float) -> str:
-    """A length of time in the unit that fits it."""
-    for most, unit, name in ((90, 1, "seconds"), (5400, 60, "minutes"), (172_800, 3600, "hours")):
-        if seconds < most:
-            return f"{seconds / unit:.3g} {name}"
-    return f"{seconds / 86_400:.3g} days"

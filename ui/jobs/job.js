@@ -41,6 +41,7 @@ still.jobWords = (job) => {
     case "running":
       if (job.wish === "cancel") return "stopping; what is saved is kept";
       if (job.wish === "pause") return "pausing after a checkpoint";
+      if (job.total === 1 && job.stage !== "train") return job.stage; // such as a model that is loaded
       return job.total
         ? `${job.stage ?? "work"}: ${job.stage === "train" ? "step " : ""}${still.count(job.step ?? 0)} of ${still.count(job.total)}`
         : "starting: programs and models are loaded, which takes up to a minute";
@@ -143,16 +144,16 @@ still.jobView = (element, { ask, gone, changed, started }) => {
     const share = job.total ? Math.min(1, (job.step ?? 0) / job.total) : 0;
     filled.style.width = `${100 * (job.state === "done" ? 1 : share)}%`;
     bar.dataset.state = job.state;
-    bar.classList.toggle("sl-unknown", job.state === "running" && !job.total);
+    bar.classList.toggle("sl-unknown", job.state === "running" && (!job.total || (job.total === 1 && job.stage !== "train")));
     const out = [];
-    if (job.total) out.push(make("span", {}, make("b", {}, count(job.step ?? 0)), ` / ${count(job.total)}${job.stage === "train" ? " steps" : ""}`));
+    if (job.total > 1 || job.stage === "train") out.push(make("span", {}, make("b", {}, count(job.step ?? 0)), ` / ${count(job.total)}${job.stage === "train" ? " steps" : ""}`));
     if (job.state === "running" && job.seconds_left)
       out.push(make("span", {}, make("b", {}, lasted(job.seconds_left)), " left"));
     if (job.state === "running" && live.speed)
       out.push(
         live.speed >= 1
-          ? fact("", live.speed.toPrecision(3), " steps/s")
-          : fact("", (1 / live.speed).toPrecision(3), " s a step"),
+          ? fact("", live.speed.toPrecision(3), job.stage === "train" ? " steps/s" : " /s")
+          : fact("", (1 / live.speed).toPrecision(3), job.stage === "train" ? " s a step" : " s each"),
       );
     if (job.checkpoint_step !== null)
       out.push(

@@ -34,6 +34,7 @@ class Run:
         self.tail = Tail(folder / FILE)
         self.tail.offset = 0
         self.series: dict[str, list[tuple[int, float]]] = {}
+        self.stage: Any = None
         self.samples: list[tuple[int, str]] = []
         self.pace: deque[tuple[float, int]] = deque(maxlen=12)  # (time, step) of this attempt's last words
 
@@ -48,6 +49,9 @@ class Run:
             self._forget(resumed)
         if not isinstance(step, int):
             return
+        if event["kind"] == "progress" and event.get("stage") != self.stage:
+            self.stage = event.get("stage")
+            self.pace.clear()
         if event["kind"] == "progress" and isinstance(event.get("time"), (int, float)):
             self.pace.append((event["time"], step))
         if event["kind"] == "metric" and isinstance(event.get("values"), dict):
