@@ -192,6 +192,11 @@ class Adapters:
         self.own, self.acting = [], None
 
 
+def strength(guidance: float, full: float) -> float:
+    """How strongly an adapter that has guidance folded in acts: off at 1, as it is at `full`."""
+    return (guidance - 1) / (full - 1)
+
+
 class UNetDenoiser(Denoiser):
     """UNet2DConditionModel with the schedule of Stable Diffusion. As there, it sees the padding of a prompt too."""
 
@@ -217,7 +222,7 @@ class UNetDenoiser(Denoiser):
         return self.full is not None
 
     def strength(self, guidance: float) -> float:
-        return self.share * (1.0 if self.full is None else (guidance - 1) / (self.full - 1))
+        return self.share * (1.0 if self.full is None else strength(guidance, self.full))
 
     def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
         guidance = 1.0 if cond.guidance is None else float(cond.guidance[0])  # pictures of a batch share it

@@ -14,7 +14,7 @@ import torch
 from core.machine import Machine
 from core.paths import ROOT, assets
 from models import catalogue, families, text
-from models.catalogue import Guidance, Manifest, Row
+from models.catalogue import Manifest, Row
 from models.families import sana
 from models.generate import generate
 from models.request import ImageRequest
@@ -281,10 +281,6 @@ def test_the_catalogue_needs_no_torch():
     code = "import sys, models.request, models.picture, core.fields; core.fields.options(models.request.ImageRequest); "
     code += "sys.exit('torch' in sys.modules or 'diffusers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
-
-
-def test_guidance_defaults_are_no_guidance():
-    assert Guidance() == Guidance("none", 1.0, (1.0, 1.0))
 
 
 def test_nobody_shadows_a_model_of_the_box(studio, tmp_path, monkeypatch):

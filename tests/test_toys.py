@@ -254,7 +254,11 @@ def test_the_vocabulary_holds_every_word_that_is_said():
 def test_the_command_draws_a_grid(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["toys", "--preview", str(tmp_path / "grid.png"), "--n", "3", "--mini"])
     main()
-    assert Image.open(tmp_path / "grid.png").size[0] > 3 * 128
+    grid = np.asarray(Image.open(tmp_path / "grid.png"))
+    toys = Toys(0, "train", 3, True)
+    for i in range(3):
+        cell = grid[2:130, 132 * i + 2 : 132 * i + 130]
+        assert np.array_equal(cell, toys[i].picture) and grid[132:180, 132 * i : 132 * i + 132].min() < 100, "captioned"
 
 
 @given(st.floats(-720, 720), st.floats(-89, 90), st.floats(2, 6))

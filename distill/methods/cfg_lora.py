@@ -19,7 +19,7 @@ from distill import students
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.serve import Trained, ddim, network
 from models.adapt import add_lora, scaled, without
-from models.denoiser import Cond, Denoiser
+from models.denoiser import Cond, Denoiser, strength
 from models.guidance import Turn, guided
 from models.manifest import Guidance
 from models.samplers import sample
@@ -41,11 +41,6 @@ class Config:
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:
     return add_lora(students.taught(base), cfg.rank)
-
-
-def strength(guidance: float, full: float) -> float:
-    """How strongly the adapter acts for a guidance scale."""
-    return (guidance - 1) / (full - 1)
 
 
 class Method:

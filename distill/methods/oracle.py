@@ -23,6 +23,7 @@ from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.serve import Trained
 from evals.judges import Judge
 from evals.labels import PAIRED, Heads
+from models.schedule import like
 
 ABOUT = "A judge: reads what is in a picture. It measures generators and paints nothing."
 TOYS = ("kind", "colour", "pattern", "size", "background", "count", "relation", "view")
@@ -48,10 +49,6 @@ def reads(cfg: Config) -> tuple[str, ...]:
 
 def student(cfg: Config, heads: Heads) -> Judge:
     return Judge(cfg.arch, heads)
-
-
-def like(v: Tensor, x: Tensor) -> Tensor:
-    return v.reshape(-1, *[1] * (x.ndim - 1))
 
 
 def blurred(x: Tensor) -> Tensor:
