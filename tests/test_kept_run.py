@@ -28,6 +28,7 @@ def run(tmp_path, monkeypatch):
 def test_a_run_of_before_goes_on_as_it_would_have(run):
     assert checkpoint.newest(run) == (run / "checkpoints/step-00000003", [])
     assert main(["lcm", "--run", "kept", "--resume"]) == 0
+    assert [e["resumed_from"] for e in events.lines(run) if "resumed_from" in e] == [3], "not begun anew"
     metrics = {e["step"]: e["values"]["student/loss"] for e in events.read(run) if e["kind"] == "metric"}
     assert list(metrics) == [1, 2, 3, 4, 5, 6]
     assert {step: metrics[step] for step in LOSSES} == pytest.approx(LOSSES, rel=1e-4)
