@@ -26,9 +26,10 @@ from benchmarks.report import RESULTS, Row, markdown, publish, record
 from models import catalogue, families
 from models.denoiser import ATTENTION, pick_device
 from models.engine import Embeddings
-from models.export import call, export
+from models.export import export
 from models.families import Parts
 from models.generate import Image, generate
+from models.recipe import call
 from models.request import DEFAULT_MODEL, ImageRequest
 from models.route import Routed
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 FILE = "events.jsonl"
+JOB = "STILL_LIFE_JOB"  # in the environment of a job's command: its id, which is its run's name
 KINDS = ("progress", "metric", "sample", "checkpoint", "done", "error")
 FAULTY = 2  # the request is at fault: trying again would not help
 NON_FINITE = 65  # the numbers stopped being finite

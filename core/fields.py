@@ -30,6 +30,8 @@ class Option:
     required: bool = False  # a text that must not be blank
     lines: int = 1  # of the text box
     length: int | tuple[int, int] | None = None  # of a list: so many items, or from so many to so many
+    order: Literal["", "rising", "falling"] = ""  # of a list
+    multiple: int | None = None  # of a whole number, or of each in a list: what it must be a multiple of
 
 
 FREE = Option(longest=100_000)  # of a field that says nothing about itself
@@ -119,7 +121,10 @@ def _items(name: str, value: Any, kinds: Sequence[Any], opt: Option) -> list[Any
         many = f"{least}" if least == most else f"{least} to {most}"
         raise ValueError(f"{name} must be a list of {many}, not of {len(value)}")
     each = kinds if len(kinds) == len(value) and Ellipsis not in kinds else [kinds[0]] * len(value)
-    return [check(name, v, kind, opt) for v, kind in zip(value, each, strict=True)]
+    items = [check(name, v, kind, opt) for v, kind in zip(value, each, strict=True)]
+    if opt.order and items != sorted(items, reverse=opt.order == "falling"):
+        raise ValueError(f"{name} must be {opt.order}, not {', '.join(map(short, items))}")
+    return items
 
 
 def _number(name: str, value: Any, kind: type, opt: Option) -> int | float:
@@ -131,6 +136,8 @@ def _number(name: str, value: Any, kind: type, opt: Option) -> int | float:
     low, high = opt.low, opt.high
     if (low is not None and value < low) or (high is not None and value > high):
         raise ValueError(f"{name} must be {between(low, high)}{opt.unit and ' ' + opt.unit}, not {short(value)}")
+    if opt.multiple and value % opt.multiple:
+        raise ValueError(f"{name} must be a multiple of {opt.multiple}, not {short(value)}")
     return value if kind is int else float(value)
 
 

@@ -1,7 +1,7 @@
-"""The methods, and what each file of `distill/methods/` declares of itself: ABOUT, STEPS and Config, without torch.
+"""The methods, and what each file of `distill/methods/` declares of itself: ABOUT, BASES, STEPS and Config, without torch.
 
 torch takes seconds to import, and forms, the command line of jobs and their checks need none of it. So of such a file
-these three are run, with what they stand on; the whole file is run by a training.
+these are run, with what they stand on; the whole file is run by a training.
 """
 
 import ast
@@ -17,6 +17,15 @@ from core.settings import Setting, settings
 from distill.settings import TrainConfig
 
 HOME = Path(__file__).parent / "methods"
+BASES = {  # kinds of base, as `BASES` of a method's file names them
+    "none": "no base",
+    "autoencoder": "an autoencoder (in the box toybox-dcae or toybox-kl)",
+    "sana": "a SANA (in the box toybox-sana)",
+    "sprint": "a SANA-Sprint (in the box toybox-sprint)",
+    "sd": "a Stable Diffusion (in the box toybox-sd)",
+    "sdxl": "an SDXL",
+    "judge": "a judge",
+}
 
 
 def methods() -> list[str]:
@@ -40,6 +49,7 @@ class Declared:
     """`settings`: the method's own, and the loop's with `train.` before them. `seed` is a field of the request."""
 
     about: str  # one line
+    bases: tuple[str, ...]  # kinds of base that it takes
     settings: Mapping[str, Setting]
 
 
@@ -53,12 +63,12 @@ def _declared(file: Path, stamp: int) -> Declared:
     names = _declarations(file)
     loop = settings(TrainConfig(steps=names.get("STEPS", TrainConfig.steps)), "train.")
     del loop["train.seed"]
-    return Declared(names["ABOUT"], settings(names["Config"]()) | loop)
+    return Declared(names["ABOUT"], names["BASES"], settings(names["Config"]()) | loop)
 
 
 def _declarations(file: Path) -> dict[str, Any]:
-    """ABOUT, STEPS and Config of a method's file, and what they stand on, run: by name."""
-    wanted, nodes = {"ABOUT", "STEPS", "Config"}, []
+    """ABOUT, BASES, STEPS and Config of a method's file, and what they stand on, run: by name."""
+    wanted, nodes = {"ABOUT", "BASES", "STEPS", "Config"}, []
     for node in reversed(ast.parse(file.read_text(encoding="utf-8"), str(file)).body):
         if wanted & _defined(node):
             nodes.insert(0, node)

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from core.fields import option
 from core.paths import studio
-from distill.declared import declared, methods
+from distill.declared import BASES, declared, methods
 from models import catalogue
 from models.request import SEEDS, Request
 
@@ -36,6 +36,23 @@ def datasets() -> list[str]:
 
 def bases() -> list[str]:
     return list(catalogue.rows())
+
+
+def no_base(method: str, row: catalogue.Row | None, dataset: str) -> str | None:
+    """One sentence where this method does not train on that base; the mixture's is its own."""
+    if dataset == "mixture":
+        return None
+    takes = declared(method).bases
+    made = row and row.manifest
+    kind = "none"
+    if made is not None:
+        kind = made.kind if made.kind in BASES else "sprint" if made.prediction == "trigflow" else made.family
+    if kind in takes:
+        return None
+    *most, last = (BASES[name] for name in takes)
+    is_one = f"{row.id} is {BASES.get(kind, kind).partition(' (')[0]}" if row else "name one with --base"
+    many = f"{', '.join(most)} or {last}" if most else last
+    return f"{method} takes {many} as its base; {is_one}"
 
 
 def no_start(row: catalogue.Row, base: str | None) -> str | None:
@@ -70,8 +87,6 @@ class DistillRequest(Request):
     set: tuple[str, ...] = option((), "Settings of the method and the loop, such as lr=1e-4 or train.steps=500.")
 
     def _validate(self) -> None:
-        if self.base and (reason := catalogue.in_parts(catalogue.get(self.base))):
-            raise ValueError(reason)
         if self.start and (reason := no_start(catalogue.get(self.start), self.base)):
             raise ValueError(reason)
         valid, seen = declared(self.method).settings, []
@@ -87,6 +102,9 @@ class DistillRequest(Request):
                 raise ValueError(f"{key} is set twice")
             valid[key].read(value)
             seen.append(key)
+        row = catalogue.get(self.base) if self.base else None
+        if reason := row and catalogue.in_parts(row) or no_base(self.method, row, self.dataset):
+            raise ValueError(reason)
 
     def folder(self) -> Path | None:
         """Where the pictures are, when the data set is a person's own."""

@@ -11,12 +11,16 @@ class TrainConfig:
     steps: int = option(1000, "Steps of the training.", low=1)
     batch_size: int = option(64, "Samples of a step, of all processes together.", low=1)
     accumulate: int = option(1, "Slices of a batch that are computed one after the other.", low=1)
-    seed: int = option(0, "The same seed gives the same weights.")
-    warmup: int = option(100, "Steps in which the learning rate rises.")
-    decay: float = option(0.3, "Last part of the run in which the rate falls to zero; before it the rate is constant.")
-    clip_norm: float = option(1.0, "Longer gradients are cut to this length.")
-    ema: float = option(0.999, "What the moving average, which is served, keeps of itself at each step.")
-    weight_decay: float = option(0.01, "Of matrices.")
+    seed: int = option(0, "The same seed gives the same weights.", low=0, high=2**31 - 1)
+    warmup: int = option(100, "Steps in which the learning rate rises.", low=0)
+    decay: float = option(
+        0.3, "Last part of the run in which the rate falls to zero; before it the rate is constant.", low=0, high=1
+    )
+    clip_norm: float = option(1.0, "Longer gradients are cut to this length.", low=1e-9)
+    ema: float = option(
+        0.999, "What the moving average, which is served, keeps of itself at each step.", low=0, high=0.999999
+    )
+    weight_decay: float = option(0.01, "Of matrices.", low=0, high=1)
     optimizer: Literal["adamw", "muon"] = option(
         "adamw", "muon: matrices by Muon, at rates of AdamW's size; the rest by AdamW."
     )

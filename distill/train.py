@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import fcntl
 import json
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ import torch
 from accelerate import Accelerator
 
 from core import checkpoint
-from core.events import FAULTY, Events, trouble
+from core.events import FAULTY, JOB, Events, trouble
 from core.files import whole_file
 from core.hardware import attention, faster_precision, settle, several_on_cpu
 from core.paths import run_dir, use_studio
@@ -32,12 +33,13 @@ from core.stop import Stop
 from distill import declared, start
 from distill.command import command, pair, parser, resumed
 from distill.report import Reporter
-from distill.request import no_start
+from distill.request import no_base, no_start
 from distill.settings import TrainConfig
 from distill.trainer import defaults, loop, prepare, reach
 from distill.world import Asked, check_latents
 from models import catalogue
 from models.catalogue import Row
+from models.request import SEEDS
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Plan:
 def planned(args: argparse.Namespace) -> Plan:
     """Raises ValueError for a command that can't be followed."""
     run, module = run_dir(args.run), declared.module(args.method)
+    check_limits(args)
     settings = dict(pair(text) for text in args.set) | ({} if args.seed is None else {"train.seed": str(args.seed)})
     cfg, own, saved = defaults(module), module.Config(), {}
     if args.resume:
@@ -79,7 +82,7 @@ def planned(args: argparse.Namespace) -> Plan:
     if saved and "latents" in module.Method.needs:
         check_latents(saved, base)
     begins = catalogue.get(args.start) if args.start and not saved else None
-    if begins and (reason := no_start(begins, args.base)):
+    if reason := begins and no_start(begins, args.base) or not saved and no_base(args.method, base, args.dataset):
         raise ValueError(reason)
     before = cfg, own
     cfg, own = configured(cfg, own, settings)
@@ -93,6 +96,13 @@ def planned(args: argparse.Namespace) -> Plan:
     facts |= {"base_sha256": saved.get("base_sha256", catalogue.denoiser_sha256(base) if base else "")}
     facts |= {"config": dataclasses.asdict(own), "train": dataclasses.asdict(cfg), "command": line}
     return Plan(run, module, base, begins, cfg, own, facts, args.minutes, args.until, args.resume)
+
+
+def check_limits(args: argparse.Namespace) -> None:
+    """Raises ValueError for a limit that ends no training."""
+    for name, least in (("minutes", 0.001), ("until", 1), ("seed", 0)):
+        if (value := getattr(args, name)) is not None and not least <= value < SEEDS:
+            raise ValueError(f"--{name} must be {least} or more, and less than {SEEDS}, not {value}")
 
 
 def saved_facts(args: argparse.Namespace, run: Path) -> dict:
@@ -116,6 +126,10 @@ def configured(cfg: TrainConfig, own: Any, settings: dict[str, str]) -> tuple[Tr
     return cfg, override(own, mine)
 
 
+class Taken(ValueError):
+    """Another process trains this run."""
+
+
 @contextlib.contextmanager
 def locked(run: Path, main: bool) -> Iterator[None]:
     """Within: no other command trains this run. Of several processes the main one holds the lock."""
@@ -125,7 +139,7 @@ def locked(run: Path, main: bool) -> Iterator[None]:
             if main:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ValueError(f"run {run.name!r} is being trained by another process") from None
+            raise Taken(f"run {run.name!r} is being trained by another process") from None
         yield
 
 
@@ -173,16 +187,20 @@ def follow(plan: Plan, acc: Accelerator) -> int:
 def main(argv: list[str] | None = None) -> int:
     use_studio()
     args = parser(__doc__).parse_args(argv)
+    ours = os.environ.get(JOB) == args.run  # a refused command has no run; a name may be that of another's
     try:
-        return train(planned(args))
+        plan, ours = planned(args), True
+        return train(plan)
     except (ValueError, FileNotFoundError) as e:
         message, status = str(e), FAULTY
+        ours = ours and not isinstance(e, Taken)
     except (MemoryError, OSError, RuntimeError) as e:
         message, status = trouble(e), 1
         if message is None:
             raise
     print(f"distill.train: {message}", file=sys.stderr)
-    Events(run_dir(args.run)).write("error", message=message)
+    if ours:
+        Events(run_dir(args.run)).write("error", message=message)
     return status
 
 

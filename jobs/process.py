@@ -13,10 +13,10 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from core.events import JOB
 from core.paths import ROOT
 from jobs.job import Clock
 
-JOB = "STILL_LIFE_JOB"  # in the environment of commands
 PROC = Path("/proc")
 
 

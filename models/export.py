@@ -10,14 +10,12 @@ import argparse
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 from transformers.utils import logging
 
 from core.files import whole_folder
 from core.paths import use_studio
-from models import catalogue, families, lora, text
-from models.catalogue import Row
+from models import catalogue, families, lora, recipe, text
 from models.families import Parts
 from models.route import Routed
 
@@ -30,52 +28,15 @@ tags: [still-life, {method}, {family}]
 
 # {id}
 
-```python
-from diffusers import {pipeline}
-
-pipe = {pipeline}.from_pretrained(".")
-image = pipe("a red mushroom", {settings}).images[0]
-```
-
+{section}
 {parameters:,} parameters, trained on `{dataset}`; made with `{command}`.
 """
-
-
-def call(row: Row, steps: int) -> dict[str, Any]:
-    """What the pipeline's call must be told to give the pictures that Still Life gives.
-
-    SANA-Sprint's pipeline takes the paper's schedule for one and two steps only.
-    """
-    manifest = row.manifest
-    said = {"num_inference_steps": steps, "guidance_scale": manifest.guidance.default}
-    if manifest.family != "sana":
-        return said | _of_stable_diffusion(row, steps)
-    if manifest.scheduler == "SCMScheduler":
-        table = manifest.timesteps.get(str(steps), [1.5708])
-        said |= {"max_timesteps": table[0], "intermediate_timesteps": table[1] if len(table) == 2 else None}
-    said |= {"height": row.size, "width": row.size}
-    if not row.instruction:
-        said |= {"use_resolution_binning": False, "complex_human_instruction": None}
-        said |= {"max_sequence_length": row.tokens}
-    return said
-
-
-def _of_stable_diffusion(row: Row, steps: int) -> dict[str, Any]:
-    """Guidance of one is none: a LoRA that folds its guidance in was fused at its default."""
-    manifest = row.manifest
-    scale = manifest.guidance.default if manifest.guidance.kind == "cfg" else 1.0
-    said: dict[str, Any] = {"height": row.size, "width": row.size, "guidance_scale": scale}
-    if manifest.scheduler != "DDIMScheduler" and str(steps) in manifest.timesteps:
-        said |= {"num_inference_steps": None, "timesteps": [int(t) for t in manifest.timesteps[str(steps)]]}
-    return said | ({"eta": manifest.eta} if manifest.eta else {})
 
 
 def card(parts: Parts) -> str:
     m = parts.row.manifest
     facts = {k: getattr(m, k) for k in ("id", "method", "family", "dataset", "command", "parameters")}
-    name = type(parts.pipeline).__name__
-    settings = ", ".join(f"{k}={v}" for k, v in call(parts.row, m.default_steps).items())
-    return CARD.format(**facts, licence=m.licence.lower(), pipeline=name, settings=settings)
+    return CARD.format(**facts, licence=m.licence.lower(), section=recipe.section(parts.row, "."))
 
 
 def write(parts: Parts, home: Path) -> None:

@@ -7,8 +7,9 @@ from diffusers import SanaPipeline, SanaSprintPipeline
 
 from core.files import sha256
 from models import catalogue, families
-from models.export import call, main
+from models.export import main
 from models.generate import generate
+from models.recipe import call
 from models.request import ImageRequest
 from tests import tiny
 

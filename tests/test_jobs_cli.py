@@ -174,15 +174,15 @@ class TestDistillRequest:
     def test_its_command_is_what_a_person_would_type(self, studio):
         (studio / "datasets" / "my cats").mkdir(parents=True)
         (studio / "datasets" / "__MACOSX").mkdir()
-        made = kinds.request("distill", {"method": "sft", "dataset": "my cats", "lr": "1e-3", "minutes": "10"}, {})
+        made = kinds.request("distill", {"method": "oracle", "dataset": "my cats", "lr": "1e-3", "minutes": "10"}, {})
         start = Start(studio / "runs" / "abc", ran=120.0)
-        command = [sys.executable, "-m", "distill.train", "sft", "--run", "abc", "--dataset"]
+        command = [sys.executable, "-m", "distill.train", "oracle", "--run", "abc", "--dataset"]
         command += [str(studio / "datasets" / "my cats"), "--seed", "0", "--set", "lr=1e-3"]
         assert kinds.distill(made, start) == [*command, "--minutes", "8.000"]
         start.run.mkdir(parents=True)
         (start.run / "run.json").write_text("{}")
         assert "--resume" in kinds.distill(made, start)
-        lenient = kinds.request("distill", {"dataset": "my cats", "skip_bad": "true"}, {})
+        lenient = kinds.request("distill", {"method": "oracle", "dataset": "my cats", "skip_bad": "true"}, {})
         assert "--skip-bad" in kinds.distill(lenient, start) and "--skip-bad" not in kinds.distill(made, start)
         with pytest.raises(ValueError, match=r"valid: toys.*, my cats$"):
             kinds.request("distill", {"dataset": "__MACOSX"}, {})

@@ -21,10 +21,11 @@ from distill.world import check_latents
 from models import catalogue, families, lora
 from models.denoiser import UNetDenoiser
 from models.engine import Engine
-from models.export import call, main
+from models.export import main
 from models.families import sd
 from models.generate import Image, generate
 from models.guidance import Turn
+from models.recipe import call
 from models.request import ImageRequest
 from models.samplers import Step
 from models.schedule import VP

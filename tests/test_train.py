@@ -75,7 +75,7 @@ def wait_for(path: Path, seconds: float = 90) -> None:
     (["stf", *QUICK], "unknown method 'stf'; valid: autoencoder"),
     (["sft", *QUICK, "--resume"], "no run named 'a' to resume"),
     (["autoencoder", *QUICK], "the mixture has no pictures, which autoencoder needs; valid: toys, emoji"),
-    (["sft", "--set", "train.precision=fp32"], "name the model that has the autoencoder with --base"),
+    (["sft", "--set", "train.precision=fp32"], "as its base; name one with --base"),
     (["msd", *QUICK, "--set", "train.steps=6000", "--set", "train.compile=true"],
      "train.compile=true takes a student that is one network"),
 ])  # fmt: skip

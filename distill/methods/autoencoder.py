@@ -27,6 +27,7 @@ from distill.serve import Trained
 from models import weights
 
 ABOUT = "An autoencoder: pictures to latents 16 times smaller, and back."
+BASES = ("none", "autoencoder")
 MEASURED, NUDGE = 128, 0.2  # pictures, and how far their latents are moved, to see what a channel is worth
 Vae = AutoencoderDC | AutoencoderKL
 
@@ -34,12 +35,16 @@ Vae = AutoencoderDC | AutoencoderKL
 @dataclass(frozen=True)
 class Config:
     kind: Literal["dc", "kl"] = option("dc", "AutoencoderDC, for SANA, or AutoencoderKL, for Stable Diffusion.")
-    lr: float = option(1e-3, "Learning rate.")
-    width: int = option(16, "Channels at full resolution of dc, of the half of it of kl.", low=1)
-    latent_channels: int = option(16, "Channels of the latents.", low=1)
-    edges: float = option(0.5, "Weight of the differences of neighbouring pixels, which keep outlines sharp.")
-    squared: float = option(2.0, "Weight of the squared error.")
-    latent: float = option(1e-3, "Draws the mean of every channel to zero, which costs the picture nothing.")
+    lr: float = option(1e-3, "Learning rate.", low=0, high=1)
+    width: int = option(16, "Channels at full resolution of dc, of the half of it of kl.", low=1, multiple=4, high=1024)
+    latent_channels: int = option(16, "Channels of the latents.", low=1, high=256)
+    edges: float = option(
+        0.5, "Weight of the differences of neighbouring pixels, which keep outlines sharp.", low=0, high=1e6
+    )
+    squared: float = option(2.0, "Weight of the squared error.", low=0, high=1e6)
+    latent: float = option(
+        1e-3, "Draws the mean of every channel to zero, which costs the picture nothing.", low=0, high=1e6
+    )
     decoder_only: bool = option(False, "Keeps the encoder, and with it the latents, as it is.")
 
 

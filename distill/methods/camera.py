@@ -28,17 +28,18 @@ from models.stepping import DdimSteps
 from models.views import Camera
 
 ABOUT = "A teacher that takes the camera as an input, for text to 3D: a LoRA and a few numbers beside the time."
+BASES = ("sd", "sdxl")
 
 
 @dataclass(frozen=True)
 class Config:
-    lr: float = option(1e-3, "Learning rate.")
-    rank: int = option(16, "Of the LoRA.", low=1)
+    lr: float = option(1e-3, "Learning rate.", low=0, high=1)
+    rank: int = option(16, "Of the LoRA.", low=1, high=1024)
     drop: float = option(0.1, "Share of captions that training hides, the camera with them.", low=0, high=1)
     unknown: float = option(0.1, "Share of cameras that it hides beside.", low=0, high=1)
     t_min: float = option(0.15, "The least time that is trained.", low=0, high=1)
     preview_steps: int = option(16, "Steps of the samples that the training shows.", low=1)
-    preview_guidance: float = option(3.0, "Of those samples.")
+    preview_guidance: float = option(3.0, "Of those samples.", low=0, high=30)
 
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:

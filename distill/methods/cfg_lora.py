@@ -27,15 +27,18 @@ from models.schedule import add_noise
 from models.stepping import DdimSteps
 
 ABOUT = "Guidance folded into a LoRA: one call a step where the teacher takes two."
+BASES = ("sd", "sdxl")
 
 
 @dataclass(frozen=True)
 class Config:
-    lr: float = option(5e-4, "Learning rate.")
-    rank: int = option(16, "Of the LoRA.", low=1)
-    full: float = option(5.0, "The guidance at which the adapter acts as it is (W).")
-    guidance: tuple[float, ...] = option((1.0, 6.0), "Guidance in training is drawn between these two.")
-    t_min: float = option(0.02, "The least time that is trained.")
+    lr: float = option(5e-4, "Learning rate.", low=0, high=1)
+    rank: int = option(16, "Of the LoRA.", low=1, high=1024)
+    full: float = option(5.0, "The guidance at which the adapter acts as it is (W).", low=1.01, high=30)
+    guidance: tuple[float, ...] = option(
+        (1.0, 6.0), "Guidance in training is drawn between these two.", low=1, high=30, length=2, order="rising"
+    )
+    t_min: float = option(0.02, "The least time that is trained.", low=0, high=0.99)
     preview_steps: int = option(16, "Steps of the samples that the training shows.", low=1)
 
 

@@ -21,6 +21,7 @@ from models import weights
 from models.denoiser import Predicts
 
 ABOUT = "DisBack: distribution matching that walks back from bad pictures to the teacher."
+BASES = ("sd", "sdxl")
 STEPS = 5000
 
 

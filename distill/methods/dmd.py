@@ -28,23 +28,43 @@ from models.samplers import sample
 from models.stepping import DdimSteps
 
 ABOUT = "DMD2: distribution matching with two time scales and a discriminator."
+BASES = ("sd", "sdxl")
 
 
 @dataclass(frozen=True)
 class Config:
-    lr: float = option(5e-5, "Learning rate of the student.")
-    fake_lr: float = option(1e-4, "Learning rate of the fake score and of the heads.")
+    lr: float = option(5e-5, "Learning rate of the student.", low=0, high=1)
+    fake_lr: float = option(1e-4, "Learning rate of the fake score and of the heads.", low=0, high=1)
     ratio: int = option(5, "Critic steps for one of the student.", low=1)
-    rank: int = option(0, "Of a LoRA; 0 trains the whole network.")
-    times: tuple[float, ...] = option((1.0, 0.75, 0.5, 0.25), "Times of the student's steps, noise first.")
-    guidance: float = option(3.0, "Of the teacher.")
-    guided_below: float = option(0.8, "Above this time there is no guidance, so that the variety decided there stays.")
-    noisy: float = option(1.0, "Times of the matching are u^(1 / noisy): above 1, more where modes are decided.")
-    adversarial: float = option(5e-3, "Weight of the discriminator.")
-    pairs: float = option(0.0, "Weight of the regression on the teacher's own pictures, which keeps their variety.")
+    rank: int = option(0, "Of a LoRA; 0 trains the whole network.", low=0, high=1024)
+    times: tuple[float, ...] = option(
+        (1.0, 0.75, 0.5, 0.25),
+        "Times of the student's steps, noise first.",
+        low=0.001,
+        high=1,
+        length=(1, 16),
+        order="falling",
+    )
+    guidance: float = option(3.0, "Of the teacher.", low=0, high=30)
+    guided_below: float = option(
+        0.8, "Above this time there is no guidance, so that the variety decided there stays.", low=0, high=1
+    )
+    noisy: float = option(
+        1.0, "Times of the matching are u^(1 / noisy): above 1, more where modes are decided.", low=0.01, high=100
+    )
+    adversarial: float = option(5e-3, "Weight of the discriminator.", low=0, high=1e6)
+    pairs: float = option(
+        0.0, "Weight of the regression on the teacher's own pictures, which keeps their variety.", low=0, high=1e6
+    )
     solver: int = option(12, "Steps of the teacher for such a picture.", low=1)
-    alone: int = option(200, "Critic steps before the student first moves.")
-    blocks: tuple[int, ...] = option((1, 3, 5, 7), "Blocks of a SANA that the heads see; of a UNet, ends and middle.")
+    alone: int = option(200, "Critic steps before the student first moves.", low=0)
+    blocks: tuple[int, ...] = option(
+        (1, 3, 5, 7),
+        "Blocks of a SANA that the heads see; of a UNet, ends and middle.",
+        low=0,
+        length=(1, 100),
+        order="rising",
+    )
 
 
 C = TypeVar("C", bound=Config)  # of a method that extends this one

@@ -22,17 +22,25 @@ from models.adapt import add_lora
 from models.denoiser import Cond, Denoiser, SanaDenoiser, TrigFlow
 
 ABOUT = "Reward feedback: trained until a judge sees in the pictures what was asked for."
+BASES = ("sprint", "sana", "sd", "sdxl")
 STEPS = 200
 
 
 @dataclass(frozen=True)
 class Config:
-    lr: float = option(1e-4, "Learning rate.")
-    rank: int = option(16, "Of the LoRA; 0 trains the whole network.")
-    times: tuple[float, ...] = option((1.0,), "Times of the student's steps; the last alone is learnt from.")
-    threshold: float = option(-0.1, "Log probability of what was asked; beyond it there is no reward.")
-    keep: float = option(1.0, "Weight that holds pictures near those of the start.")
-    guidance: float = option(3.5, "Given to a student that takes guidance as an input.")
+    lr: float = option(1e-4, "Learning rate.", low=0, high=1)
+    rank: int = option(16, "Of the LoRA; 0 trains the whole network.", low=0, high=1024)
+    times: tuple[float, ...] = option(
+        (1.0,),
+        "Times of the student's steps; the last alone is learnt from.",
+        low=0.001,
+        high=1,
+        length=(1, 16),
+        order="falling",
+    )
+    threshold: float = option(-0.1, "Log probability of what was asked; beyond it there is no reward.", high=0)
+    keep: float = option(1.0, "Weight that holds pictures near those of the start.", low=0, high=1e6)
+    guidance: float = option(3.5, "Given to a student that takes guidance as an input.", low=0, high=30)
 
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:

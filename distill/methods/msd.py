@@ -12,6 +12,7 @@ goes to whichever student is drawn, not to its prompt's, as App. B.2 found that 
 
 import copy
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -27,6 +28,7 @@ from models.route import Routed, Router
 from models.schedule import add_noise
 
 ABOUT = "Multi-student distillation: small students, each for a part of the prompts, and a router."
+BASES = ("sd",)
 STEPS = 6000
 
 
@@ -34,11 +36,13 @@ STEPS = 6000
 class Config(dmd.Config):
     lr: float = 3e-4
     fake_lr: float = 3e-4
-    students: int = option(4, "Small students, each for a part of the prompts.", low=1)
-    width: float = option(0.5, "Of a student, as a share of the teacher's.")
-    matching: int = option(2000, "Steps of score matching.")
-    matching_lr: float = option(1e-3, "Learning rate of score matching, more than a network bears that is refined.")
-    adversarial_from: int = option(4000, "The step at which the discriminator begins.")
+    students: Literal[1, 2, 4, 8, 16] = option(4, "Small students, each for a part of the prompts.")
+    width: float = option(0.5, "Of a student, as a share of the teacher's.", low=0.05, high=1)
+    matching: int = option(2000, "Steps of score matching.", low=0)
+    matching_lr: float = option(
+        1e-3, "Learning rate of score matching, more than a network bears that is refined.", low=0, high=1
+    )
+    adversarial_from: int = option(4000, "The step at which the discriminator begins.", low=0)
     times: tuple[float, ...] = (0.4,)
     pairs: float = 0.25
 

@@ -28,32 +28,39 @@ from models.guidance import guided
 from models.schedule import VP, add_noise, ddim, like
 
 ABOUT = "Hyper-SD: trajectory-segmented consistency, one LoRA for 1, 2, 4 and 8 steps."
+BASES = ("sd", "sdxl")
 NEVER = 1_000_000_000
 STEPS = 2400
 
 
 @dataclass(frozen=True)
 class Config:
-    lr: float = option(3e-4, "Learning rate of the student.")
-    critic_lr: float = option(3e-4, "Learning rate of the heads and of the fake score.")
-    rank: int = option(32, "Of the LoRA; 0 trains the whole network.")
+    lr: float = option(3e-4, "Learning rate of the student.", low=0, high=1)
+    critic_lr: float = option(3e-4, "Learning rate of the heads and of the fake score.", low=0, high=1)
+    rank: int = option(32, "Of the LoRA; 0 trains the whole network.", low=0, high=1024)
     grid: int = option(40, "Steps of the teacher's solver from noise to data.", low=1)
-    segments: tuple[int, ...] = option((8, 4, 2, 1), "Numbers of segments, one a stage.", low=1)
+    segments: tuple[int, ...] = option((8, 4, 2, 1), "Numbers of segments, one a stage.", low=1, length=(1, 16))
     stage_steps: int = option(500, "Steps on each number of segments; the last one stays.", low=1)
-    guidance: float = option(3.0, "Of the teacher.")
-    huber_c: float = option(0.03, "Below this distance the loss is smooth.")
+    guidance: float = option(3.0, "Of the teacher.", low=0, high=30)
+    huber_c: float = option(0.03, "Below this distance the loss is smooth.", low=0, high=1e6)
     adversarial: tuple[float, ...] = option(
-        (0.0, 0.0, 0.01, 0.02), "Weight of the discriminator at each number of segments."
+        (0.0, 0.0, 0.01, 0.02),
+        "Weight of the discriminator at each number of segments.",
+        low=0,
+        high=1e6,
+        length=(1, 16),
     )
-    feedback: float = option(0.1, "Weight of the judge's reward.")
-    feedback_from: int = option(NEVER, "The step at which the reward begins.")
-    feedback_steps: int = option(200, "For so long: a reward that goes on is learnt to be cheated.")
-    threshold: float = option(-0.1, "Log probability of what was asked; beyond it there is no reward.")
-    score: float = option(1.0, "Weight of score distillation.")
-    score_from: int = option(NEVER, "The step at which score distillation begins.")
+    feedback: float = option(0.1, "Weight of the judge's reward.", low=0, high=1e6)
+    feedback_from: int = option(NEVER, "The step at which the reward begins.", low=0)
+    feedback_steps: int = option(200, "For so long: a reward that goes on is learnt to be cheated.", low=0)
+    threshold: float = option(-0.1, "Log probability of what was asked; beyond it there is no reward.", high=0)
+    score: float = option(1.0, "Weight of score distillation.", low=0, high=1e6)
+    score_from: int = option(NEVER, "The step at which score distillation begins.", low=0)
     ratio: int = option(5, "Critic steps for one of score distillation.", low=1)
-    first: float = option(1.0, "Time at which one step sees pure noise.")
-    blocks: tuple[int, ...] = option((1, 3, 5, 7), "Teacher blocks that the heads see.")
+    first: float = option(1.0, "Time at which one step sees pure noise.", low=0.001, high=1)
+    blocks: tuple[int, ...] = option(
+        (1, 3, 5, 7), "Teacher blocks that the heads see.", low=0, length=(1, 100), order="rising"
+    )
 
 
 student = students.student

@@ -1,0 +1,107 @@
+"""How to paint with a model in plain diffusers, as its card says: lines that give the pictures that are given here."""
+
+from typing import Any
+
+from models import catalogue
+from models.catalogue import Row
+
+PROMPT, SEED = "a red mushroom", 0
+PIPELINES = {"sd": "StableDiffusionPipeline", "sdxl": "StableDiffusionXLPipeline"}
+SPRINT = "SCMScheduler"
+TABLE = """\
+table = {table}  # the pipeline has no schedule of its own for so many steps
+spaced = pipe.scheduler.set_timesteps
+pipe.scheduler.set_timesteps = lambda n, device=None, **_: spaced(n, table, device, None, None)
+"""
+
+
+def pipeline(row: Row) -> str:
+    """The name of its class."""
+    if row.manifest.family == "sana":
+        return "SanaSprintPipeline" if row.manifest.scheduler == SPRINT else "SanaPipeline"
+    return PIPELINES[row.manifest.family]
+
+
+def counts(row: Row) -> list[int]:
+    """Step counts worth a line."""
+    return row.manifest.step_counts or [row.manifest.default_steps]
+
+
+def call(row: Row, steps: int) -> dict[str, Any]:
+    """What the pipeline's call must be told to give the pictures that Still Life gives."""
+    manifest = row.manifest
+    said = {"num_inference_steps": steps, "guidance_scale": manifest.guidance.default}
+    if manifest.family != "sana":
+        return said | _of_stable_diffusion(row, steps)
+    if manifest.scheduler == SPRINT:
+        table = manifest.timesteps.get(str(steps), [1.5708])
+        said |= {"max_timesteps": table[0], "intermediate_timesteps": table[1] if len(table) == 2 else None}
+    said |= {"height": row.size, "width": row.size}
+    if not row.instruction:
+        said |= {"use_resolution_binning": False, "complex_human_instruction": None}
+        said |= {"max_sequence_length": row.tokens}
+    return said
+
+
+def _of_stable_diffusion(row: Row, steps: int) -> dict[str, Any]:
+    """Guidance of one is none: a LoRA that folds its guidance in has it in the strength of its adapter."""
+    manifest = row.manifest
+    scale = manifest.guidance.default if manifest.guidance.kind == "cfg" else 1.0
+    said: dict[str, Any] = {"height": row.size, "width": row.size, "guidance_scale": scale}
+    if manifest.scheduler != "DDIMScheduler" and str(steps) in manifest.timesteps:
+        said |= {"num_inference_steps": None, "timesteps": [int(t) for t in manifest.timesteps[str(steps)]]}
+    else:
+        said |= {"num_inference_steps": steps}
+    return said | ({"eta": manifest.eta} if manifest.eta else {})
+
+
+def painting(row: Row, steps: int) -> str:
+    """The lines that paint a picture in so many steps, once `pipe` is there."""
+    table = row.manifest.timesteps.get(str(steps), [])
+    before = TABLE.format(table=[*table, 0.0]) if row.manifest.scheduler == SPRINT and len(table) > 2 else ""
+    told = {"generator": f"torch.Generator().manual_seed({SEED})"}
+    told |= {k: repr(v) for k, v in call(row, steps).items()}
+    settings = "".join(f"    {k}={v},\n" for k, v in told.items())
+    return f'{before}image = pipe(\n    "{PROMPT}",\n{settings}).images[0]\n'
+
+
+def loading(row: Row, home: str | None = None) -> str:
+    """The lines that make `pipe`. home: the complete folder that `models.export` wrote; else the model's own."""
+    name, m = pipeline(row), row.manifest
+    if home is not None or m.kind != "lora":
+        made = "" if home is not None else f"  # a folder that this writes: python -m models.export {row.id} FOLDER"
+        return f"""import torch
+from diffusers import {name}
+
+pipe = {name}.from_pretrained("{home or "FOLDER"}"){made}
+"""
+    base = catalogue.get(m.base or "")
+    where = base.hub if base.hub and not catalogue.in_folder(base) else "BASE"
+    made = "" if where != "BASE" else f"  # a folder that this writes: python -m models.export {base.id} BASE"
+    adapter, full = row.id.replace(".", "-"), (m.lora or {}).get("full")
+    strength = 1.0 if full is None else (m.guidance.default - 1) / (full - 1)
+    why = "" if full is None else f"  # guidance {m.guidance.default:g}: (guidance - 1) / ({full:g} - 1)"
+    own = row.folder is not None and (row.folder / "scheduler").is_dir()
+    scheduler = f'from_pretrained("{row.id}", subfolder="scheduler")' if own else "from_config(pipe.scheduler.config)"
+    imported = ", ".join(sorted([str(m.scheduler), name]))
+    return f"""import torch
+from diffusers import {imported}
+
+pipe = {name}.from_pretrained("{where}"){made}
+pipe.load_lora_weights("{row.id}", weight_name="lora.safetensors", adapter_name="{adapter}")  # this folder
+pipe.set_adapters("{adapter}", {strength!r}){why}
+pipe.scheduler = {m.scheduler}.{scheduler}
+"""
+
+
+def section(row: Row, home: str | None = None) -> str:
+    """The part of a card: loading, then painting at each step count."""
+    if row.manifest.kind not in ("model", "lora"):
+        return ""
+    if row.manifest.method == "msd":
+        return "## In diffusers\n\nNo pipeline sends each prompt to the right one of several students.\n"
+    parts = [f"## In diffusers\n\n```python\n{loading(row, home)}```\n"]
+    for steps in counts(row):
+        many = f"{steps} step" + ("" if steps == 1 else "s")
+        parts.append(f"In {many}:\n\n```python\n{painting(row, steps)}```\n")
+    return "\n".join(parts)

@@ -1,0 +1,81 @@
+"""The lines of a card, run as they stand in plain diffusers, paint the picture that is painted here."""
+
+import re
+
+import numpy as np
+import pytest
+
+from models import catalogue, families, recipe
+from models.export import main
+from models.generate import generate
+from models.request import ImageRequest
+from tests import tiny
+
+MODELS = ["tiny-sprint", "tiny-hyper", "tiny-cfg"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def studio(tmp_path_factory):
+    folder = tiny.build(tmp_path_factory.mktemp("studio"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STILL_LIFE_STUDIO", str(tiny.build_sd(folder)))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def exported(studio, tmp_path_factory):
+    """The folder that `models.export` writes of an id, once."""
+    home, made = tmp_path_factory.mktemp("exported"), {}
+
+    def folder(id: str):
+        if id not in made:
+            assert main([id, str(home / id)]) == 0
+            made[id] = home / id
+        return made[id]
+
+    return folder
+
+
+def blocks(card: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", card, re.S)
+
+
+def followed(card: str, places: dict[str, object]) -> list[np.ndarray]:
+    """The pictures of a card's lines, with what stands for folders in its texts in place."""
+    names, out = {}, []
+    loading, *paintings = blocks(card)
+    for name, place in places.items():
+        loading = loading.replace(f'"{name}"', repr(str(place)))
+    exec(loading, names)
+    names["pipe"].set_progress_bar_config(disable=True)
+    for lines in paintings:
+        exec(lines, names)
+        out.append(np.asarray(names["image"], dtype=int))
+    return out
+
+
+def ours(id: str) -> list[np.ndarray]:
+    row, out = catalogue.get(id), []
+    parts = families.load(row)
+    for steps in recipe.counts(row):
+        request = ImageRequest(recipe.PROMPT, model=id, seed=recipe.SEED, steps=steps)
+        out.append(np.asarray(list(generate(parts, request))[-1].picture, dtype=int))
+    return out
+
+
+@pytest.mark.parametrize("id", MODELS)
+def test_the_lines_of_a_card_paint_the_same_pictures(studio, exported, id):
+    row = catalogue.get(id)
+    lora = row.manifest.kind == "lora"
+    places = {"BASE": exported(row.manifest.base), id: row.folder} if lora else {"FOLDER": exported(id)}
+    theirs, mine = followed(recipe.section(row), places), ours(id)
+    assert len(theirs) == len(mine) == len(recipe.counts(row))
+    for a, b in zip(theirs, mine, strict=True):
+        assert np.abs(a - b).max() <= 1 and b.std() > 5
+
+
+@pytest.mark.parametrize("id", ["tiny-hyper"])
+def test_so_do_those_of_an_export(exported, id):
+    theirs = followed((exported(id) / "README.md").read_text(), {".": exported(id)})
+    for a, b in zip(theirs, ours(id), strict=True):
+        assert np.abs(a - b).max() <= 1
