@@ -1,7 +1,7 @@
-"""The methods, and what each file of `distill/methods/` declares of itself: ABOUT, BASES, STEPS and Config, without torch.
+"""The methods, and what each file of `distill/methods/` declares of itself without torch.
 
 torch takes seconds to import, and forms, the command line of jobs and their checks need none of it. So of such a file
-these are run, with what they stand on; the whole file is run by a training.
+ABOUT, BASES, STEPS and Config are run, with what they stand on; the whole file is run by a training.
 """
 
 import ast

@@ -98,7 +98,7 @@ def section(row: Row, home: str | None = None) -> str:
     """The part of a card: loading, then painting at each step count."""
     if row.manifest.kind not in ("model", "lora"):
         return ""
-    if row.manifest.method == "msd":
+    if row.routed:
         return "## In diffusers\n\nNo pipeline sends each prompt to the right one of several students.\n"
     parts = [f"## In diffusers\n\n```python\n{loading(row, home)}```\n"]
     for steps in counts(row):
