@@ -9,9 +9,10 @@ import signal
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
-from core import checkpoint, events
+from core import checkpoint, events, files
 from distill import train
 from jobs import kinds, process
 from jobs import store as stores
@@ -106,7 +107,9 @@ def dies_at(run: Path, call: int) -> bool:
     """Save step 3 in a process that is killed at its `call`-th step towards the disk; False when it got through."""
     pid = os.fork()
     if pid:
-        return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        assert status in (0, -signal.SIGKILL), "the child must reach its end or its step"
+        return status != 0
     count = 0
 
     def counted(inner):
@@ -119,11 +122,14 @@ def dies_at(run: Path, call: int) -> bool:
 
         return step
 
-    checkpoint.save_file, checkpoint._fsync = counted(checkpoint.save_file), counted(checkpoint._fsync)
-    shutil.rmtree, Path.rename = counted(shutil.rmtree), counted(Path.rename)
-    Path.write_text, torch.save = counted(Path.write_text), counted(torch.save)
-    checkpoint.save(run, saved(3))
-    os._exit(0)
+    try:
+        safetensors.torch.save_file, files.sync = counted(safetensors.torch.save_file), counted(files.sync)
+        shutil.rmtree, Path.rename = counted(shutil.rmtree), counted(Path.rename)
+        Path.write_text, torch.save = counted(Path.write_text), counted(torch.save)
+        checkpoint.save(run, saved(3))
+        os._exit(0)
+    finally:
+        os._exit(1)  # never back into the test runner
 
 
 def test_a_run_keeps_as_many_checkpoints_as_it_was_told(tmp_path, monkeypatch):
