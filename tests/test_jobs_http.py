@@ -148,7 +148,7 @@ def test_the_page_keeps_them_apart_as_well(site, ada):
             told = ask("job", id=id)
             assert ("job" in told) is seen and ("there is no job" in told.get("error", "")) is not seen
             assert (id in json.dumps(ask("jobs_page"))) is seen
-            assert ("error" in ask("job_submit", kind="distill", values={"dataset": "toys"}, parent=id)) is not seen
+            assert ("error" in ask("job_submit", kind="distill", values={"dataset": "mixture"}, parent=id)) is not seen
             assert ("error" in ask("job_do", action="cancel", id=id)) is not seen
 
 
@@ -197,7 +197,7 @@ def test_a_mistake_in_a_call_is_one_sentence(ada, name, arguments, sentence):
 
 
 def test_a_folder_of_the_studio_is_a_data_set(ada):
-    job = ada.predict("distill", MIXTURE | {"dataset": "plushies"}, api_name="/submit")
+    job = ada.predict("distill", MIXTURE | {"dataset": "plushies", "base": "toybox-sana"}, api_name="/submit")
     assert job["request"]["dataset"] == "plushies"
     ada.predict(job["id"], api_name="/cancel")
 
@@ -280,7 +280,7 @@ def test_what_a_training_will_cost_is_told_from_what_one_took(studio, store):
     assert cost(**asked)["sentences"] == known
     (short,) = cost(**asked, minutes="2")["sentences"]
     assert short.startswith("The minutes are over at about step 400 of 1,000")
-    need = [cost(method="dmd", base="toybox-sprint", dataset="toys", rank=rank)["sentences"] for rank in ("0", "32")]
+    need = [cost(method="feedback", base="toybox-sprint", dataset="toys", rank=rank)["sentences"] for rank in ("0", "32")]
     (whole,), (adapter,) = ([s for s in sentences if "GB" in s] for sentences in need)
     assert whole.startswith("At least 0.18 GB") and adapter.startswith("At least 0.036 GB"), "frozen weights are cheap"
     fresh = cost(method="sft", base="toybox-dcae", dataset="toys")["sentences"]
@@ -310,7 +310,7 @@ def test_every_setting_of_a_method_is_in_its_form(method):
     assert drawn.keys() | {"train.steps"} == known.keys()
     assert all(s["help"] == known[name].option.help for name, s in drawn.items())
     usual = tuple(f"{name}={s['usual']}" for name, s in drawn.items())
-    assert request.DistillRequest(method=method, set=usual).set, "what is shown as usual is valid"
+    assert request.DistillRequest(method=method, dataset="mixture", set=usual).set, "what is shown as usual is valid"
     assert all(known[name].read(s["usual"]) == known[name].default for name, s in drawn.items())
 
 

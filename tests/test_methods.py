@@ -85,8 +85,10 @@ def swapped(monkeypatch, where) -> None:
 def test_ladd_alone_with_a_bug_moves_it_away(monkeypatch, bug):
     if bug == "heads the wrong way round":
         swapped(monkeypatch, scm_ladd)
-    changes = {"adversarial": "-0.5"} if bug == "sign of fooling" else {}
-    before, after = learn(trainer("scm_ladd", 80, **ADVERSARIAL | changes))
+    t = trainer("scm_ladd", 80, **ADVERSARIAL)
+    if bug == "sign of fooling":
+        t.method.cfg = replace(t.method.cfg, adversarial=-0.5)
+    before, after = learn(t)
     assert after > before + 0.05, (before, after)
 
 

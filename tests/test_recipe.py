@@ -7,7 +7,7 @@ import pytest
 
 from models import catalogue, families, recipe
 from models.export import main
-from models.generate import generate
+from models.generate import Image, generate
 from models.request import ImageRequest
 from tests import tiny
 
@@ -59,7 +59,7 @@ def ours(id: str) -> list[np.ndarray]:
     parts = families.load(row)
     for steps in recipe.counts(row):
         request = ImageRequest(recipe.PROMPT, model=id, seed=recipe.SEED, steps=steps)
-        out.append(np.asarray(list(generate(parts, request))[-1].picture, dtype=int))
+        out += [np.asarray(e.picture, dtype=int) for e in generate(parts, request) if isinstance(e, Image)]
     return out
 
 
