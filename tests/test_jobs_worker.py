@@ -285,7 +285,7 @@ class TestRequestsThatNoLongerHold:
 
     def test_deleted_input(self, jobs, studio):
         (studio / "datasets" / "cats").mkdir(parents=True)
-        request = kinds.request("distill", {"method": "sft", "dataset": "cats"}, {})
+        request = kinds.request("distill", {"method": "oracle", "dataset": "cats"}, {})
         assert kinds.distill(request, Start(jobs.run("x")))[7] == str(studio / "datasets" / "cats")
         shutil.rmtree(studio / "datasets")
         assert "unknown dataset 'cats'; valid: toys" in self.failed(jobs, dataset="cats")
