@@ -280,7 +280,9 @@ def test_what_a_training_will_cost_is_told_from_what_one_took(studio, store):
     assert cost(**asked)["sentences"] == known
     (short,) = cost(**asked, minutes="2")["sentences"]
     assert short.startswith("The minutes are over at about step 400 of 1,000")
-    need = [cost(method="feedback", base="toybox-sprint", dataset="toys", rank=rank)["sentences"] for rank in ("0", "32")]
+    need = [
+        cost(method="feedback", base="toybox-sprint", dataset="toys", rank=rank)["sentences"] for rank in ("0", "32")
+    ]
     (whole,), (adapter,) = ([s for s in sentences if "GB" in s] for sentences in need)
     assert whole.startswith("At least 0.18 GB") and adapter.startswith("At least 0.036 GB"), "frozen weights are cheap"
     fresh = cost(method="sft", base="toybox-dcae", dataset="toys")["sentences"]
