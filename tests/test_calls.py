@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from core.fields import options
+from models.request import ImageRequest
 from tests import small_disk
 from tests.served import served
 from tests.test_http import endpoint, ordered
@@ -63,7 +65,7 @@ def test_a_call_that_does_not_fit_is_one_sentence(page, name, arguments, status,
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        (["a"] * 30, "generate takes 12 arguments, not 30: prompt, "),
+        (["a"] * 99, f"generate takes {len(options(ImageRequest))} arguments, not 99: prompt, "),
         (None, "data must be a list of the arguments: prompt, "),
         ("x", "data must be a list of the arguments: prompt, "),
     ],

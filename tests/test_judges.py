@@ -276,7 +276,9 @@ def test_what_the_judge_reads_in_samples_goes_to_the_page(tmp_path, monkeypatch)
     monkeypatch.setattr(t.method, "preview", lambda batch: pictures, raising=False)
     seen = lambda shown, batch: {"kind": 0.75} if shown is pictures and len(batch) == 8 else {}  # noqa: E731
     t.scene = replace(t.scene, judged=seen)
-    Reporter(tmp_path, t.cfg).sample(t)
+    drawn = t.draw()
+    assert drawn is not None
+    Reporter(tmp_path, t.cfg).sample(t.step, *drawn)
     metric, sample = events.read(tmp_path)
     assert (metric["kind"], metric["values"]) == ("metric", {"student/right_kind": 0.75})
     assert sample["path"] == "samples/step-00000000.png" and (tmp_path / sample["path"]).exists()
