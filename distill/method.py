@@ -137,6 +137,7 @@ class Method(Protocol):
     """`distill/methods/<name>.py` says everything about the method of that name. It has
 
     - `ABOUT`: one line in plain words, for forms, menus and model cards;
+    - `BASES`: the kinds of base that it takes, as distill/declared.py names them;
     - `Config`: a frozen dataclass, each field an `option(default, "What it is.")` of core/fields.py;
     - `student(cfg, base)`: the module that is shaped and published. `base` is what it stands on: the base model's
       denoiser or, on pictures, its autoencoder, None without one; of a judge the heads that it learns;
@@ -168,6 +169,7 @@ class Method(Protocol):
         from models.schedule import add_noise
 
         ABOUT = "Regression: what the teacher answers is learnt by heart."
+        BASES = ("sd", "sdxl")
 
         @dataclass(frozen=True)
         class Config:

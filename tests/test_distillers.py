@@ -94,18 +94,14 @@ PARTS = {  # of a loss that is silent but for it; of tscd, then of dmd
 
 
 def by_one_part(monkeypatch, part: str, weight: float) -> tuple[float, float]:
-    def silent(x):
-        return 0 * x.flatten(1)[:, 0]
-
+    silent = lambda x: 0 * x.flatten(1)[:, 0]  # noqa: E731
     method, steps, own = PARTS[part]
     monkeypatch.setattr(tscd.Method, "consistency", lambda self, batch, *_: silent(batch.x0))
     if part != "score":
         monkeypatch.setattr(students, "matching", lambda x, *_: (silent(x), x.new_zeros(())))
-    steps = steps if weight > 0 else steps // 3  # the wrong way is soon a long one
-    t, name = trainer(method, steps, **own | {part.partition(" ")[0]: "1"}), part.partition(" ")[0]
-    if weight < 0:  # which no setting takes
-        usual = getattr(t.method.cfg, name)
-        t.method.cfg = replace(t.method.cfg, **{name: tuple(-v for v in usual) if isinstance(usual, tuple) else -usual})
+    name, steps = part.partition(" ")[0], steps if weight > 0 else steps // 3  # the wrong way is soon a long one
+    t = trainer(method, steps, **own | {name: "1"})
+    t.method.cfg = replace(t.method.cfg, **{name: (weight,) if part == "adversarial" else weight})  # none is below 0
     return learn(t)
 
 

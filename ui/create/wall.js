@@ -8,8 +8,9 @@ still.actions = (() => {
   async function favourite(p) {
     const answer = await still.call("favourite", { ...which(p), on: !p.favourite });
     if (!answer) return;
-    p.id = answer.id;
-    still.emit("changed", { id: p.id, now: { favourite: !p.favourite } });
+    const now = { favourite: !p.favourite };
+    Object.assign(p, now, { id: answer.id }); // before anybody who draws it is told
+    still.emit("changed", { id: p.id, now });
     still.emit("kept");
   }
 
