@@ -24,6 +24,11 @@ def studio() -> Path:
     return Path(os.environ.get(STUDIO) or ROOT / "studio").expanduser().resolve()
 
 
+def datasets() -> Path:
+    """A person's own pictures, one folder a set."""
+    return studio() / "datasets"
+
+
 def assets() -> Path:
     return ROOT / "assets"
 

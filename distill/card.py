@@ -48,14 +48,13 @@ def learnt_from(dataset: str) -> str:
     """One sentence on whose pictures they were."""
     if dataset == "mixture":
         return "It learnt from points of a mixture of Gaussians, and from no picture."
-    parts = dataset.split("+")
-    if all(part in PICTURES for part in parts):
-        return f"Pictures that it learnt from: {', and '.join(PICTURES[part] for part in parts)}."
-    return "Pictures that it learnt from: a folder of the person who trained it, who knows their licence."
+    folder = "a folder of the person who trained it, who knows their licence"
+    found = dict.fromkeys(PICTURES.get(part, folder) for part in dataset.split("+"))
+    return f"Pictures that it learnt from: {', and '.join(found)}."
 
 
-def card(m: Manifest, facts: dict) -> str:
-    """`facts`: of the run, as its run.json has them."""
+def card(m: Manifest, facts: dict, lines: str = "") -> str:
+    """`facts`: of the run, as its run.json has them. `lines`: how it is painted with in diffusers."""
     base = f"base_model: {m.base}\n" if m.base else ""
     commands = m.command.replace(" && ", "\n")
     rows = facts["config"] | {f"train.{k}": v for k, v in facts["train"].items()}
@@ -82,6 +81,7 @@ Made by, and remade with:
 {commands}
 ```
 
+{lines}
 ![training curve](curve.png)
 
 {about}

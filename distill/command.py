@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
+DATASET = "toys+emoji"  # of a command that names none
+
+
 def pair(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
@@ -47,7 +50,6 @@ def parser(about: str | None) -> argparse.ArgumentParser:
     p.add_argument("--start", metavar="ID", help="a served student of the base to go on from")
     p.add_argument(
         "--dataset",
-        default="toys+emoji",
         help="toys, emoji, toys+emoji, toys+words+pairs, mini, mixture or a folder of pictures",
     )
     p.add_argument("--skip-bad", action="store_true", help="leave out files of a folder that cannot be used")

@@ -10,7 +10,6 @@ import argparse
 import json
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import torch
@@ -22,11 +21,12 @@ from core.paths import cache as cache_dir
 from core.settings import from_saved
 from distill import declared, start, world
 from distill.card import card, curve
-from distill.data import cache, sources
+from distill.data import cache, place, sources
 from distill.serve import Trained
-from models import catalogue
+from models import catalogue, families, recipe, words
 from models.catalogue import Guidance, Manifest, Row
-from models.words import WORD
+from models.generate import generate
+from models.request import ImageRequest
 
 LICENCE, VERSION = "Apache-2.0", "0.1.0"
 USUAL = {"kind": "model", "family": "sana", "timesteps": {}, "default_steps": 1, "guidance": Guidance(), "lora": None}
@@ -38,12 +38,22 @@ def code_version() -> str:
     return f"{VERSION}+{git.stdout.strip()}" if git.returncode == 0 else VERSION
 
 
-def vocabulary(dataset: str, skip_bad: bool, base: Row | None = None) -> list[str]:
-    """Every word of the captions that it was trained on, the commonest first."""
-    parts = [cache.draw(s, cache_dir()) for s in sources(dataset, skip_bad=skip_bad, side=world.side(base))]
-    captions = (c for part in parts for row in part.captions for c in row)
-    counts = Counter(word for text in captions for word in WORD.findall(text.lower()))
-    return sorted(counts, key=lambda word: (-counts[word], word))
+def vocabulary(run: Path, made: Trained) -> list[str] | None:
+    """The words that it was trained on, the commonest first, then those that its start or its base knew.
+
+    None for what knows a whole language, as a student of a model of the Hub does.
+    """
+    facts, kept = made.facts, run / start.WORDS
+    if kept.is_file():
+        own = json.loads(kept.read_text(encoding="utf-8"))
+    else:  # a run of before
+        found = sources(facts["dataset"], skip_bad=facts["skip_bad"], side=world.side(made.base))
+        own = world.words_of([cache.draw(s, cache_dir()) for s in found])
+    before: list[str] | None = start.words(run)
+    if made.base is not None and made.base.manifest.kind == "model":
+        known = words.vocabulary(made.base)
+        before = None if known is None and catalogue.on_hub(made.base) else [*before, *(known or ())]
+    return None if before is None else list(dict.fromkeys([*own, *before]))
 
 
 def trained(run: Path) -> Trained:
@@ -59,7 +69,7 @@ def trained(run: Path) -> Trained:
     cfg, seed = from_saved(module.Config(), facts["config"]), facts["train"]["seed"]
     torch.manual_seed(seed)
     asked = world.Asked(module, cfg, base, facts["dataset"], seed, facts["skip_bad"])
-    student = world.build(asked, torch.device("cpu")).world.student
+    student = world.student_alone(asked, torch.device("cpu")) or world.build(asked, torch.device("cpu")).world.student
     saved = checkpoint.load(newest)
     player = "judge" if "judge" in saved.tensors else "student"
     weights = saved.tensors.get(f"{player}.ema", saved.tensors[player])
@@ -70,7 +80,7 @@ def trained(run: Path) -> Trained:
         parameters[name].data.copy_(w)
     for name, kept in saved.tensors.get(f"{player}.buffers", {}).items():  # such as where a router parts prompts
         student.get_buffer(name).copy_(kept)
-    return Trained(facts, cfg, base, student.eval(), saved.counters["samples_seen"])
+    return Trained(facts, cfg, base, student.eval(), saved.counters["samples_seen"], saved.step)
 
 
 def publish(run: Path, id: str, home: Path) -> Manifest:
@@ -78,15 +88,15 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
     box = assets() / "weights" / id
     if home != box and box.is_dir():
         raise ValueError(f"{id} is a model of the box, which hides the studio's: take another --id, or --box")
+    if json.loads((run / "run.json").read_text())["dataset"] == "mixture":
+        raise ValueError(f"run {run.name!r} learnt the 2-D mixture: it makes points, and nothing paints with it")
     made = trained(run)
     facts, module = made.facts, declared.module(made.facts["method"])
     with whole_folder(home) as part:
         own = {"about": module.ABOUT} | module.serve(made, part)
         forget_paths(part)
-        if own.get("kind", "model") in ("model", "lora"):
-            words = vocabulary(facts["dataset"], facts["skip_bad"], made.base)
-            words = list(dict.fromkeys([*words, *start.words(run)])) if facts.get("start") else words
-            (part / "vocabulary.json").write_text(json.dumps(words, ensure_ascii=False, indent=0))
+        if own.get("kind", "model") in ("model", "lora") and (known := vocabulary(run, made)) is not None:
+            (part / words.FILE).write_text(json.dumps(known, ensure_ascii=False, indent=0))
         curve(run, part / "curve.png")
         files = {str(p.relative_to(part)): sha256(p) for p in sorted(part.rglob("*")) if p.is_file()}
         adapter = own.get("kind") == "lora"
@@ -95,17 +105,40 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
             **(USUAL | history(id, made, home, alone="base" in own) | own),
             id=id,
             method=facts["method"],
-            dataset=facts["dataset"],
+            dataset=learnt(made),
             code=code_version(),
             seed=facts["train"]["seed"],
-            licence=LICENCE,
+            licence=made.base.manifest.licence if made.base else LICENCE,
             files=files,
             parameters=sum(p.numel() for p in counted),
             base_sha256=facts.get("base_sha256", "") if adapter else "",
         )
-        (part / "README.md").write_text(card(manifest, facts))
+        (part / "README.md").write_text(card(manifest, facts, recipe.section(tried(manifest, part))))
         (part / "manifest.json").write_text(json.dumps(manifest.to_dict(), indent=1))
     return manifest
+
+
+def tried(manifest: Manifest, folder: Path) -> Row:
+    """The row that it will be, once it has painted a picture. Raises ValueError where it can't."""
+    with catalogue.unpublished(manifest, folder) as row:
+        if manifest.kind not in catalogue.HIDDEN:
+            for _ in generate(families.load(row), ImageRequest("a picture", model=row.id)):
+                pass
+    return row
+
+
+def further(made: Trained) -> bool:
+    """Whether it is its base, trained on, and no student of it that began to learn from it."""
+    module = declared.module(made.facts["method"])
+    return made.base is not None and made.base.manifest.kind == "model" and getattr(module, "FURTHER", False)
+
+
+def learnt(made: Trained) -> str:
+    """The data sets that it has learnt from; of a folder its name alone, which says nothing of this computer."""
+    own = [made.facts["dataset"] if place(made.facts["dataset"]) is None else Path(made.facts["dataset"]).name]
+    before = made.base.manifest.dataset.split("+") if made.base is not None and further(made) else []
+    known = [part for name in own for part in (name.split("+") if place(name) is None else [name])]
+    return "+".join(dict.fromkeys([*before, *known]))
 
 
 def history(id: str, run: Trained, home: Path, alone: bool) -> dict:
@@ -114,7 +147,9 @@ def history(id: str, run: Trained, home: Path, alone: bool) -> dict:
     ValueError for a start and a base's place at once."""
     facts, samples = run.facts, run.samples
     box = " --box" if home.is_relative_to(assets()) else ""
-    command = f"{facts['command']} && python -m distill.publish {facts['run']} --id {id}{box}"
+    until = f" --until {run.step}" if run.step < facts["train"]["steps"] else ""
+    line = facts["command"] if facts["command"].endswith(until) else facts["command"] + until
+    command = f"{line} && python -m distill.publish {facts['run']} --id {id}{box}"
     made = {"base": facts["base"], "command": command, "samples_seen": samples}
     if run.base is None:
         return made
@@ -126,7 +161,7 @@ def history(id: str, run: Trained, home: Path, alone: bool) -> dict:
         samples += begun["samples_seen"]
         return made | {"command": f"{begun['command']} && {command}", "samples_seen": samples}
     if past.id != id and not alone:
-        return made
+        return made | ({"samples_seen": past.samples_seen + samples} if further(run) else {})
     if past.command.endswith(command):  # published again
         return made | {"base": past.base, "command": past.command, "samples_seen": past.samples_seen}
     more = {"command": f"{past.command} && {command}", "samples_seen": past.samples_seen + samples}

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from core import paths
 from core.fields import option
-from core.paths import studio
 from distill.declared import BASES, declared, methods
 from models import catalogue
 from models.request import SEEDS, Request
 
-FOLDERS = "datasets"  # in the studio: a person's own pictures, one folder a set
 MOST = 60  # settings of one request
 
 
@@ -29,7 +28,7 @@ def datasets() -> list[str]:
     """The data sets of the project, and the folders that a person put into the studio's `datasets/`."""
     from distill.data.metadata import litter  # likewise
 
-    home, shipped = studio() / FOLDERS, _shipped()
+    home, shipped = paths.datasets(), _shipped()
     own = sorted(p.name for p in home.iterdir() if p.is_dir() and not litter(p, home)) if home.is_dir() else []
     return [*shipped, *(name for name in own if name not in shipped)]
 
@@ -108,7 +107,7 @@ class DistillRequest(Request):
 
     def folder(self) -> Path | None:
         """Where the pictures are, when the data set is a person's own."""
-        return None if self.dataset in _shipped() else studio() / FOLDERS / self.dataset
+        return None if self.dataset in _shipped() else paths.datasets() / self.dataset
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:

@@ -35,6 +35,7 @@ class Trained:
     base: Row | None
     student: Any  # at its moving average
     samples: int = 0  # that it has seen
+    step: int = 0  # where it ended, which may be before all of its steps
 
 
 def network(made: Trained, home: Path) -> dict:

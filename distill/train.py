@@ -31,10 +31,12 @@ from core.settings import from_saved, override
 from core.stage import heard
 from core.stop import Stop
 from distill import declared, start
-from distill.command import command, pair, parser, resumed
+from distill.command import DATASET, command, pair, parser, resumed
+from distill.data import NAMES, named, place
 from distill.report import Reporter
 from distill.request import no_base, no_start
 from distill.settings import TrainConfig
+from distill.start import WORDS
 from distill.trainer import defaults, loop, prepare, reach
 from distill.world import Asked, check_latents
 from models import catalogue
@@ -73,10 +75,12 @@ def planned(args: argparse.Namespace) -> Plan:
     if args.resume:
         saved = saved_facts(args, run)
         cfg, own = from_saved(cfg, saved["train"]), from_saved(own, saved["config"])
-        args.base, args.dataset, args.skip_bad = saved["base"], saved["dataset"], saved["skip_bad"]
+        args.base, args.dataset = moved(args, saved)
+        args.skip_bad = saved["skip_bad"]
         args.start = (saved.get("start") or {}).get("id")
     elif checkpoint.folders(run):
         raise ValueError(f"run {args.run!r} has checkpoints: --resume goes on with it, another --run starts anew")
+    args.dataset = named(args.dataset or DATASET)
     base = catalogue.find(args.base) if args.base else None
     args.base = base.id if base else None  # a folder's is where it lies
     if saved and "latents" in module.Method.needs:
@@ -96,6 +100,13 @@ def planned(args: argparse.Namespace) -> Plan:
     facts |= {"base_sha256": saved.get("base_sha256", catalogue.denoiser_sha256(base) if base else "")}
     facts |= {"config": dataclasses.asdict(own), "train": dataclasses.asdict(cfg), "command": line}
     return Plan(run, module, base, begins, cfg, own, facts, args.minutes, args.until, args.resume)
+
+
+def moved(args: argparse.Namespace, saved: dict) -> tuple[str | None, str]:
+    """Base and data set of a run that goes on; where they are folders, which may have moved, as the command says."""
+    base = args.base if args.base and saved["base"] and Path(saved["base"]).is_absolute() else saved["base"]
+    own = saved["dataset"] not in (*NAMES, "mixture") and args.dataset and place(args.dataset)
+    return base, args.dataset if own else saved["dataset"]
 
 
 def check_limits(args: argparse.Namespace) -> None:
@@ -174,6 +185,9 @@ def follow(plan: Plan, acc: Accelerator) -> int:
         report.say(f"passed over {fault}")
     if newest:
         t.restore(checkpoint.load(newest))
+    if acc.is_main_process and t.scene.words and not (plan.run / WORDS).exists():
+        with whole_file(plan.run / WORDS) as part:
+            part.write_text(json.dumps(t.scene.words(), ensure_ascii=False, indent=0))
     report.start(t.step, t.movers, acc.num_processes, t.held())
     if cfg.compile:
         network = t.scene.world.student.network

@@ -1,6 +1,7 @@
 """Builds what a method asks for: the student, the frozen teacher, the data. Nothing else knows where they come from."""
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -24,6 +25,7 @@ from models import catalogue, text, weights
 from models.catalogue import Row
 from models.denoiser import Cond
 from models.families import Parts, toy2d
+from models.words import WORD
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Scene:
     batch: Callable[[int, int, Rows], Batch]
     judged: Callable[[Tensor, Batch], dict[str, float]] | None = None  # what pictures of a batch have right
     beside: Sequence[nn.Module] = ()  # networks that encode for it and decode
+    words: Callable[[], list[str]] | None = None  # of its captions, the commonest first
 
 
 def pixels(pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
@@ -155,6 +158,24 @@ def networks(a: Asked, parts: Parts, device: torch.device) -> tuple[Any, Any]:
     return student.to(device), teacher
 
 
+def words_of(parts: Sequence[cache.Cached]) -> list[str]:
+    """Every word of the captions, the commonest first."""
+    captions = (c for part in parts for row in part.captions for c in row)
+    counts = Counter(word for text in captions for word in WORD.findall(text.lower()))
+    return sorted(counts, key=lambda word: (-counts[word], word))
+
+
+def student_alone(a: Asked, device: torch.device) -> Any:
+    """The student without its data, which may be gone when it is published; None where it is made from that."""
+    if a.dataset == "mixture" or "labels" in a.needs:
+        return None
+    parts = load(a.base, device) if a.base else None
+    if "pixels" in a.needs:
+        return a.module.student(a.cfg, parts and parts.vae).to(device)
+    assert parts is not None, "it was trained on latents"
+    return networks(a, parts, device)[0]
+
+
 def latent_scene(a: Asked, device: torch.device) -> Scene:
     """Latents of the base's autoencoder, and captions through its text encoder."""
     if a.base is None:
@@ -184,7 +205,7 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
     null = parts.text([""])
     beside = [m for m in (*parts.pipeline.components.values(), reader) if isinstance(m, nn.Module)]
     world = World(student, teacher, null, judge=judge, features=seen, prompts=prompts, show=coder.show)
-    return Scene(world, batch, reported(cached), beside)
+    return Scene(world, batch, reported(cached), beside, lambda: words_of(cached))
 
 
 def judge_of(a: Asked, cached: list[cache.Cached], device: torch.device) -> Judge:
@@ -234,11 +255,11 @@ def judge_named(id: str) -> Judge:
 
 
 def some_captions(parts: list[cache.Cached], n: int = 4000) -> list[str]:
-    """n captions of the training set, evenly from all its parts."""
+    """At most n captions of the training set, evenly from all its parts, none twice."""
     return [
         c
         for part in parts
-        for i in torch.linspace(0, len(part) - 1, n // len(parts)).long().tolist()
+        for i in torch.linspace(0, len(part) - 1, min(len(part), n // len(parts))).long().tolist()
         for c in part.captions[i][:1]
     ]
 

@@ -4,9 +4,12 @@ A folder holds only what its id adds; `base` names the row that has the rest, do
 distils on may also be no id: a diffusers folder, or a repository of the Hub (`find`). No torch here.
 """
 
+import contextlib
 import dataclasses
 import os
 import re
+from collections.abc import Iterator
+from contextvars import ContextVar
 from functools import lru_cache
 from math import prod
 from pathlib import Path
@@ -26,6 +29,7 @@ ANY_BASE = "STILL_LIFE_ANY_BASE"  # set by --any-base, for this process and thos
 LOADED = (".safetensors", ".json")  # what may be read from the folders of parts
 HIDDEN = ("autoencoder", "judge")  # parts of others, and tools: not in the menu
 INDEX, MAIN = "model_index.json", "main"  # of a diffusers pipeline; the branch of the Hub
+UNPUBLISHED: ContextVar[dict[str, Row]] = ContextVar("unpublished", default={})  # noqa: B039  # nobody changes it
 ID = re.compile(r"[^\W_][\w.-]{0,99}")  # no name of a part, a path or a list
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 HUB_SECONDS = 3.0  # for the Hub to answer, through whatever stands between
@@ -147,7 +151,19 @@ def _pixels(denoiser: Path, vae: Path) -> int:
 
 def rows() -> dict[str, Row]:
     """Every id: the box, the user's own, the Hub's, in the order of the menu."""
-    return dict(_scan()[0])
+    return _scan()[0] | UNPUBLISHED.get()
+
+
+@contextlib.contextmanager
+def unpublished(manifest: Manifest, folder: Path) -> Iterator[Row]:
+    """Within, for this thread: a model that lies in this folder counts as any other, to be tried before it is one."""
+    row = Row(manifest, folder=folder)
+    row = row if manifest.kind in HIDDEN else _sized(row, rows() | {row.id: row})
+    token = UNPUBLISHED.set({row.id: row})
+    try:
+        yield row
+    finally:
+        UNPUBLISHED.reset(token)
 
 
 def broken() -> list[str]:

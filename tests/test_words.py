@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from distill import publish
+from distill import world
+from distill.data import cache
+from distill.data.folder import Folder
 from models import catalogue, text
 from models.engine import Engine
 from models.prompt import spelt
@@ -162,7 +164,7 @@ def test_a_vocabulary_is_written_with_the_commonest_words_first(tmp_path, monkey
     for i in range(12):
         Image.new("RGB", (128, 128), (20 * i, 0, 0)).save(root / f"{i}.png")
         (root / f"{i}.txt").write_text("a zebra by a tree\nA zebra")
-    assert publish.vocabulary(str(root), skip_bad=False) == ["a", "zebra", "by", "tree"]
+    assert world.words_of([cache.draw(Folder(root), tmp_path / "cache")]) == ["a", "zebra", "by", "tree"]
 
 
 def test_vocabulary_comes_from_the_nearest_that_has_one(tmp_path, monkeypatch):

@@ -6,6 +6,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from core.paths import datasets
+
 SIDE = 128  # pixels of a picture of the project's own; a person's are as large as what they train
 
 
@@ -56,6 +58,19 @@ def often(attributes: dict) -> float:
     return WEIGHTS.get(attributes.get("group", ""), RELATED if attributes.get("relation") else 1.0)
 
 
+def place(dataset: str) -> Path | None:
+    """The folder of a person's own data set: where it is named, or of this name among the studio's, which may move."""
+    found = (Path(dataset), datasets() / dataset, datasets() / Path(dataset).name)
+    return None if dataset in (*NAMES, "mixture") else next((p for p in found if p.is_dir()), None)
+
+
+def named(dataset: str) -> str:
+    """A data set as a run remembers it: one of the studio's by its name alone."""
+    folder = place(dataset)
+    ours = folder is not None and folder.resolve().parent == datasets()
+    return folder.name if folder is not None and ours else dataset
+
+
 def sources(
     dataset: str,
     split: Split = "train",
@@ -94,6 +109,6 @@ def sources(
             "noto": lambda: drawn(split=split, hold=hold, look="noto"),  # other drawings, for the recogniser alone
         }
         return [made[part]() for part in parts]
-    if not Path(dataset).is_dir():
+    if (folder := place(dataset)) is None:
         raise ValueError(f"unknown data set {dataset!r}; valid: {', '.join(NAMES)}, mixture, or a folder of pictures")
-    return [Folder(Path(dataset), split, skip_bad, side)]
+    return [Folder(folder, split, skip_bad, side)]

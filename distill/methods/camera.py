@@ -29,6 +29,7 @@ from models.views import Camera
 
 ABOUT = "A teacher that takes the camera as an input, for text to 3D: a LoRA and a few numbers beside the time."
 BASES = ("sd", "sdxl")
+FURTHER = True  # what it makes is its base, trained on
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from models.denoiser import Cond, Denoiser, SanaDenoiser, TrigFlow
 
 ABOUT = "Reward feedback: trained until a judge sees in the pictures what was asked for."
 BASES = ("sprint", "sana", "sd", "sdxl")
+FURTHER = True  # what it makes is its base, trained on
 STEPS = 200
 
 

@@ -28,6 +28,7 @@ from models.stepping import DdimSteps
 
 ABOUT = "Denoising of data: a generator of many steps, the teacher of students of few."
 BASES = ("autoencoder", "sana", "sd", "sdxl")
+FURTHER = True  # what it makes is its base, trained on
 
 
 @dataclass(frozen=True)
