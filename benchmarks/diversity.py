@@ -1,23 +1,25 @@
 """What each cure gives back of the variety that distillation lost, and its cost, on prompts that leave things open.
 
-    python -m benchmarks.diversity [--models toybox-dmd2 …] [--seeds 0 1 2] [--prompts 8] [--again]
+    python -m benchmarks.diversity [--models toybox-dmd2 …] [--seeds 0 1 2] [--prompts 6] [--again]
 
-A prompt names a kind and a colour; background, pattern, size and view are open, and the world's law of them is known.
+Half of the prompts name a kind and a colour, half a kind alone; the rest is open, and the world's law of it is known.
 Each prompt is painted 16 times. `judge-b` reads the pictures and reports; nothing was chosen by it. Variety is measured
-of all pictures and of those only whose kind and colour are right, or noise would count as variety: the Vendi score of 8
-pictures (mean over draws) and their mean cosine distance, both in the judge's features around the mean of real ones.
-Of what is open: the effective number of backgrounds, patterns, sizes and views, and their total variation distance from
-the law, which is the same judge's reading of real pictures of the same prompts. `seconds` is processor time a picture,
-in batches of 16. Rows go to results/diversity.json and the tables of docs/methods/diversity.md.
+of all pictures and of those only in which what the prompt names is right, or noise would count as variety: the Vendi
+score of 8 pictures (mean over draws) and their mean cosine distance, in the judge's features around the mean of real
+ones. Of what is open, among right pictures: the effective number of classes (exp of their entropy), the share of the
+commonest, and the total variation distance from the law, which is the same judge's reading of real pictures of the same
+prompts. `seconds` is processor time a picture, in batches of 16; `walk` is that of its steps alone. Rows go to
+results/diversity.json as they are measured; a run that was ended goes on where it was.
 """
 
 import argparse
 import statistics
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import exp, log
 from pathlib import Path
 from typing import Any
@@ -34,20 +36,22 @@ from evals.metrics import frechet, support, vendi
 from models import catalogue, families
 from models.families import Parts
 from models.painters import base_of
-from models.request import ImageRequest
+from models.request import SEEDS, ImageRequest
 
 KEYS = ("model", "steps", "cure", "strength", "metric")
 READER = "judge-b"
 PICTURES, DRAWN, DRAWS = 16, 8, 16  # of a prompt; of those in a Vendi score; how many such draws
+LAW = 64  # real pictures of a prompt, beside PICTURES more that are measured as a model's are
 SEED_STEP = 1_000_003
-OPEN = ("background", "pattern", "size", "view")
+OPEN = ("background", "colour", "pattern", "size", "view")
+NAMED = (("colour",), ())  # what the prompts name beside the kind: half of them each
 STUDENTS = {  # id: its step counts here
     "toybox-dmd2": (4,),
-    "toybox-hyper": (4, 1),
-    "toybox-lcm": (4, 1),
+    "toybox-hyper": (4, 2, 1),
+    "toybox-lcm": (4, 2, 1),
+    "toybox-sprint": (4, 2, 1),
     "toybox-disback": (1,),
     "toybox-msd4": (1,),
-    "toybox-sprint": (4, 1),
 }
 STRENGTHS: dict[str, tuple[float, ...]] = {
     "pink": (0.5, 1.0),
@@ -65,17 +69,21 @@ class Cure:
 
 
 def cures(model: str, steps: int) -> Iterator[Cure]:
-    """Those that this student can be given, none first."""
+    """Those that this student can be given, none first; at two steps, only what a student of one step could become."""
     row = catalogue.get(model)
     yield Cure("none", 0, {})
     base = base_of(row)
     for k in range(1, steps):
         yield Cure("base_steps", k, {"base_steps": k})
+    if steps == 2:
+        return
     if steps > 1:
         for w in (2.0, catalogue.get(base).manifest.guidance.default):
             yield Cure("base_guidance", w, {"base_steps": 1, "base_guidance": w})
         yield Cure("base_last", 1, {"painters": f"{base}:{steps - 1}@1"})
         yield Cure("skip_steps", 1, {"skip_steps": 1})
+        yield Cure("base_steps and pink", 0.5, {"base_steps": 1, "pink": 0.5})
+        yield Cure("base_steps and text_noise", 0.2, {"base_steps": 1, "text_noise": 0.2})
     for name, strengths in STRENGTHS.items():
         if name == "adapter_first" and row.manifest.kind != "lora":
             continue
@@ -88,29 +96,46 @@ class Ground:
 
     judge: Any
     prompts: list[str]
-    expected: list[dict[str, str]]
-    real: Reading
+    expected: list[dict[str, str]]  # what each prompt names, as the judge calls it
+    law: list[list[dict[str, str]]]  # what it reads in LAW real pictures of each
+    features: Tensor  # of all those
+    own: Reading  # PICTURES more of each
     centre: Tensor
 
     @classmethod
     def draw(cls, prompts: int) -> "Ground":
         judge = judge_named(READER)
-        words, alike = questions.conditions(prompts, PICTURES)
-        real = scoring.read(judge, alike)
+        words: list[str] = []
+        expected: list[dict[str, str]] = []
+        pictures: list[Tensor] = []
+        for part, names in enumerate(NAMED):
+            count = (prompts + 1 - part) // len(NAMED)
+            said, alike = questions.conditions(count, LAW + PICTURES, seed=questions.ASKED + part, names=names)
+            words, pictures = words + said, [*pictures, *alike.split(LAW + PICTURES)]
+            expected += [dict.fromkeys(("kind", *names), "")] * count
+        readings = [scoring.read(judge, p) for p in pictures]
+        named = [_named(heads, r.answers) for heads, r in zip(expected, readings, strict=True)]
+        law = [r.answers[:LAW] for r in readings]
+        features = torch.cat([r.features[:LAW] for r in readings])
+        own = Reading(torch.cat([r.features[LAW:] for r in readings]), [a for r in readings for a in r.answers[LAW:]])
         centre = judge.read(questions.real(1024, questions.REFERENCE))[0].mean(0)
-        named = [_named(word, real.answers[i * PICTURES : (i + 1) * PICTURES]) for i, word in enumerate(words)]
-        return cls(judge, words, named, real, centre)
+        return cls(judge, words, named, law, features, own, centre)
 
 
-def _named(prompt: str, answers: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Kind and colour that the prompt names, as the judge calls them: what it reads most often in the real pictures."""
-    return {head: Counter(a[head] for a in answers).most_common(1)[0][0] for head in ("kind", "colour")}
+def _named(heads: Iterable[str], answers: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """What the prompt names, as the judge calls it: what it reads most often in the real pictures."""
+    return {head: Counter(a[head] for a in answers).most_common(1)[0][0] for head in heads}
 
 
 def effective(values: Sequence[str]) -> float:
     """Effective number of different values, exp(entropy)."""
     seen = Counter(values)
     return exp(-sum(n / seen.total() * log(n / seen.total()) for n in seen.values()))
+
+
+def commonest(values: Sequence[str]) -> float:
+    """Share of the value that is there most often."""
+    return Counter(values).most_common(1)[0][1] / len(values)
 
 
 def variation(a: Sequence[str], b: Sequence[str]) -> float:
@@ -132,47 +157,49 @@ def variety(features: Tensor, seed: int) -> tuple[float, float]:
 def figures(ground: Ground, reading: Reading, seed: int) -> dict[str, float]:
     """Every metric of one set of pictures, PICTURES of each prompt in order."""
     centred = reading.features - ground.centre
-    rows: dict[str, list[float]] = {}
-    right_all: list[bool] = []
-    opened: dict[str, list[str]] = {head: [] for head in OPEN}
-    law: dict[str, list[str]] = {head: [] for head in OPEN}
+    rows: dict[str, list[float]] = defaultdict(list)
+    opened: dict[str, list[str]] = defaultdict(list)
+    law: dict[str, list[str]] = defaultdict(list)
     for p, expected in enumerate(ground.expected):
         which = range(p * PICTURES, (p + 1) * PICTURES)
-        right = [all(reading.answers[i][h] == v for h, v in expected.items()) for i in which]
-        right_all += right
+        marks = {head: [reading.answers[i][head] == value for i in which] for head, value in expected.items()}
+        right = [all(each) for each in zip(*marks.values(), strict=True)]
+        for head, values in (marks | {"right": right}).items():
+            rows[head].append(statistics.fmean(values))
         kept = [i for i, ok in zip(which, right, strict=True) if ok]
         for name, index in (("", list(which)), ("_right", kept)):
             if len(index) >= DRAWN:
                 score, apart = variety(centred[index], seed)
-                rows.setdefault(f"vendi{name}", []).append(score)
-                rows.setdefault(f"apart{name}", []).append(apart)
-        for head in OPEN:
+                rows[f"vendi{name}"].append(score)
+                rows[f"apart{name}"].append(apart)
+        for head in (h for h in OPEN if h not in expected):
             opened[head] += [reading.answers[i][head] for i in kept]
-            law[head] += [ground.real.answers[i][head] for i in which]
+            law[head] += [answer[head] for answer in ground.law[p]]
     out = {name: statistics.fmean(values) for name, values in rows.items()}
-    for head in ("kind", "colour"):
-        wanted = [e[head] for e in ground.expected for _ in range(PICTURES)]
-        out[head] = statistics.fmean(a[head] == w for a, w in zip(reading.answers, wanted, strict=True))
-    out["right"] = statistics.fmean(right_all)
-    for head in OPEN:
-        if opened[head]:
-            out[f"{head}_number"], out[f"{head}_off"] = effective(opened[head]), variation(opened[head], law[head])
-    out["frechet"] = frechet(ground.real.features, reading.features)
-    out["recall"] = support(ground.real.features, reading.features).recall
+    for head, values in opened.items():
+        if values:
+            out[f"{head}_number"], out[f"{head}_commonest"] = effective(values), commonest(values)
+            out[f"{head}_off"] = variation(values, law[head])
+    out["frechet"] = frechet(ground.features, reading.features)
+    out["recall"] = support(ground.features, reading.features).recall
     return out
 
 
-def painted(ground: Ground, request: ImageRequest, crew: Mapping[str, Parts], seed: int) -> tuple[Reading, float, int]:
-    """What the judge reads, processor seconds a picture, and calls of the networks a picture."""
-    pictures, calls, began = [], 0, time.process_time()
+def painted(
+    ground: Ground, request: ImageRequest, crew: Mapping[str, Parts], seed: int
+) -> tuple[Reading, dict[str, float]]:
+    """What the judge reads; processor seconds a picture in all and of its steps, and calls of the networks for it."""
+    pictures, calls, walked, began = [], 0, 0.0, time.process_time()
     for n, prompt in enumerate(ground.prompts):
-        first = (seed * SEED_STEP + n * PICTURES) % 2**31
-        one = replace(request, prompt=prompt, seed=first, num_images=PICTURES)
-        z, calls = wall(crew, one)
+        first = (seed * SEED_STEP + n * PICTURES) % SEEDS
+        since = time.process_time()
+        z, calls = wall(crew, replace(request, prompt=prompt, seed=first, num_images=PICTURES))
+        walked += time.process_time() - since
         vae = crew[request.model].vae
         pictures.append(to_bytes(vae.decode(z / vae.config.scaling_factor, return_dict=False)[0]))
-    spent = (time.process_time() - began) / (len(ground.prompts) * PICTURES)
-    return scoring.read(ground.judge, torch.cat(pictures)), spent, calls
+    number = len(ground.prompts) * PICTURES
+    costs = {"seconds": (time.process_time() - began) / number, "walk": walked / number, "calls": calls}
+    return scoring.read(ground.judge, torch.cat(pictures)), costs
 
 
 @torch.no_grad()
@@ -182,8 +209,8 @@ def measured(
     """(metric, mean over sampling seeds, their deviation, pictures a seed)."""
     found: dict[str, list[float]] = {}
     for seed in seeds:
-        reading, spent, calls = painted(ground, request, crew, seed)
-        for name, value in (figures(ground, reading, seed) | {"seconds": spent, "calls": calls}).items():
+        reading, costs = painted(ground, request, crew, seed)
+        for name, value in (figures(ground, reading, seed) | costs).items():
             found.setdefault(name, []).append(value)
     n = len(ground.prompts) * PICTURES
     return [(name, statistics.fmean(v), statistics.stdev(v) if len(v) > 1 else None, n) for name, v in found.items()]
@@ -199,21 +226,29 @@ def rows_of(model: str, steps: int, cure: str, strength: float, found: Sequence[
 
 def law_rows(ground: Ground) -> list[report.Row]:
     """The figures of real pictures of the same prompts."""
-    own = figures(ground, ground.real, 0)
+    own = figures(ground, ground.own, 0)
     n = len(ground.prompts) * PICTURES
     return rows_of("law", 0, "none", 0, [(name, value, None, n) for name, value in own.items()])
 
 
-def plan(models: Sequence[str]) -> Iterator[tuple[ImageRequest, str, Cure]]:
-    """(request, name in the table, cure) of everything to be painted: bases first."""
-    ids = {id: STUDENTS[id] for id in models}
-    for base in dict.fromkeys(base_of(catalogue.get(id)) for id in ids):
-        yield ImageRequest("a", model=base), base, Cure("none", 0, {})
-        yield ImageRequest("a", model=base, guidance=1.0), f"{base}, guidance 1", Cure("none", 0, {})
-    for id, counts in ids.items():
-        for steps in counts:
+def plan(models: Sequence[str]) -> Iterator[tuple[ImageRequest, str, Cure, tuple[str, ...]]]:
+    """(request, name in the table, cure, models to load) of everything to be painted: a student's base before it."""
+    bases: set[str] = set()
+    for id in models:
+        base = base_of(catalogue.get(id))
+        if base not in bases:
+            bases.add(base)
+            yield ImageRequest("a", model=base), base, Cure("none", 0, {}), (base,)
+            yield ImageRequest("a", model=base, guidance=1.0), f"{base}, guidance 1", Cure("none", 0, {}), (base,)
+        for steps in STUDENTS[id]:
             for cure in cures(id, steps):
-                yield ImageRequest("a", model=id, steps=steps, **cure.fields), id, cure
+                yield ImageRequest("a", model=id, steps=steps, **cure.fields), id, cure, (id, base)
+
+
+@lru_cache(maxsize=1)
+def together(*ids: str) -> dict[str, Parts]:
+    """Loaded once for all cures of a student."""
+    return families.load_all(ids)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -221,7 +256,7 @@ def parser() -> argparse.ArgumentParser:
     p.formatter_class = argparse.RawTextHelpFormatter
     p.add_argument("--models", nargs="+", default=list(STUDENTS), choices=list(STUDENTS), help="students")
     p.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="sampling seeds")
-    p.add_argument("--prompts", type=int, default=8, help="prompts, 16 pictures each")
+    p.add_argument("--prompts", type=int, default=6, help="prompts, 16 pictures each")
     p.add_argument("--again", action="store_true", help="measure again what was measured")
     p.add_argument("--studio", type=Path, help="folder of everything that a person makes")
     return p
@@ -235,12 +270,11 @@ def main(argv: list[str] | None = None) -> int:
     try:
         ground = Ground.draw(args.prompts)
         report.record(path, law_rows(ground), KEYS)
-        for request, name, cure in plan(args.models):
+        for request, name, cure, ids in plan(args.models):
             place = name, request.steps, cure.name, cure.strength
             if place in done:
                 continue
-            crew = families.load_all(request.models())
-            report.record(path, rows_of(*place, measured(ground, request, crew, args.seeds)), KEYS)
+            report.record(path, rows_of(*place, measured(ground, request, together(*ids), args.seeds)), KEYS)
             print(*place, flush=True)
     except (ValueError, FileNotFoundError) as e:
         print(f"benchmarks.diversity: {e}", file=sys.stderr)

@@ -131,8 +131,10 @@ def held_out_emoji(n: int) -> Tensor:
     return tensor([source[i].picture for i in range(n)])
 
 
-def conditions(n: int, pictures: int, mini: bool = False, seed: int = ASKED) -> tuple[list[str], Tensor]:
-    """Prompts that name one kind and colour, and real pictures [n * pictures, ...] of what they leave open.
+def conditions(
+    n: int, pictures: int, mini: bool = False, seed: int = ASKED, names: Collection[str] = ("colour",)
+) -> tuple[list[str], Tensor]:
+    """Prompts that name one kind and its `names`, and real pictures [n * pictures, ...] of what they leave open.
 
     The first combinations that turn up often enough among scenes of the known law, all with one thing.
     """
@@ -143,9 +145,9 @@ def conditions(n: int, pictures: int, mini: bool = False, seed: int = ASKED) -> 
         if group(scene) != "one":
             continue
         thing = scene.things[0]
-        alike = found[thing.kind, thing.colour]
+        alike = found[thing.kind, *(scene.named()[name] for name in names)]
         alike.append(scene)
         if len(alike) == pictures:
             full.append(list(alike))  # a copy: later scenes of this kind still join the original
-    said = [prompt(scenes[0], ["colour"]) for scenes in full]
+    said = [prompt(scenes[0], names) for scenes in full]
     return said, tensor([render(scene) for scenes in full for scene in scenes])
