@@ -69,6 +69,7 @@ def test_undo_and_redo_over_prompts_seeds_and_walls(visit):
     page.locator("#roll").click()
     page.wait_for_function("still.request.seed !== 7")
     v.painted("a blue cube")
+    rolled = v.request()["seed"]
     page.locator("#prompt").focus()
     page.keyboard.press("Control+z")
     expect(page.locator("#field-seed input")).to_have_value("7")
@@ -81,6 +82,14 @@ def test_undo_and_redo_over_prompts_seeds_and_walls(visit):
     expect(page.locator("#undo")).to_be_disabled()
     page.locator("#redo").click()
     v.painted("a blue cube")
+    page.keyboard.press("Control+Shift+Z")
+    expect(page.locator("#field-seed input")).to_have_value(str(rolled))
+    v.away()
+    page.keyboard.press("m")
+    page.wait_for_function("still.painter.wall.complete && still.painter.wall.request.variation")
+    page.locator("#undo").click()
+    page.wait_for_function("still.painter.wall.complete && !still.painter.wall.request.variation")
+    assert v.request()["seed"] == rolled
 
 
 def test_another_prompt_leaves_the_neighbours(visit):
