@@ -89,7 +89,8 @@ still.memory = (() => {
     if (!entry) return still.say(by < 0 ? "There is nothing before this." : "There is nothing after this.");
     at += by;
     if (entry.wall) still.painter.adopt(entry.wall);
-    still.fire("restore", { request: entry.request });
+    still.set(entry.request, { paint: false }); // at once: whoever goes on does not wait for the form
+    still.restore(entry.request);
     return tell();
   }
 

@@ -131,7 +131,7 @@ class Create:
         shown = [*self.form.widgets.values(), self.note, self.guidance_note, self.negative_note, self.told]
         live = {**PRIVATE, "trigger_mode": "always_last"}
         self.form.widgets["model"].input(refusing(self.switch, self.says), self.form.inputs, shown, **live)
-        self.told.restore(refusing(self.restore, self.says), None, shown, **live)
+        self.told.restore(refusing(self.restore, self.says), self.told, shown, js="() => still.restoring", **live)
         dropped = [self.upload, self.form.widgets["num_images"]]
         self.upload.upload(refusing(self.dropped, self.says), dropped, shown, **PRIVATE)
         page = Context.root_block
@@ -183,9 +183,12 @@ class Create:
             self.negative_note: model["negative_reason"] or "",
         }
 
-    def restore(self, event: gr.EventData) -> dict[Component, Any]:
-        """A picture's settings come back into the form."""
-        return self._restored(fitted(kept(_data(event).get("request"))))
+    def restore(self, restoring: Any) -> dict[Component, Any]:
+        """A picture's settings come back into the form; the answer has their number, as a newer one may be on its way."""
+        data = restoring if isinstance(restoring, dict) else {}
+        answer = self._restored(fitted(kept(data.get("request"))))
+        answer[self.told]["restore"] = data.get("number")
+        return answer
 
     def dropped(self, path: str, num_images: Any) -> dict[Component, Any]:
         """A picture was dropped on the page: all that it says about itself comes back, and the wall stays as large."""

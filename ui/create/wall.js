@@ -26,13 +26,11 @@ still.actions = (() => {
   function more(p) {
     const seed = crypto.getRandomValues(new Uint32Array(1))[0] >>> 1;
     const count = Math.max(4, still.request.num_images ?? 9);
-    still.fire("restore", {
-      request: { ...p.request, num_images: count, variation: 0.35, variation_seed: seed },
-    });
+    still.restore({ ...p.request, num_images: count, variation: 0.35, variation_seed: seed });
   }
 
   function settings(p) {
-    still.fire("restore", { request: { ...p.request, num_images: still.request.num_images ?? p.request.num_images } });
+    still.restore({ ...p.request, num_images: still.request.num_images ?? p.request.num_images });
   }
 
   const link = (p) =>

@@ -110,10 +110,16 @@ window.still = (() => {
     locked: store.get("locked") === "yes",
     trigger: () => {},
     fired: 0,
+    restoring: { number: 0 }, // the newest request on its way into the form
     /* An event for python. What comes back doesn't overwrite what is typed meanwhile. */
     fire(name, data) {
       still.fired = performance.now();
       still.trigger(name, data);
+    },
+    /* A request comes into the form, by way of python; the answer to an earlier one is then too late. */
+    restore(request) {
+      still.restoring = { request, number: still.restoring.number + 1 };
+      still.fire("restore"); // the handler reads it as it is sent: gradio repeats an event with its first data
     },
     adopt(part) {
       Object.assign(server, part.server);
@@ -166,7 +172,8 @@ window.still = (() => {
   still.parts.told = (element, part) => {
     still.trigger = part.trigger;
     const hear = () => {
-      const { request, model, menu, usual, says, kind, paint, arrival } = part.props.value ?? {};
+      const { request, model, menu, usual, says, kind, paint, arrival, restore } = part.props.value ?? {};
+      if (restore < still.restoring.number) return;
       if (usual) still.usual = usual;
       if (request && (arrival ? still.touched : still.typed > still.fired)) delete request.prompt; // typed meanwhile
       if (menu) {
