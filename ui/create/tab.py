@@ -184,7 +184,7 @@ class Create:
         }
 
     def restore(self, restoring: Any) -> dict[Component, Any]:
-        """A picture's settings come back into the form; the answer has their number, as a newer one may be on its way."""
+        """A picture's settings come back into the form. The answer has their number: a newer one may be on its way."""
         data = restoring if isinstance(restoring, dict) else {}
         answer = self._restored(fitted(kept(data.get("request"))))
         answer[self.told]["restore"] = data.get("number")
