@@ -31,7 +31,6 @@ from models.families import Parts
 from models.generate import Image, generate
 from models.recipe import call
 from models.request import DEFAULT_MODEL, ImageRequest
-from models.route import Routed
 
 PROMPT = "a red mushroom on a blue background"
 BATCHES = (1, 2, 4, 8, 16)
@@ -83,7 +82,7 @@ def stock(parts: Parts) -> Any:
     """
     if parts.device.type != "cpu":
         return parts.pipeline
-    if isinstance(parts.denoiser, Routed):
+    if parts.denoiser.network is None:
         return None
     with TemporaryDirectory() as home:
         pipeline = type(parts.pipeline).from_pretrained(export(parts.row.id, Path(home)), dtype=parts.vae.dtype)

@@ -3,16 +3,16 @@
 import torch
 from torch import Tensor, nn
 
-from models.denoiser import Cond, Denoiser, ToyDenoiser, UNetDenoiser
-from models.families.toy2d import Mixture, labels
+from models.denoiser import Cond, Denoiser, Features
+from models.families.toy2d import Mixture, ToyDenoiser, labels
 
 
 class Hooked:
     """Outputs of chosen modules of the denoiser's network, as tokens [B, N, C]; gradients flow to x_t."""
 
-    def __init__(self, denoiser: Denoiser, modules: list[nn.Module], channels: list[int], kernel: int):
+    def __init__(self, denoiser: Denoiser, seen: Features):
         self.denoiser, self.schedule = denoiser, denoiser.schedule
-        self.modules, self.channels, self.kernel = modules, channels, kernel
+        self.modules, self.channels, self.kernel = seen.modules, seen.channels, seen.kernel
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> list[Tensor]:
         found: list[Tensor] = []
@@ -36,17 +36,7 @@ def tokens(x: Tensor) -> Tensor:
 
 def of(denoiser: Denoiser, blocks: tuple[int, ...]) -> Hooked:
     """Features of a SANA's transformer blocks, a UNet's ends and middle, or the toy's two hidden layers."""
-    net = denoiser.network
-    if isinstance(denoiser, ToyDenoiser):
-        return Hooked(denoiser, [net.first, net.body[1]], [net.first.out_features] * 2, kernel=1)
-    if isinstance(denoiser, UNetDenoiser):
-        found = [net.down_blocks[0].resnets[-1], net.mid_block.resnets[-1], net.up_blocks[-1].resnets[-1]]
-        return Hooked(denoiser, found, [m.out_channels for m in found], kernel=9)
-    wrong = [b for b in blocks if not 0 <= b < len(net.transformer_blocks)]
-    if wrong:
-        raise ValueError(f"blocks={wrong} are not among the teacher's {len(net.transformer_blocks)} blocks")
-    width = net.config.num_attention_heads * net.config.attention_head_dim
-    return Hooked(denoiser, [net.transformer_blocks[b] for b in blocks], [width] * len(blocks), kernel=9)
+    return Hooked(denoiser, denoiser.features(blocks))
 
 
 def pretrained_toy(net: ToyDenoiser, teacher: Mixture, steps: int = 400) -> ToyDenoiser:

@@ -12,18 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diffusers import DDIMScheduler
-
 from models import catalogue, lora
 from models.catalogue import Row
-from models.denoiser import UNetDenoiser
-from models.families import sd
-from models.manifest import ROUTER
-from models.route import Routed
+from models.families.sd import BETAS
 from models.schedule import VP
 
 Steps = Mapping[str, Sequence[float]]  # timesteps by step count
-BETAS = {"beta_start": VP.beta_start, "beta_end": VP.beta_end, "beta_schedule": "scaled_linear", "steps_offset": 1}
 
 
 @dataclass(frozen=True)
@@ -39,21 +33,15 @@ class Trained:
 
 
 def network(made: Trained, home: Path) -> dict:
-    """A UNet, or of a LoRA the adapter alone, or students with their router."""
+    """The student's network, or of one with a LoRA the adapter alone, or several with their router."""
     assert made.base is not None, "such a student has a base"
-    facts = {"family": made.base.manifest.family, "prediction": "epsilon"}
-    if isinstance(made.student, Routed):
-        made.student.router.save(home / ROUTER)
-        for i, member in enumerate(made.student.members):
-            half: Any = member.network
-            half.half().save_pretrained(home / sd.student_folder(i))
+    student = made.student
+    facts = {"family": made.base.manifest.family, "prediction": student.prediction}
+    if student.network is None or not lora.layers(student.network):
+        student.save(home)
         return facts
-    unet = made.student.network.half()
-    if not lora.layers(unet):
-        unet.save_pretrained(home / "unet")
-        return facts
-    lora.save(unet, "default", home)
-    config = unet.peft_config["default"]
+    lora.save(student.network.half(), "default", home)
+    config = student.network.peft_config["default"]
     return facts | {"kind": "lora", "lora": {"rank": config.r, "alpha": config.lora_alpha}}
 
 
@@ -69,12 +57,6 @@ def at_times(times: Sequence[float]) -> Steps:
     return {str(len(times)): [round(t * VP.num_train_timesteps) - 1 for t in times]}
 
 
-def ddim(home: Path) -> dict:
-    """DDIM from the noisiest step there is (Lin et al. 2024, "trailing") to clean data."""
-    DDIMScheduler(**BETAS, clip_sample=False, timestep_spacing="trailing").save_pretrained(home / "scheduler")
-    return {"scheduler": "DDIMScheduler", "default_steps": 25}
-
-
 def as_its_base(made: Trained, home: Path) -> dict:
     """The scheduler, steps and guidance of its base."""
     base = made.base
@@ -83,7 +65,4 @@ def as_its_base(made: Trained, home: Path) -> dict:
     shutil.copytree(scheduler, home / "scheduler")
     as_base = ("family", "scheduler", "prediction", "timesteps", "default_steps", "guidance", "eta")
     facts = {name: getattr(base.manifest, name) for name in as_base}
-    if isinstance(made.student, UNetDenoiser | Routed):
-        return network(made, home) | facts
-    made.student.network.half().save_pretrained(home / "transformer")
-    return facts
+    return network(made, home) | facts

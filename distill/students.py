@@ -12,7 +12,7 @@ from distill.adversary import T_MAX, T_MIN
 from distill.losses import mse, snr_weight
 from distill.method import Batch, Rows
 from models.adapt import add_lora
-from models.denoiser import AnswersX0, Cond, Denoiser, Predicts, SanaDenoiser, TrigFlow
+from models.denoiser import AnswersX0, Cond, Denoiser, Predicts
 from models.guidance import Turn, guided
 from models.samplers import sample
 from models.schedule import add_noise, from_x0
@@ -31,7 +31,7 @@ def taught(base: Denoiser | None) -> Denoiser:
     """Raises ValueError without a teacher, or for one whose students nothing would serve."""
     if base is None:
         raise ValueError("this method distils a teacher; give one with --base, such as toybox-sd")
-    if isinstance(base, SanaDenoiser | TrigFlow):
+    if not base.few_steps:
         raise ValueError("this method distils a Stable Diffusion UNet, such as toybox-sd; scm_ladd distils a SANA")
     return base
 

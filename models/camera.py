@@ -67,8 +67,7 @@ def load(network: Any, path: Path) -> CameraEmbedding:
     if {k: v.shape for k, v in saved.items()} != shapes:
         raise ValueError(f"{path.parent.name}/{path.name} is no embedding of cameras for this network")
     embedding.load_state_dict({k: v.float() for k, v in saved.items()})
-    like = network.conv_in.weight
-    return embedding.to(like.device, like.dtype).eval().requires_grad_(False)
+    return embedding.eval().requires_grad_(False)
 
 
 @contextlib.contextmanager

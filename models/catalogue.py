@@ -40,6 +40,7 @@ PIPELINES = {  # pipelines that may be no id: the row of the Hub that each is li
     "SanaPipeline": "sana-sprint-0.6b",
     "SanaSprintPipeline": "sana-sprint-0.6b",
 }
+NETWORKS = "transformer", "unet"  # a pipeline's denoiser lies in one of these folders
 SANA = {"about": TEACHER, "scheduler": "DPMSolverMultistepScheduler", "timesteps": {}, "default_steps": 20}
 SANA |= {"prediction": "flow", "guidance": Guidance("cfg", 4.5, (1.0, 20.0))}
 SCHEDULE = {"prediction_type": "epsilon", "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
@@ -133,7 +134,8 @@ def _sized(row: Row, known: dict[str, Row]) -> Row:
     if (above := on_hub(row, known)) is not None:
         taken = ("size", "tokens", "instruction", "batch", "memory_gib")
         return dataclasses.replace(row, **{name: getattr(above, name) for name in taken})
-    config, vae = part(row, "transformer", known) or part(row, "unet", known), part(row, "vae", known)
+    config = next((found for name in NETWORKS if (found := part(row, name, known)) is not None), None)
+    vae = part(row, "vae", known)
     if config is None or vae is None:
         raise ValueError(f"neither it nor its base has {'an autoencoder' if vae is None else 'a denoiser'}")
     return dataclasses.replace(row, size=_pixels(*(folder / "config.json" for folder in (config, vae))))
@@ -217,10 +219,11 @@ def elsewhere(name: str) -> Row | None:
     if kind not in PIPELINES:
         raise ValueError(f"{name} is a {kind}; valid: {', '.join(PIPELINES)}")
     alike = next(r for r in hub_rows() if r.id == PIPELINES[kind])
-    family = alike.manifest.family
-    if family != "sana":
+    if alike.manifest.prediction == "epsilon":
         _same_schedule(where)
-    network = "transformer" if family == "sana" else "unet"
+    network = next((part for part in NETWORKS if part in index), None)
+    if network is None:
+        raise ValueError(f"{INDEX} of {name} names no {' and no '.join(NETWORKS)}")
     configs = [_config(where, f"{part}/config.json")[1] for part in (network, "vae")]
     numbers = {folder.name: _numbers(folder) for folder in path.parent.iterdir() if folder.is_dir()}
     own = {"id": where, "licence": "not stated (read the model's page)", "parameters": numbers.get(network, 0)}
@@ -328,9 +331,13 @@ def cached(row: Row) -> bool:
     def here(r: Row) -> bool:
         if in_folder(r):
             return True
-        denoiser = "transformer" if r.manifest.family == "sana" else "unet"
-        wanted = [r.file] if r.file else [INDEX, f"{denoiser}/config.json"]
-        return all(isinstance(try_to_load_from_cache(r.hub or "", f, revision=r.revision), str) for f in wanted)
+
+        def held(file: str) -> bool:
+            return isinstance(try_to_load_from_cache(r.hub or "", file, revision=r.revision), str)
+
+        if r.file:
+            return held(r.file)
+        return held(INDEX) and any(held(f"{name}/config.json") for name in NETWORKS)
 
     return all(here(r) for r in chain(row) if r.hub)
 

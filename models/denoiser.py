@@ -1,20 +1,20 @@
 """Wraps any network so that it answers in x0: `(x_t, t, cond) -> x0`, t in [0, 1] for every family.
 
 What the network predicts is converted here and in `schedule.py`, nowhere else; so are dtype and attention chosen here.
+Each family's own wrapper, and what else is particular to its network, is in its file (`models/families/`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from math import pi
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from models.camera import CameraEmbedding, telling
 from models.schedule import (
-    VP,
     Flow,
     Prediction,
     Schedule,
@@ -64,6 +64,15 @@ def cat(a: Cond, b: Cond) -> Cond:
     return Cond(**{k: torch.cat([first[k], second[k]]) for k in given})
 
 
+@dataclass(frozen=True)
+class Features:
+    """Modules of a network, and how wide what they answer with is. `kernel`: of heads on maps of a picture, or 1."""
+
+    modules: list[nn.Module]
+    channels: list[int]
+    kernel: int
+
+
 class Denoiser(nn.Module):
     """A network with its prediction kind and schedule. Call it for x0; `predict` gives the network's own answer.
 
@@ -90,106 +99,41 @@ class Denoiser(nn.Module):
         """Which of several students answers each row; None where there is one."""
         return None
 
+    # What distillers ask of a family's network
+
+    folder = ""  # where a pipeline of diffusers keeps it
+    targets: Sequence[str] = ()  # layers that a LoRA goes on
+    few_steps = True  # whether students are served that go to x0 and back to noise
+    lora = True  # whether adapters are served
+    several = True  # whether several small students are served in its place
+
     def with_guidance(self) -> "Denoiser":
         """A copy whose network takes its guidance as an input that has no effect yet."""
         raise TypeError(f"{type(self).__name__} has no network with a guidance input")
 
-    def forward(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
-        return to_x0(self.prediction, self.schedule, x_t, self.predict(x_t, t, cond), t)
+    def with_camera(self) -> "Denoiser":
+        """The same, that can be told the camera, which has no effect yet."""
+        raise TypeError(f"{type(self).__name__} has no input for a camera")
 
+    def smaller(self, width: float) -> "Denoiser":
+        """A new one whose layers are `width` times as wide."""
+        raise TypeError(f"{type(self).__name__} has no smaller network")
 
-class SanaDenoiser(Denoiser):
-    """SanaTransformer2DModel trained by flow matching, with the dense time embedding of SANA-Sprint (t, not 1000 t)."""
-
-    prediction: Prediction = "flow"
-    schedule = Flow()
+    def features(self, blocks: Sequence[int]) -> "Features":
+        """Where a discriminator looks into it. `blocks`: which, of a network of equal ones."""
+        raise TypeError(f"{type(self).__name__} has no features to look at")
 
     @property
-    def takes_guidance(self) -> bool:
-        return self.network.config.guidance_embeds
+    def token_width(self) -> int:
+        """Numbers in each token of a prompt."""
+        raise TypeError(f"{type(self).__name__} must say what its prompts are")
 
-    def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
-        net = self.network
-        scale = net.config.guidance_embeds_scale
-        guidance = None if cond.guidance is None else cond.guidance * scale
-        time = t if net.config.guidance_embeds else t * (net.config.timestep_scale * 1000)
-        x, tokens = x_t.to(self.dtype), cond.tokens.to(self.dtype)
-        v = net(x, tokens, time, guidance=guidance, encoder_attention_mask=cond.mask, return_dict=False)[0]
-        return v.to(x_t.dtype)
+    def save(self, home: Path, folder: str = "") -> None:
+        """The network, in half precision, in its usual folder of `home` or in this one."""
+        self.network.half().save_pretrained(home / (folder or self.folder))
 
-    def with_guidance(self) -> "SanaDenoiser":
-        """Differs in the first layer of the embedder from zero (N(0, 0.02)), or it would never learn."""
-        # `_use_default_values` would undo the line after.
-        config = {k: v for k, v in self.network.config.items() if k != "_use_default_values"}
-        config["guidance_embeds"] = True
-        student = type(self.network).from_config(config)
-        embedder = student.time_embed.guidance_embedder
-        nn.init.normal_(embedder.linear_1.weight, std=0.02)
-        nn.init.zeros_(embedder.linear_1.bias)
-        nn.init.zeros_(embedder.linear_2.weight)
-        nn.init.zeros_(embedder.linear_2.bias)
-        weights = {
-            k.replace("time_embed.emb.timestep_embedder", "time_embed.timestep_embedder"): v
-            for k, v in self.network.state_dict().items()
-        }
-        weights |= {f"time_embed.guidance_embedder.{k}": v for k, v in embedder.state_dict().items()}
-        student.load_state_dict(weights)
-        return SanaDenoiser(student)
-
-
-HOOKS = "_diffusers_hook", "_hf_hook"  # of layerwise casting and offloading, by diffusers and by accelerate
-
-
-def plain(weight: Tensor) -> bool:
-    """Numbers that can be added to as they lie there: no quantised ones."""
-    return type(weight.data) is Tensor and weight.dtype in (torch.float32, torch.bfloat16, torch.float16)
-
-
-class Adapters:
-    """The LoRAs on a network that several denoisers share: which of them acts, and how strongly.
-
-    The one that acts is part of the weights, as beside them it would make a step on a CPU about twice as long. The
-    network's own weights are kept meanwhile, and come back bit for bit. Beside weights that are quantised, or that a
-    hook moves or casts around each call, it stays beside them: those have no room for it, or would come back without.
-    """
-
-    def __init__(self, network: Any):
-        self.network = network
-        self.layers: list[Any] = []
-        self.own: list[tuple[Any, Tensor]] = []  # (layer, its weight without an adapter)
-        self.acting: tuple[str | None, float] | None = None
-
-    def found(self, layers: list[Any]) -> None:
-        """Every layer of the network that has an adapter, after `part` and one more adapter."""
-        self.layers = layers
-
-    def use(self, name: str | None, scale: float) -> None:
-        """None: the network as it was without any, exactly."""
-        if not self.layers or self.acting == (name, scale):
-            return
-        self.part()
-        hooked = any(hasattr(module, hook) for module in self.network.modules() for hook in HOOKS)
-        for layer in self.layers:
-            layer.enable_adapters(name is not None)
-            if name is not None:
-                layer.set_adapter(name, inference_mode=True)
-                layer.set_scale(name, scale)
-                if name in layer.lora_A and not hooked and plain(layer.get_base_layer().weight):
-                    self._merge(layer, name)
-        self.acting = name, scale
-
-    def _merge(self, layer: Any, name: str) -> None:
-        weight = layer.get_base_layer().weight
-        self.own.append((layer, weight.data))
-        weight.data = weight.data.clone()
-        layer.merge(adapter_names=[name])
-
-    def part(self) -> None:
-        """No adapter is in the weights any more."""
-        for layer, weight in self.own:
-            layer.get_base_layer().weight.data = weight
-            layer.merged_adapters.clear()
-        self.own, self.acting = [], None
+    def forward(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
+        return to_x0(self.prediction, self.schedule, x_t, self.predict(x_t, t, cond), t)
 
 
 def strength(guidance: float, full: float) -> float:
@@ -197,82 +141,17 @@ def strength(guidance: float, full: float) -> float:
     return (guidance - 1) / (full - 1)
 
 
-class UNetDenoiser(Denoiser):
-    """UNet2DConditionModel with the schedule of Stable Diffusion. As there, it sees the padding of a prompt too."""
-
-    prediction: Prediction = "epsilon"
-    schedule = VP()
-
-    def __init__(self, network: nn.Module | None, dtype: torch.dtype = torch.float32):
-        super().__init__(network, dtype)
-        self.adapters = Adapters(network)
-        self.adapter: str | None = None
-        self.full: float | None = None  # guidance at which the adapter acts as it is; at 1 it is off
-        self.camera: CameraEmbedding | None = None  # of a network that can be told `cond.camera`
-        self.share = 1.0  # of that strength
-
-    def adapted(self, name: str | None, full: float | None = None, share: float = 1.0) -> "UNetDenoiser":
-        """The same network with this adapter on, at a share of its strength."""
-        other = type(self)(self.network, self.dtype)
-        other.adapters, other.adapter, other.full, other.share = self.adapters, name, full, share
-        return other
-
-    @property
-    def takes_guidance(self) -> bool:
-        return self.full is not None
-
-    def strength(self, guidance: float) -> float:
-        return self.share * (1.0 if self.full is None else strength(guidance, self.full))
-
-    def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
-        guidance = 1.0 if cond.guidance is None else float(cond.guidance[0])  # pictures of a batch share it
-        self.adapters.use(self.adapter, self.strength(guidance))
-        tokens, more = self.conditions(cond.tokens.to(self.dtype))
-        timestep = t * VP.num_train_timesteps - 1
-        with telling(self.network, self.camera, cond.camera, x_t) as place:
-            out = self.network(x_t.to(self.dtype), timestep, tokens, **more, **place, return_dict=False)[0]
-        return out.to(x_t.dtype)
-
-    def conditions(self, tokens: Tensor) -> tuple[Tensor, dict[str, Any]]:
-        """What cross-attention sees, and what else the network is told."""
-        return tokens, {}
-
-
-class SDXLDenoiser(UNetDenoiser):
-    """SDXL's UNet. The pooled text rides as the last token; the sizes it is told are those of the picture."""
-
-    def conditions(self, tokens: Tensor) -> tuple[Tensor, dict[str, Any]]:
-        config = self.network.config
-        pixels = config.sample_size * 8
-        sizes = torch.tensor([pixels, pixels, 0, 0, pixels, pixels], dtype=tokens.dtype, device=tokens.device)
-        width = config.projection_class_embeddings_input_dim - config.addition_time_embed_dim * len(sizes)
-        told = {"text_embeds": tokens[:, -1, :width], "time_ids": sizes.expand(len(tokens), -1)}
-        return tokens[:, :-1], {"added_cond_kwargs": told}
-
-
-class ToyDenoiser(Denoiser):
-    """The small net of the 2-D mixture (families/toy2d.py): `network(x_t, t, cond) -> velocity`."""
-
-    prediction: Prediction = "flow"
-    schedule = Flow()
-
-    def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
-        return self.network(x_t, t, cond)
-
-    def with_guidance(self) -> "ToyDenoiser":
-        return ToyDenoiser(self.network.with_guidance())
-
-
 class TrigFlow(Denoiser):
     """A flow denoiser seen as TrigFlow, exactly and without training (SANA-Sprint, Sec. 3.1)."""
 
     prediction: Prediction = "trigflow"
     schedule = Trig()
+    few_steps = lora = False
 
     def __init__(self, flow: "Predicts"):
         assert flow.prediction == "flow"
         super().__init__(getattr(flow, "network", None))  # the exact teacher of the 2-D mixture has none
-        self.flow = flow
+        self.flow, self.folder = flow, getattr(flow, "folder", "")
 
     @property
     def takes_guidance(self) -> bool:
@@ -282,6 +161,10 @@ class TrigFlow(Denoiser):
         s = flow_time(t)
         x_flow = flow_input(x_t, s)
         return trig_from_flow(x_flow, self.flow.predict(x_flow, s, cond), s)
+
+    def save(self, home: Path, folder: str = "") -> None:
+        assert isinstance(self.flow, Denoiser), "the exact teacher of the 2-D mixture has nothing to save"
+        self.flow.save(home, folder)
 
 
 def angle(t: Tensor) -> Tensor:
@@ -351,14 +234,14 @@ def check_attention(how: str, device: torch.device) -> None:
         raise ValueError("xformers is not installed; valid without it: auto, sdpa")
 
 
-def set_attention(network: Any, how: str, device: torch.device) -> str | None:
+def set_attention(network: Any, how: str, device: torch.device, linear: str = "") -> str | None:
     """Choose the kernel of softmax attention, where `check_attention` allows it; returns a sentence where the choice
-    does not apply. `auto` and `sdpa` are torch's own.
+    does not apply, for the reason `linear`. `auto` and `sdpa` are torch's own.
     """
     check_attention(how, device)
     if how != "xformers":
         return None
-    if type(network).__name__.startswith("Sana"):
-        return "xformers does not apply: SANA's self-attention is linear, and its cross-attention stays with sdpa"
+    if linear:
+        return f"xformers does not apply: {linear}"
     network.enable_xformers_memory_efficient_attention()
     return None

@@ -17,7 +17,6 @@ from core.files import whole_folder
 from core.paths import use_studio
 from models import catalogue, families, lora, recipe, text
 from models.families import Parts
-from models.route import Routed
 
 CARD = """---
 license: {licence}
@@ -47,11 +46,11 @@ def write(parts: Parts, home: Path) -> None:
         parts.pipeline.save_pretrained(home, safe_serialization=True)
         return
     parts.pipeline.save_config(home)  # model_index.json
-    for name in {"transformer", "unet", "vae", "scheduler"} & parts.pipeline.components.keys():
+    for name in {parts.denoiser.folder, "vae", "scheduler"} & parts.pipeline.components.keys():
         found = catalogue.part(row, name)
         assert found is not None  # it was loaded from there
-        if name == "unet" and row.manifest.kind == "lora":
-            parts.pipeline.unet.save_pretrained(home / name, safe_serialization=True)
+        if name == parts.denoiser.folder and row.manifest.kind == "lora":
+            parts.denoiser.network.save_pretrained(home / name, safe_serialization=True)
         else:
             shutil.copytree(found, home / name)
     parts.pipeline.tokenizer.save_pretrained(home / "tokenizer")
@@ -69,7 +68,7 @@ def export(id: str, home: Path) -> Path:
     if reason := catalogue.available(row):
         raise ValueError(f"{id} can't run here. {reason}")
     parts = families.load(row)
-    if isinstance(parts.denoiser, Routed):
+    if parts.denoiser.network is None:
         raise ValueError(f"{id} is several students, and no diffusers pipeline sends a prompt to the right one")
     with whole_folder(home) as part:
         write(parts, part)

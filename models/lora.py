@@ -67,7 +67,7 @@ def attach(row: catalogue.Row, base: Parts, valid: tuple[str, ...]) -> Parts:
     pipeline.scheduler = own
     denoiser = base.denoiser.adapted(name, (row.manifest.lora or {}).get("full"))
     if camera.FILE in row.manifest.files and row.folder is not None:
-        denoiser.camera = camera.load(network, row.folder / camera.FILE)
+        denoiser.camera = camera.load(network, row.folder / camera.FILE).to(base.device, denoiser.dtype)
     return replace(
         base,
         row=row,

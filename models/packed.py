@@ -8,7 +8,6 @@ stay as they are, and a layer whose weight was changed in place or replaced is l
 from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 SMALL = 64_000_000  # parameters; the second layout is as large as the weights, so a quarter of a GiB at most
@@ -18,9 +17,9 @@ PLAIN = "none", [], ""  # no activation behind the layer
 
 
 def pack(network: nn.Module) -> None:
-    """Its linear layers and ungrouped convolutions, from now on. Not of a UNet, whose narrow layers lose by it."""
+    """Its linear layers and ungrouped convolutions, from now on."""
     small = sum(p.numel() for p in network.parameters()) <= SMALL
-    if not hasattr(OPS, "_linear_pointwise") or not small or isinstance(network, UNet2DConditionModel):
+    if not hasattr(OPS, "_linear_pointwise") or not small:
         return
     for layer in network.modules():
         if type(layer) is nn.Linear:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from models import weights
 from models.denoiser import Cond, Denoiser
+from models.manifest import ROUTER
 
 FILE = "router.safetensors"
 
@@ -74,6 +75,11 @@ class Router(nn.Module):
         return node
 
 
+def member_folder(folder: str, i: int) -> str:
+    """Of several students the first lies where a single one would."""
+    return f"{folder}-{i}" if i else folder
+
+
 class Routed(Denoiser):
     """Several denoisers that answer as one: each row goes to its prompt's. All share prediction and schedule."""
 
@@ -84,6 +90,12 @@ class Routed(Denoiser):
 
     def route(self, cond: Cond) -> list[int]:
         return self.router(cond).tolist()
+
+    def save(self, home: Path, folder: str = "") -> None:
+        self.router.save(home / ROUTER)
+        for i, member in enumerate(self.members):
+            assert isinstance(member, Denoiser), "all members are"
+            member.save(home, member_folder(folder or member.folder, i))
 
     def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
         where, out = self.router(cond), None

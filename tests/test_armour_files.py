@@ -25,7 +25,7 @@ from core import checkpoint
 from core.files import sha256
 from core.paths import ROOT
 from models import catalogue, families, picture, weights
-from models.denoiser import SanaDenoiser
+from models.families.sana import SanaDenoiser
 from models.generate import Image as Painted
 from models.generate import generate
 from models.request import ImageRequest

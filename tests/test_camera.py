@@ -10,7 +10,8 @@ from distill.method import Batch, Rows, World
 from distill.methods import camera as method
 from models import camera, catalogue, families
 from models.camera import numbers
-from models.denoiser import Cond, UNetDenoiser
+from models.denoiser import Cond
+from models.families.sd import UNetDenoiser
 from models.views import Camera
 from tests import tiny
 

@@ -12,8 +12,10 @@ from distill import declared, features
 from distill.method import Batch, Begins, Keeps, Rows, World
 from distill.methods import msd, sft
 from distill.mover import moves
-from models.denoiser import Cond, Denoiser, SDXLDenoiser, UNetDenoiser
+from models.denoiser import Cond, Denoiser
 from models.families import toy2d
+from models.families.sd import UNetDenoiser
+from models.families.sdxl import SDXLDenoiser
 
 B = 4
 PLAYERS = {
@@ -122,13 +124,13 @@ def test_prompts_are_sent_to_students_of_a_stable_diffusion_alone():
 
 def test_students_of_a_part_are_smaller():
     for base in (unet(), toy2d.student()):
-        small = msd.smaller(base, 0.5)
+        small = base.smaller(0.5)
         assert sum(p.numel() for p in small.parameters()) < 0.5 * sum(p.numel() for p in base.parameters())
 
 
 def test_a_small_unet_begins_as_a_part_of_the_base():
     base = unet()
-    same, half = (msd.smaller(base, width).network.state_dict() for width in (1.0, 0.5))
+    same, half = (base.smaller(width).network.state_dict() for width in (1.0, 0.5))
     whole: Any = base.network.state_dict()
     assert all(torch.equal(same[k], w) for k, w in whole.items())
     assert torch.equal(half["conv_in.weight"], whole["conv_in.weight"][::2])

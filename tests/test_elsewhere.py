@@ -14,9 +14,9 @@ from core import paths
 from core.machine import Machine
 from distill import publish, train
 from models import catalogue, families, generate, lora
-from models.denoiser import UNetDenoiser
 from models.engine import Engine
 from models.families import sana, sd
+from models.families.sd import UNetDenoiser
 from models.request import ImageRequest
 from tests import tiny
 from tests.test_hub_sd import into_cache, sd15, sdxl

@@ -10,6 +10,7 @@ import torch
 from models import catalogue, denoiser
 from models.denoiser import pick_device, set_attention
 from models.engine import Embeddings, Engine, Waiting, cost
+from models.families import sana
 from models.generate import Image, Step
 from models.picture import png_bytes
 from models.request import ImageRequest
@@ -117,7 +118,7 @@ def test_a_failure_gives_way(engine, monkeypatch):
         raise RuntimeError("broken denoiser")
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="broken denoiser"):
-        patch.setattr(denoiser.SanaDenoiser, "predict", fail)
+        patch.setattr(sana.SanaDenoiser, "predict", fail)
         list(engine.generate(ask()))
     assert len(pictures(engine.generate(ask()))) == 1
 
@@ -202,7 +203,7 @@ def test_xformers_where_it_is_asked_for_on_cuda(monkeypatch):
     with pytest.raises(ValueError, match="xformers is not installed; valid without it: auto, sdpa"):
         set_attention(tiny.transformer(), "xformers", cuda)
     monkeypatch.setattr(denoiser, "find_spec", lambda name: object())
-    assert "xformers does not apply: SANA" in (set_attention(tiny.transformer(), "xformers", cuda) or "")
+    assert "xformers does not apply: SANA" in (set_attention(tiny.transformer(), "xformers", cuda, sana.LINEAR) or "")
 
 
 @pytest.mark.gpu
@@ -210,7 +211,7 @@ def test_attention_on_a_gpu():
     network = tiny.transformer().cuda()
     assert set_attention(network, "sdpa", torch.device("cuda")) is None
     try:
-        note = set_attention(network, "xformers", torch.device("cuda"))
+        note = set_attention(network, "xformers", torch.device("cuda"), sana.LINEAR)
     except ValueError as e:
         assert "not installed" in str(e)
     else:

@@ -12,7 +12,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from core.machine import Machine
 from models import catalogue, families, lora
-from models.denoiser import SDXLDenoiser, UNetDenoiser
+from models.families.sd import UNetDenoiser
+from models.families.sdxl import SDXLDenoiser
 from models.generate import generate
 from models.request import ImageRequest
 from tests import tiny

@@ -9,7 +9,8 @@ import torch
 
 from distill.method import Batch, Rows, World
 from distill.methods import scm_ladd, sft
-from models.denoiser import Cond, SanaDenoiser, TrigFlow
+from models.denoiser import Cond, TrigFlow
+from models.families.sana import SanaDenoiser
 
 SETTINGS = {"guidance": "1,1", "lr": "1e-3", "heads_lr": "2e-3", "warmup": "100"}
 

@@ -19,11 +19,11 @@ from distill.publish import history
 from distill.serve import Trained
 from distill.world import check_latents
 from models import catalogue, families, lora
-from models.denoiser import UNetDenoiser
 from models.engine import Engine
 from models.export import main
 from models.families import sd
-from models.generate import Image, generate
+from models.families.sd import UNetDenoiser
+from models.generate import Image, generate, turn
 from models.guidance import Turn
 from models.recipe import call
 from models.request import ImageRequest
@@ -143,6 +143,7 @@ def test_a_base_takes_a_step_of_its_adapters_run_as_it_takes_its_own(studio):
     assert torch.equal(mine.x_t, steps[0].x_t) and torch.equal(mine.x0, steps[0].x0)
     alone = latents(hyper, ask("tiny-hyper", steps=4))[0]
     assert not torch.equal(alone[0].x0, steps[0].x0)
+    assert turn(base, 3.0).calls == 2 and turn(hyper, 3.0).calls == 1, "no empty prompt is asked of a student"
     plain = Turn(base.denoiser).x0(VP(), steps[2].x_t, torch.tensor([steps[2].t]), base.text([PROMPT]), None)
     student = Turn(hyper.denoiser).x0(VP(), steps[1].x_t, torch.tensor([steps[1].t]), base.text([PROMPT]), None)
     assert torch.equal(plain, steps[2].x0) and torch.equal(student, steps[1].x0)

@@ -11,8 +11,8 @@ import torch
 from distill import declared
 from distill.serve import Trained
 from models import catalogue, families
-from models.denoiser import UNetDenoiser
 from models.export import main
+from models.families.sd import UNetDenoiser
 from models.generate import generate
 from models.generate import main as generate_main
 from models.route import Routed, Router

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from models import catalogue, families
 from models.camera import numbers
-from models.denoiser import Cond, UNetDenoiser
+from models.denoiser import Cond
+from models.families.sd import UNetDenoiser
 from models.schedule import VP, add_noise, ddim
 from models.views import Camera
 from tests import tiny

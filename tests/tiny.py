@@ -23,7 +23,8 @@ from distill.methods import autoencoder
 from models import lora
 from models.adapt import add_lora
 from models.catalogue import Guidance, Manifest
-from models.denoiser import SanaDenoiser, UNetDenoiser
+from models.families.sana import SanaDenoiser
+from models.families.sd import UNetDenoiser
 
 WORDS = ["a", "ball", "blue", "cube", "mushroom", "on", "red", "the"]
 

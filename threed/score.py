@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from models.adapt import add_lora
 from models.camera import new_embedding
-from models.denoiser import Cond, UNetDenoiser
+from models.denoiser import Cond
+from models.families.sd import UNetDenoiser
 from models.lora import layers
 from models.schedule import add_noise, from_x0
 
@@ -27,7 +28,7 @@ class ScoreNetwork:
 
     def __init__(self, teacher: UNetDenoiser, generator: torch.Generator, bf16: bool = False):
         self.bf16, network = bf16, teacher.network
-        self.denoiser = type(teacher)(network)
+        self.denoiser = type(teacher)(network, teacher.dtype)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
             add_lora(self.denoiser, RANK)

@@ -19,8 +19,8 @@ from distill import students
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.serve import Trained, as_its_base
 from models.adapt import add_lora
-from models.camera import new_embedding, numbers, save
-from models.denoiser import Denoiser, UNetDenoiser
+from models.camera import numbers, save
+from models.denoiser import Denoiser
 from models.guidance import Turn
 from models.samplers import sample
 from models.schedule import add_noise
@@ -45,10 +45,7 @@ class Config:
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:
     """The base with an adapter and an embedding of the camera, neither of which has an effect yet."""
-    net = add_lora(students.taught(base), cfg.rank)
-    assert isinstance(net, UNetDenoiser), "`taught` lets nothing else pass"
-    net.camera = new_embedding(net.network)
-    return net
+    return add_lora(students.taught(base), cfg.rank).with_camera()
 
 
 def cameras(batch: Batch) -> Tensor:

@@ -17,7 +17,8 @@ from torch import Tensor
 from core.fields import option
 from distill import students
 from distill.method import Batch, Out, Player, Rows, World, needed
-from distill.serve import Trained, ddim, network
+from distill.serve import Trained, network
+from models import families
 from models.adapt import add_lora, scaled, without
 from models.denoiser import Cond, Denoiser, strength
 from models.guidance import Turn, guided
@@ -83,4 +84,8 @@ def serve(made: Trained, home: Path) -> dict:
     """Guidance sets how strongly the adapter acts: at `full` as it is."""
     facts, (low, high) = network(made, home), made.cfg.guidance
     facts["lora"] |= {"full": made.cfg.full}
-    return facts | ddim(home) | {"guidance": Guidance("embedded", min(max(3.0, low), high), (low, high))}
+    return (
+        facts
+        | families.family(facts["family"]).many_steps(home)
+        | {"guidance": Guidance("embedded", min(max(3.0, low), high), (low, high))}
+    )

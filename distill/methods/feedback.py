@@ -19,7 +19,7 @@ from distill.losses import mse
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.serve import as_its_base
 from models.adapt import add_lora
-from models.denoiser import Cond, Denoiser, SanaDenoiser, TrigFlow
+from models.denoiser import Cond, Denoiser
 
 ABOUT = "Reward feedback: trained until a judge sees in the pictures what was asked for."
 BASES = ("sprint", "sana", "sd", "sdxl")
@@ -45,7 +45,7 @@ class Config:
 
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:
-    if cfg.rank and isinstance(base, SanaDenoiser | TrigFlow):
+    if cfg.rank and base is not None and not base.lora:
         raise ValueError("a SANA is not served with an adapter: set rank=0, which trains all of it")
     if base is None:
         raise ValueError("feedback goes on from a student; give one with --base, such as toybox-sprint")

@@ -22,7 +22,7 @@ from distill import students
 from distill.adversary import T_MIN
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import dmd
-from models.denoiser import Denoiser, SDXLDenoiser, ToyDenoiser
+from models.denoiser import Denoiser
 from models.guidance import guided
 from models.route import Routed, Router
 from models.schedule import add_noise
@@ -47,52 +47,14 @@ class Config(dmd.Config):
     pairs: float = 0.25
 
 
-def smaller(base: Denoiser, width: float) -> Denoiser:
-    """A network of the base's kind whose layers are `width` times as wide; a UNet begins as a part of the base."""
-    net = base.network
-    if isinstance(base, ToyDenoiser):
-        made = type(net)(net.prompt.in_features, max(8, int(net.prompt.out_features * width)))
-        return ToyDenoiser(made)
-    config = {k: v for k, v in net.config.items() if k != "_use_default_values"}
-    groups = config["norm_num_groups"]
-    channels = [max(groups, int(c * width) // groups * groups) for c in config["block_out_channels"]]
-    made = type(net).from_config(config | {"block_out_channels": channels})
-    made.load_state_dict(thinned(net.state_dict(), made.state_dict()))
-    return type(base)(made)
-
-
-def thinned(wide: dict[str, Tensor], narrow: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Channels of `wide` at equal distances, in the shapes of `narrow`: at half the width every second one.
-
-    So heads, groups and frequencies of the time embedding stay what they were. Answers of a layer keep their size: its
-    weights grow by the root of how many inputs it lost. As in pruning of diffusion models (Fang et al. 2023), the
-    small network goes on from what the large one knows, which the paper's, new ones, have to learn.
-    """
-    out = {}
-    for name, shape in ((name, w.shape) for name, w in narrow.items()):
-        w = wide[name]
-        lost = w.shape[1] / shape[1] if len(shape) > 1 else 1.0
-        for dim, n in enumerate(shape):
-            w = w.index_select(dim, torch.arange(n, device=w.device) * w.shape[dim] // n)
-        out[name] = w * lost**0.5
-    return out
-
-
 def student(cfg: Config, base: Denoiser | None) -> Routed:
     """Small students, all alike; the router is fitted when the prompts are there."""
     base = students.taught(base)
-    if isinstance(base, SDXLDenoiser):
+    if not base.several:
         raise ValueError("msd sends prompts to students of a Stable Diffusion, such as toybox-sd; this base is an SDXL")
-    levels, first = cfg.students.bit_length() - 1, smaller(base, cfg.width)
-    empty = Router(torch.zeros(levels, tokens_of(base)), torch.zeros(2**levels - 1))
+    levels, first = cfg.students.bit_length() - 1, base.smaller(cfg.width)
+    empty = Router(torch.zeros(levels, base.token_width), torch.zeros(2**levels - 1))
     return Routed(empty, [copy.deepcopy(first) for _ in range(cfg.students)])
-
-
-def tokens_of(net: Denoiser) -> int:
-    """Numbers in each token of a prompt."""
-    if isinstance(net, ToyDenoiser):
-        return net.network.prompt.in_features
-    return net.network.config.cross_attention_dim
 
 
 serve = dmd.serve

@@ -209,7 +209,7 @@ def swap(x: Tensor) -> Tensor:
 
 
 def serve(made: Trained, home: Path) -> dict:
-    made.student.network.half().save_pretrained(home / "transformer")
+    made.student.save(home)
     SCMScheduler().save_pretrained(home / "scheduler")
     low, high = made.cfg.guidance
     facts = {"scheduler": "SCMScheduler", "prediction": "trigflow", "timesteps": SPRINT_STEPS}

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from diffusers import DPMSolverMultistepScheduler, SanaTransformer2DModel, UNet2DConditionModel
 from torch import Tensor
 
 from core.fields import option
 from distill import students
 from distill.method import Batch, Out, Player, Rows, World, needed
-from distill.serve import Trained, ddim, network
-from models.denoiser import Denoiser, SanaDenoiser, UNetDenoiser
+from distill.serve import Trained, network
+from models import families
+from models.denoiser import Denoiser
 from models.guidance import Turn
 from models.manifest import Guidance
 from models.samplers import sample
@@ -54,43 +54,7 @@ def student(cfg: Config, base: Denoiser) -> Denoiser:
 
 def new(cfg: Config, family: str) -> Denoiser:
     """A network that knows nothing yet, for the latents of this family's autoencoder."""
-    return {"sana": new_sana, "sd": new_unet}[family](cfg)
-
-
-def new_unet(cfg: Config) -> UNetDenoiser:
-    network = UNet2DConditionModel(
-        in_channels=16,
-        out_channels=16,
-        sample_size=8,
-        block_out_channels=cfg.channels,
-        layers_per_block=cfg.blocks,
-        down_block_types=("CrossAttnDownBlock2D",) * len(cfg.channels),
-        up_block_types=("CrossAttnUpBlock2D",) * len(cfg.channels),
-        cross_attention_dim=384,
-        # diffusers' name for how many heads there are; its tuple[int] means any length
-        attention_head_dim=tuple(c // 32 for c in cfg.channels),  # pyright: ignore[reportArgumentType]
-        norm_num_groups=16,
-    )
-    return UNetDenoiser(network)
-
-
-def new_sana(cfg: Config) -> SanaDenoiser:
-    heads = cfg.width // 32
-    network = SanaTransformer2DModel(
-        in_channels=16,
-        out_channels=16,
-        num_layers=cfg.layers,
-        num_attention_heads=heads,
-        attention_head_dim=32,
-        num_cross_attention_heads=heads,
-        cross_attention_head_dim=32,
-        cross_attention_dim=cfg.width,
-        caption_channels=384,
-        sample_size=8,
-        qk_norm="rms_norm_across_heads",
-        timestep_scale=0.001,
-    )
-    return SanaDenoiser(network)
+    return families.family(family).new(cfg)
 
 
 GUIDANCE = Guidance("cfg", 3.0, (1.0, 8.0))  # as it is served
@@ -127,10 +91,5 @@ class Method:
 
 
 def serve(made: Trained, home: Path) -> dict:
-    if isinstance(made.student, UNetDenoiser):
-        return network(made, home) | ddim(home) | {"guidance": GUIDANCE}
-    made.student.network.half().save_pretrained(home / "transformer")
-    scheduler = DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.5)
-    scheduler.save_pretrained(home / "scheduler")
-    facts = {"scheduler": type(scheduler).__name__, "prediction": "flow", "guidance": GUIDANCE, "default_steps": 20}
-    return facts | {"about": "Flow matching: a generator of many steps, the teacher of students of few."}
+    facts = network(made, home)
+    return facts | families.family(facts["family"]).many_steps(home) | {"guidance": GUIDANCE}

@@ -1,10 +1,17 @@
-"""One file a family: `load(row, device, dtype) -> Parts`, and `encode(vae, pixels)`. Here: what they share."""
+"""One file a family, which answers all that is particular to it. Here: what they share.
+
+    load(row, device, dtype, …) -> Parts      a row of the catalogue, ready to paint
+    encode(vae, pixels)                       pictures to latents of unit variance
+    new(cfg)                                  a network that knows nothing yet, for the box's latents and text
+    many_steps(home)                          the scheduler that a teacher is served with
+
+Beside them its `Denoiser`: how the network is called, where a LoRA goes on, what a discriminator sees, how it is saved.
+"""
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +44,22 @@ class Parts:
         return self.vae.config.latent_channels, side, side
 
 
+def family(name: str) -> Any:
+    """Its module. Raises ValueError for a name that is none."""
+    valid = sorted(p.stem for p in Path(__file__).parent.glob("[a-z]*.py") if p.stem != "toy2d")
+    if name not in valid:
+        raise ValueError(f"unknown family {name!r:.80}; valid: {', '.join(valid)}")
+    return import_module(f"models.families.{name}")
+
+
 @weights.alone
 def load(row: Row, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, **options: Any) -> Parts:
     """Every file is compared with its sha256, before and after. Raises ValueError for what can't be loaded."""
-    name = f"models.families.{row.manifest.family}"
-    if not row.manifest.family.isidentifier() or find_spec(name) is None:
-        raise ValueError(f"unknown family {row.manifest.family!r} of {row.id}; valid: sana, sd, sdxl")
+    own = family(row.manifest.family)
     if row.manifest.kind in catalogue.HIDDEN:
         raise ValueError(f"{row.id} paints nothing: it is part of other models")
     catalogue.verify(row)
-    parts = import_module(name).load(row, device, dtype, **options)
+    parts = own.load(row, device, dtype, **options)
     try:
         catalogue.verify(row)
     except ValueError:
@@ -102,14 +115,19 @@ def from_hub(kind: Any, row: Row, dtype: torch.dtype, **options: Any) -> Any:
         raise ValueError(f"{row.id} is not whole in {where}: {str(e).splitlines()[0]}") from None
 
 
-def prepare(row: Row, pipeline: Any, network: Any, device: torch.device, attention: str) -> None:
-    """Onto the device, silent and frozen; on a CPU with their weights laid out for it, where that pays."""
+def prepare(
+    row: Row, pipeline: Any, network: Any, device: torch.device, attention: str, linear: str = "", narrow: bool = False
+) -> None:
+    """Onto the device, silent and frozen; on a CPU with their weights laid out for it, where that pays.
+
+    linear: says why another kernel of attention does not apply to this network. narrow: its layers lose by the layout.
+    """
     pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
     for component in pipeline.components.values():
         if isinstance(component, nn.Module):
             component.eval().requires_grad_(False)
-            if device.type == "cpu":
+            if device.type == "cpu" and not (narrow and component is network):
                 packed.pack(component)
-    if note := set_attention(network, attention, device):
+    if note := set_attention(network, attention, device, linear):
         warnings.warn(f"{row.id}: {note}", stacklevel=3)

@@ -2,19 +2,80 @@
 
 import inspect
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderDC, SanaPipeline, SanaSprintPipeline, SanaTransformer2DModel
-from torch import Tensor
+from diffusers import (
+    AutoencoderDC,
+    DPMSolverMultistepScheduler,
+    SanaPipeline,
+    SanaSprintPipeline,
+    SanaTransformer2DModel,
+)
+from torch import Tensor, nn
 
 from models import catalogue, families, text, weights
 from models.catalogue import Row
-from models.denoiser import Cond, Denoiser, SanaDenoiser, TrigFlow, pick_dtype
+from models.denoiser import Cond, Denoiser, Features, TrigFlow, pick_dtype
 from models.families import Parts
+from models.schedule import Flow, Prediction
 
 SCHEDULERS = ("SCMScheduler", "DPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler")
 Pipeline = SanaPipeline | SanaSprintPipeline
+LINEAR = "SANA's self-attention is linear, and its cross-attention stays with sdpa"
+
+
+class SanaDenoiser(Denoiser):
+    """SanaTransformer2DModel trained by flow matching, with the dense time embedding of SANA-Sprint (t, not 1000 t)."""
+
+    prediction: Prediction = "flow"
+    schedule = Flow()
+    folder, targets, few_steps = "transformer", ("to_q", "to_k", "to_v", "to_out.0"), False
+    lora = several = False
+
+    @property
+    def takes_guidance(self) -> bool:
+        return self.network.config.guidance_embeds
+
+    def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
+        net = self.network
+        scale = net.config.guidance_embeds_scale
+        guidance = None if cond.guidance is None else cond.guidance * scale
+        time = t if net.config.guidance_embeds else t * (net.config.timestep_scale * 1000)
+        x, tokens = x_t.to(self.dtype), cond.tokens.to(self.dtype)
+        v = net(x, tokens, time, guidance=guidance, encoder_attention_mask=cond.mask, return_dict=False)[0]
+        return v.to(x_t.dtype)
+
+    def with_guidance(self) -> "SanaDenoiser":
+        """Differs in the first layer of the embedder from zero (N(0, 0.02)), or it would never learn."""
+        # `_use_default_values` would undo the line after.
+        config = {k: v for k, v in self.network.config.items() if k != "_use_default_values"}
+        config["guidance_embeds"] = True
+        student = type(self.network).from_config(config)
+        embedder = student.time_embed.guidance_embedder
+        nn.init.normal_(embedder.linear_1.weight, std=0.02)
+        nn.init.zeros_(embedder.linear_1.bias)
+        nn.init.zeros_(embedder.linear_2.weight)
+        nn.init.zeros_(embedder.linear_2.bias)
+        weights = {
+            k.replace("time_embed.emb.timestep_embedder", "time_embed.timestep_embedder"): v
+            for k, v in self.network.state_dict().items()
+        }
+        weights |= {f"time_embed.guidance_embedder.{k}": v for k, v in embedder.state_dict().items()}
+        student.load_state_dict(weights)
+        return SanaDenoiser(student)
+
+    def features(self, blocks: Sequence[int]) -> Features:
+        found, config = self.network.transformer_blocks, self.network.config
+        if wrong := [b for b in blocks if not 0 <= b < len(found)]:
+            raise ValueError(f"blocks={wrong} are not among the teacher's {len(found)} blocks")
+        width = config.num_attention_heads * config.attention_head_dim
+        return Features([found[b] for b in blocks], [width] * len(blocks), kernel=9)
+
+    @property
+    def token_width(self) -> int:
+        return self.network.config.caption_channels
 
 
 def load(
@@ -29,7 +90,7 @@ def load(
     dtype = pick_dtype(device) if dtype is None else dtype
     above = catalogue.on_hub(row)
     pipeline = _from_hub(row, above, dtype) if above is not None else _from_folders(row, dtype, encoder)
-    families.prepare(row, pipeline, pipeline.transformer, device, attention)
+    families.prepare(row, pipeline, pipeline.transformer, device, attention, linear=LINEAR)
     own = Text(row, pipeline, device), denoiser(pipeline, dtype)
     return Parts(row, *own, pipeline.vae, pipeline.scheduler, pipeline, device, dtype)
 
@@ -101,3 +162,30 @@ def _instruction(pipeline: type[Pipeline]) -> list[str]:
 def encode(vae: Any, pixels: Tensor) -> Tensor:
     """Pictures [B, 3, H, W] in [-1, 1] to latents [B, C, h, w] of unit variance."""
     return vae.encode(pixels).latent * vae.config.scaling_factor
+
+
+def new(cfg: Any) -> SanaDenoiser:
+    """Of `cfg.layers` layers, each `cfg.width` wide."""
+    heads = cfg.width // 32
+    network = SanaTransformer2DModel(
+        in_channels=16,
+        out_channels=16,
+        num_layers=cfg.layers,
+        num_attention_heads=heads,
+        attention_head_dim=32,
+        num_cross_attention_heads=heads,
+        cross_attention_head_dim=32,
+        cross_attention_dim=cfg.width,
+        caption_channels=384,
+        sample_size=8,
+        qk_norm="rms_norm_across_heads",
+        timestep_scale=0.001,
+    )
+    return SanaDenoiser(network)
+
+
+def many_steps(home: Path) -> dict[str, Any]:
+    scheduler = DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.5)
+    scheduler.save_pretrained(home / "scheduler")
+    about = "Flow matching: a generator of many steps, the teacher of students of few."
+    return {"scheduler": type(scheduler).__name__, "default_steps": 20, "about": about}

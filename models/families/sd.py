@@ -5,17 +5,119 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
-from torch import Tensor
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from torch import Tensor, nn
 
 from models import catalogue, families, text, weights
+from models.adapters import Adapters
+from models.camera import CameraEmbedding, new_embedding, telling
 from models.catalogue import Row
-from models.denoiser import Cond, Denoiser, UNetDenoiser, pick_dtype
+from models.denoiser import Cond, Denoiser, Features, pick_dtype, strength
 from models.families import Parts
 from models.manifest import ROUTER
-from models.route import Routed, Router
+from models.route import Routed, Router, member_folder
+from models.schedule import VP, Prediction
 
 SCHEDULERS = ("DDIMScheduler", "EulerDiscreteScheduler", "LCMScheduler", "TCDScheduler")
+BETAS = {"beta_start": VP.beta_start, "beta_end": VP.beta_end, "beta_schedule": "scaled_linear", "steps_offset": 1}
+TARGETS = (  # of a LoRA: DMD2's
+    "to_q",
+    "to_k",
+    "to_v",
+    "to_out.0",
+    "proj_in",
+    "proj_out",
+    "ff.net.0.proj",
+    "ff.net.2",
+    "conv1",
+    "conv2",
+    "conv_shortcut",
+    "downsamplers.0.conv",
+    "upsamplers.0.conv",
+    "time_emb_proj",
+)
+
+
+class UNetDenoiser(Denoiser):
+    """UNet2DConditionModel with the schedule of Stable Diffusion. As there, it sees the padding of a prompt too."""
+
+    prediction: Prediction = "epsilon"
+    schedule = VP()
+    folder, targets = "unet", TARGETS
+
+    def __init__(self, network: nn.Module | None, dtype: torch.dtype = torch.float32):
+        super().__init__(network, dtype)
+        self.adapters = Adapters(network)
+        self.adapter: str | None = None
+        self.full: float | None = None  # guidance at which the adapter acts as it is; at 1 it is off
+        self.camera: CameraEmbedding | None = None  # of a network that can be told `cond.camera`
+        self.share = 1.0  # of that strength
+
+    def adapted(self, name: str | None, full: float | None = None, share: float = 1.0) -> "UNetDenoiser":
+        """The same network with this adapter on, at a share of its strength."""
+        other = type(self)(self.network, self.dtype)
+        other.adapters, other.adapter, other.full, other.share = self.adapters, name, full, share
+        return other
+
+    @property
+    def takes_guidance(self) -> bool:
+        return self.full is not None
+
+    def strength(self, guidance: float) -> float:
+        return self.share * (1.0 if self.full is None else strength(guidance, self.full))
+
+    def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
+        guidance = 1.0 if cond.guidance is None else float(cond.guidance[0])  # pictures of a batch share it
+        self.adapters.use(self.adapter, self.strength(guidance))
+        tokens, more = self.conditions(cond.tokens.to(self.dtype))
+        timestep = t * VP.num_train_timesteps - 1
+        with telling(self.network, self.camera, cond.camera, x_t) as place:
+            out = self.network(x_t.to(self.dtype), timestep, tokens, **more, **place, return_dict=False)[0]
+        return out.to(x_t.dtype)
+
+    def conditions(self, tokens: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        """What cross-attention sees, and what else the network is told."""
+        return tokens, {}
+
+    def with_camera(self) -> "UNetDenoiser":
+        self.camera = new_embedding(self.network)
+        return self
+
+    def smaller(self, width: float) -> "UNetDenoiser":
+        """It begins as a part of this one."""
+        config = {k: v for k, v in self.network.config.items() if k != "_use_default_values"}
+        groups = config["norm_num_groups"]
+        channels = [max(groups, int(c * width) // groups * groups) for c in config["block_out_channels"]]
+        made = type(self.network).from_config(config | {"block_out_channels": channels})
+        made.load_state_dict(thinned(self.network.state_dict(), made.state_dict()))
+        return type(self)(made)
+
+    def features(self, blocks: Sequence[int]) -> Features:
+        """Its ends and its middle."""
+        net = self.network
+        found = [net.down_blocks[0].resnets[-1], net.mid_block.resnets[-1], net.up_blocks[-1].resnets[-1]]
+        return Features(found, [m.out_channels for m in found], kernel=9)
+
+    @property
+    def token_width(self) -> int:
+        return self.network.config.cross_attention_dim
+
+
+def thinned(wide: dict[str, Tensor], narrow: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Channels of `wide` at equal distances, in the shapes of `narrow`: at half the width every second one.
+
+    So heads, groups and frequencies of the time embedding stay what they were. Answers of a layer keep their size: its
+    weights grow by the root of how many inputs it lost. As in pruning of diffusion models (Fang et al. 2023), the
+    small network goes on from what the large one knows, which the paper's, new ones, have to learn.
+    """
+    out = {}
+    for name, shape in ((name, w.shape) for name, w in narrow.items()):
+        w = wide[name]
+        lost = w.shape[1] / shape[1] if len(shape) > 1 else 1.0
+        for dim, n in enumerate(shape):
+            w = w.index_select(dim, torch.arange(n, device=w.device) * w.shape[dim] // n)
+        out[name] = w * lost**0.5
+    return out
 
 
 def load(
@@ -35,16 +137,11 @@ def load(
         pipeline = from_hub(StableDiffusionPipeline, row, dtype, safety_checker=None)
     else:
         pipeline = _from_folders(row, dtype, encoder)
-    families.prepare(row, pipeline, pipeline.unet, device, attention)
+    families.prepare(row, pipeline, pipeline.unet, device, attention, narrow=True)
     denoiser = None if pipeline.unet is None else UNetDenoiser(pipeline.unet, dtype)
     if denoiser is not None and row.folder is not None and (row.folder / ROUTER).is_dir():
         denoiser = routed(row, denoiser, device, dtype)
     return Parts(row, Text(pipeline, device), denoiser, pipeline.vae, pipeline.scheduler, pipeline, device, dtype)
-
-
-def student_folder(i: int) -> str:
-    """Of several students the first lies where one UNet would."""
-    return f"unet-{i}" if i else "unet"
 
 
 class Waiting(UNetDenoiser):
@@ -64,7 +161,7 @@ class Waiting(UNetDenoiser):
 def routed(row: Row, first: Denoiser, device: torch.device, dtype: torch.dtype) -> Routed:
     """Multi-student distillation's row: a router, and as many students as it has leaves."""
     router = Router.load(families.part(row, ROUTER)).to(device)
-    others = [families.part(row, student_folder(i)) for i in range(1, router.students)]
+    others = [families.part(row, member_folder("unet", i)) for i in range(1, router.students)]
     return Routed(router, [first, *(Waiting(folder, device, dtype) for folder in others)])
 
 
@@ -120,3 +217,27 @@ class Text:
 def encode(vae: Any, pixels: Tensor) -> Tensor:
     """Pictures [B, 3, H, W] in [-1, 1] to latents [B, C, h, w] of unit variance."""
     return vae.encode(pixels).latent_dist.mode() * vae.config.scaling_factor
+
+
+def new(cfg: Any) -> UNetDenoiser:
+    """Of `cfg.channels` channels, one number a resolution, with `cfg.blocks` blocks at each."""
+    network = UNet2DConditionModel(
+        in_channels=16,
+        out_channels=16,
+        sample_size=8,
+        block_out_channels=cfg.channels,
+        layers_per_block=cfg.blocks,
+        down_block_types=("CrossAttnDownBlock2D",) * len(cfg.channels),
+        up_block_types=("CrossAttnUpBlock2D",) * len(cfg.channels),
+        cross_attention_dim=384,
+        # diffusers' name for how many heads there are; its tuple[int] means any length
+        attention_head_dim=tuple(c // 32 for c in cfg.channels),  # pyright: ignore[reportArgumentType]
+        norm_num_groups=16,
+    )
+    return UNetDenoiser(network)
+
+
+def many_steps(home: Path) -> dict[str, Any]:
+    """DDIM from the noisiest step there is (Lin et al. 2024, "trailing") to clean data."""
+    DDIMScheduler(**BETAS, clip_sample=False, timestep_spacing="trailing").save_pretrained(home / "scheduler")
+    return {"scheduler": "DDIMScheduler", "default_steps": 25}

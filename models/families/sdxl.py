@@ -5,15 +5,30 @@ from typing import Any
 
 import torch
 from diffusers import StableDiffusionXLPipeline
-from torch import nn
+from torch import Tensor, nn
 
 from models import catalogue, families
 from models.catalogue import Row
-from models.denoiser import Cond, SDXLDenoiser, pick_dtype
+from models.denoiser import Cond, pick_dtype
 from models.families import Parts, sd
+from models.families.sd import UNetDenoiser
 from models.manifest import ROUTER
 
-encode = sd.encode
+encode, many_steps = sd.encode, sd.many_steps
+
+
+class SDXLDenoiser(UNetDenoiser):
+    """SDXL's UNet. The pooled text rides as the last token; the sizes it is told are those of the picture."""
+
+    several = False
+
+    def conditions(self, tokens: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        config = self.network.config
+        pixels = config.sample_size * 8
+        sizes = torch.tensor([pixels, pixels, 0, 0, pixels, pixels], dtype=tokens.dtype, device=tokens.device)
+        width = config.projection_class_embeddings_input_dim - config.addition_time_embed_dim * len(sizes)
+        told = {"text_embeds": tokens[:, -1, :width], "time_ids": sizes.expand(len(tokens), -1)}
+        return tokens[:, :-1], {"added_cond_kwargs": told}
 
 
 def load(
@@ -34,7 +49,7 @@ def load(
     device = torch.device(device)
     dtype = pick_dtype(device) if dtype is None else dtype
     pipeline = sd.from_hub(StableDiffusionXLPipeline, row, dtype, add_watermarker=False)
-    families.prepare(row, pipeline, pipeline.unet, device, attention)
+    families.prepare(row, pipeline, pipeline.unet, device, attention, narrow=True)
     vae_dtype = torch.float32 if dtype == torch.float16 else dtype  # its activations don't fit
     pipeline.vae.to(vae_dtype)
     denoiser = SDXLDenoiser(pipeline.unet, dtype)

@@ -3,13 +3,14 @@
 x is [B, 2]. A prompt is which Gaussian: tokens are one-hot [B, 1, K]; all zeros is the empty prompt, any of them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import pi
 
 import torch
 from torch import Tensor, nn
 
-from models.denoiser import AnswersX0, Cond, ToyDenoiser
+from models.denoiser import AnswersX0, Cond, Denoiser, Features
 from models.guidance import Turn
 from models.samplers import sample
 from models.schedule import VP, Flow, Prediction, Schedule, Trig, from_x0, like
@@ -98,6 +99,33 @@ class Net(nn.Module):
         own = {k: v for k, v in guided.state_dict().items() if k.startswith("guidance.")}
         guided.load_state_dict(self.state_dict() | own)
         return guided
+
+
+class ToyDenoiser(Denoiser):
+    """Around `Net`, which gives the velocity."""
+
+    prediction: Prediction = "flow"
+    schedule = Flow()
+    targets = "first", "body.1", "body.3"
+
+    def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
+        return self.network(x_t, t, cond)
+
+    def with_guidance(self) -> "ToyDenoiser":
+        return ToyDenoiser(self.network.with_guidance())
+
+    def smaller(self, width: float) -> "ToyDenoiser":
+        prompt = self.network.prompt
+        return ToyDenoiser(Net(prompt.in_features, max(8, int(prompt.out_features * width))))
+
+    def features(self, blocks: Sequence[int]) -> Features:
+        """Its two hidden layers."""
+        first, second = self.network.first, self.network.body[1]
+        return Features([first, second], [first.out_features] * 2, kernel=1)
+
+    @property
+    def token_width(self) -> int:
+        return self.network.prompt.in_features
 
 
 def still(first: nn.Linear, last: nn.Linear) -> nn.Sequential:
