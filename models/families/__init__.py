@@ -104,15 +104,21 @@ def from_hub(kind: Any, row: Row, dtype: torch.dtype, **options: Any) -> Any:
     `options` may hold parts of it, which are then not read from there.
     """
     make, local = kind.from_pretrained, catalogue.in_folder(row) or not catalogue.reachable()
-    network = "transformer" if row.manifest.family == "sana" else "unet"
-    precision = content.variant(Path(row.hub or "") / network) if catalogue.in_folder(row) else None
-    options |= {"dtype": dtype, "use_safetensors": True, "local_files_only": local, "variant": precision}
+    options |= {"dtype": dtype, "use_safetensors": True, "local_files_only": local, "variant": _precision(row)}
     try:
         return make(row.hub or "", revision=row.revision, **options)
     except OSError as e:
         where = "the local Hub cache, and the Hub can't be reached" if local else "the Hub"
         where = "its folder" if catalogue.in_folder(row) else where
         raise ValueError(f"{row.id} is not whole in {where}: {str(e).splitlines()[0]}") from None
+
+
+def _precision(row: Row) -> str | None:
+    """That the files of a folder's network are named by, if they are."""
+    if not catalogue.in_folder(row):
+        return None
+    variants = (content.variant(Path(row.hub or "") / network) for network in catalogue.NETWORKS)
+    return next((name for name in variants if name), None)
 
 
 def prepare(
