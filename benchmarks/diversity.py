@@ -33,7 +33,7 @@ from benchmarks.scoring import Reading
 from core.paths import use_studio
 from distill.world import judge_named
 from evals.metrics import frechet, support, vendi
-from models import catalogue, families
+from models import catalogue, families, stored
 from models.families import Parts
 from models.painters import base_of
 from models.request import SEEDS, ImageRequest
@@ -59,6 +59,7 @@ STRENGTHS: dict[str, tuple[float, ...]] = {
     "cads": (0.5, 1.0),
     "adapter_first": (0.75, 0.5, 0.25),
 }
+UNLIKE = (0.6, 0.9, 1.2)
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,14 @@ class Cure:
     name: str
     strength: float
     fields: dict[str, Any]
+    halves: bool = False  # the second half of a prompt's pictures is to be unlike the first
 
 
 def cures(model: str, steps: int) -> Iterator[Cure]:
     """Those that this student can be given, none first; at two steps, only what a student of one step could become."""
     row = catalogue.get(model)
     yield Cure("none", 0, {})
+    yield Cure("even", 1, {"even": "everything"})
     base = base_of(row)
     for k in range(1, steps):
         yield Cure("base_steps", k, {"base_steps": k})
@@ -82,6 +85,7 @@ def cures(model: str, steps: int) -> Iterator[Cure]:
             yield Cure("base_guidance", w, {"base_steps": 1, "base_guidance": w})
         yield Cure("base_last", 1, {"painters": f"{base}:{steps - 1}@1"})
         yield Cure("skip_steps", 1, {"skip_steps": 1})
+        yield from (Cure("unlike", r, {"unlike_by": r}, halves=True) for r in UNLIKE)
         yield Cure("base_steps and pink", 0.5, {"base_steps": 1, "pink": 0.5})
         yield Cure("base_steps and text_noise", 0.2, {"base_steps": 1, "text_noise": 0.2})
     for name, strengths in STRENGTHS.items():
@@ -185,31 +189,42 @@ def figures(ground: Ground, reading: Reading, seed: int) -> dict[str, float]:
     return out
 
 
+def walked(crew: Mapping[str, Parts], request: ImageRequest, halves: bool) -> tuple[Tensor, int]:
+    """Latents of one prompt's pictures, and calls for each."""
+    if not halves:
+        return wall(crew, request)
+    half = replace(request, num_images=PICTURES // 2)
+    first, calls = wall(crew, half)
+    digest = stored.keep(first, catalogue.chain(request.row)[-1].id)
+    return torch.cat([first, wall(crew, replace(half, seed=half.seed + PICTURES // 2, unlike=digest))[0]]), calls
+
+
 def painted(
-    ground: Ground, request: ImageRequest, crew: Mapping[str, Parts], seed: int
+    ground: Ground, request: ImageRequest, cure: Cure, crew: Mapping[str, Parts], seed: int
 ) -> tuple[Reading, dict[str, float]]:
     """What the judge reads; processor seconds a picture in all and of its steps, and calls of the networks for it."""
-    pictures, calls, walked, began = [], 0, 0.0, time.process_time()
+    pictures, calls, spent, began = [], 0, 0.0, time.process_time()
     for n, prompt in enumerate(ground.prompts):
         first = (seed * SEED_STEP + n * PICTURES) % SEEDS
         since = time.process_time()
-        z, calls = wall(crew, replace(request, prompt=prompt, seed=first, num_images=PICTURES))
-        walked += time.process_time() - since
+        asked = replace(request, prompt=prompt, seed=first, num_images=PICTURES)
+        z, calls = walked(crew, asked, cure.halves)
+        spent += time.process_time() - since
         vae = crew[request.model].vae
         pictures.append(to_bytes(vae.decode(z / vae.config.scaling_factor, return_dict=False)[0]))
     number = len(ground.prompts) * PICTURES
-    costs = {"seconds": (time.process_time() - began) / number, "walk": walked / number, "calls": calls}
+    costs = {"seconds": (time.process_time() - began) / number, "walk": spent / number, "calls": calls}
     return scoring.read(ground.judge, torch.cat(pictures)), costs
 
 
 @torch.no_grad()
 def measured(
-    ground: Ground, request: ImageRequest, crew: Mapping[str, Parts], seeds: Sequence[int]
+    ground: Ground, request: ImageRequest, cure: Cure, crew: Mapping[str, Parts], seeds: Sequence[int]
 ) -> list[tuple[str, float, float | None, int]]:
     """(metric, mean over sampling seeds, their deviation, pictures a seed)."""
     found: dict[str, list[float]] = {}
     for seed in seeds:
-        reading, costs = painted(ground, request, crew, seed)
+        reading, costs = painted(ground, request, cure, crew, seed)
         for name, value in (figures(ground, reading, seed) | costs).items():
             found.setdefault(name, []).append(value)
     n = len(ground.prompts) * PICTURES
@@ -274,7 +289,7 @@ def main(argv: list[str] | None = None) -> int:
             place = name, request.steps, cure.name, cure.strength
             if place in done:
                 continue
-            report.record(path, rows_of(*place, measured(ground, request, together(*ids), args.seeds)), KEYS)
+            report.record(path, rows_of(*place, measured(ground, request, cure, together(*ids), args.seeds)), KEYS)
             print(*place, flush=True)
     except (ValueError, FileNotFoundError) as e:
         print(f"benchmarks.diversity: {e}", file=sys.stderr)

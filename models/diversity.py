@@ -6,9 +6,11 @@
     text_noise      noise on the prompt embedding, the same for every step
     cads            noise on the prompt embedding that is gone when t falls below 0.6 (Sadat et al. 2024)
     adapter_first   how strongly a LoRA student's adapter acts in its first step; 1 is the student
+    unlike          x0 of every step but the last is pushed out of a ball around each of some earlier pictures (SPELL)
 
-A cure changes where a run begins, what the prompt is, or whose turn a step is; the walk knows none of them. Random
-numbers come from the picture's own seed, so a picture of a wall is the picture of its seed.
+A cure changes where a run begins, what the prompt is, whose turn a step is, or what becomes of the turn's answer; the
+walk knows none of them. Random numbers come from the picture's own seed, so a picture of a wall is the picture of its
+seed.
 """
 
 from collections.abc import Sequence

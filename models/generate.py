@@ -134,6 +134,7 @@ class Run:
     turns: list[Turn]  # one a step
     texts: list[str]
     start: Stored | None
+    others: Tensor | None  # pictures to be unlike, [K, C, h, w]
     clock: Clock
 
     @classmethod
@@ -147,7 +148,9 @@ class Run:
             net = crew[request.model].denoiser
             turns[first] = replace(turns[first], net=net.adapted(net.adapter, net.full, request.adapter_first))
         start = stored.load(request.start) if request.start else None
-        return cls(request, crew, turns, request.texts(), start, Clock(crew[request.model].device))
+        coder = catalogue.chain(request.row)[-1].id
+        others = stored.kept(request.unlike, coder) if request.unlike else None
+        return cls(request, crew, turns, request.texts(), start, others, Clock(crew[request.model].device))
 
     @property
     def parts(self) -> Parts:
@@ -197,23 +200,25 @@ def _batch(run: Run, which: range, cond: Cond, null: Cond | None) -> Generator[E
 
 
 def varied(run: Run, which: range, cond: Cond) -> tuple[list[Turn], Cond]:
-    """The turns and prompts of some pictures, with the noise on their embeddings that the request asks for."""
-    request = run.request
+    """The turns and prompts of some pictures, with what the request asks for to make them different."""
+    request, turns = run.request, run.turns
+    if run.others is not None:  # no turn comes after the last, to make a picture of what was pushed
+        away = partial(diversity.shielded, others=run.others, radius=request.unlike_by)
+        turns = [*(replace(turn, after=away) for turn in turns[:-1]), turns[-1]]
     if not request.text_noise and not request.cads:
-        return run.turns, cond
+        return turns, cond
     seeds = [request.seeds()[k] for k in which]
     generators = diversity.text_generators(seeds, request.text_noise_seed)
     if request.text_noise:
         cond = diversity.noisy(cond, diversity.drawn(cond, generators), request.text_noise)
     if not request.cads:
-        return run.turns, cond
-    fading = [diversity.drawn(cond, generators) for _ in run.turns]  # of every step, so that a start in the middle fits
+        return turns, cond
+    fading = [diversity.drawn(cond, generators) for _ in turns]  # of every step, so that a start in the middle fits
 
     def prompt(noise: Tensor, cond: Cond, t: Tensor) -> Cond:
         return diversity.annealed(cond, noise, request.cads, float(t[0]))
 
-    turns = [replace(turn, prompt=partial(prompt, noise)) for turn, noise in zip(run.turns, fading, strict=True)]
-    return turns, cond
+    return [replace(turn, prompt=partial(prompt, noise)) for turn, noise in zip(turns, fading, strict=True)], cond
 
 
 def begin(run: Run, which: range) -> tuple[SchedulerSteps, Tensor]:

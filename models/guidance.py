@@ -41,6 +41,7 @@ class Turn:
     w: float | Tensor | None = None
     painter: str = ""  # id of the model
     prompt: Callable[[Cond, Tensor], Cond] | None = None  # what it is asked at times t [B], where that changes with t
+    after: Callable[[Tensor], Tensor] | None = None  # what becomes of its answer
 
     @property
     def needs_null(self) -> bool:
@@ -56,6 +57,10 @@ class Turn:
 
     def x0(self, schedule: Schedule, x_t: Tensor, t: Tensor, cond: Cond, null: Cond | None) -> Tensor:
         """[B, ...] in fp32, for samples x_t of this schedule at times t [B]."""
+        answer = self._answer(schedule, x_t, t, cond, null)
+        return answer if self.after is None else self.after(answer)
+
+    def _answer(self, schedule: Schedule, x_t: Tensor, t: Tensor, cond: Cond, null: Cond | None) -> Tensor:
         net = on_schedule(self.net, schedule)
         if self.prompt is not None:
             cond = self.prompt(cond, t)

@@ -14,6 +14,7 @@ from typing import Any, Self, get_args, get_type_hints
 
 from core.fields import between, check, keyed, option, options, short
 from models import catalogue
+from models.even import EVEN, completed
 from models.painters import Painter, base_of, must_fit, parse
 from models.prompt import reading, spelt
 
@@ -111,6 +112,9 @@ class ImageRequest(Request):
     adapter_first: float = option(
         1.0, "Strength of a LoRA model's adapter in its first step; 1 is as trained.", low=0, high=1.5, step=0.05
     )
+    unlike: str = option("", "Stored pictures to be different from, by their sha256.", longest=64)
+    unlike_by: float = option(0.8, "How far from each of them, in deviations of a latent.", low=0, high=2, step=0.05)
+    even: str = option("nothing", "What the prompt leaves open and words spread.", choices=lambda: list(EVEN))
 
     def _order(self) -> list[str]:
         names = super()._order()
@@ -142,8 +146,9 @@ class ImageRequest(Request):
         kinds = {guidance.kind, *(catalogue.get(p.model).manifest.guidance.kind for p in others)}
         if self.negative.strip() and "cfg" not in kinds:
             raise ValueError(f"{self.model} takes no negative prompt, as its guidance is built in; leave it empty")
-        if not re.fullmatch(r"([0-9a-f]{64})?", self.start):
-            raise ValueError(f"start must be the 64 hexadecimal digits of a stored step, not {short(self.start)}")
+        for name, what in (("start", "a stored step"), ("unlike", "stored pictures")):
+            if not re.fullmatch(r"([0-9a-f]{64})?", value := getattr(self, name)):
+                raise ValueError(f"{name} must be the 64 hexadecimal digits of {what}, not {short(value)}")
         if self.start_step >= (self.steps if self.start else 1):
             raise ValueError(f"start_step must be 0 to {self.steps - 1 if self.start else 0}, not {self.start_step}")
         self._variety(row)
@@ -152,6 +157,9 @@ class ImageRequest(Request):
         """Raises ValueError for a cure that this model can't obey."""
         if self.skip_steps >= self.steps:
             raise ValueError(f"skip_steps must be 0 to {self.steps - 1}, not {self.skip_steps}: one step must be left")
+        left = self.steps - (self.start_step or self.skip_steps)
+        if self.unlike and left < 2:
+            raise ValueError(f"unlike needs at least 2 steps, as nothing mends what it moves in the last; not {left}")
         if self.skip_steps and self.start:
             raise ValueError("skip_steps and start both say where the run begins; give one of them")
         if self.adapter_first != 1 and row.manifest.kind != "lora":
@@ -184,9 +192,10 @@ class ImageRequest(Request):
         return part
 
     def texts(self) -> list[str]:
-        """What the text encoder reads for each picture: wildcards chosen, emoji as their names, style put around."""
+        """What the text encoder reads for each picture: wildcards chosen, emoji as their names, style put around,
+        what is open spread."""
         salts = [(self.variation_seed + k) % SEEDS if self.variation else s for k, s in enumerate(self.seeds())]
-        return [reading(self.prompt, salt, STYLES[self.style]).text for salt in salts]
+        return [completed(reading(self.prompt, salt, STYLES[self.style]).text, salt, self.even) for salt in salts]
 
     def negative_text(self) -> str:
         """What the text encoder reads of the negative prompt."""
@@ -196,7 +205,8 @@ class ImageRequest(Request):
 def text_of(fields: dict[str, Any]) -> str:
     """What the text encoder read for one picture: of a request's fields, whatever became of its model since."""
     salt = fields["variation_seed"] if fields.get("variation") else fields["seed"]
-    return reading(fields["prompt"], salt, STYLES.get(fields.get("style", "none"), "{prompt}")).text
+    text = reading(fields["prompt"], salt, STYLES.get(fields.get("style", "none"), "{prompt}")).text
+    return completed(text, salt, fields.get("even", "nothing"))
 
 
 def _any_of(numbers: Sequence[int]) -> str:

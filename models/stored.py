@@ -1,6 +1,7 @@
 """A step of a run, kept to go on from: its x_t in `<studio>/inputs/`, in a file named by the sha256 of its bytes.
 
     branch(step, request, k) -> the request that goes on from this step of picture k
+    keep(latents, coder)     -> the hash by which a request names pictures that it should be unlike
 
 A request names it by that hash, so a picture painted from there is restored as long as the file is there; the file says
 which request it was a step of.
@@ -42,15 +43,45 @@ def branch(step: Step, request: ImageRequest, k: int) -> ImageRequest:
     row = k - step.first
     tensors = {"x_t": step.x_t} | {f"past.{n}": x for n, x in enumerate(step.past)}
     facts = {"t": step.t, "request": request.single(k).to_dict()}
-    data = save(
-        {name: x[row : row + 1].cpu().contiguous() for name, x in tensors.items()}, {"still-life": json.dumps(facts)}
-    )
+    digest = _write({name: x[row : row + 1] for name, x in tensors.items()}, facts)
+    return replace(request.single(k), start=digest, start_step=step.i)
+
+
+def keep(latents: Tensor, coder: str) -> str:
+    """The hash of pictures [K, C, h, w] in the latents of an autoencoder, by its id."""
+    return _write({"latents": latents}, {"coder": coder})
+
+
+def kept(digest: str, coder: str) -> Tensor:
+    """Those pictures [K, C, h, w]. Raises ValueError where they are not in this studio, or another autoencoder's."""
+    path = _checked(digest, "what this picture should be unlike")
+    with safe_open(path, "pt") as f:
+        facts = json.loads((f.metadata() or {})["still-life"])
+        if facts.get("coder") != coder:
+            raise ValueError(f"the pictures to be unlike are latents of {facts.get('coder')}, not of {coder}")
+        return f.get_tensor("latents")
+
+
+def _write(tensors: dict[str, Tensor], facts: dict[str, Any]) -> str:
+    """Tensors and facts as a file of inputs/; its name is the sha256 that is given back."""
+    data = save({k: x.cpu().contiguous() for k, x in tensors.items()}, {"still-life": json.dumps(facts)})
     digest = hashlib.sha256(data).hexdigest()
     path = file(digest)
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as part:
         part.write_bytes(data)
-    return replace(request.single(k), start=digest, start_step=step.i)
+    return digest
+
+
+def _checked(digest: str, what: str) -> Path:
+    """Its file. Raises ValueError where it is not in this studio, or is no longer what it was."""
+    path = file(digest)
+    if not path.is_file():
+        raise ValueError(f"{what} is not in this studio: {path.name} of inputs/")
+    if sha256(path) != digest:
+        raise ValueError(f"{path.name} of inputs/ is damaged: its sha256 is not its name")
+    weights.check(path)
+    return path
 
 
 def onward(request: ImageRequest, changes: dict[str, Any]) -> ImageRequest:
@@ -71,12 +102,7 @@ def onward(request: ImageRequest, changes: dict[str, Any]) -> ImageRequest:
 
 def load(digest: str) -> Stored:
     """Raises ValueError where it is not in this studio, or is no longer what it was."""
-    path = file(digest)
-    if not path.is_file():
-        raise ValueError(f"the step that this picture starts from is not in this studio: {path.name} of inputs/")
-    if sha256(path) != digest:
-        raise ValueError(f"{path.name} of inputs/ is damaged: its sha256 is not its name")
-    weights.check(path)
+    path = _checked(digest, "the step that this picture starts from")
     with safe_open(path, "pt") as f:
         facts = json.loads((f.metadata() or {})["still-life"])
         names = sorted(name for name in f.keys() if name.startswith("past."))  # noqa: SIM118  (not a dict)

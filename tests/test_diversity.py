@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models import diversity, families
+from models import catalogue, diversity, families, stored
 from models.denoiser import Cond
 from models.generate import Image, generate
 from models.guidance import guided
@@ -164,3 +164,34 @@ def test_a_shield_pushes_to_its_radius_and_no_farther():
     near, far = torch.full((1, 2, 4, 4), 0.2), torch.full((1, 2, 4, 4), 2.0)
     moved = diversity.shielded(torch.cat([near, far]), others, 1.0)
     assert moved[0].pow(2).mean().sqrt().item() == pytest.approx(1.0) and torch.equal(moved[1], far[0])
+
+
+def earlier(crew, request):
+    """Where the file is that holds what this request paints."""
+    steps, _ = run(crew, request)
+    return stored.keep(steps[-1].x_s, catalogue.chain(request.row)[-1].id)
+
+
+def test_unlike_moves_a_picture_away_from_those_that_were_there(crew):
+    plain = ask()
+    digest = earlier(crew, plain)
+    far = ask(unlike=digest, unlike_by=1.5)
+    last = run(crew, plain)[0][-1].x_s
+    gone = (run(crew, far)[0][-1].x_s - last).pow(2).mean().sqrt()
+    assert gone > 0.2 and np.array_equal(pixels(crew, ask(unlike=digest, unlike_by=0.0)), pixels(crew, plain))
+    steps, images = run(crew, far)
+    for step in steps[:-1]:
+        assert (step.x0 - last).pow(2).mean().sqrt() > 1.49
+    assert read(png_bytes(images[0].picture, far)).request == far
+
+
+def test_what_unlike_cannot_do_is_one_sentence(crew):
+    digest = earlier(crew, ask())
+    with pytest.raises(ValueError, match="unlike needs at least 2 steps"):
+        ask(steps=1, unlike=digest)
+    with pytest.raises(ValueError, match="64 hexadecimal digits of stored pictures"):
+        ask(unlike="me")
+    with pytest.raises(ValueError, match="what this picture should be unlike is not in this studio"):
+        run(crew, ask(unlike="0" * 64))
+    with pytest.raises(ValueError, match="latents of tiny-kl, not of tiny-dcae"):
+        run(crew, ask("tiny-sprint", unlike=digest))

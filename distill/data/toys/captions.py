@@ -11,41 +11,13 @@ from typing import Any
 import numpy as np
 
 from distill.data.toys.scene import Scene, Thing, scene_at
+from models.law import KIND_WORDS
 from models.palette import BACKGROUNDS
 from models.views import PHRASES
 
 Rng = np.random.Generator | None
 
 NAMES = ("colour", "pattern", "size", "background", "view")
-KIND_WORDS: dict[str, tuple[tuple[str, str], ...]] = {  # singular and plural
-    "ball": (("ball", "balls"), ("sphere", "spheres")),
-    "cube": (("cube", "cubes"), ("box", "boxes")),
-    "cone": (("cone", "cones"),),
-    "cylinder": (("cylinder", "cylinders"),),
-    "ring": (("ring", "rings"), ("torus", "toruses")),
-    "pyramid": (("pyramid", "pyramids"),),
-    "egg": (("egg", "eggs"),),
-    "mug": (("mug", "mugs"), ("cup", "cups")),
-    "bottle": (("bottle", "bottles"),),
-    "teapot": (("teapot", "teapots"),),
-    "house": (("house", "houses"), ("cottage", "cottages")),
-    "tree": (("tree", "trees"), ("fir tree", "fir trees")),
-    "mushroom": (("mushroom", "mushrooms"), ("toadstool", "toadstools")),
-    "car": (("car", "cars"), ("toy car", "toy cars")),
-    "boat": (("boat", "boats"), ("sailing boat", "sailing boats"), ("ship", "ships")),
-    "rocket": (("rocket", "rockets"), ("spaceship", "spaceships")),
-    "aeroplane": (("aeroplane", "aeroplanes"), ("plane", "planes"), ("airplane", "airplanes")),
-    "chair": (("chair", "chairs"),),
-    "table": (("table", "tables"),),
-    "sofa": (("sofa", "sofas"), ("couch", "couches")),
-    "lamp": (("lamp", "lamps"), ("table lamp", "table lamps")),
-    "hat": (("hat", "hats"),),
-    "key": (("key", "keys"),),
-    "snowman": (("snowman", "snowmen"),),
-    "robot": (("robot", "robots"),),
-    "bird": (("bird", "birds"),),
-    "fish": (("fish", "fish"),),
-}
 COLOUR_WORDS: dict[str, tuple[str, ...]] = {
     "red": ("red",),
     "orange": ("orange",),

@@ -23,11 +23,10 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from distill.data.toys.kinds import FACED, FLAT, KINDS, LONG, STANDS
+from models.law import PATTERNS, SIZES
 from models.palette import BACKGROUNDS, COLOURS, UNSEEN
 from models.views import CHANCES, LEVEL, Camera, sample_camera, view_word
 
-PATTERNS = {"plain": 0.7, "striped": 0.15, "dotted": 0.15}
-SIZES = {"big": 0.75, "small": 0.25}
 RELATIONS = ("left of", "right of", "in front of", "on")
 GROUPS = {"one": 0.6, "relation": 0.22, "several": 0.18}
 LONG_CHANCES = {"front": 0.3, "side": 0.45, "back": 0.15, "overhead": 0.1}

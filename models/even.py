@@ -1,0 +1,101 @@
+"""Even: what a prompt leaves open is spread over the pictures on purpose, by words, as often as the world has it.
+
+    completed("a mug", seed, "everything")   "a small red mug on a blue background, side view"
+
+A value is a function of the prompt and the picture's seed, in rounds: of a law that is uniform over n values any n
+neighbouring seeds show each of them once. Nothing is guessed of what it does not know: kind words of toys alone have a
+colour, a pattern, a size and a view; the background is open wherever none is named.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from math import gcd, lcm
+
+from models.law import KIND_WORDS, PATTERNS, SIZES
+from models.palette import BACKGROUNDS, COLOURS, UNSEEN
+from models.views import CHANCES, PHRASES
+
+EVEN = {  # what may be spread
+    "nothing": (),
+    "background": ("background",),
+    "everything": ("background", "colour", "pattern", "size", "view"),
+}
+LAW: dict[str, dict[str, float]] = {
+    "background": dict.fromkeys(BACKGROUNDS, 1 / len(BACKGROUNDS)),
+    "colour": dict.fromkeys(COLOURS, 1 / len(COLOURS)),
+    "pattern": PATTERNS,
+    "size": SIZES,
+    "view": CHANCES,
+}
+WORDS = {  # by which a prompt names it already
+    "colour": "|".join((*COLOURS, "turquoise", "violet", "gray")),
+    "pattern": "plain|striped|stripy|stripes|dotted|spotted|polka-dot|dots|spots",
+    "size": "big|large|huge|small|little|tiny",
+    "view": "view|seen|above|behind|from the (?:front|side)",
+}
+SAID = {head: re.compile(rf"\b(?:{words})\b", re.IGNORECASE) for head, words in WORDS.items()}
+GROUND = re.compile(  # the words that name a background; their colour is none of the thing
+    rf"\b(?:\w+ )?back(?:ground|drop)\b|\b(?:on|against) (?:{WORDS['colour']})\s*(?=,|$)", re.IGNORECASE
+)
+KINDS = "|".join(sorted((word for words in KIND_WORDS.values() for word, _ in words), key=len, reverse=True))
+LOOKS = "|".join(WORDS[head] for head in ("colour", "pattern", "size"))
+ONE = re.compile(rf"\s*(an?) +(?P<own>(?:(?:{LOOKS}) +)*)(?P<kind>{KINDS})\b(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+PLACED = re.compile(rf"\b(?:{KINDS})\b|\b(?:and|next to|in front of)\b", re.IGNORECASE)  # more than one thing
+
+
+def left_open(prompt: str, which: str) -> list[str]:
+    """What of `which` (of EVEN) the prompt does not name, in the order in which it is chosen."""
+    one = ONE.match(prompt)
+    toy = one is not None and not PLACED.search(one["rest"])
+    heads, thing = EVEN[which] if toy else EVEN[which][:1], GROUND.sub("", prompt)
+    return [head for head in heads if (thing == prompt if head == "background" else not SAID[head].search(thing))]
+
+
+def in_rounds(law: dict[str, float], seed: int, salt: str, turning: bool) -> Iterator[str]:
+    """The seed's value and then others, by rounds in which each value comes as often as the law has it. Rounds that
+    turn begin anywhere, so that two heads of equal rounds are not tied to each other."""
+    shares = {value: Fraction(share).limit_denominator(60) for value, share in law.items()}
+    n = lcm(*(share.denominator for share in shares.values()))
+    table = [value for value, share in shares.items() for _ in range(int(share * n))]
+    stride = next(k for k in range(round(0.618 * n), 2 * n) if gcd(k, n) == 1)  # neighbours are far apart
+    for place in range(seed, seed + n):
+        turn = _number(f"{salt}/{place // n if turning else 0}")
+        yield table[(place * stride + turn) % n]
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
+def chosen(prompt: str, seed: int, which: str) -> dict[str, str]:
+    """What the picture of this seed shows of all that its prompt leaves open."""
+    out: dict[str, str] = {}
+    for head in left_open(prompt, which):
+        values = in_rounds(LAW[head], seed, f"{head}/{prompt.strip().lower()}", head != "background")
+        taken = out.get("background")
+        out[head] = next(v for v in values if not (head == "colour" and (v, taken) in UNSEEN))
+    return out
+
+
+def completed(prompt: str, seed: int, which: str) -> str:
+    """The prompt with those words in their usual places. What goes without saying (plain) is not said."""
+    values = chosen(prompt, seed, which)
+    if not values:
+        return prompt
+    looks = [values[head] for head in ("size", "pattern", "colour") if values.get(head, "plain") != "plain"]
+    if looks and (one := ONE.match(prompt)):
+        words = sorted([*one["own"].split(), *looks], key=_rank)
+        article = "an" if words[0][0] in "aeiou" else "a"
+        prompt = f"{article} {' '.join(words)} {one['kind']}{one['rest']}"
+    text, comma, tail = prompt.rstrip(" .").partition(",")
+    if "background" in values:
+        text = f"{text} on a {values['background']} background"
+    text += comma + tail
+    return f"{text}, {PHRASES[values['view']][0]}" if "view" in values else text
+
+
+def _rank(word: str) -> int:
+    """Sizes before patterns before colours."""
+    return next((n for n, head in enumerate(("size", "pattern")) if SAID[head].fullmatch(word)), 2)
