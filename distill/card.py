@@ -17,6 +17,7 @@ PICTURES = {
     "emoji": "Fluent Emoji (MIT License, Microsoft)",
     "words": "Fluent Emoji (MIT License, Microsoft)",
     "pairs": "pairs of both",
+    "painted": "pictures that the models of this project painted",
     "noto": "Noto Emoji (Apache License 2.0, Google)",
 }
 WORDS = "It knows the words of `vocabulary.json` and no others.\n"

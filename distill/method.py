@@ -66,6 +66,7 @@ class Batch:
     x0: Tensor | None = None  # latents [B, ...], unit standard deviation as a whole
     cond: Cond | None = None
     pixels: Tensor | None = None  # [B, 3, H, W] in [-1, 1]
+    enlarged: Tensor | None = None  # uint8 [B, 3, 4H, 4W], what Real-ESRGAN makes of them
     labels: dict[str, Tensor] = field(default_factory=dict)  # attributes, for the judges
     captions: list[str] = field(default_factory=list)
     truth: list[dict] = field(default_factory=list)  # all that is true of each picture
@@ -141,8 +142,8 @@ class Method(Protocol):
     - `Config`: a frozen dataclass, each field an `option(default, "What it is.")` of core/fields.py;
     - `student(cfg, base)`: the module that is shaped and published. `base` is what it stands on: the base model's
       denoiser or, on pictures, its autoencoder, None without one; of a judge the heads that it learns;
-    - `Method(world, cfg)`: this class. `needs` is a subset of {"pixels", "latents", "labels", "teacher", "features",
-      "judge", "prompts"}, which `World` and batches then hold; `players` says who moves, when and how fast;
+    - `Method(world, cfg)`: this class. `needs` is a subset of {"pixels", "enlarged", "latents", "labels", "teacher",
+      "features", "judge", "prompts"}, which `World` and batches then hold; `players` says who moves, when and how fast;
       `loss(player, batch, rng)` is what that player minimises at `batch.step`, random by `rng` alone. What else it can
       do is one of the protocols below;
     - `serve(made, home)`: lays out what is served and returns what its manifest says (distill/serve.py);

@@ -21,7 +21,7 @@ from distill.method import Batch, Rows, World, needed, sent
 from evals import labels as judge_labels
 from evals.judges import Judge
 from evals.judges import load as load_judge
-from models import catalogue, text, weights
+from models import catalogue, realesrgan, text, weights
 from models.catalogue import Row
 from models.denoiser import Cond
 from models.families import Parts, toy2d
@@ -116,13 +116,31 @@ def pixel_scene(a: Asked, device: torch.device) -> Scene:
         heads = judge_labels.classes((row for part in parts for row in part.attributes), a.module.reads(a.cfg))
     vae = load(a.base, device).vae if a.base else None
     student = a.module.student(a.cfg, heads or vae).to(device)
+    enlarged = teacher_answers(a, parts) if "enlarged" in a.needs else {}
 
     def batch(step: int, n: int, rng: Rows) -> Batch:
-        arrays, captions, truth = rows_of(draws(n, rng))
+        drawn = draws(n, rng)
+        arrays, captions, truth = rows_of(drawn)
         labels = {k: sent(v, device) for k, v in judge_labels.batch(truth, heads).items()}
-        return Batch(step, pixels=pixels(arrays, device), labels=labels, captions=captions)
+        large = large_of(drawn, enlarged, device) if enlarged else None
+        return Batch(step, pixels=pixels(arrays, device), enlarged=large, labels=labels, captions=captions)
 
     return Scene(World(student=student), batch)
+
+
+def teacher_answers(a: Asked, parts: list[cache.Cached]) -> dict[str, cache.Cached]:
+    """What Real-ESRGAN makes of every picture, by the name of its source: computed once, and kept."""
+    found = images(a.dataset, a.module, a.skip_bad, a.base)
+    made = [cache.answers(s, cache_dir(), realesrgan.NAME, "enlarging", realesrgan.enlarge) for s in found]
+    return {part.name: large for part, large in zip(parts, made, strict=True)}
+
+
+def large_of(
+    drawn: list[tuple[cache.Cached, int, float]], enlarged: dict[str, cache.Cached], device: torch.device
+) -> Tensor:
+    """uint8 [B, 3, 4H, 4W]: as bytes, since a method may look at a part of each."""
+    rows = np.stack([enlarged[part.name][i] for part, i, _ in drawn])
+    return sent(torch.from_numpy(rows), device).permute(0, 3, 1, 2)
 
 
 class Latents:

@@ -27,7 +27,7 @@ from models.manifest import Row as Row
 FILE = "manifest.json"
 ANY_BASE = "STILL_LIFE_ANY_BASE"  # set by --any-base, for this process and those that it starts
 LOADED = (".safetensors", ".json")  # what may be read from the folders of parts
-HIDDEN = ("autoencoder", "judge")  # parts of others, and tools: not in the menu
+HIDDEN = ("autoencoder", "judge", "enlarger")  # parts of others, and tools: not in the menu
 INDEX, MAIN = "model_index.json", "main"  # of a diffusers pipeline; the branch of the Hub
 UNPUBLISHED: ContextVar[dict[str, Row]] = ContextVar("unpublished", default={})  # noqa: B039  # nobody changes it
 ID = re.compile(r"[^\W_][\w.-]{0,99}")  # no name of a part, a path or a list

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from core.fields import record
 
 ROUTER = "router"  # the folder of what sends a prompt to one of several students
-KINDS = ("model", "lora", "autoencoder", "judge")
+KINDS = ("model", "lora", "autoencoder", "judge", "enlarger")
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,20 @@ class Source(Protocol):
 
 TOYS = 24_000  # scenes drawn once for a training; a prefix does where pictures, not captions, are learnt
 PICTURES = 12_000
-NAMES = ("toys", "emoji", "toys+emoji", "words", "pairs", "toys+words+pairs", "emoji+noto", "words+noto", "mini")
+NAMES = (
+    "toys",
+    "emoji",
+    "toys+emoji",
+    "words",
+    "pairs",
+    "toys+words+pairs",
+    "emoji+noto",
+    "words+noto",
+    "mini",
+    "painted",
+)
 
-DRAWN_HERE = ("toys", "mini", "mixture")  # parts that need nothing from elsewhere
+DRAWN_HERE = ("toys", "mini", "mixture", "painted")  # parts that need nothing from elsewhere
 
 
 def missing(dataset: str) -> str | None:
@@ -82,12 +93,14 @@ def sources(
     """The sources that a data set's name stands for, each as often as the others.
 
     dataset: parts with a + between them, one of `NAMES`, or a folder of captioned pictures. `words` are emoji with
-    people and signs, in more wordings; `pairs` are two toys or two emoji. hold: what emoji hold out.
+    people and signs, in more wordings; `pairs` are two toys or two emoji; `painted` is by the box's own models.
+    hold: what emoji hold out.
     skip_bad: leave out files of a folder that cannot be used, where an error would name them. side: pixels of a
     picture, for the model that is trained; only a folder's can be other than `SIDE`.
     """
     from distill.data.emoji import Emoji  # each source brings packages that the others do without
     from distill.data.folder import Folder
+    from distill.data.painted import Painted
     from distill.data.pairs import Pairs
     from distill.data.toys import Toys
     from distill.data.words import Words
@@ -106,6 +119,7 @@ def sources(
             "emoji": lambda: Emoji(split=split, hold=hold),
             "words": lambda: Words(split=split, hold=hold),
             "pairs": lambda: Pairs(split=split, hold=hold),
+            "painted": lambda: Painted(split=split),
             "noto": lambda: drawn(split=split, hold=hold, look="noto"),  # other drawings, for the recogniser alone
         }
         return [made[part]() for part in parts]

@@ -99,17 +99,32 @@ def latents(
     source: Source, root: Path, key: str, encode: Callable[[np.ndarray], np.ndarray], say: Callable[[str], None] = print
 ) -> Cached:
     """The source through an autoencoder with this hash of its weights. encode: uint8 [B, H, W, 3] -> [B, C, h, w]."""
+    return answers(source, root, f"latents-{key[:10]}", "encoding", lambda x: encode(x).astype(np.float16), say)
+
+
+def answers(
+    source: Source,
+    root: Path,
+    name: str,
+    doing: str,
+    answer: Callable[[np.ndarray], np.ndarray],
+    say: Callable[[str], None] = print,
+) -> Cached:
+    """What a network answers to every picture of the source, kept under this name.
+
+    answer: uint8 [B, H, W, 3] -> [B, …].
+    """
     pictures = draw(source, root, say)
     home = folder(source, root)
     arrays = []
     for start, shard in zip(range(0, len(pictures), SHARD), pictures.arrays, strict=True):
-        path = home / f"latents-{key[:10]}-{start:07d}.npy"
+        path = home / f"{name}-{start:07d}.npy"
         if not whole(path, len(shard)):
-            say(f"encoding {source.name} {start:,} to {start + len(shard):,}")
-            z = []
+            say(f"{doing} {source.name} {start:,} to {start + len(shard):,}")
+            rows = []
             for i in range(0, len(shard), OFTEN):
-                tell(f"encoding {source.name}", start + i, len(pictures))
-                z.append(encode(np.asarray(shard[i : i + OFTEN])))
-            write(path, save_array(np.concatenate(z).astype(np.float16)))
+                tell(f"{doing} {source.name}", start + i, len(pictures))
+                rows.append(answer(np.asarray(shard[i : i + OFTEN])))
+            write(path, save_array(np.concatenate(rows)))
         arrays.append(np.load(path, mmap_mode="r")[: len(shard)])
     return Cached(source.name, arrays, pictures.captions, pictures.attributes)

@@ -1,0 +1,80 @@
+"""Pictures that the box itself paints, from captions of toys and names of emoji: unlabelled, as many as one likes.
+
+For what learns how our decoders' pictures look, such as an enlarger. Half are of each autoencoder, by students of few
+steps. New weights of a painter start a new set.
+"""
+
+import functools
+import hashlib
+
+import numpy as np
+
+from core.paths import assets
+from distill.data import Example, Split
+from distill.data.toys.captions import captions
+from distill.data.toys.scene import scene_at
+from models import catalogue, prompt
+from models.catalogue import Row
+from models.palette import BACKGROUNDS
+from models.request import ImageRequest
+
+SIZE, HELD_OUT = 1500, 100
+MOST_STEPS = 4
+
+
+def painters() -> list[list[Row]]:
+    """The students of few steps in the box, by their autoencoder."""
+    box = assets() / "weights"
+    by: dict[str, list[Row]] = {}
+    for row in catalogue.menu():
+        if row.folder and row.folder.parent == box and row.manifest.default_steps <= MOST_STEPS:
+            by.setdefault(row.manifest.latents, []).append(row)
+    return [by[latents] for latents in sorted(by)]
+
+
+class Painted:
+    """Example `index` is a function of (split, index) and of the painters' weights."""
+
+    name = "painted"
+
+    def __init__(self, split: Split = "train"):
+        self.split, self.size = split, SIZE if split == "train" else HELD_OUT
+        self.painters = painters()
+        digests = [sorted(row.manifest.files.items()) for rows in self.painters for row in rows]
+        self.signature = ("painted", split, digests)
+
+    def __len__(self) -> int:
+        return self.size
+
+    @functools.cached_property
+    def engine(self):
+        from models.engine import Engine
+
+        return Engine("cpu")
+
+    def request(self, index: int) -> ImageRequest:
+        rng = np.random.default_rng([self.split == "train", index, 3])
+        rows = self.painters[index % len(self.painters)]
+        words = self._toy(index, rng) if rng.random() < 0.5 else self._emoji(rng)
+        model = rows[int(rng.integers(len(rows)))].id
+        return ImageRequest(prompt=words, model=model, seed=int(rng.integers(2**31)))
+
+    def _toy(self, index: int, rng: np.random.Generator) -> str:
+        said = captions(scene_at(0, index, self.split), rng)
+        return said[int(rng.integers(len(said)))]
+
+    def _emoji(self, rng: np.random.Generator) -> str:
+        names = sorted(set(prompt.names().values()))
+        behind = f" on a {list(BACKGROUNDS)[int(rng.integers(len(BACKGROUNDS)))]} background"
+        return names[int(rng.integers(len(names)))] + (behind if rng.random() < 0.5 else "")
+
+    def __getitem__(self, index: int) -> Example:
+        if not 0 <= index < self.size:
+            raise IndexError(index)
+        from models.generate import Image
+
+        request = self.request(index)
+        painted = [e for e in self.engine.generate(request) if isinstance(e, Image)]
+        picture = np.asarray(painted[0].picture)
+        key = hashlib.sha256(picture.tobytes()).hexdigest()
+        return Example(picture, (request.prompt,), {"model": request.model, "seed": request.seed}, key)
