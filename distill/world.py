@@ -109,6 +109,8 @@ class Asked:
 
 def pixel_scene(a: Asked, device: torch.device) -> Scene:
     """Pictures, with the truth about each where the method asks for labels."""
+    if "enlarged" in a.needs and (reason := realesrgan.missing()):
+        raise ValueError(reason)
     parts = [cache.draw(s, cache_dir()) for s in images(a.dataset, a.module, a.skip_bad, a.base)]
     draws = Draws(parts)
     heads = {}

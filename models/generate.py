@@ -25,7 +25,7 @@ from transformers.utils import logging
 
 from core.fields import options
 from core.paths import use_studio
-from models import catalogue, diversity, families, stored
+from models import catalogue, diversity, enlarge, families, stored
 from models.denoiser import ATTENTION, Cond, pick_device
 from models.families import Parts
 from models.guidance import Turn
@@ -50,6 +50,7 @@ class Image:
     text_ms: float  # of that: the prompts
     denoise_ms: float  # the loops so far
     decode_ms: float  # latents to pictures so far
+    enlarge_ms: float  # pictures to larger ones so far
     text: str  # what the encoder read
     route: int | None = None  # which of several students took the last step
 
@@ -62,7 +63,9 @@ class Clock:
     """Milliseconds by kind of work. A GPU is waited for, or its work would be billed to whoever asks next."""
 
     device: torch.device
-    spent: dict[str, float] = field(default_factory=lambda: {"text": 0.0, "denoise": 0.0, "decode": 0.0})
+    spent: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("text", "denoise", "decode", "enlarge"), 0.0)
+    )
     _since: float = 0.0
 
     def start(self) -> None:
@@ -162,6 +165,8 @@ def generate(
     parts: Parts, request: ImageRequest, others: Mapping[str, Parts] | None = None
 ) -> Generator[Event, None, None]:
     """Steps and pictures, batch by batch. `others`: the parts of the request's other painters, by id."""
+    if request.enlarge > 1 and (reason := enlarge.missing(request.enlarger)):
+        raise ValueError(reason)
     run = Run.of(request, {**(others or {}), request.model: parts})
     run.clock.start()
     cond, null = encode(parts, request, run.texts, any(t.needs_null for t in run.turns))
@@ -192,8 +197,11 @@ def _batch(run: Run, which: range, cond: Cond, null: Cond | None) -> Generator[E
             continue
         finally:
             clock.stop("decode")
+        clock.start()
+        picture = enlarge.enlarged(picture, request.enlarge, request.enlarger)
+        clock.stop("enlarge")
         spent = clock.spent
-        times = (sum(spent.values()), spent["text"], spent["denoise"], spent["decode"])
+        times = (sum(spent.values()), spent["text"], spent["denoise"], spent["decode"], spent["enlarge"])
         yield Image(k, picture, request.seeds()[k], request.steps, calls, *times, run.texts[k], routes and routes[row])
     if lost:  # after the others of the batch
         raise ValueError(f"{parts.row.id} gave numbers that are no picture for seed {', '.join(lost)}; try another")

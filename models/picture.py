@@ -53,6 +53,8 @@ def a1111(request: ImageRequest) -> str:
     }
     if request.variation:
         facts |= {"Variation seed": request.variation_seed, "Variation seed strength": f"{request.variation:g}"}
+    if request.enlarge > 1:
+        facts |= {"Hires upscale": request.enlarge, "Hires upscaler": request.enlarger}
     facts |= {"Painters": request.painters.replace(", ", "; ")} if request.painters else {}
     facts |= {"Start": f"{request.start_step} of {request.start[:12]}"} if request.start else {}
     negative = f"Negative prompt: {request.negative}\n" if request.negative else ""
@@ -61,8 +63,11 @@ def a1111(request: ImageRequest) -> str:
 
 
 def png_bytes(picture: Picture, request: ImageRequest, level: int = 6) -> bytes:
-    """A PNG with its request inside. `level`: 1 packs fast, 9 packs tight."""
-    return _png(picture, {JSON_KEY: request.to_json(), TEXT_KEY: a1111(request)}, level)
+    """A PNG with its request inside, and whether it was enlarged. `level`: 1 packs fast, 9 packs tight."""
+    texts = {JSON_KEY: request.to_json(), TEXT_KEY: a1111(request)}
+    if request.enlarge > 1:
+        texts |= {RESIZED_KEY: f"enlarged × {request.enlarge} by {request.enlarger}"}
+    return _png(picture, texts, level)
 
 
 def _png(picture: Picture, texts: dict[str, str], level: int = 6) -> bytes:

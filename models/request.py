@@ -14,6 +14,7 @@ from typing import Any, Self, get_args, get_type_hints
 
 from core.fields import between, check, keyed, option, options, short
 from models import catalogue
+from models.enlarge import ENLARGER, ENLARGERS, FACTORS
 from models.even import EVEN, completed
 from models.painters import Painter, base_of, must_fit, parse
 from models.prompt import reading, spelt
@@ -115,6 +116,8 @@ class ImageRequest(Request):
     unlike: str = option("", "Stored pictures to be different from, by their sha256.", longest=64)
     unlike_by: float = option(0.8, "How far from each of them, in deviations of a latent.", low=0, high=2, step=0.05)
     even: str = option("nothing", "What the prompt leaves open and words spread.", choices=lambda: list(EVEN))
+    enlarge: int = option(1, "Times as large as painted: 1, 2 or 4.", low=1, high=4, step=1)
+    enlarger: str = option(ENLARGER, "Who enlarges.", choices=lambda: ENLARGERS)
 
     def _order(self) -> list[str]:
         names = super()._order()
@@ -152,6 +155,10 @@ class ImageRequest(Request):
         if self.start_step >= (self.steps if self.start else 1):
             raise ValueError(f"start_step must be 0 to {self.steps - 1 if self.start else 0}, not {self.start_step}")
         self._variety(row)
+        if self.enlarge not in FACTORS:
+            raise ValueError(f"enlarge must be {_any_of(FACTORS)}, not {self.enlarge}")
+        if self.enlarge > 1 and catalogue.on_hub(row) is not None:
+            raise ValueError(f"{self.model} paints {row.size} x {row.size} pixels, and enlarge must be 1 for it")
 
     def _variety(self, row: catalogue.Row) -> None:
         """Raises ValueError for a cure that this model can't obey."""
@@ -189,6 +196,12 @@ class ImageRequest(Request):
         neighbour = (self.variation_seed + first) % SEEDS if self.variation else 0
         part = copy(self)  # as valid as the whole, so nothing is looked up again
         vars(part).update(seed=self.seeds()[first], num_images=count, variation_seed=neighbour)
+        return part
+
+    def as_painted(self) -> "ImageRequest":
+        """The request that gives the pictures as they are before they are enlarged."""
+        part = copy(self)
+        vars(part).update(enlarge=1, enlarger=ENLARGER)
         return part
 
     def texts(self) -> list[str]:

@@ -133,7 +133,7 @@ def test_the_whole_studio_by_keyboard(visit):
     assert picture.read(got.value.path()).request.seed == 10
     page.keyboard.press("Enter")
     expect(page.locator(".sl-closeup")).to_contain_text(
-        "tiny-sprint · 1 step · guidance 3.5 · seed 10 · 128 × 128 pixels"
+        "tiny-sprint · 1 step · guidance 3.5 · seed 10 · 512 × 512 pixels"
     )
     page.keyboard.press("ArrowLeft")
     expect(page.locator(".sl-closeup")).to_contain_text("seed 9")

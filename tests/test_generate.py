@@ -268,7 +268,7 @@ def test_interleaved_runs_do_not_disturb_each_other(teacher):
 def test_calls_and_times_are_counted(teacher, sprint):
     image = list(generate(teacher, ask("tiny-sana", steps=5)))[-1]
     assert (image.steps, image.calls) == (5, 10)
-    assert image.latency_ms == pytest.approx(image.text_ms + image.denoise_ms + image.decode_ms)
+    assert image.latency_ms == pytest.approx(image.text_ms + image.denoise_ms + image.decode_ms + image.enlarge_ms)
     assert list(generate(teacher, ask("tiny-sana", steps=5, guidance=1.0)))[-1].calls == 5
     assert list(generate(sprint, ask(steps=2)))[-1].calls == 2
 

@@ -30,7 +30,7 @@ def test_another_model_gets_the_same_wish_and_its_own_settings():
 
 def test_a_link_restores_and_says_what_is_wrong_with_it():
     query = {"prompt": "a fox & <b>", "model": "tiny-sprint", "seed": "12", "guidance": "3.5", "steps": "2"}
-    wanted = ImageRequest("a fox & <b>", model="tiny-sprint", seed=12, guidance=3.5, steps=2)
+    wanted = ImageRequest("a fox & <b>", model="tiny-sprint", seed=12, guidance=3.5, steps=2, enlarge=4)
     start = ImageRequest("a red ball", model="tiny-sana", seed=7)
     assert menu.arriving(start, {}) == (start, "") and menu.arriving(start, query) == (wanted, "")
     for wrong, sentence in (

@@ -111,6 +111,17 @@ class Desk:
             return id
         return self.gallery.add(picture.png_bytes(shown, request), request.to_dict(), owner)
 
+    def enlarged(self, request: ImageRequest, painted: Picture) -> Picture:
+        """A picture as large as its request wants it, from how it was painted; remembered with that."""
+        from models.enlarge import enlarged
+
+        self.recent.put(request.as_painted().to_json(), painted)
+        large = self.recent.get(request.to_json())
+        if large is None:
+            large = enlarged(painted, request.enlarge, request.enlarger)
+            self.recent.put(request.to_json(), large)
+        return large
+
     def painted(self, request: ImageRequest, tab: str, ticket: int) -> "Iterator[Image]":
         """Pictures as they are done. Raises ValueError where visitors may not have the model; at home the engine says
         what can't run, and no keystroke waits for a look at the menu."""
@@ -127,13 +138,15 @@ class Desk:
         """What was shown a moment ago, or the same painted again."""
         if request.num_images != 1:
             raise ValueError("one picture at a time: num_images must be 1")
-        held = self.recent.get(request.to_json())
-        if held is not None:
+        if (held := self.recent.get(request.to_json())) is not None:
             return held
+        painted = self.recent.get(request.as_painted().to_json())
+        return self.enlarged(request, painted or self._again(request.as_painted(), data))
+
+    def _again(self, request: ImageRequest, data: dict[str, Any]) -> Picture:
         tab = data.get("tab")
         page = tab[:32] if isinstance(tab, str) else "again"
         for event in self.painted(request, f"again-{page}", 0):
-            self.recent.put(request.to_json(), event.picture)
             return event.picture
         raise ValueError("the picture was stopped before it was painted")
 

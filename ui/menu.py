@@ -2,8 +2,9 @@
 
 from typing import Any, get_type_hints
 
-from models import catalogue
+from models import catalogue, realesrgan
 from models.catalogue import Row
+from models.enlarge import ENLARGER, MOST, TEACHER
 from models.request import ImageRequest
 from models.restore import fitted
 from ui.place import Place
@@ -28,6 +29,19 @@ def model(id: str) -> dict[str, Any]:
         "guidance_reason": None if guidance.range[0] < guidance.range[1] else f"{row.id} was distilled at one value.",
         "live": row.manifest.parameters <= LIVE_PARAMETERS or catalogue.here().gpu is not None,
     }
+
+
+def enlarge(row: Row) -> int:
+    """How many times as large as painted the page shows a model's pictures; those of the Hub are large as they are."""
+    return 1 if catalogue.on_hub(row) is not None else MOST
+
+
+def enlargers() -> list[dict[str, Any]]:
+    """Who can make a picture larger, for the close-up, and why one can't here."""
+    return [
+        {"id": ENLARGER, "label": "crisp, by the box's enlarger", "reason": None},
+        {"id": TEACHER, "label": "by Real-ESRGAN, which taught it", "reason": realesrgan.missing()},
+    ]
 
 
 def refusal(row: catalogue.Row, place: Place) -> str | None:
@@ -93,12 +107,12 @@ def count(n: int) -> str:
 
 
 def switch(request: ImageRequest, fields: dict[str, Any]) -> ImageRequest:
-    """The form's wish for another model: what that one decides (steps, guidance, size) is its own."""
+    """The form's wish for another model: what that one decides (steps, guidance, sizes) is its own."""
     fields = request.to_dict() | {k: v for k, v in fields.items() if v is not None}
     kept = {k: v for k, v in fields.items() if k not in ("steps", "guidance", "width", "height")}
     if catalogue.get(fields["model"]).manifest.guidance.kind != "cfg":
         kept["negative"] = ""
-    return ImageRequest.from_dict(kept)
+    return ImageRequest.from_dict(kept | {"enlarge": enlarge(catalogue.get(fields["model"]))})
 
 
 def arriving(start: ImageRequest, fields: dict[str, Any]) -> tuple[ImageRequest, str]:
@@ -114,6 +128,8 @@ def arriving(start: ImageRequest, fields: dict[str, Any]) -> tuple[ImageRequest,
             given |= {} if value in ("", None) else {name: _value(name, value)}
         except ValueError as e:
             wrong.append(str(e))
+    row = catalogue.rows().get(given["model"])
+    given.setdefault("enlarge", enlarge(row) if row else MOST)
     try:
         restored = fitted(given)
     except ValueError as e:

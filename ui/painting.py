@@ -5,7 +5,7 @@ from typing import Any
 
 from PIL.Image import Image as Picture
 
-from models import picture
+from models import enlarge, picture
 from models.prompt import notes
 from models.request import ImageRequest
 from ui.desk import Desk
@@ -16,22 +16,31 @@ SMALL = 256  # pixels on a side up to which a picture travels as the PNG that a 
 
 
 def paint(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """Pictures first … first + count of a request; `keep` puts them into the gallery."""
+    """Pictures first … first + count of a request, as they are painted; `keep` puts them into the gallery, enlarged."""
     request = ImageRequest.from_dict(data.get("request"))
     first = number(data, "first", 0, request.num_images - 1)
     count = number(data, "count", 1, request.num_images - first)
     tab, ticket = token(data, "tab"), number(data, "ticket", 0, 2**31)
     done, spent = [], {}
-    for event in desk.painted(request.some(first, count), tab, ticket):
+    for event in desk.painted(request.as_painted().some(first, count), tab, ticket):
         one = request.single(first + event.index)
-        desk.recent.put(one.to_json(), event.picture)
-        id = desk.keep(one, event.picture, data) if data.get("keep") is True else None
+        desk.recent.put(one.as_painted().to_json(), event.picture)
+        id = desk.keep(one, desk.enlarged(one, event.picture), data) if data.get("keep") is True else None
         done.append(_shown(one, event.picture, id) | {"index": first + event.index, "text": event.text})
         done[-1] |= {} if event.route is None else {"route": event.route}
         spent = {k: round(getattr(event, k), 2) for k in ("text_ms", "denoise_ms", "decode_ms")}
     if len(done) < count:
         return {"stopped": True}
     return {"pictures": done, **spent}
+
+
+def large(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    """One picture as large as its request wants it."""
+    request = ImageRequest.from_dict(data.get("request"))
+    if reason := enlarge.missing(request.enlarger):
+        raise ValueError(reason)
+    shown = _shown(request, desk.picture(request, data), None)
+    return {key: shown[key] for key in ("src", "width", "height")}
 
 
 def stop(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from core.paths import assets
 from models import catalogue, picture
 from models.request import ImageRequest
+from ui import menu
 from ui.wire import data_url
 
 FAVOURITE = "toybox-sprint"
@@ -24,7 +25,8 @@ def start() -> ImageRequest:
     rows = catalogue.menu()
     here = [r.id for r in rows if r.hub is None] or [r.id for r in rows]
     model = FAVOURITE if FAVOURITE in here else here[0]
-    return ImageRequest(prompt=PROMPT, model=model, seed=SEED, num_images=NUM)
+    enlarge = menu.enlarge(catalogue.get(model))
+    return ImageRequest(prompt=PROMPT, model=model, seed=SEED, num_images=NUM, enlarge=enlarge)
 
 
 def first() -> dict[str, Any]:

@@ -8,6 +8,7 @@ still.closeup = (() => {
   const reading = make("p", { className: "sl-facts sl-reading", dir: "auto" });
   const facts = make("p", { className: "sl-facts" });
   const row = make("div", { className: "sl-actions" });
+  const size = make("select", { className: "sl-select sl-sizes", ariaLabel: "Size", onchange: look });
   const corner = (words, title, onclick) => make("button", { className: "sl-corner", title, ariaLabel: title, onclick }, words);
   const walk = make(
     "div",
@@ -20,7 +21,7 @@ still.closeup = (() => {
     "dialog",
     { className: "sl-closeup", ariaLabel: "Picture", onclick: (e) => e.target === dialog && dialog.close() },
     image,
-    make("div", { className: "sl-about" }, walk, text, reading, facts, row),
+    make("div", { className: "sl-about" }, walk, text, reading, facts, size, row),
   );
   const help = make("dialog", { className: "sl-help", ariaLabel: "Keys", onclick: () => help.close() });
 
@@ -33,19 +34,43 @@ still.closeup = (() => {
     const p = pictures[index];
     const r = p.request;
     sure = false;
-    image.src = p.full ?? p.src;
+    image.src = p.look?.src ?? p.full ?? p.src;
     const read = p.text ?? r.prompt; // wildcards chosen, emoji named, the style's words around it
     image.alt = `${read}, seed ${r.seed}`;
     text.textContent = r.prompt;
     reading.textContent = read === r.prompt ? "" : `Read as: ${read}`;
     const near = r.variation ? [`${Math.round(r.variation * 100)} % towards noise ${r.variation_seed}`] : [];
     const made = [r.model, still.plural(r.steps, "step"), `guidance ${r.guidance}`, `seed ${r.seed}`, ...near];
-    facts.textContent = [...made, `${p.width} × ${p.height} pixels`].join(" · ");
+    facts.textContent = [...made, `${(p.look ?? p).width} × ${(p.look ?? p).height} pixels`].join(" · ");
+    fill(p);
     const focus = [...row.children].indexOf(document.activeElement);
     row.replaceChildren(...buttons(p));
     row.children[focus]?.focus();
     if (p.id && !p.full && p.width > THUMB) sharpen(p);
   }
+
+  /* How large, and by whom: what the box's enlarger makes of it, what taught that one, or as it was painted. */
+  function fill(p) {
+    const { width, height, enlarge, enlarger } = { ...p.request, ...p.look?.wanted };
+    size.hidden = !(p.request.enlarge > 1);
+    const side = (times) => `${width * times} × ${height * times}`;
+    const options = still.closeup.enlargers.map(({ id, label, reason }) =>
+      make("option", { value: id, disabled: Boolean(reason) }, `${side(p.request.enlarge)}, ${label}${reason ? `. ${reason}` : ""}`),
+    );
+    size.replaceChildren(...options, make("option", { value: "" }, `${side(1)}, as it was painted`));
+    size.value = enlarge > 1 ? enlarger : "";
+  }
+
+  async function look() {
+    const p = pictures[index],
+      enlarger = size.value;
+    const wanted = enlarger ? { enlarge: p.request.enlarge, enlarger } : { enlarge: 1 };
+    const answer = enlarger === p.request.enlarger ? null : await still.call("large", { request: { ...p.request, ...wanted } });
+    p.look = answer && { wanted, ...answer };
+    if (pictures[index] === p) show();
+  }
+
+  still.on("enlarged", (p) => dialog.open && pictures[index] === p && show());
 
   /* The gallery lists thumbnails; a larger picture comes when it is looked at. */
   async function sharpen(p) {
@@ -65,7 +90,7 @@ still.closeup = (() => {
     const here = [
       button(p.favourite ? "♥ Favourite" : "♡ Favourite", "F", () => actions.favourite(p)),
       button("Download", "PNG with its settings inside (D)", () => actions.download(p)),
-      button("Larger, resized 4×", large, () => actions.download(p, 4)),
+      ...(p.request.enlarge > 1 ? [] : [button("Larger, resized 4×", large, () => actions.download(p, 4))]),
       button("More like this", "Neighbours in noise (M)", away(actions.more)),
       button("Use its settings", "Prompt, model and seed into the form (U)", away(actions.settings)),
       button("A|B", "Compare with another (C)", away(actions.compare)),
@@ -119,6 +144,7 @@ still.closeup = (() => {
     dialogs: [dialog, help],
     sheet,
     step,
+    enlargers: [], // comes with the wall
     get open() {
       return dialog.open;
     },

@@ -15,13 +15,14 @@ from gradio.blocks import Block
 from gradio.components import Component
 from gradio.context import Context
 
+from models.enlarge import FACTORS, MOST
 from models.request import SEEDS, ImageRequest
 from models.restore import Restored, fitted, kept
 from ui import menu, pictures, wall
 from ui.create.words import words
 from ui.desk import Desk
 from ui.form import Form
-from ui.painting import paint, stop, where
+from ui.painting import large, paint, stop, where
 from ui.part import part
 from ui.tab import Tab
 from ui.wire import refusing
@@ -44,6 +45,13 @@ def span(model: dict[str, Any]) -> dict[str, Any]:
     return {"minimum": low, "maximum": high if low < high else low + 1, "interactive": low < high}
 
 
+def sizes(request: ImageRequest) -> dict[str, Any]:
+    """Arguments of the choice of size: what a model's pictures can be enlarged to; hidden where they can't."""
+    factors = FACTORS if menu.enlarge(request.row) > 1 else (1,)
+    choices = [(f"{request.width * factor} px", factor) for factor in factors]
+    return {"choices": choices, "label": "Size", "visible": len(choices) > 1 or "hidden"}
+
+
 class Create:
     """Builds the page inside the current Blocks."""
 
@@ -56,8 +64,9 @@ class Create:
         )
         with gr.Column(elem_id="create"):
             part("prompt", "prompt-part", desk.serve_painting(words), elem_classes="sl-wide")
-            served = desk.serve_painting(paint, pictures.favourite, pictures.download, pictures.full)
-            part("wall", "wall-part", [*served, *desk.serve(stop, where)], data=wall.first())
+            served = desk.serve_painting(paint, large, pictures.favourite, pictures.download, pictures.full)
+            shown = wall.first() | {"enlargers": menu.enlargers()}
+            part("wall", "wall-part", [*served, *desk.serve(stop, where)], data=shown)
             with gr.Column(elem_id="settings"):
                 self._settings(menu.model(self.form.start.model))
             part(
@@ -89,6 +98,7 @@ class Create:
                 self.lock = gr.Button("Keep seed", elem_id="lock", elem_classes="sl-quiet")
                 self.roll = gr.Button("Roll", elem_id="roll", elem_classes="sl-quiet")
             add("num_images", lambda **k: segments(WALLS, label="Pictures", **k))
+            add("enlarge", lambda **k: gr.Radio(**sizes(self.form.start), elem_classes="sl-seg", **k))
             add("variation", label="Distance of neighbours", visible="hidden", buttons=[])
             add(
                 "variation_seed",
@@ -177,6 +187,7 @@ class Create:
             form["guidance"]: gr.Slider(**span(model), value=request.guidance),
             form["negative"]: gr.Textbox(value=request.negative, interactive=able),
             form["variation"]: gr.Slider(value=request.variation, visible=bool(request.variation) or "hidden"),
+            form["enlarge"]: gr.Radio(**sizes(request), value=request.enlarge),
             form["num_images"]: gr.Radio(choices=sorted({*WALLS, request.num_images}), value=request.num_images),
             self.note: model["note"],
             self.guidance_note: model["guidance_reason"] or "",
@@ -202,7 +213,7 @@ class Create:
         wanted, left_out = menu.arriving(wall.start(), came if isinstance(came, dict) else linked)
         more = {"says": left_out, "kind": "error"} if left_out else {}
         usual = {f.name: f.default for f in fields(ImageRequest) if isinstance(f.default, str | int | float)}
-        rows = {"menu": menu.rows(self.desk.place), "usual": usual}
+        rows = {"menu": menu.rows(self.desk.place), "usual": usual | {"enlarge": MOST}}
         return self.show(wanted) | {self.told: self.message(wanted, paint=True, arrival=True, **rows, **more)}
 
     def _restored(self, restored: Restored, says: str = "") -> dict[Component, Any]:
@@ -230,4 +241,4 @@ def _data(event: gr.EventData) -> dict[str, Any]:
     return event._data if isinstance(event._data, dict) else {}
 
 
-TAB = Tab("Create", "create", Create, scripts=tuple("painter memory prompt wall closeup gallery keys".split()))
+TAB = Tab("Create", "create", Create, scripts=tuple("painter memory prompt enlarge wall closeup gallery keys".split()))

@@ -3,10 +3,11 @@
 
 /* What can be done with a picture of the wall or the gallery: {src, request, id, favourite, width, height}. */
 still.actions = (() => {
-  const which = (p) => (p.id ? { id: p.id } : { request: p.request });
+  /* `look`: another size or enlarger that was chosen in the close-up. */
+  const which = (p) => (p.look ? { request: { ...p.request, ...p.look.wanted } } : p.id ? { id: p.id } : { request: p.request });
 
   async function favourite(p) {
-    const answer = await still.call("favourite", { ...which(p), on: !p.favourite });
+    const answer = await still.call("favourite", { ...which({ ...p, look: null }), on: !p.favourite });
     if (!answer) return;
     const now = { favourite: !p.favourite };
     Object.assign(p, now, { id: answer.id }); // before anybody who draws it is told
@@ -206,7 +207,19 @@ still.parts.wall = (element, part) => {
     tile.choose(i === selected);
     if (focused) tile.focus();
     if (i === selected) select(i);
+    still.enlarge.add(p, () => inSight(tile));
   }
+
+  function inSight(tile) {
+    const { top, bottom } = tile.getBoundingClientRect();
+    return bottom > 0 && top < innerHeight;
+  }
+
+  still.on("enlarged", async (p) => {
+    const large = make("img", { src: p.src });
+    await large.decode().catch(() => {});
+    if (pictures[p.index] === p) tiles[p.index].querySelector("img").src = p.src;
+  });
 
   still.on("wall", ({ total }) => {
     if (pictures.length) before = pictures;
@@ -242,6 +255,7 @@ still.parts.wall = (element, part) => {
   still.on("busy", (busy) => element.classList.toggle("sl-painting", Boolean(busy)));
 
   /* The wall that was here, else the one that came with the page, so that a first visit never sees an empty one. */
+  still.closeup.enlargers = part.props.data.enlargers;
   const first = part.props.data,
     { came, wall } = still.memory;
   if (wall?.pictures) still.painter.adopt(wall).then(() => select(0));

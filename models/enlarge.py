@@ -1,0 +1,61 @@
+"""Pictures made larger than they were painted: by whom, how many times, and who can do it here.
+
+The box's own network is quick enough for a wall; the one that taught it is a choice where its two packages are
+installed. Both give four times the pixels; twice is that, halved. No torch here.
+"""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL.Image import Image as Picture
+from PIL.Image import Resampling, fromarray
+
+from models import catalogue, realesrgan
+
+ENLARGER, TEACHER = "toybox-enlarger", "real-esrgan"
+ENLARGERS = (ENLARGER, TEACHER)
+FACTORS = (1, 2, 4)
+MOST = 4
+
+
+def missing(name: str) -> str | None:
+    """One sentence where this enlarger can't run here."""
+    return realesrgan.missing() if name == TEACHER else None
+
+
+def enlarged(picture: Picture, factor: int, by: str = ENLARGER) -> Picture:
+    """The picture, so many times as large. Raises ValueError where the enlarger is not here."""
+    if factor == 1:
+        return picture
+    large = fromarray(_answer(by)(np.array(picture.convert("RGB"))[None])[0])
+    size = picture.width * factor, picture.height * factor
+    return large if factor == MOST else large.resize(size, Resampling.BOX)
+
+
+def _answer(name: str) -> Callable[[np.ndarray], np.ndarray]:
+    """uint8 [B, H, W, 3] to [B, 4H, 4W, 3]."""
+    if name == TEACHER:
+        return realesrgan.enlarge
+    row = catalogue.get(name)
+    catalogue.verify(row)
+    assert row.folder is not None, "it is no row of the Hub"
+    return _student(row.folder, tuple(row.manifest.files.values()))
+
+
+@functools.lru_cache(maxsize=1)
+def _student(folder: Path, files: tuple[str, ...]) -> Callable[[np.ndarray], np.ndarray]:
+    import torch
+
+    from models import enlarger
+
+    net = enlarger.load(folder).to(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def answer(pictures: np.ndarray) -> np.ndarray:
+        x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+        y = net(x).clamp(-1, 1).add(1).mul(127.5).round().byte()
+        return y.permute(0, 2, 3, 1).contiguous().numpy()
+
+    return answer
