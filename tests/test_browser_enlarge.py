@@ -1,4 +1,4 @@
-"""Large pictures on the page, in a real browser: they take the place of the small ones, and go where one looks closer."""
+"""Large pictures on the page, in a real browser: they take the place of the small ones, and go where one looks."""
 
 import json
 
