@@ -126,7 +126,7 @@ def test_the_box_s_enlarger_answers_nearly_as_its_teacher():
     plain = small.resize(teacher.size, Image.Resampling.LANCZOS)
     assert decibels(large, teacher) > decibels(plain, teacher) + 4
     half = enlarge.enlarged(small, 2)
-    assert half.size == (256, 256) and decibels(half, large.resize((256, 256), Image.Resampling.BOX)) > 50
+    assert half.size == (256, 256) and np.array_equal(half, large.resize((256, 256), Image.Resampling.BOX))
     assert enlarge.enlarged(small, 1) is small
 
 
