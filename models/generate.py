@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from math import acos, sin
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import torch
 from PIL.Image import Image as Picture
@@ -25,15 +25,17 @@ from transformers.utils import logging
 
 from core.fields import options
 from core.paths import use_studio
-from models import catalogue, diversity, enlarge, families, stored
+from models import catalogue, diversity, enlarge, families, inputs, stored
 from models.denoiser import ATTENTION, Cond, pick_device
 from models.families import Parts
 from models.guidance import Turn
+from models.img2img import Edit
 from models.picture import png_bytes
 from models.prompt import notes
 from models.request import SEEDS, ImageRequest
 from models.samplers import Step, walk
-from models.stepping import SchedulerSteps, stepper
+from models.schedule import add_noise
+from models.stepping import SchedulerSteps, Stepper, stepper
 from models.stored import Stored
 
 
@@ -138,6 +140,7 @@ class Run:
     texts: list[str]
     start: Stored | None
     others: Tensor | None  # pictures to be unlike, [K, C, h, w]
+    edit: Edit | None
     clock: Clock
 
     @classmethod
@@ -153,7 +156,10 @@ class Run:
         start = stored.load(request.start) if request.start else None
         coder = catalogue.chain(request.row)[-1].id
         others = stored.kept(request.unlike, coder) if request.unlike else None
-        return cls(request, crew, turns, request.texts(), start, others, Clock(crew[request.model].device))
+        edit = Edit.of(crew[request.model], request)
+        if edit is not None:
+            turns = [replace(turn, after=(edit.kept,)) for turn in turns]
+        return cls(request, crew, turns, request.texts(), start, others, edit, Clock(crew[request.model].device))
 
     @property
     def parts(self) -> Parts:
@@ -192,6 +198,7 @@ def _batch(run: Run, which: range, cond: Cond, null: Cond | None) -> Generator[E
         clock.start()
         try:
             picture = decode(parts, x[row : row + 1])
+            picture = picture if run.edit is None else run.edit.whole(picture)
         except FloatingPointError:
             lost.append(str(request.seeds()[k]))
             continue
@@ -212,7 +219,7 @@ def varied(run: Run, which: range, cond: Cond) -> tuple[list[Turn], Cond]:
     request, turns = run.request, run.turns
     if run.others is not None:  # no turn comes after the last, to make a picture of what was pushed
         away = partial(diversity.shielded, others=run.others, radius=request.unlike_by)
-        turns = [*(replace(turn, after=away) for turn in turns[:-1]), turns[-1]]
+        turns = [*(replace(turn, after=(away, *turn.after)) for turn in turns[:-1]), turns[-1]]
     if not request.text_noise and not request.cads:
         return turns, cond
     seeds = [request.seeds()[k] for k in which]
@@ -229,11 +236,16 @@ def varied(run: Run, which: range, cond: Cond) -> tuple[list[Turn], Cond]:
     return [replace(turn, prompt=partial(prompt, noise)) for turn, noise in zip(turns, fading, strict=True)], cond
 
 
-def begin(run: Run, which: range) -> tuple[SchedulerSteps, Tensor]:
-    """The stepper of some pictures, and their first x_t: noise, or a stored step, which must be one of such a run."""
-    parts, start, i = run.parts, run.start, run.request.start_step
+def begin(run: Run, which: range) -> tuple[Stepper, Tensor]:
+    """The stepper of some pictures, and their first x_t: noise, a noisy picture, or a stored step of such a run."""
+    parts, start, i, edit = run.parts, run.start, run.request.start_step, run.edit
     drawn = [noise(parts, run.request, k) for k in which]
-    steps = steps_of(parts, run.request.steps, [generator for _, generator in drawn])
+    generators = [generator for _, generator in drawn]
+    steps = steps_of(parts, run.request.steps, generators)
+    if edit is not None and edit.strength < 1:
+        nearer, x = edit.steps(steps, generators), torch.cat([x for x, _ in drawn])
+        t = torch.full((len(x),), nearer.times[0], device=x.device)
+        return nearer, add_noise(nearer.schedule, edit.z, x, t)
     if start is None:
         x = torch.cat([x for x, _ in drawn]) * steps.initial
         steps.resume(run.request.skip_steps, x, ())
@@ -271,7 +283,8 @@ def parser() -> argparse.ArgumentParser:
     for name, opt in options(ImageRequest).items():
         if name != "prompt":
             flag = "--" + name.replace("_", "-")
-            p.add_argument(flag, type=hints[name], default=argparse.SUPPRESS, help=opt.help)
+            kind: dict[str, Any] = {"action": "store_true"} if hints[name] is bool else {"type": hints[name]}
+            p.add_argument(flag, default=argparse.SUPPRESS, help=opt.help, **kind)
     p.add_argument("--out", type=Path, default=Path("out.png"), help="several: out-0.png, … and their grid out.png")
     p.add_argument("--list", action="store_true", help="print what can paint, and why what can't")
     p.add_argument("--json", action="store_true", help="one JSON object a picture, or a model")
@@ -302,6 +315,7 @@ def paint(args: argparse.Namespace) -> None:
     if args.out.suffix.lower() != ".png":
         raise ValueError(f"--out {args.out} must end in .png")
     fields = {k: v for k, v in vars(args).items() if k in options(ImageRequest)}
+    fields |= {name: inputs.named(fields[name], name) for name in ("image", "mask") if name in fields}
     request = ImageRequest(**fields)
     for id in request.models():
         if reason := catalogue.available(catalogue.get(id)):

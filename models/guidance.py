@@ -41,7 +41,7 @@ class Turn:
     w: float | Tensor | None = None
     painter: str = ""  # id of the model
     prompt: Callable[[Cond, Tensor], Cond] | None = None  # what it is asked at times t [B], where that changes with t
-    after: Callable[[Tensor], Tensor] | None = None  # what becomes of its answer
+    after: tuple[Callable[[Tensor], Tensor], ...] = ()  # what becomes of its answer x0, one after the other
 
     @property
     def needs_null(self) -> bool:
@@ -58,7 +58,9 @@ class Turn:
     def x0(self, schedule: Schedule, x_t: Tensor, t: Tensor, cond: Cond, null: Cond | None) -> Tensor:
         """[B, ...] in fp32, for samples x_t of this schedule at times t [B]."""
         answer = self._answer(schedule, x_t, t, cond, null)
-        return answer if self.after is None else self.after(answer)
+        for change in self.after:
+            answer = change(answer)
+        return answer
 
     def _answer(self, schedule: Schedule, x_t: Tensor, t: Tensor, cond: Cond, null: Cond | None) -> Tensor:
         net = on_schedule(self.net, schedule)

@@ -4,29 +4,22 @@
 `own` gives it as it is, whatever models there are by now.
 """
 
-import contextlib
 import io
 import json
 import re
-import struct
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from PIL.Image import Image as Picture
 from PIL.PngImagePlugin import PngInfo
 
-from models.png import without_text
 from models.request import JSON_LIMIT, PROMPT, SEEDS, ImageRequest
 from models.restore import Restored, fitted, kept
+from models.upload import JSON_KEY, RESIZED_KEY, TEXT_KEY, TEXTS, harm_said, upload
 
-JSON_KEY, TEXT_KEY, RESIZED_KEY, XMP_KEY = "still-life", "parameters", "still-life-resized", "XML:com.adobe.xmp"
+XMP_KEY = "XML:com.adobe.xmp"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-MEGAPIXELS, MEGABYTES = 25, 64  # of an upload
-FORMATS = ("PNG", "JPEG", "WEBP")
-TEXTS = (JSON_KEY, TEXT_KEY, RESIZED_KEY)  # what is read of a PNG's texts
 USER_COMMENT, EXIF_IFD = 0x9286, 0x8769
 CODES = {  # of a UserComment, and what tools write after them, likeliest first; whoever is right has the word "Steps: "
     b"UNICODE\0": ("utf-16-be", "utf-16-le", "utf-8"),
@@ -106,46 +99,6 @@ def open_png(data: bytes) -> Picture:
         return picture
 
 
-def upload(source: Path | bytes | io.BytesIO) -> Picture:
-    """Somebody's picture, decoded. Raises ValueError with one sentence for whatever it may be instead."""
-    data = source if isinstance(source, bytes) else _bytes(source)
-    if len(data) > MEGABYTES * 2**20:
-        raise ValueError(f"the file has {len(data) / 2**20:.0f} MiB; at most {MEGABYTES} are read")
-    data = without_text(data, keep=TEXTS)
-    with _harm_said(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the next lines are stricter
-        picture = Image.open(io.BytesIO(data), formats=FORMATS)
-    pixels = picture.width * picture.height
-    if pixels > MEGAPIXELS * 1e6:
-        raise ValueError(f"the picture has {pixels / 1e6:.0f} megapixels; at most {MEGAPIXELS} are read")
-    with _harm_said():
-        picture.load()
-    return picture
-
-
-@contextlib.contextmanager
-def _harm_said() -> Iterator[None]:
-    """One sentence for whatever Pillow says of somebody's file."""
-    try:
-        yield
-    except Image.DecompressionBombError:
-        raise ValueError(f"the picture has far too many pixels; at most {MEGAPIXELS} megapixels are read") from None
-    except UnidentifiedImageError:
-        raise ValueError(f"this is no picture that can be read; valid: {', '.join(FORMATS)}") from None
-    except (OSError, SyntaxError, EOFError, ValueError, struct.error):
-        raise ValueError("the picture is damaged or cut short; get the file again") from None
-
-
-def _bytes(source: Path | io.BytesIO) -> bytes:
-    if isinstance(source, io.BytesIO):
-        return source.getvalue()
-    try:
-        with Path(source).open("rb") as f:
-            return f.read(MEGABYTES * 2**20 + 1)
-    except OSError as e:
-        raise ValueError(f"the file can't be read: {e.strerror}") from None
-
-
 def read(source: Path | bytes | io.BytesIO) -> Restored:
     """The request that a picture carries. Raises ValueError with one sentence where it carries none."""
     picture = upload(source)
@@ -181,7 +134,7 @@ def resized(source: Path | bytes | io.BytesIO) -> str | None:
 
 def _comment(picture: Picture) -> str | None:
     """EXIF's UserComment, where A1111 puts the text of a JPEG or WebP."""
-    with _harm_said():
+    with harm_said():
         raw = picture.getexif().get_ifd(EXIF_IFD).get(USER_COMMENT)
     if not isinstance(raw, bytes):
         return raw if isinstance(raw, str) else None

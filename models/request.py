@@ -103,6 +103,10 @@ class ImageRequest(Request):
     )
     start: str = option("", "A stored step to go on from, by its sha256.", longest=64)
     start_step: int = option(0, "Which step that was.", low=0, high=99, step=1)
+    image: str = option("", "A picture to begin with: a file, or the sha256 of a kept one.", longest=64)
+    strength: float = option(0.6, "How much of that picture is noise at the start.", low=0.05, high=1, step=0.05)
+    mask: str = option("", "What to paint anew of it: white in this picture, grey half.", longest=64)
+    only_masked: bool = option(False, "Paint the masked part alone, enlarged, and put it back.")
     base_steps: int = option(0, "Leading steps that the base model takes, for variety.", low=0, high=100, step=1)
     base_guidance: float = option(1.0, "Guidance of those steps; 1 asks the base once.", low=0, high=30, step=0.1)
     skip_steps: int = option(0, "Steps left out at the start: a later one begins with noise.", low=0, high=99, step=1)
@@ -149,16 +153,27 @@ class ImageRequest(Request):
         kinds = {guidance.kind, *(catalogue.get(p.model).manifest.guidance.kind for p in others)}
         if self.negative.strip() and "cfg" not in kinds:
             raise ValueError(f"{self.model} takes no negative prompt, as its guidance is built in; leave it empty")
-        for name, what in (("start", "a stored step"), ("unlike", "stored pictures")):
+        stored = {"start": "a stored step", "unlike": "stored pictures", "image": "a kept picture", "mask": "a kept picture"}
+        for name, what in stored.items():
             if not re.fullmatch(r"([0-9a-f]{64})?", value := getattr(self, name)):
                 raise ValueError(f"{name} must be the 64 hexadecimal digits of {what}, not {short(value)}")
         if self.start_step >= (self.steps if self.start else 1):
             raise ValueError(f"start_step must be 0 to {self.steps - 1 if self.start else 0}, not {self.start_step}")
         self._variety(row)
+        self._picture_in()
         if self.enlarge not in FACTORS:
             raise ValueError(f"enlarge must be {_any_of(FACTORS)}, not {self.enlarge}")
         if self.enlarge > 1 and catalogue.on_hub(row) is not None:
             raise ValueError(f"{self.model} paints {row.size} x {row.size} pixels, and enlarge must be 1 for it")
+
+    def _picture_in(self) -> None:
+        """Raises ValueError where what comes with a picture has none, or something else says where the run begins."""
+        if self.mask and not self.image:
+            raise ValueError("mask says what to paint anew of a picture; give it as image")
+        if self.only_masked and not self.mask:
+            raise ValueError("only_masked needs a mask")
+        if self.image and (self.start or self.skip_steps):
+            raise ValueError(f"image and {'start' if self.start else 'skip_steps'} both say where the run begins")
 
     def _variety(self, row: catalogue.Row) -> None:
         """Raises ValueError for a cure that this model can't obey."""

@@ -8,7 +8,7 @@ import dataclasses
 from dataclasses import dataclass, replace
 from typing import Any, get_type_hints
 
-from models import catalogue
+from models import catalogue, inputs
 from models.request import DEFAULT_MODEL, ImageRequest, check, options
 
 NAMES = {"negative": "negative prompt", "width": "size", "height": "size"}  # what people call them
@@ -46,6 +46,8 @@ def fitted(given: dict[str, Any]) -> Restored:
     left = [NAMES.get(name, name.replace("_", " ")) for name in names if name not in good]
     if empty:
         notes.append("Its prompt is empty.")
+    if gone := inputs.missing(good):
+        notes.append(gone)
     if given.keys() - options(ImageRequest).keys():
         left.append("settings of another version")
     if left := list(dict.fromkeys(left)):

@@ -7,7 +7,7 @@ Latents have unit standard deviation as a whole, so SANA-Sprint's sigma_data dro
 """
 
 from dataclasses import dataclass
-from math import pi
+from math import cos, log, pi, tan
 from typing import Literal
 
 import torch
@@ -80,6 +80,25 @@ def add_noise(sch: Schedule, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
 def log_snr(sch: Schedule, t: Tensor) -> Tensor:
     """log(alpha^2 / sigma^2), [B], kept finite: about -27.6 at pure noise."""
     return 2 * (sch.alpha(t).clamp_min(1e-6).log() - sch.sigma(t).clamp_min(1e-6).log())
+
+
+def angle(sch: Schedule, t: float) -> float:
+    """arctan(sigma / alpha): 0 at data, pi / 2 at pure noise. What TrigFlow calls time, for every schedule."""
+    time = torch.tensor([t], dtype=torch.float64)
+    return torch.atan2(sch.sigma(time), sch.alpha(time)).item()
+
+
+def time_at(sch: Schedule, theta: float) -> float:
+    """The inverse of `angle`."""
+    if isinstance(sch, Trig):
+        return theta * 2 / pi
+    if isinstance(sch, Flow):
+        return tan(theta) / (1 + tan(theta)) if theta < pi / 2 else 1.0
+    table = torch.linspace(0, 1, sch.num_train_timesteps + 1, dtype=torch.float64)
+    logs, wanted = sch.alpha_bar(table).log(), 2 * log(max(cos(theta), 1e-12))  # falling; linear between its entries
+    right = int((logs > wanted).sum().clamp(1, sch.num_train_timesteps))
+    a, b = logs[right - 1].item(), logs[right].item()
+    return (right - 1 + min(1.0, max(0.0, (a - wanted) / (a - b)))) / sch.num_train_timesteps
 
 
 def eps_from_x0(sch: Schedule, x_t: Tensor, x0: Tensor, t: Tensor) -> Tensor:

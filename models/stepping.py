@@ -33,14 +33,14 @@ def at(time: float, x: Tensor) -> Tensor:
 
 
 class DdimSteps:
-    """Plain DDIM, uniform in t, from noise to data."""
+    """Plain DDIM from noise to data, at these times, or at so many, uniform in t."""
 
     past: tuple[Tensor, ...] = ()
 
-    def __init__(self, schedule: Schedule, steps: int):
+    def __init__(self, schedule: Schedule, steps: int | Sequence[float]):
         self.schedule = schedule
-        self.ends = torch.linspace(1, 0, steps + 1).tolist()
-        self.times = self.ends[:-1]
+        self.times = torch.linspace(1, 0, steps + 1).tolist()[:-1] if isinstance(steps, int) else list(steps)
+        self.ends = [*self.times, 0.0]
 
     def step(self, i: int, x_t: Tensor, x0: Tensor) -> Tensor:
         return ddim(self.schedule, x_t, x0, at(self.ends[i], x_t), at(self.ends[i + 1], x_t))

@@ -216,12 +216,12 @@ def test_memory_that_runs_out_costs_one_visitor_a_sentence(studio, monkeypatch):
 
 READ = """
 import resource, sys, time
-from models import picture
+from models.upload import upload
 base = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (base + 200_000_000,) * 2)
 begun = time.process_time()
 try:
-    print(picture.upload(open(sys.argv[1], "rb").read()).size)
+    print(upload(open(sys.argv[1], "rb").read()).size)
 except ValueError as e:
     print(e)
 print(f"{time.process_time() - begun:.2f}", file=sys.stderr)

@@ -1,17 +1,19 @@
 """The named HTTP endpoints: what the page can do, for programs. The page's own button shows their documentation.
 
-`/generate` takes the fields of ImageRequest by name, `/models` lists who can paint, `/restore` reads a
-picture's request.
+`/generate` takes the fields of ImageRequest by name, `/models` lists the models, `/restore` reads a picture's request,
+`/input` keeps a picture to begin with.
 """
 
 import dataclasses
 import inspect
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import gradio as gr
 from gradio.context import LocalContext
 
 from core.fields import options
+from models import inputs
 from models.request import ImageRequest
 from ui import menu, painting, pictures
 from ui.desk import Desk
@@ -24,6 +26,7 @@ def publish(desk: Desk) -> None:
     gr.api(_models(desk), api_name="models", queue=False)
     file, out = gr.File(visible=False, file_types=["image"]), gr.JSON(visible=False)
     gr.Button(visible=False).click(_restore(desk), file, out, api_name="restore", queue=False)
+    gr.Button(visible=False).click(_input, file, out, api_name="input", queue=False)
 
 
 def _models(desk: Desk):
@@ -44,6 +47,13 @@ def _restore(desk: Desk):
         return restored.fields | ({"notes": list(restored.notes)} if restored.notes else {})
 
     return restore
+
+
+def _input(picture: str) -> dict[str, str]:
+    """Keep a picture for `image` or `mask` of /generate. Returns its `sha256`, which those fields take."""
+    if not picture:
+        raise gr.Error("picture is missing; upload a PNG, JPEG or WebP", print_exception=False)
+    return {"sha256": spoken(inputs.keep)(Path(picture))}
 
 
 def _generate(desk: Desk):

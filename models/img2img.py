@@ -1,0 +1,115 @@
+"""Paint on from a picture, or anew a part of it: image, strength, mask and only_masked of a request.
+
+A run with a picture z walks the model's own steps with their angles (`models.schedule.angle`) times `strength`, so
+strength is continuous for every family and every count of steps: x = alpha z + sigma eps at the first of them. At 1 it
+is the run without the picture. What the mask keeps is put back into every x0, so each next x_t holds it with its own
+noise; after decoding the kept pixels are those of the picture.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from PIL.Image import Image as Picture
+from torch import Generator, Tensor
+
+from models import families, inputs
+from models.families import Parts
+from models.request import ImageRequest
+from models.schedule import angle, time_at
+from models.stepping import ConsistencySteps, DdimSteps, SchedulerSteps
+
+Box = tuple[int, int, int, int]
+ROOM = 0.25  # of a masked part's side, painted around it with only_masked
+LEAST = 32  # pixels of the part that only_masked paints
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What a request's pictures come to, for a model. Sizes are the model's."""
+
+    picture: Picture  # RGB, which the mask keeps parts of
+    mask: Picture | None  # L, white where it is painted anew
+    box: Box | None  # what is painted of it, enlarged to the whole; None is all
+    z: Tensor  # latents [1, C, h, w] of what is painted, of unit variance
+    m: Tensor | None  # the mask over latents, [1, 1, h, w] in [0, 1]
+    strength: float
+
+    @classmethod
+    def of(cls, parts: Parts, request: ImageRequest) -> "Edit | None":
+        if not request.image:
+            return None
+        given = flat(inputs.load(request.image))
+        mask = inputs.load(request.mask, "mask") if request.mask else None
+        if mask is not None and mask.size != given.size:
+            (w, h), (a, b) = mask.size, given.size
+            raise ValueError(f"the mask has {w} x {h} pixels and its picture {a} x {b}; both must have one size")
+        size = (parts.row.size, parts.row.size)
+        picture = ImageOps.fit(given, size, Image.Resampling.LANCZOS)
+        mask = None if mask is None else ImageOps.fit(flat(mask).convert("L"), size, Image.Resampling.BOX)
+        box = around(mask) if mask is not None and request.only_masked else None
+        part, shape = picture.crop(box).resize(size, Image.Resampling.LANCZOS) if box else picture, mask
+        if mask is not None and box:
+            shape = mask.crop(box).resize(size, Image.Resampling.BILINEAR)
+        m = None if shape is None else over_latents(shape, parts).to(parts.device)
+        return cls(picture, mask, box, encoded(parts, part), m, request.strength)
+
+    def kept(self, x0: Tensor) -> Tensor:
+        """x0 [B, C, h, w] with the latents of the picture where the mask is black."""
+        return x0 if self.m is None else torch.lerp(self.z, x0, self.m)
+
+    def whole(self, painted: Picture) -> Picture:
+        """The picture with what was painted in its place; where the mask is black, its own pixels bit for bit."""
+        if self.mask is None:
+            return painted
+        if self.box:
+            left, top, right, bottom = self.box
+            part = painted.resize((right - left, bottom - top), Image.Resampling.LANCZOS)
+            painted = self.picture.copy()
+            painted.paste(part, (left, top))
+        return Image.composite(painted, self.picture, self.mask)
+
+    def steps(self, own: SchedulerSteps, generators: Sequence[Generator]) -> DdimSteps | ConsistencySteps:
+        """The model's own steps, nearer to data by `strength`: with fresh noise where its scheduler draws some."""
+        times = [time_at(own.schedule, angle(own.schedule, t) * self.strength) for t in own.times]
+
+        def draw(x: Tensor) -> Tensor:
+            return torch.cat([torch.randn((1, *x.shape[1:]), generator=g) for g in generators]).to(x)
+
+        return ConsistencySteps(own.schedule, times, draw) if own.draws else DdimSteps(own.schedule, times)
+
+
+def flat(picture: Picture) -> Picture:
+    """RGB; what is transparent lies on white."""
+    clear = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
+
+
+def around(mask: Picture) -> Box | None:
+    """A square around what is not black, with some room; None where it would be the whole, or nothing is white."""
+    box = mask.getbbox()
+    if box is None:
+        return None
+    left, top, right, bottom = box
+    side = min(max(LEAST, round(max(right - left, bottom - top) * (1 + 2 * ROOM))), *mask.size)
+    x = min(max(0, (left + right - side) // 2), mask.width - side)
+    y = min(max(0, (top + bottom - side) // 2), mask.height - side)
+    return (x, y, x + side, y + side) if side < min(mask.size) else None
+
+
+def over_latents(mask: Picture, parts: Parts) -> Tensor:
+    """The share of each latent's square that is white, [1, 1, h, w]."""
+    white = torch.from_numpy(np.array(mask, dtype=np.float32) / 255)
+    return torch.nn.functional.adaptive_avg_pool2d(white[None, None], parts.latent[1:])
+
+
+@torch.no_grad()
+def encoded(parts: Parts, picture: Picture) -> Tensor:
+    """Latents [1, C, h, w] of unit variance."""
+    pixels: Any = torch.from_numpy(np.array(picture, dtype=np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
+    family = import_module(f"models.families.{parts.row.manifest.family}")
+    return family.encode(parts.vae, pixels.to(parts.device, parts.vae_dtype)).float()

@@ -1,0 +1,69 @@
+"""Pictures that a request begins with, kept in `<studio>/inputs/` under the sha256 of their bytes.
+
+A request stays small and JSON: it names them by that hash, and a picture made from them is restored as long as they are
+there.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+from PIL import ImageOps
+from PIL.Image import Image as Picture
+
+from core.files import sha256, whole_file
+from core.paths import studio
+from models.upload import upload
+
+DIGEST = re.compile(r"[0-9a-f]{64}")
+SUFFIXES = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
+
+
+def keep(source: Path | bytes) -> str:
+    """The hash of a picture's bytes, which are kept. Raises ValueError with one sentence for what is no picture."""
+    kind = upload(source).format or "PNG"
+    data = source if isinstance(source, bytes) else source.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    path = studio() / "inputs" / f"{digest}.{SUFFIXES[kind]}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file():
+        with whole_file(path) as part:
+            part.write_bytes(data)
+    return digest
+
+
+def _file(digest: str) -> Path | None:
+    files = (studio() / "inputs" / f"{digest}.{suffix}" for suffix in SUFFIXES.values())
+    return next((f for f in files if f.is_file()), None)
+
+
+def path(digest: str, what: str = "picture") -> Path:
+    """Raises ValueError where it is not in this studio."""
+    if (file := _file(digest)) is None:
+        raise ValueError(f"the {what} {digest[:12]}… that this request names is no longer in the studio's inputs/")
+    return file
+
+
+def missing(fields: dict[str, Any]) -> str:
+    """In a sentence, what a request names that is no longer in this studio."""
+    gone = [name for name in ("image", "mask") if fields.get(name) and not _file(fields[name])]
+    verb = "is" if len(gone) == 1 else "are"
+    return f"Its {' and '.join(gone)} {verb} no longer in the studio's inputs/." if gone else ""
+
+
+def load(digest: str, what: str = "picture") -> Picture:
+    """Upright. Raises ValueError where it is gone, or no longer what it was."""
+    file = path(digest, what)
+    if sha256(file) != digest:
+        raise ValueError(f"the {what} {file.name} of the studio's inputs/ is damaged: its sha256 is not its name")
+    return ImageOps.exif_transpose(upload(file))
+
+
+def named(text: str, what: str) -> str:
+    """What a person wrote for a picture: a hash as it is, a file kept, nothing as nothing."""
+    if not text or DIGEST.fullmatch(text):
+        return text
+    if not Path(text).is_file():
+        raise ValueError(f"{what} {text} is no file, and no sha256 of a picture in the studio's inputs/")
+    return keep(Path(text))
