@@ -8,7 +8,6 @@ noise; after decoding the kept pixels are those of the picture.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -111,5 +110,5 @@ def over_latents(mask: Picture, parts: Parts) -> Tensor:
 def encoded(parts: Parts, picture: Picture) -> Tensor:
     """Latents [1, C, h, w] of unit variance."""
     pixels: Any = torch.from_numpy(np.array(picture, dtype=np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
-    family = import_module(f"models.families.{parts.row.manifest.family}")
+    family = families.family(parts.row.manifest.family)
     return family.encode(parts.vae, pixels.to(parts.device, parts.vae_dtype)).float()
