@@ -1,6 +1,7 @@
 """The server: closed by default, one sentence for a mistake, and still serving after abuse."""
 
 import base64
+import hashlib
 import json
 import os
 import socket
@@ -89,6 +90,19 @@ def test_models_say_what_they_take_and_why_they_cannot_run(client):
     assert "GPU" in rows["sana-sprint-0.6b"]["reason"]
 
 
+def test_a_picture_is_sent_and_painted_on(client, tmp_path):
+    Image.new("RGB", (64, 64), "blue").save(tmp_path / "a.jpg")
+    kept = client.predict(handle_file(tmp_path / "a.jpg"), api_name="/input")["sha256"]
+    assert kept == hashlib.sha256((tmp_path / "a.jpg").read_bytes()).hexdigest()
+    settings = {"prompt": "a red ball", "model": "tiny-sprint", "image": kept, "strength": 0.3}
+    assert client.predict(**settings, api_name="/generate")[0]["request"]["image"] == kept
+    (tmp_path / "b.png").write_text("no picture")
+    with pytest.raises(AppError, match="this is no picture that can be read"):
+        client.predict(handle_file(tmp_path / "b.png"), api_name="/input")
+    with pytest.raises(AppError, match="no longer in the studio's inputs/"):
+        client.predict(**(settings | {"image": "0" * 64}), api_name="/generate")
+
+
 def test_restore_reads_what_a_picture_carries(client, tmp_path):
     request = ImageRequest(**ASK)
     (tmp_path / "a.png").write_bytes(picture.png_bytes(Image.new("RGB", (8, 8)), request))
@@ -100,7 +114,7 @@ def test_restore_reads_what_a_picture_carries(client, tmp_path):
 
 def test_the_endpoints_are_documented_field_by_field(client):
     told = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert {"/generate", "/models", "/restore", "/submit", "/list", "/status"} <= told.keys()
+    assert {"/generate", "/models", "/restore", "/input", "/submit", "/list", "/status"} <= told.keys()
     names = [p["parameter_name"] for p in told["/generate"]["parameters"]]
     assert names == list(ImageRequest.__dataclass_fields__)
     assert "The same seed gives the same picture;" in told["/generate"]["description"]
