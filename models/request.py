@@ -153,7 +153,12 @@ class ImageRequest(Request):
         kinds = {guidance.kind, *(catalogue.get(p.model).manifest.guidance.kind for p in others)}
         if self.negative.strip() and "cfg" not in kinds:
             raise ValueError(f"{self.model} takes no negative prompt, as its guidance is built in; leave it empty")
-        stored = {"start": "a stored step", "unlike": "stored pictures", "image": "a kept picture", "mask": "a kept picture"}
+        stored = {
+            "start": "a stored step",
+            "unlike": "stored pictures",
+            "image": "a kept picture",
+            "mask": "a kept picture",
+        }
         for name, what in stored.items():
             if not re.fullmatch(r"([0-9a-f]{64})?", value := getattr(self, name)):
                 raise ValueError(f"{name} must be the 64 hexadecimal digits of {what}, not {short(value)}")
