@@ -18,7 +18,6 @@ from types import ModuleType
 
 import torch
 from torch import Tensor
-from transformers.utils import logging
 
 from benchmarks import report
 from benchmarks.ablations import DOCS
@@ -111,7 +110,6 @@ def measure(args: argparse.Namespace) -> list[report.Row]:
     if "full" not in (row.manifest.lora or {}):
         valid = [r.id for r in catalogue.menu() if "full" in (r.manifest.lora or {})]
         raise ValueError(f"{row.id} has no guidance folded into an adapter; valid: {', '.join(valid) or 'none yet'}")
-    logging.disable_progress_bar()
     teacher, device = catalogue.get(row.manifest.base or ""), pick_device(args.device)
     steps, guidance = args.steps or row.manifest.default_steps, row.manifest.guidance.default
     student = families.load(row, device)  # on a network of its own: a shared one has the adapter's layers in it

@@ -20,7 +20,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from transformers.utils import logging
 
 from benchmarks.report import RESULTS, Row, markdown, publish, record
 from models import catalogue, families
@@ -215,7 +214,6 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--attention", default="auto", help=", ".join(ATTENTION))
     p.add_argument("--out", type=Path, default=RESULTS / "latency.json")
     args = p.parse_args(argv)
-    logging.disable_progress_bar()
     try:
         if args.threads:
             torch.set_num_threads(args.threads)

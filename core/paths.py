@@ -29,6 +29,11 @@ def datasets() -> Path:
     return studio() / "datasets"
 
 
+def bases() -> Path:
+    """Folders of diffusers that something here was trained on, by name, or links to them."""
+    return studio() / "bases"
+
+
 def assets() -> Path:
     return ROOT / "assets"
 

@@ -1,5 +1,11 @@
-"""The model card, in the Hub's format, and the picture of the training curve beside it."""
+"""The model card, in the Hub's format, and the picture of the training curve beside it.
 
+    python -m distill.card
+
+writes how each model of the box is painted with in diffusers into its card anew.
+"""
+
+import re
 from pathlib import Path
 
 import matplotlib
@@ -9,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from core import events
+from models import catalogue, recipe
 from models.catalogue import Manifest
 
 PICTURES = {
@@ -54,6 +61,12 @@ def learnt_from(dataset: str) -> str:
     return f"Pictures that it learnt from: {', and '.join(found)}."
 
 
+def renewed(text: str, lines: str) -> str:
+    """A card with other lines for diffusers."""
+    kept = re.sub(r"## In diffusers\n.*(?=!\[training curve\])", "", text, flags=re.S)
+    return kept.replace("![training curve]", f"{lines}\n![training curve]" if lines else "![training curve]", 1)
+
+
 def card(m: Manifest, facts: dict, lines: str = "") -> str:
     """`facts`: of the run, as its run.json has them. `lines`: how it is painted with in diffusers."""
     base = f"base_model: {m.base}\n" if m.base else ""
@@ -92,3 +105,14 @@ What it is worth is measured in the project's README.
 | --- | --- |
 {settings}
 """
+
+
+def main() -> None:
+    for row in catalogue.rows().values():
+        if row.folder is not None and row.folder.parent.name == "weights":
+            file = row.folder / "README.md"
+            file.write_text(renewed(file.read_text(encoding="utf-8"), recipe.section(row)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from shlex import quote
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ def command(
     args: argparse.Namespace, cfg: "DataclassInstance", own: "DataclassInstance", loop: "DataclassInstance"
 ) -> str:
     """What a person types to make this run again: whatever is not the default. loop: the defaults of the loop."""
-    parts = ["python -m distill.train", args.method, "--run", args.run, "--dataset", args.dataset]
-    parts += (["--base", args.base] if args.base else []) + (["--start", args.start] if args.start else [])
+    parts = ["python -m distill.train", args.method, "--run", args.run, "--dataset", quote(args.dataset)]
+    parts += (["--base", quote(args.base)] if args.base else []) + (["--start", args.start] if args.start else [])
     parts += ["--skip-bad"] if args.skip_bad else []
     for prefix, config, known in (("", own, type(own)()), ("train.", cfg, loop)):
         usual = dataclasses.asdict(known) | {"precision": getattr(config, "precision", None)}

@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from shlex import quote
 
 import torch
 
@@ -23,7 +24,7 @@ from distill import declared, start, world
 from distill.card import card, curve
 from distill.data import cache, place, sources
 from distill.serve import Trained
-from models import catalogue, families, recipe, words
+from models import catalogue, elsewhere, families, recipe, words
 from models.catalogue import Guidance, Manifest, Row
 from models.generate import generate
 from models.request import ImageRequest
@@ -64,6 +65,7 @@ def trained(run: Path) -> Trained:
         raise ValueError(f"run {run.name!r} has no good checkpoint to publish")
     module = declared.module(facts["method"])
     base = catalogue.find(facts["base"]) if facts["base"] else None
+    base = base and elsewhere.named(base, set(catalogue.rows()))
     if "latents" in module.Method.needs:
         world.check_latents(facts, base)  # before the data set goes through the other autoencoder
     cfg, seed = from_saved(module.Config(), facts["config"]), facts["train"]["seed"]
@@ -91,6 +93,8 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
     if json.loads((run / "run.json").read_text())["dataset"] == "mixture":
         raise ValueError(f"run {run.name!r} learnt the 2-D mixture: it makes points, and nothing paints with it")
     made = trained(run)
+    if made.base is not None:
+        elsewhere.remember(made.base)
     facts, module = made.facts, declared.module(made.facts["method"])
     with whole_folder(home) as part:
         own = {"about": module.ABOUT} | module.serve(made, part)
@@ -148,9 +152,10 @@ def history(id: str, run: Trained, home: Path, alone: bool) -> dict:
     facts, samples = run.facts, run.samples
     box = " --box" if home.is_relative_to(assets()) else ""
     until = f" --until {run.step}" if run.step < facts["train"]["steps"] else ""
-    line = facts["command"] if facts["command"].endswith(until) else facts["command"] + until
+    line = pathless(facts, run.base)
+    line = line if line.endswith(until) else line + until
     command = f"{line} && python -m distill.publish {facts['run']} --id {id}{box}"
-    made = {"base": facts["base"], "command": command, "samples_seen": samples}
+    made = {"base": run.base.id if run.base else None, "command": command, "samples_seen": samples}
     if run.base is None:
         return made
     past = run.base.manifest
@@ -166,6 +171,14 @@ def history(id: str, run: Trained, home: Path, alone: bool) -> dict:
         return made | {"base": past.base, "command": past.command, "samples_seen": past.samples_seen}
     more = {"command": f"{past.command} && {command}", "samples_seen": past.samples_seen + samples}
     return made | more | {"base": past.base}
+
+
+def pathless(facts: dict, base: Row | None) -> str:
+    """Its command, with the names of folders instead of where they lie on this computer."""
+    line, dataset = facts["command"], facts["dataset"]
+    if place(dataset) is not None or Path(dataset).is_absolute():
+        line = line.replace(f"--dataset {quote(dataset)}", f"--dataset {quote(Path(dataset).name)}")
+    return line if base is None else line.replace(f"--base {quote(facts['base'])}", f"--base {quote(base.id)}")
 
 
 def forget_paths(home: Path) -> None:

@@ -3,7 +3,7 @@
     python -m distill.train METHOD --run NAME [--base ID] [--dataset toys+emoji] [--set lr=1e-4 …] [--resume] …
 
 The run's folder gets run.json, events.jsonl, samples and checkpoints. The loop is `distill/trainer.py`. SIGTERM:
-checkpoint, exit 143.
+checkpoint, exit 143; Ctrl+C likewise, exit 130.
 """
 
 import argparse
@@ -39,7 +39,7 @@ from distill.settings import TrainConfig
 from distill.start import WORDS
 from distill.trainer import defaults, loop, prepare, reach
 from distill.world import Asked, check_latents
-from models import catalogue
+from models import catalogue, elsewhere
 from models.catalogue import Row
 from models.request import SEEDS
 
@@ -60,7 +60,9 @@ class Plan:
     resume: bool
 
     def write(self) -> None:
-        """run.json, and a copy of the student that a new run begins as."""
+        """run.json, a name for a base that is a folder, and a copy of the student that a new run begins as."""
+        if self.base is not None:
+            elsewhere.remember(self.base)
         begun = {"start": start.keep(self.start, self.run)} if self.start else {}
         with whole_file(self.run / "run.json") as part:
             part.write_text(json.dumps(self.facts | begun, indent=1))
@@ -82,7 +84,8 @@ def planned(args: argparse.Namespace) -> Plan:
         raise ValueError(f"run {args.run!r} has checkpoints: --resume goes on with it, another --run starts anew")
     args.dataset = named(args.dataset or DATASET)
     base = catalogue.find(args.base) if args.base else None
-    args.base = base.id if base else None  # a folder's is where it lies
+    base = base and elsewhere.named(base, set(catalogue.rows()), saved.get("base"))
+    args.base = base.id if base else None
     if saved and "latents" in module.Method.needs:
         check_latents(saved, base)
     begins = catalogue.get(args.start) if args.start and not saved else None
@@ -104,7 +107,8 @@ def planned(args: argparse.Namespace) -> Plan:
 
 def moved(args: argparse.Namespace, saved: dict) -> tuple[str | None, str]:
     """Base and data set of a run that goes on; where they are folders, which may have moved, as the command says."""
-    base = args.base if args.base and saved["base"] and Path(saved["base"]).is_absolute() else saved["base"]
+    folder = saved["base"] not in catalogue.rows() and elsewhere.is_folder(saved["base"])
+    base = args.base if args.base and folder else saved["base"]
     own = saved["dataset"] not in (*NAMES, "mixture") and args.dataset and place(args.dataset)
     return base, args.dataset if own else saved["dataset"]
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from core import checkpoint
-from core.events import NON_FINITE, PAUSED
+from core.events import NON_FINITE
 from core.stop import Stop
 from distill.method import Batch, Begins, Keeps, Method, Out, Previews, Remembers, Rows, Staged
 from distill.mover import Mover, ema_rate, moves, rate
@@ -254,7 +254,7 @@ def loop(t: Trainer, report: Reporter, run: Path, stop: Stop) -> int:
                 f"resume goes on from the last checkpoint, a lower lr may help"
             )
             return NON_FINITE
-        ended, signalled = t.step >= cfg.steps, anywhere(t.processes, stop.signalled)
+        ended, signalled = t.step >= cfg.steps, anywhere(t.processes, bool(stop.signal))
         asked = signalled or t.step == stop.until or anywhere(t.processes, stop.now())
         if t.processes.is_main_process:
             if t.step % cfg.sample_every == 0 or ended:
@@ -267,7 +267,7 @@ def loop(t: Trainer, report: Reporter, run: Path, stop: Stop) -> int:
                 report.checkpoint(folder, t.step, time.monotonic() - begun)
         t.processes.wait_for_everyone()  # one that left while another writes would take it along
         if signalled and not ended:
-            return PAUSED
+            return stop.status
         if asked:
             break  # the minutes are over: what there is is the result
     report.done(t.step)

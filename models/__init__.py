@@ -1,1 +1,3 @@
 """What is served, and the maths of serving it."""
+
+import core  # noqa: F401  # so that Ctrl+C ends a command in order from its first import on

@@ -7,20 +7,19 @@ distils on may also be no id: a diffusers folder, or a repository of the Hub (`f
 import contextlib
 import dataclasses
 import os
-import re
 from collections.abc import Iterator
 from contextvars import ContextVar
 from functools import lru_cache
-from math import prod
 from pathlib import Path
-from typing import Any
 
 from core.files import sha256
 from core.machine import Machine, here
 from core.paths import assets, studio
-from models.content import header, json_object, shown, weights
-from models.hub import TEACHER, hub_rows
-from models.manifest import Guidance as Guidance  # who reads rows, reads these
+from models.content import json_object, pixels
+from models.elsewhere import INDEX as INDEX  # who reads rows, reads these
+from models.elsewhere import NAME, NETWORKS, elsewhere, in_folder, short
+from models.hub import hub_rows, reachable
+from models.manifest import Guidance as Guidance
 from models.manifest import Manifest
 from models.manifest import Row as Row
 
@@ -28,22 +27,8 @@ FILE = "manifest.json"
 ANY_BASE = "STILL_LIFE_ANY_BASE"  # set by --any-base, for this process and those that it starts
 LOADED = (".safetensors", ".json")  # what may be read from the folders of parts
 HIDDEN = ("autoencoder", "judge", "enlarger")  # parts of others, and tools: not in the menu
-INDEX, MAIN = "model_index.json", "main"  # of a diffusers pipeline; the branch of the Hub
 UNPUBLISHED: ContextVar[dict[str, Row]] = ContextVar("unpublished", default={})  # noqa: B039  # nobody changes it
-ID = re.compile(r"[^\W_][\w.-]{0,99}")  # no name of a part, a path or a list
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-HUB_SECONDS = 3.0  # for the Hub to answer, through whatever stands between
 ON_CPU_GIB = 1.0  # a pipeline of the Hub or a folder that needs no more may run without a GPU
-PIPELINES = {  # pipelines that may be no id: the row of the Hub that each is like
-    "StableDiffusionPipeline": "sd15",
-    "StableDiffusionXLPipeline": "sdxl",
-    "SanaPipeline": "sana-sprint-0.6b",
-    "SanaSprintPipeline": "sana-sprint-0.6b",
-}
-NETWORKS = "transformer", "unet"  # a pipeline's denoiser lies in one of these folders
-SANA = {"about": TEACHER, "scheduler": "DPMSolverMultistepScheduler", "timesteps": {}, "default_steps": 20}
-SANA |= {"prediction": "flow", "guidance": Guidance("cfg", 4.5, (1.0, 20.0))}
-SCHEDULE = {"prediction_type": "epsilon", "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 
 
 def use_any_base(wanted: bool) -> None:
@@ -138,17 +123,7 @@ def _sized(row: Row, known: dict[str, Row]) -> Row:
     vae = part(row, "vae", known)
     if config is None or vae is None:
         raise ValueError(f"neither it nor its base has {'an autoencoder' if vae is None else 'a denoiser'}")
-    return dataclasses.replace(row, size=_pixels(*(folder / "config.json" for folder in (config, vae))))
-
-
-def _pixels(denoiser: Path, vae: Path) -> int:
-    """Latents on a side times what the autoencoder blows them up by, from the configurations of both."""
-    side, config = json_object(denoiser).get("sample_size"), json_object(vae)
-    blocks = config.get("encoder_block_out_channels") or config.get("block_out_channels")
-    if not isinstance(side, int) or not isinstance(blocks, list):
-        file, lacks = (vae, "block_out_channels") if isinstance(side, int) else (denoiser, "sample_size")
-        raise ValueError(f"{shown(file)} says no {lacks}, so the size of its pictures is not known")
-    return side * 2 ** (len(blocks) - 1)
+    return dataclasses.replace(row, size=pixels(*(folder / "config.json" for folder in (config, vae))))
 
 
 def rows() -> dict[str, Row]:
@@ -205,68 +180,9 @@ def find(name: str) -> Row:
         raise ValueError(f"{e}, a diffusers folder (with its {INDEX}), or owner/name of the Hub") from None
 
 
-def elsewhere(name: str) -> Row | None:
-    """A pipeline that is no id, as a row like that of the Hub's with the same pipeline. Its id is where it is.
-
-    None for a name that is no folder with a pipeline and can't be the Hub's; ValueError for what can't be used.
-    """
-    local = (Path(name) / INDEX).is_file()
-    if not local and not HUB_ID.fullmatch(name):
-        return None
-    where = str(Path(name).resolve()) if local else name
-    index, path = _config(where, INDEX)
-    kind = str(index.get("_class_name"))
-    if kind not in PIPELINES:
-        raise ValueError(f"{name} is a {kind}; valid: {', '.join(PIPELINES)}")
-    alike = next(r for r in hub_rows() if r.id == PIPELINES[kind])
-    if alike.manifest.prediction == "epsilon":
-        _same_schedule(where)
-    network = next((part for part in NETWORKS if part in index), None)
-    if network is None:
-        raise ValueError(f"{INDEX} of {name} names no {' and no '.join(NETWORKS)}")
-    configs = [_config(where, f"{part}/config.json")[1] for part in (network, "vae")]
-    numbers = {folder.name: _numbers(folder) for folder in path.parent.iterdir() if folder.is_dir()}
-    own = {"id": where, "licence": "not stated (read the model's page)", "parameters": numbers.get(network, 0)}
-    return dataclasses.replace(
-        alike,
-        manifest=dataclasses.replace(alike.manifest, **own | (SANA if kind == "SanaPipeline" else {})),
-        size=_pixels(*configs),
-        hub=where,
-        revision=None if local else MAIN,
-        memory_gib=4 * sum(numbers.values()) / 2**30,  # half precision, and as much again to work with
-        instruction="Gemma" in str(index.get("text_encoder")),
-    )
-
-
-def _config(where: str, name: str) -> tuple[dict[str, Any], Path]:
-    """A JSON file of a folder or of a repository, and where it lies. Raises ValueError where it isn't there."""
-    from huggingface_hub import try_to_load_from_cache
-
-    path = Path(where) / name
-    if not path.is_file():
-        if Path(where).is_dir():
-            raise ValueError(f"{where} lacks its {name}")
-        found = try_to_load_from_cache(where, name)
-        path = Path(found) if isinstance(found, str) else _fetched(where, name, MAIN, where)
-    return json_object(path), path
-
-
-def _same_schedule(where: str) -> None:
-    """Raises ValueError for noise or a prediction other than Stable Diffusion's."""
-    config, _ = _config(where, "scheduler/scheduler_config.json")
-    for key, valid in SCHEDULE.items():
-        if (said := config.get(key, valid)) != valid:
-            raise ValueError(f"the scheduler of {where} has {key} {said!r}; valid: {valid!r}")
-
-
-def _numbers(folder: Path) -> int:
-    """How many numbers the weights of a part hold, by the headers of its files."""
-    return sum(prod(tensor["shape"]) for path in weights(folder) for tensor in header(path).values())
-
-
 def free(id: str, home: Path) -> None:
     """Raises ValueError where no model may be published as this id, into this folder."""
-    if not ID.fullmatch(id):
+    if not NAME.fullmatch(id):
         raise ValueError(
             f"{id!r:.80} is no name for a model: letters, digits, - _ and . make one, a letter or digit first"
         )
@@ -294,7 +210,7 @@ def chain(row: Row, known: dict[str, Row] | None = None) -> list[Row]:
     while (base := found[-1].manifest.base) is not None:
         above = known.get(base) or elsewhere(base)
         if above is None:
-            raise ValueError(f"its base {base!r} is not there; valid: {', '.join(known)}")
+            raise ValueError(f"its base {short(base)!r} is not there; valid: {', '.join(known)}")
         if base in [r.id for r in found]:
             raise ValueError(f"its base {base!r} is built on itself")
         found.append(above)
@@ -340,44 +256,6 @@ def cached(row: Row) -> bool:
         return held(INDEX) and any(held(f"{name}/config.json") for name in NETWORKS)
 
     return all(here(r) for r in chain(row) if r.hub)
-
-
-def in_folder(row: Row) -> bool:
-    """Whether what stands in the place of the Hub is a folder of this computer."""
-    return row.hub is not None and Path(row.hub).is_absolute()
-
-
-def hub_file(row: Row) -> Path:
-    """The one file of a Hub row, from the local cache or the Hub."""
-    return _fetched(row.hub or "", row.file or "", row.revision, row.id)
-
-
-def _fetched(hub: str, file: str, revision: str | None, id: str) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    local = not reachable()
-    try:
-        return Path(hf_hub_download(hub, file, revision=revision, local_files_only=local))
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError):
-        where = "the local Hub cache, and the Hub can't be reached" if local else "the Hub"
-        raise ValueError(f"{file} of {id} is not in {where}") from None
-
-
-def reachable() -> bool:
-    """Whether the Hub answers within a few seconds, asked the way the download goes: through the proxy and with the
-    certificates of the environment.
-    """
-    import httpx2
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
-
-    if constants.is_offline_mode():
-        return False
-    try:
-        return get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS).status_code < 500
-    except (httpx2.HTTPError, httpx2.InvalidURL):
-        return False
 
 
 def available(row: Row, machine: Machine | None = None) -> str | None:

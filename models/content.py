@@ -72,3 +72,13 @@ def weights(folder: Path) -> list[Path]:
     mark = variant(folder)
     files = sorted(folder.glob("*.safetensors"))
     return [p for p in files if (f".{mark}" in p.name if mark else "." not in p.stem)]
+
+
+def pixels(denoiser: Path, vae: Path) -> int:
+    """Latents on a side times what the autoencoder blows them up by, from the configurations of both."""
+    side, config = json_object(denoiser).get("sample_size"), json_object(vae)
+    blocks = config.get("encoder_block_out_channels") or config.get("block_out_channels")
+    if not isinstance(side, int) or not isinstance(blocks, list):
+        file, lacks = (vae, "block_out_channels") if isinstance(side, int) else (denoiser, "sample_size")
+        raise ValueError(f"{shown(file)} says no {lacks}, so the size of its pictures is not known")
+    return side * 2 ** (len(blocks) - 1)

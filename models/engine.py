@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers.utils import logging
 
 from core.files import LRU
 from models import catalogue, families, text
@@ -153,7 +152,6 @@ class Engine:
         self._held: LRU[str, Parts] = LRU()  # `_make_room` says which go
         self._words: dict[str, tuple[Row, Words]] = {}
         self._encoder: Any = None
-        logging.disable_progress_bar()
 
     def generate(self, request: ImageRequest) -> Generator[Waiting | Event, None, None]:
         """The events of the request, after its place in the line while others are served. Closing it gives way."""

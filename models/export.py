@@ -11,8 +11,6 @@ import shutil
 import sys
 from pathlib import Path
 
-from transformers.utils import logging
-
 from core.files import whole_folder
 from core.paths import use_studio
 from models import catalogue, families, lora, recipe, text
@@ -87,7 +85,6 @@ def main(argv: list[str] | None = None) -> int:
     args = p.parse_args(argv)
     use_studio(args.studio)
     catalogue.use_any_base(args.any_base)
-    logging.disable_progress_bar()
     try:
         home = export(args.id, args.folder)
     except (ValueError, OSError) as e:

@@ -21,7 +21,6 @@ import torch
 from PIL.Image import Image as Picture
 from PIL.Image import new as new_picture
 from torch import Tensor
-from transformers.utils import logging
 
 from core.fields import options
 from core.paths import use_studio
@@ -345,7 +344,6 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     use_studio(args.studio)
     catalogue.use_any_base(args.any_base)
-    logging.disable_progress_bar()
     try:
         if args.list:
             tell_catalogue(args.json)

@@ -1,9 +1,11 @@
-"""The models of the Hub that can be served: data only."""
+"""The models of the Hub that can be served, and how the Hub is asked."""
 
+from pathlib import Path
 from typing import Any
 
 from models.manifest import Guidance, Manifest, Row
 
+HUB_SECONDS = 3.0  # for the Hub to answer, through whatever stands between
 SPRINT_STEPS = {"1": [1.5708], "2": [1.5683, 1.3], "4": [1.5683, 1.3, 1.1, 0.6]}  # SANA-Sprint, Table 7, radians
 TCD_STEPS = {  # TCDScheduler's own, from 50
     "1": [999],
@@ -140,3 +142,36 @@ def hub_rows() -> list[Row]:
             default_steps=4,
         ),
     ]
+
+
+def file(row: Row) -> Path:
+    """The one file of a Hub row, from the local cache or the Hub."""
+    return fetched(row.hub or "", row.file or "", row.revision, row.id)
+
+
+def fetched(hub: str, file: str, revision: str | None, id: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    local = not reachable()
+    try:
+        return Path(hf_hub_download(hub, file, revision=revision, local_files_only=local))
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError):
+        where = "the local Hub cache, and the Hub can't be reached" if local else "the Hub"
+        raise ValueError(f"{file} of {id} is not in {where}") from None
+
+
+def reachable() -> bool:
+    """Whether the Hub answers within a few seconds, asked the way the download goes: through the proxy and with the
+    certificates of the environment.
+    """
+    import httpx2
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    if constants.is_offline_mode():
+        return False
+    try:
+        return get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS).status_code < 500
+    except (httpx2.HTTPError, httpx2.InvalidURL):
+        return False

@@ -20,7 +20,7 @@ from peft.tuners.lora import LoraLayer
 from safetensors import safe_open
 from torch import nn
 
-from models import camera, catalogue, weights
+from models import camera, catalogue, hub, weights
 from models.families import Parts, scheduler
 
 FILE = "lora.safetensors"
@@ -53,7 +53,12 @@ def attach(row: catalogue.Row, base: Parts, valid: tuple[str, ...]) -> Parts:
     base.denoiser.adapters.part()
     if name in getattr(network, "peft_config", {}):  # published anew
         base.pipeline.delete_adapters(name)
-    base.pipeline.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=name, local_files_only=True)
+    where = {"weight_name": path.name, "local_files_only": True, "unet_config": network.config}
+    read = base.pipeline.lora_state_dict(str(path.parent), return_lora_metadata=True, **where)
+    state, alphas, metadata = (
+        read  # `load_lora_weights` would look for a text encoder's, too, and say that there are none
+    )
+    base.pipeline.load_lora_into_unet(state, alphas, network, name, metadata=metadata, _pipeline=base.pipeline)
     network.eval().requires_grad_(False)
     adapted = layers(network)
     for layer in adapted:
@@ -80,7 +85,7 @@ def attach(row: catalogue.Row, base: Parts, valid: tuple[str, ...]) -> Parts:
 def file(row: catalogue.Row) -> Path:
     """Raises ValueError where the file is not there, or is none."""
     if row.hub:
-        return catalogue.hub_file(row)
+        return hub.file(row)
     assert row.folder is not None
     if FILE not in row.manifest.files:
         raise ValueError(f"{row.id} lacks its file {FILE}; fetch it again")
@@ -91,7 +96,7 @@ def file(row: catalogue.Row) -> Path:
 def _whole(row: catalogue.Row, path: Path, placed: int) -> None:
     with safe_open(path, "pt") as f:
         pairs = sum(bool(DOWN.search(key)) for key in f.keys())  # noqa: SIM118  (not a dict)
-    if placed != pairs:
+    if placed != pairs or not pairs:
         raise ValueError(f"{path.name} of {row.id} has {pairs} pairs of matrices, and its base took {placed} of them")
 
 

@@ -5,6 +5,7 @@ A stepper belongs to one run. `times` are in [0, 1], noise at 1, one for each st
 
 import copy
 import inspect
+import logging
 from collections.abc import Callable, Sequence
 from math import pi
 from typing import Any, Protocol
@@ -13,6 +14,9 @@ import torch
 from torch import Generator, Tensor
 
 from models.schedule import VP, Flow, Schedule, Trig, add_noise, ddim, from_x0
+
+for name in ("lcm", "tcd"):  # they warn of every table that isn't their own; ours are those that were trained on
+    logging.getLogger(f"diffusers.schedulers.scheduling_{name}").setLevel(logging.ERROR)
 
 
 class Stepper(Protocol):

@@ -25,7 +25,6 @@ import numpy as np
 import torch
 from PIL.Image import fromarray
 from torch import Tensor
-from transformers.utils import logging
 
 from core.paths import use_studio
 from models import catalogue, families, strips
@@ -351,7 +350,6 @@ def draw(done: Sequence[Run], crew: Mapping[str, Parts], view: str) -> tuple[lis
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     use_studio(args.studio)
-    logging.disable_progress_bar()
     try:
         strips.check(args.out)
         asked = asked_for(args)

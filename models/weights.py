@@ -11,10 +11,15 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, ParamSpec, TypeVar
 
+import diffusers.utils.logging
 import torch
+import transformers.utils.logging
 from safetensors import SafetensorError, safe_open
 
 from models import content
+
+for library in (diffusers, transformers):  # a person waits for a picture, not for a file
+    library.utils.logging.disable_progress_bar()
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -20,6 +20,8 @@ from models.families.sd import UNetDenoiser
 from models.request import ImageRequest
 from tests import tiny
 from tests.test_hub_sd import into_cache, sd15, sdxl
+from ui import menu
+from ui.place import Place
 
 NO_GPU = Machine(None, 0, 64)
 
@@ -196,16 +198,44 @@ def test_a_folder_is_distilled_on_a_folder_and_the_student_served(home, base, tm
     assert train.main(command) == 0, capsys.readouterr().err
     assert publish.main(["mine", "--id", "mine"]) == 0, capsys.readouterr().err
     row = catalogue.get("mine")
-    assert (row.manifest.base, row.manifest.family, row.manifest.kind, row.size) == (base, "sd", "lora", 64)
+    assert (row.manifest.base, row.manifest.family, row.manifest.kind, row.size) == ("sd", "sd", "lora", 64)
+    assert "--dataset pictures --base sd --set rank=2" in row.manifest.command
+    for file in (row.folder / "README.md", row.folder / catalogue.FILE, home / "studio/models/mine/vocabulary.json"):
+        assert str(tmp_path.parent) not in file.read_text(), "nobody's business where that was"
+    assert str(tmp_path.parent) not in json.dumps(menu.described(Place()))
     assert painted(families.load(row)).std() > 5
     drawn = {np.load(path, mmap_mode="r").shape[1:3] for path in paths.cache().glob("folder-pictures-*/pictures-*.npy")}
     assert drawn == {(64, 64)}, "as large as its base paints, for the training and for the words of the card"
     further = ["lcm", "--run", "further", "--base", "mine", "--dataset", str(pictures), *settings]
     assert train.main(further) == 2
-    assert f"mine is an adapter, and no base for a training; its own: {base}." in capsys.readouterr().err
+    assert "mine is an adapter, and no base for a training; its own: sd." in capsys.readouterr().err
     rewarded = ["tscd", *command[1:2], "rewarded", *command[3:], "--set", "feedback_from=1"]
     assert train.main(rewarded) == 2
     assert "the judge that rewards reads toys, and" in capsys.readouterr().err
+
+
+def test_a_folder_that_was_moved_is_named_anew(home, base, tmp_path, capsys):
+    """By the command of any training on it; what was published on it is there again."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    Image.new("RGB", (64, 64), (200, 30, 30)).save(pictures / "a.png")
+    (pictures / "a.txt").write_text("a red ball")
+    shutil.copytree(base, tmp_path / "first" / "sd")
+    command = ["lcm", "--run", "moving", "--base", str(tmp_path / "first" / "sd"), "--dataset", str(pictures)]
+    small = ("rank=2", "train.steps=2", "train.batch_size=1", "train.precision=fp32")
+    assert train.main([*command, *(part for text in small for part in ("--set", text)), "--until", "1"]) == 0
+    facts = json.loads((home / "studio/runs/moving/run.json").read_text())
+    other = facts["base"]
+    assert other in ("sd", "sd-2") and (paths.bases() / other).resolve() == tmp_path / "first" / "sd"
+    assert publish.main(["moving", "--id", "moved-base"]) == 0
+    shutil.move(tmp_path / "first", tmp_path / "second")
+    (home / "studio/models/moved-base" / catalogue.FILE).touch()
+    assert f"its base '{other}' is not there" in " ".join(catalogue.broken())
+    resumed = ["lcm", "--run", "moving", "--resume", "--dataset", str(pictures)]
+    assert train.main(resumed) == 2 and f"unknown model '{other}'" in capsys.readouterr().err
+    assert train.main([*resumed, "--base", str(tmp_path / "second" / "sd")]) == 0
+    (home / "studio/models/moved-base" / catalogue.FILE).touch()
+    assert painted(families.load(catalogue.get("moved-base"))).std() > 5
 
 
 def test_the_projects_own_pictures_are_refused_by_a_base_of_another_size(home, base, capsys):

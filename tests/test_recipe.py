@@ -5,6 +5,8 @@ import re
 import numpy as np
 import pytest
 
+from core.paths import assets
+from distill.card import renewed
 from models import catalogue, families, recipe
 from models.export import main
 from models.generate import Image, generate
@@ -72,6 +74,28 @@ def test_the_lines_of_a_card_paint_the_same_pictures(studio, exported, id):
     assert len(theirs) == len(mine) == len(recipe.counts(row))
     for a, b in zip(theirs, mine, strict=True):
         assert np.abs(a - b).max() <= 1 and b.std() > 5
+
+
+BOX = [row.id for row in catalogue.menu() if row.folder is not None and row.folder.parent == assets() / "weights"]
+
+
+@pytest.mark.parametrize("id", BOX)
+def test_a_card_of_the_box_has_the_lines_of_today(id):
+    """`python -m distill.card` writes them."""
+    row = catalogue.get(id)
+    text = (row.folder / "README.md").read_text(encoding="utf-8")
+    assert recipe.section(row) in text and renewed(text, recipe.section(row)) == text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("id", [id for id in BOX if not catalogue.get(id).routed])
+def test_the_lines_of_a_card_of_the_box_paint_what_the_box_paints(exported, id):
+    row = catalogue.get(id)
+    places = {"BASE": exported(row.manifest.base), id: row.folder} if row.manifest.kind == "lora" else {}
+    card = (row.folder / "README.md").read_text(encoding="utf-8")
+    theirs = followed(card, places or {"FOLDER": exported(id)})
+    for steps, a, b in zip(recipe.counts(row), theirs, ours(id), strict=True):
+        assert np.abs(a - b).max() <= 1 and b.std() > 5, steps
 
 
 @pytest.mark.parametrize("id", ["tiny-hyper"])

@@ -1,1 +1,3 @@
 """Text to NeRF to mesh (docs/threed.md)."""
+
+import core  # noqa: F401  # so that Ctrl+C ends a command in order from its first import on

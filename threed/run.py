@@ -3,7 +3,8 @@
     python -m threed.run "a red mushroom" --out mushroom.glb --preset draft --seed 0 [--mode hybrid] [--json]
 
 The run's folder is named after its request, so the same command goes on where it was ended, however it was ended, and
-is quick where it was done. SIGTERM: checkpoint, exit 143. What it says is in events.jsonl (docs/architecture.md).
+is quick where it was done. SIGTERM: checkpoint, exit 143; Ctrl+C
+likewise, exit 130. What it says is in events.jsonl (docs/architecture.md).
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from core import checkpoint
-from core.events import FAULTY, NON_FINITE, PAUSED, Events, trouble
+from core.events import FAULTY, NON_FINITE, Events, trouble
 from core.fields import options
 from core.files import whole_file
 from core.hardware import faster_precision, keep_memory
@@ -185,7 +186,7 @@ def work(args: argparse.Namespace, run: Path, request: ThreeDRequest) -> int:
     report = Report(run, making, resumed=found is not None)
     names = loop(run, making, report, stop)
     if names is None:
-        return PAUSED
+        return stop.status
     if args.out is not None:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(run / names[0], args.out)

@@ -1,0 +1,31 @@
+"""Ctrl+C in a command: one sentence, and the status that a shell knows."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from core.paths import ROOT
+from tests.commands import COMMANDS
+
+AT_AN_IMPORT = """
+import signal, sys
+
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == "argparse":
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+"""
+
+
+@pytest.mark.parametrize("command", [command for command, _ in COMMANDS])
+def test_ctrl_c_is_one_sentence_from_the_first_import_on(tmp_path, command):
+    (tmp_path / "sitecustomize.py").write_text(AT_AN_IMPORT)
+    line = [sys.executable, *([command] if command == "app.py" else ["-m", command])]
+    env = os.environ | {"PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (-signal.SIGINT, "") and ended.stderr == "Stopped by Ctrl+C.\n"
