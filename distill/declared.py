@@ -51,6 +51,8 @@ class Declared:
     about: str  # one line
     bases: tuple[str, ...]  # kinds of base that it takes
     settings: Mapping[str, Setting]
+    config: Any  # the method's own, as they are unless set
+    loop: TrainConfig
 
 
 def declared(name: str) -> Declared:
@@ -61,9 +63,10 @@ def declared(name: str) -> Declared:
 @cache
 def _declared(file: Path, stamp: int) -> Declared:
     names = _declarations(file)
-    loop = settings(TrainConfig(steps=names.get("STEPS", TrainConfig.steps)), "train.")
-    del loop["train.seed"]
-    return Declared(names["ABOUT"], names["BASES"], settings(names["Config"]()) | loop)
+    own, loop = names["Config"](), TrainConfig(steps=names.get("STEPS", TrainConfig.steps))
+    shown = settings(own) | settings(loop, "train.")
+    del shown["train.seed"]
+    return Declared(names["ABOUT"], names["BASES"], shown, own, loop)
 
 
 def _declarations(file: Path) -> dict[str, Any]:

@@ -4,13 +4,16 @@ Settings (`lr`, `train.steps`, …) are the loop's and those that the method's f
 the command would refuse is refused here, before anything waits in a queue.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from core import paths
 from core.fields import option
+from core.settings import override
 from distill.declared import BASES, declared, methods
+from distill.settings import TrainConfig
 from models import catalogue
 from models.request import SEEDS, Request
 
@@ -52,6 +55,20 @@ def no_base(method: str, row: catalogue.Row | None, dataset: str) -> str | None:
     is_one = f"{row.id} is {BASES.get(kind, kind).partition(' (')[0]}" if row else "name one with --base"
     many = f"{', '.join(most)} or {last}" if most else last
     return f"{method} takes {many} as its base; {is_one}"
+
+
+def unreached(begins: Mapping[str, int], steps: int) -> str | None:
+    """One sentence where a training of so many steps ends before one of its stages begins."""
+    what, step = max(begins.items(), key=lambda item: item[1], default=("", 0))
+    if step < steps:
+        return None
+    return f"train.steps={steps} ends before {what}, step {step}: set more steps, or let that begin sooner"
+
+
+def fitting(own: Any, loop: TrainConfig) -> None:
+    """Raises ValueError for settings of a method and of the loop that are no training together."""
+    if reason := unreached(getattr(own, "stages", {}), loop.steps):
+        raise ValueError(reason)
 
 
 def no_start(row: catalogue.Row, base: str | None) -> str | None:
@@ -99,11 +116,18 @@ class DistillRequest(Request):
                 raise ValueError(f"unknown setting {key!r} of {self.method}; valid: {', '.join(valid)}")
             if key in seen:
                 raise ValueError(f"{key} is set twice")
-            valid[key].read(value)
             seen.append(key)
+        self._settings()
         row = catalogue.get(self.base) if self.base else None
         if reason := row and catalogue.in_parts(row) or no_base(self.method, row, self.dataset):
             raise ValueError(reason)
+
+    def _settings(self) -> None:
+        """Each in its range, and all of them together."""
+        found, texts = declared(self.method), dict(text.split("=", 1) for text in self.set)
+        own = override(found.config, {k: v for k, v in texts.items() if not k.startswith("train.")})
+        loop = {k.removeprefix("train."): v for k, v in texts.items() if k.startswith("train.")}
+        fitting(own, override(found.loop, loop, "train."))
 
     def folder(self) -> Path | None:
         """Where the pictures are, when the data set is a person's own."""

@@ -34,7 +34,7 @@ from distill import declared, start
 from distill.command import DATASET, command, pair, parser, resumed
 from distill.data import NAMES, named, place
 from distill.report import Reporter
-from distill.request import no_base, no_start
+from distill.request import fitting, no_base, no_start
 from distill.settings import TrainConfig
 from distill.start import WORDS
 from distill.trainer import defaults, loop, prepare, reach
@@ -93,6 +93,7 @@ def planned(args: argparse.Namespace) -> Plan:
         raise ValueError(reason)
     before = cfg, own
     cfg, own = configured(cfg, own, settings)
+    fitting(own, cfg)
     line = saved.get("command") if (cfg, own) == before else None
     if line is None:  # a new run, or one that goes on with other settings from its newest checkpoint
         newest, _ = checkpoint.newest(run)

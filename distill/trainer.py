@@ -21,6 +21,7 @@ from core.stop import Stop
 from distill.method import Batch, Begins, Keeps, Method, Out, Previews, Remembers, Rows, Staged
 from distill.mover import Mover, ema_rate, moves, rate
 from distill.report import SHOWN, Reporter
+from distill.request import unreached
 from distill.settings import TrainConfig
 from distill.world import Asked, Scene, build
 
@@ -227,11 +228,8 @@ def reach(t: Trainer) -> None:
     """Raises ValueError for a training that would end before a stage of its method begins."""
     begins = {f"its {m.name}'s first turn": m.first for m in t.movers}
     begins |= t.method.stages if isinstance(t.method, Staged) else {}
-    what, step = max(begins.items(), key=lambda item: item[1])
-    if step >= t.cfg.steps:
-        raise ValueError(
-            f"train.steps={t.cfg.steps} ends before {what}, step {step}: set more steps, or let that begin sooner"
-        )
+    if reason := unreached(begins, t.cfg.steps):
+        raise ValueError(reason)
 
 
 def anywhere(processes: Processes, flag: bool) -> bool:

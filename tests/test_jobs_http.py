@@ -12,6 +12,7 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from core import paths
 from core.events import Events
 from distill import declared, request
 from jobs.job import State
@@ -236,6 +237,10 @@ def test_what_a_page_is_told_about_a_run(studio, store):
     job = store.submit("distill", {"method": "sft", "dataset": "mixture", "set": ["lr=2e-3"]}, priority=10)
     assert desk.job({"id": job.id}, home)["actions"] == ["pause", "cancel", "rerun", "delete"]
     worked(store, job.id)
+    (paths.cache() / "toys").mkdir(parents=True, exist_ok=True)
+    (paths.cache() / "toys" / "pictures.npy").write_bytes(bytes(50_000))
+    disk = desk.jobs_page({}, home)["disk"]
+    assert disk["drawn"] >= 50_000 and disk["used"] == store.used(), "what was drawn for trainings counts apart"
     told = desk.job({"id": job.id}, home)
     assert told["actions"] == ["rerun", "delete"] and told["job"]["changed"] == {"dataset": "mixture", "lr": "2e-3"}
     assert told["log"]["text"] == "from step 0\nwhole <b>"

@@ -61,6 +61,28 @@ def test_a_value_out_of_its_range_is_refused(capsys, method, setting, reason):
     assert not run_dir("wrong").exists()
 
 
+TOGETHER = [
+    ("tscd", "segments=8,3", r"segments=\(8, 3\): each must divide the solver's grid of 40 steps"),
+    ("tscd", "segments=8,1", r"adversarial=.*: give one weight for each of segments=\(8, 1\)"),
+    ("tscd", "adversarial=0.1", r"adversarial=\(0.1,\): give one weight for each of segments"),
+    ("tscd", "train.steps=500", "train.steps=500 ends before 1 segments, step 1500: set more steps"),
+    ("tscd", "feedback_from=5000", "train.steps=2400 ends before feedback, step 5000"),
+    ("disback", "nodes=3", r"alone=500: recording is cut into 3 equal parts \(nodes\)"),
+    ("disback", "train.steps=900", "train.steps=900 ends before the teacher is the target, step 1700"),
+    ("dmd", "train.steps=200", "train.steps=200 ends before its student's first turn, step 200"),
+    ("msd", "adversarial_from=1000000", "ends before adversarial, step 1000000"),
+]
+
+
+@pytest.mark.parametrize(("method", "setting", "reason"), TOGETHER, ids=[" ".join(w[:2]) for w in TOGETHER])
+def test_settings_that_do_not_fit_together_are_refused(capsys, method, setting, reason):
+    with pytest.raises(ValueError, match=reason):
+        DistillRequest(method, base="tiny-sd", dataset="toys", set=(setting,))
+    argv = [method, "--run", "wrong", "--base", "tiny-sd", "--dataset", "toys", "--set", setting]
+    assert train.main(argv) == 2
+    assert capsys.readouterr().err.count("\n") == 1 and not run_dir("wrong").exists()
+
+
 BASES = [
     ("scm_ladd", "tiny-sd", "scm_ladd takes a SANA .* as its base; tiny-sd is a Stable Diffusion"),
     ("dmd", "tiny-sana", "dmd takes a Stable Diffusion .* or an SDXL as its base; tiny-sana is a SANA$"),

@@ -33,6 +33,15 @@ class Config(dmd.Config):
     nodes: int = option(5, "Points of the way that are kept as targets.", low=1)
     per_node: int = option(300, "Steps on each target before the next; the teacher keeps the rest.", low=1)
 
+    def __post_init__(self) -> None:
+        if self.alone % self.nodes:
+            raise ValueError(f"alone={self.alone}: recording is cut into {self.nodes} equal parts (nodes)")
+
+    @property
+    def stages(self) -> dict[str, int]:
+        """When each begins."""
+        return {"the teacher is the target": self.alone + (self.nodes - 1) * self.per_node}
+
 
 student, serve = dmd.student, dmd.serve
 
@@ -40,9 +49,6 @@ student, serve = dmd.student, dmd.serve
 class Method(dmd.Method[Config]):
     def __init__(self, world: World, cfg: Config):
         super().__init__(world, cfg)
-        if cfg.alone % cfg.nodes:
-            raise ValueError(f"alone={cfg.alone}: recording is cut into {cfg.nodes} equal parts (nodes)")
-        self.stages = {"the teacher is the target": cfg.alone + (cfg.nodes - 1) * cfg.per_node}
         self.path: list[dict[str, Tensor]] = []  # what the fake was, the teacher's end first
         self.keeps = cfg.nodes * 2 * sum(w.numel() for w in self.fake_state().values())
         self.at, self.node = None, copy.deepcopy(self.fake).requires_grad_(False)

@@ -66,6 +66,11 @@ class Config:
         order="rising",
     )
 
+    @property
+    def stages(self) -> dict[str, int]:
+        """When each begins."""
+        return {"its student's first turn": self.alone}
+
 
 C = TypeVar("C", bound=Config)  # of a method that extends this one
 
@@ -77,7 +82,7 @@ class Method(Generic[C]):
     needs = {"latents", "teacher", "features"}
 
     def __init__(self, world: World, cfg: C):
-        self.w, self.cfg = world, cfg
+        self.w, self.cfg, self.stages = world, cfg, cfg.stages
         self.fake = self.fake_of(world)
         self.heads = Adversary(needed(world.features)(cfg.blocks)) if cfg.adversarial else None
         self.critic = nn.ModuleDict({"fake": self.fake})

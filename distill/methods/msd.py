@@ -46,6 +46,12 @@ class Config(dmd.Config):
     times: tuple[float, ...] = (0.4,)
     pairs: float = 0.25
 
+    @property
+    def stages(self) -> dict[str, int]:
+        """When each begins."""
+        begins = {"distribution matching": self.matching}
+        return begins | ({"adversarial": self.adversarial_from} if self.adversarial else {})
+
 
 def student(cfg: Config, base: Denoiser | None) -> Routed:
     """Small students, all alike; the router is fitted when the prompts are there."""
@@ -66,7 +72,6 @@ class Method(dmd.Method[Config]):
     def __init__(self, world: World, cfg: Config):
         world.student.router.load_state_dict(Router.fit(needed(world.prompts), cfg.students).state_dict())
         super().__init__(world, cfg)
-        self.stages = {"adversarial": cfg.adversarial_from} if cfg.adversarial else {}
         self.players = {
             "matching": Player(world.student.members[0], cfg.matching_lr, stop=cfg.matching),
             "student": Player(world.student, cfg.lr, every=cfg.ratio, start=cfg.matching, ema=True),

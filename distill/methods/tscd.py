@@ -62,6 +62,19 @@ class Config:
         (1, 3, 5, 7), "Teacher blocks that the heads see.", low=0, length=(1, 100), order="rising"
     )
 
+    def __post_init__(self) -> None:
+        if any(self.grid % k for k in self.segments):
+            raise ValueError(f"segments={self.segments}: each must divide the solver's grid of {self.grid} steps")
+        if len(self.adversarial) != len(self.segments):
+            raise ValueError(f"adversarial={self.adversarial}: give one weight for each of segments={self.segments}")
+
+    @property
+    def stages(self) -> dict[str, int]:
+        """When each begins."""
+        later = {"feedback": self.feedback_from, "score distillation": self.score_from}
+        merging = {f"{k} segments": i * self.stage_steps for i, k in enumerate(self.segments)}
+        return merging | {name: step for name, step in later.items() if step < NEVER}
+
 
 student = students.student
 
@@ -87,15 +100,9 @@ class Method:
     needs = {"latents", "teacher", "features"}
 
     def __init__(self, world: World, cfg: Config):
-        if any(cfg.grid % k for k in cfg.segments):
-            raise ValueError(f"segments={cfg.segments}: each must divide the solver's grid of {cfg.grid} steps")
-        if len(cfg.adversarial) != len(cfg.segments):
-            raise ValueError(f"adversarial={cfg.adversarial}: give one weight for each of segments={cfg.segments}")
         self.w, self.cfg = world, cfg
         self.players = {"student": Player(world.student, cfg.lr, ema=True)}
-        self.stages = {f"{k} segments": i * cfg.stage_steps for i, k in enumerate(cfg.segments)}
-        later = {"feedback": cfg.feedback_from, "score distillation": cfg.score_from}
-        self.stages |= {name: step for name, step in later.items() if step < NEVER}
+        self.stages = cfg.stages
         starts = [i * cfg.stage_steps for i, a in enumerate(cfg.adversarial) if a]
         self.heads: Adversary | None = None
         self.fake: Denoiser | None = None

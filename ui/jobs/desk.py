@@ -16,7 +16,8 @@ from typing import Any
 import gradio as gr
 
 from core.fields import options
-from jobs import keep, kinds, process
+from core.paths import cache
+from jobs import files, keep, kinds, process
 from jobs.job import ENDED, MOVES, Job, State
 from jobs.store import Store
 from ui.jobs.live import Live, log_end
@@ -112,7 +113,8 @@ class JobsDesk:
             "begin": [self.place.refusal(s.act) or s.begin for s in map(shown, kinds.KINDS)],
         }
         if not self.place.shared:
-            out["disk"] = {"used": self.store.used(), "allowed": self.store.limits.quota_gb * 1e9}
+            drawn = files.size(cache())
+            out["disk"] = {"used": self.store.used(), "allowed": self.store.limits.quota_gb * 1e9, "drawn": drawn}
         tag = hashlib.sha256(json.dumps(out).encode()).hexdigest()[:16]
         return {"tag": tag, "now": now} | ({} if data.get("tag") == tag else out)
 

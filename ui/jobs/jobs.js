@@ -158,8 +158,13 @@ still.parts.jobs = (element, part) => {
     still.emit("busy", running > 0);
     still.emit("cost", {
       each: words || "nothing runs",
-      steps: page.disk ? `${still.size(page.disk.used)} of ${still.size(page.disk.allowed)}` : "",
+      steps: page.disk ? onDisk(page.disk) : "",
     });
+  }
+
+  function onDisk({ used, allowed, drawn }) {
+    const runs = `${still.size(used)} of ${still.size(allowed)}`;
+    return drawn ? `${runs}, and ${still.size(drawn)} drawn for them` : runs;
   }
 
   async function older() {
