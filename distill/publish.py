@@ -90,6 +90,8 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
     box = assets() / "weights" / id
     if home != box and box.is_dir():
         raise ValueError(f"{id} is a model of the box, which hides the studio's: take another --id, or --box")
+    if not (run / "run.json").is_file():
+        raise ValueError(f"there is no run named {run.name!r} to publish")
     if json.loads((run / "run.json").read_text())["dataset"] == "mixture":
         raise ValueError(f"run {run.name!r} learnt the 2-D mixture: it makes points, and nothing paints with it")
     made = trained(run)
@@ -117,18 +119,18 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
             parameters=sum(p.numel() for p in counted),
             base_sha256=facts.get("base_sha256", "") if adapter else "",
         )
-        (part / "README.md").write_text(card(manifest, facts, recipe.section(tried(manifest, part))))
+        (part / "README.md").write_text(card(manifest, facts, tried(manifest, part)))
         (part / "manifest.json").write_text(json.dumps(manifest.to_dict(), indent=1))
     return manifest
 
 
-def tried(manifest: Manifest, folder: Path) -> Row:
-    """The row that it will be, once it has painted a picture. Raises ValueError where it can't."""
+def tried(manifest: Manifest, folder: Path) -> str:
+    """How it is painted with in diffusers, once it has painted a picture. Raises ValueError where it can't."""
     with catalogue.unpublished(manifest, folder) as row:
         if manifest.kind not in catalogue.HIDDEN:
             for _ in generate(families.load(row), ImageRequest("a picture", model=row.id)):
                 pass
-    return row
+        return recipe.section(row)
 
 
 def further(made: Trained) -> bool:

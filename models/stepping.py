@@ -15,8 +15,8 @@ from torch import Generator, Tensor
 
 from models.schedule import VP, Flow, Schedule, Trig, add_noise, ddim, from_x0
 
-for name in ("lcm", "tcd"):  # they warn of every table that isn't their own; ours are those that were trained on
-    logging.getLogger(f"diffusers.schedulers.scheduling_{name}").setLevel(logging.ERROR)
+# They warn of every table of timesteps that isn't their own; ours are those that were trained on.
+logging.getLogger("diffusers.schedulers").setLevel(logging.ERROR)
 
 
 class Stepper(Protocol):
