@@ -254,13 +254,6 @@ def test_a_server_that_is_gone_is_one_sentence(visit):
     v.wrong = [w for w in v.wrong if not w.startswith(("Failed to load", "Could not connect"))]
 
 
-def test_the_endpoints_are_shown_on_the_page(visit):
-    page = visit().page
-    page.locator(".sl-more summary, button", has_text="Wildcards, metadata, HTTP").first.click()
-    page.locator("#endpoints").click()
-    expect(page.get_by_text("/generate").first).to_be_visible()
-
-
 PIXELS = """async u => {
     const picture = await createImageBitmap(await (await fetch(u)).blob());
     const canvas = new OffscreenCanvas(picture.width, picture.height).getContext("2d");

@@ -1,6 +1,7 @@
-"""The login page in a real browser: seen in both themes, wrong in words and colour, in and out again."""
+"""Pages that are no tab, in a real browser: the login in both themes, what programs can call, and what is not there."""
 
 import pytest
+from playwright.sync_api import expect
 
 from tests import tiny
 from tests.conftest import TINY, Visit
@@ -63,4 +64,31 @@ def test_the_login_can_be_seen_in_both_themes(chromium, door, theme):
     page.get_by_label("Password").wait_for()
     assert page.request.get(f"{door}gradio_api/info").status == 401
     assert not guest.outside and all("400" in line for line in guest.wrong), guest.wrong
+    guest.context.close()
+
+
+def test_what_programs_can_call_is_a_page_from_which_one_comes_back(chromium, door):
+    with serving() as (site, _, _):
+        v = Visit(chromium, site, TINY)
+        page = v.page
+        v.type(" x")
+        page.locator(".sl-more summary, button", has_text="Wildcards, metadata, HTTP").first.click()
+        page.get_by_role("link", name="What programs can call").click()
+        expect(page.get_by_role("heading", name="/generate")).to_be_visible()
+        assert page.title() == "For programs · Still Life" and f"curl -s {v.site}gradio_api/call/v2" in page.content()
+        expect(page.get_by_role("cell", name="num_images")).to_be_visible()
+        page.go_back()
+        expect(page.locator("#prompt")).to_have_value("a red ball x")
+        v.painted()
+        assert page.goto(v.site + "nowhere/at/all").status == 404
+        expect(page.get_by_role("heading", name="Nothing here")).to_be_visible()
+        page.get_by_role("link", name="To Still Life").click()
+        v.painted()
+        v.wrong = []
+        v.context.close()
+
+
+def test_what_programs_can_call_is_told_after_the_login(chromium, door):
+    guest = Guest(chromium, door, "endpoints")
+    expect(guest.page.get_by_label("Password")).to_be_visible()
     guest.context.close()

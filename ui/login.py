@@ -13,12 +13,14 @@ from ui import style
 
 
 class Login:
-    """`gradio`: the app that knows who is logged in; `app`: what is asked when nothing is to be done here."""
+    """`gradio`: the app that knows who is logged in; `app`: what is asked when nothing is to be done here;
+    `others`: pages beside gradio's that want a login.
+    """
 
-    def __init__(self, app: ASGIApp, gradio: App):
+    def __init__(self, app: ASGIApp, gradio: App, root: str = "", others: tuple[str, ...] = ()):
         self.app, self.gradio = app, gradio
-        self.pages = {f"/{path}".rstrip("/") for path, *_ in gradio.get_blocks().pages}
-        self.page = style.login()
+        self.pages = {f"/{path}".rstrip("/") for path, *_ in gradio.get_blocks().pages} | {*others}
+        self.page = style.plain("Log in", (style.HERE / "login.html").read_text(encoding="utf-8"), root)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = self._answer(Request(scope)) if scope["type"] == "http" and scope["method"] == "GET" else None

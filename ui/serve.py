@@ -22,7 +22,7 @@ from gradio.routes import App
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
-from ui import address, style
+from ui import address, plain, style
 from ui.calls import Calls
 from ui.desk import Desk
 from ui.guard import UPLOAD_BYTES, Guard
@@ -115,8 +115,9 @@ def served(demo: gr.Blocks, desk: Desk, settings: Settings) -> ASGIApp:
     """Gradio's app, with the probes beside it and the guard around it."""
     outer = FastAPI(routes=[*Health(desk).routes()], docs_url=None, redoc_url=None, openapi_url=None)
     inner = _mounted(outer, demo, settings)
-    calls = Calls(outer, inner, desk.turns)
-    app = Login(calls, inner) if settings.logins else calls
+    outer.router.routes[:0] = plain.routes(inner, settings.root_path)
+    calls = Calls(plain.Nothing(outer, settings.root_path), inner, desk.turns)
+    app = Login(calls, inner, settings.root_path, (plain.ENDPOINTS,)) if settings.logins else calls
     return Guard(app, names=settings.names, root_path=settings.root_path, framed=settings.framed)
 
 
@@ -145,7 +146,7 @@ def _mount(outer: FastAPI, demo: gr.Blocks, settings: Settings) -> None:
         run_history=False,
         show_error=False,
         ssr_mode=False,
-        footer_links=["api"],  # hidden, but what the page's own button presses
+        footer_links=[],
         app_kwargs={"docs_url": None, "redoc_url": None},
         favicon_path=str(style.HERE / "icon.png"),
         theme=style.theme(),

@@ -35,9 +35,12 @@ def head() -> str:
     return f'<meta name="color-scheme" content="light dark"><script>\n{code}\n</script>'
 
 
-def login() -> str:
-    """The page that asks who one is, in the same colours."""
-    return (HERE / "login.html").read_text(encoding="utf-8").replace("/* STYLE */", css())
+def plain(title: str, body: str, root: str = "") -> str:
+    """A page of ours that is no tab, in the same colours. `root`: where a proxy shows the app."""
+    page = (HERE / "plain.html").read_text(encoding="utf-8").replace("/* STYLE */", css())
+    for name, text in {"TITLE": title, "BODY": body, "ROOT": root}.items():
+        page = page.replace(f"<!-- {name} -->", text)
+    return page
 
 
 def theme() -> Base:

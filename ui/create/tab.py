@@ -32,6 +32,7 @@ WALLS = (1, 4, 9, 16)
 PRIVATE = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 GRADIO = ("view", "lang")  # its own parameters of an address
 METADATA = "A PNG from here carries its settings; drop it anywhere on the page and they come back."
+ENDPOINTS = '<a href="./endpoints">What programs can call</a>'
 HTTP = "Programs paint too: /generate takes these settings by name, /models and /restore help."
 
 
@@ -110,7 +111,7 @@ class Create:
             part("note", "hint-wildcards", value="{red|blue} in the prompt picks one for each picture.")
             part("note", "hint-metadata", value=METADATA)
             part("note", "hint-http", value=HTTP)
-            self.endpoints = gr.Button("Endpoints…", elem_id="endpoints", elem_classes="sl-quiet")
+            gr.HTML(ENDPOINTS, elem_id="endpoints", apply_default_css=False)
         types = [".png", ".jpg", ".jpeg", ".webp"]
         self.upload = gr.UploadButton("Open a picture…", elem_id="restore", visible="hidden", file_types=types)
         self.archive = gr.DownloadButton("Download all", elem_id="archive", visible="hidden")
@@ -150,7 +151,6 @@ class Create:
         seeds = [self.form.widgets[name] for name in ("seed", "variation_seed", "variation")]
         self.roll.click(None, None, seeds, js="() => still.roll()", api_visibility="private")
         self.told.seeds(None, None, seeds, js="() => still.seeds()", api_visibility="private")
-        self.endpoints.click(None, js="() => { still.press('footer .show-api'); }", api_visibility="private")
         self.lock.click(None, js="() => { still.lock(); }", api_visibility="private")
         compared = [self.sheet, self.slider, self.slider_note, self.told]
         self.told.compare(refusing(self.compare, self.says), None, compared, **PRIVATE)

@@ -1,0 +1,71 @@
+"""Pages that are no tab: what programs can call, and what a person reads where there is nothing."""
+
+import html
+import inspect
+import json
+from typing import Any
+
+from gradio.routes import App
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ui import style
+
+ENDPOINTS = "/endpoints"
+NOTHING = """<style>main { padding: 28px; text-align: center; } h1 { font: 600 26px/1 var(--sl-serif); }</style>
+<main><h1>Nothing here</h1><p>There is no page at this address.</p>
+<p><a href="<!-- ROOT -->/">To Still L<i>i</i>fe</a></p></main>"""
+
+
+def routes(gradio: App, root: str) -> list[Route]:
+    """The description of what programs can call, where the page is shown below `root`."""
+
+    def endpoints(request: Request) -> Response:
+        told = gradio.get_blocks().get_api_info()["named_endpoints"]
+        functions = "\n".join(_function(name, one) for name, one in told.items())
+        site = html.escape(f"{request.url.scheme}://{request.url.netloc}{root}")
+        body = (style.HERE / "endpoints.html").read_text(encoding="utf-8")
+        body = body.replace("<!-- FUNCTIONS -->", functions).replace("<!-- SITE -->", site)
+        return HTMLResponse(style.plain("For programs", body, root))
+
+    return [Route(ENDPOINTS, endpoints)]
+
+
+def _function(name: str, told: dict[str, Any]) -> str:
+    rows = "".join(_argument(one) for one in told["parameters"])
+    table = f"<table><tr><th>argument</th><th>type</th><th>default</th></tr>{rows}</table>" if rows else ""
+    return f"<h2>{html.escape(name)}</h2><p>{html.escape(inspect.cleandoc(told.get('description') or ''))}</p>{table}"
+
+
+def _argument(told: dict[str, Any]) -> str:
+    default = json.dumps(told.get("parameter_default")) if told["parameter_has_default"] else "none: it must be given"
+    cells = told["parameter_name"], told["python_type"]["type"], default
+    return f"<tr>{''.join(f'<td>{html.escape(str(cell))}</td>' for cell in cells)}</tr>"
+
+
+class Nothing:
+    """A person who opens an address where there is nothing reads that on a page; programs get what the app answers."""
+
+    def __init__(self, app: ASGIApp, root: str):
+        self.app, self.root = app, root
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        person = scope["type"] == "http" and scope["method"] == "GET"
+        if not person or "text/html" not in Headers(scope=scope).get("accept", ""):
+            return await self.app(scope, receive, send)
+        missing = False
+
+        async def seen(message: Message) -> None:
+            nonlocal missing
+            if message["type"] == "http.response.start" and message["status"] == 404:
+                missing = True
+            if not missing:
+                await send(message)
+            elif message["type"] == "http.response.body" and not message.get("more_body"):
+                page = style.plain("Nothing here", NOTHING, self.root)
+                await HTMLResponse(page, 404)(scope, receive, send)
+
+        return await self.app(scope, receive, seen)
