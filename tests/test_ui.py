@@ -90,14 +90,14 @@ def test_each_kind_of_field_is_its_widget():
     assert kinds == {
         "prompt": gr.Textbox,
         "quick": gr.Checkbox,
-        "kind": gr.Dropdown,
+        "kind": gr.HTML,
         "share": gr.Slider,
         "many": gr.Number,
         "free": gr.Number,
     }
     assert form.widgets["prompt"].lines == 3 and form.widgets["prompt"].max_length == 50
     assert form.widgets["many"].label == "Many (steps)" and form.widgets["many"].maximum == 10**6
-    assert [c[1] for c in form.widgets["kind"].choices] == ["one", "two"]
+    assert form.widgets["kind"].props["data"] == {"label": "Kind", "choices": ["one", "two"]}
 
 
 def test_a_form_reads_what_it_shows():

@@ -13,9 +13,10 @@ from gradio.components import Component
 
 from core.fields import Option, options
 from models.request import Request
+from ui.part import part
 
 MOST_STOPS = 2000  # a number with more steps than this is typed, not slid
-Widget = gr.Checkbox | gr.Dropdown | gr.HTML | gr.Number | gr.Radio | gr.Slider | gr.Textbox
+Widget = gr.Checkbox | gr.HTML | gr.Number | gr.Radio | gr.Slider | gr.Textbox
 Draw = Callable[..., Widget]
 R = TypeVar("R", bound=Request)
 
@@ -28,7 +29,8 @@ def widget(name: str, kind: type, option: Option, value: Any, **more: Any) -> Wi
     if kind is bool:
         return gr.Checkbox(**shared)
     if option.choices is not None:
-        return gr.Dropdown(choices=list(option.choices()), **shared)
+        chosen = {"label": shared.pop("label"), "choices": list(option.choices())}
+        return part("choice", events=("input",), data=chosen, **shared)
     if kind is str:
         return gr.Textbox(lines=option.lines, max_length=option.longest, **shared)
     low, high, step = option.low, option.high, option.step

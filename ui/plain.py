@@ -3,6 +3,7 @@
 import html
 import inspect
 import json
+import re
 from typing import Any
 
 from gradio.routes import App
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ui import style
 
 ENDPOINTS = "/endpoints"
+CODE = re.compile(r"`([^`]+)`")
 NOTHING = """<style>main { padding: 28px; text-align: center; } h1 { font: 600 26px/1 var(--sl-serif); }</style>
 <main><h1>Nothing here</h1><p>There is no page at this address.</p>
 <p><a href="<!-- ROOT -->/">To Still L<i>i</i>fe</a></p></main>"""
@@ -37,7 +39,8 @@ def routes(gradio: App, root: str) -> list[Route]:
 def _function(name: str, told: dict[str, Any]) -> str:
     rows = "".join(_argument(one) for one in told["parameters"])
     table = f"<table><tr><th>argument</th><th>type</th><th>default</th></tr>{rows}</table>" if rows else ""
-    return f"<h2>{html.escape(name)}</h2><p>{html.escape(inspect.cleandoc(told.get('description') or ''))}</p>{table}"
+    about = CODE.sub(r"<code>\1</code>", html.escape(inspect.cleandoc(told.get("description") or "")))
+    return f"<h2>{html.escape(name)}</h2><p>{about}</p>{table}"
 
 
 def _argument(told: dict[str, Any]) -> str:

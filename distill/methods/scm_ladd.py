@@ -55,7 +55,12 @@ class Config:
     tangent: Literal["jvp", "difference"] = option(
         "difference", "Equal results; differences need no special attention kernel."
     )
-    tangent_norm: float = option(0.1, "Added to the tangent's norm before it is divided by it (c).", low=0, high=1e6)
+    tangent_norm: float = option(
+        0.1,
+        "Added to the tangent's norm, by which the tangent is divided: more weighs small tangents less (c).",
+        low=0,
+        high=1e6,
+    )
     consistency: float = option(1.0, "Weight of consistency.", low=0, high=1e6)
     adversarial: float = option(0.5, "Weight of the discriminator; 0 has none.", low=0, high=1e6)
     largest: float = option(0.5, "Share of samples whose adversarial step starts from pure noise.", low=0, high=1)

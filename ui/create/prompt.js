@@ -30,7 +30,7 @@ still.parts.prompt = (element, part) => {
     "Paint",
   );
   const notes = make("div", { className: "sl-notes", role: "status" });
-  const tries = make("div", { className: "sl-chips sl-tries" });
+  const tries = make("div", { className: "sl-chips sl-tries" }, "Looking up what this model knows …");
   const knows = make("div", { className: "sl-knows", hidden: true });
   element.replaceChildren(
     make("div", { className: "sl-prompt" }, make("div", { className: "sl-box" }, mirror, area), stop, paint),

@@ -7,10 +7,15 @@ still.actions = (() => {
   const which = (p) => (p.look ? { request: { ...p.request, ...p.look.wanted } } : p.id ? { id: p.id } : { request: p.request });
 
   async function favourite(p) {
-    const answer = await still.call("favourite", { ...which({ ...p, look: null }), on: !p.favourite });
-    if (!answer) return;
     const now = { favourite: !p.favourite };
-    Object.assign(p, now, { id: answer.id }); // before anybody who draws it is told
+    const shown = (favourite) => {
+      p.favourite = favourite;
+      still.emit("changed", { id: "", now: {} });
+    };
+    shown(now.favourite); // at once; the server may have to load what it needs first
+    const answer = await still.call("favourite", { ...which({ ...p, look: null }), on: now.favourite });
+    if (!answer) return shown(!now.favourite);
+    Object.assign(p, { id: answer.id }); // before anybody who draws it is told
     still.emit("changed", { id: p.id, now });
     still.emit("kept");
   }

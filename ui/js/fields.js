@@ -45,6 +45,35 @@ still.parts.menu = (element, part) => {
   show();
 };
 
+/* One of a few; the browser's own menu, which opens when it is asked to, shows them all, and closes when it is left. */
+still.parts.choice = (element, part) => {
+  const { make } = still;
+  const { label, choices } = part.props.data;
+  const select = make("select", { className: "sl-select", ariaLabel: label, onchange: choose });
+  select.replaceChildren(...choices.map((choice) => make("option", { value: choice }, choice)));
+  element.replaceChildren(make("label", { className: "sl-choice" }, make("span", { className: "sl-label" }, label), select));
+
+  function choose() {
+    part.props.value = select.value;
+    part.trigger("input");
+  }
+
+  const show = () => {
+    select.value = part.props.value;
+  };
+  part.watch("value", show);
+  show();
+};
+
+/* A group of radio buttons is one stop of the Tab key, at the one that is chosen, as gradio gives each a name of its own. */
+addEventListener("focusin", ({ target, relatedTarget }) => {
+  if (!(target instanceof HTMLInputElement) || target.type !== "radio") return;
+  const all = [...target.closest("fieldset, .wrap").querySelectorAll("input[type=radio]")];
+  for (const radio of all) radio.name = all[0].name;
+  const chosen = all.find((radio) => radio.checked);
+  if (chosen && !all.includes(relatedTarget) && target.matches(":focus-visible")) chosen.focus();
+});
+
 /* Why the greyed entries of the menu are grey; those with the same reason share a line. */
 still.parts.reasons = (element) => {
   const lines = still.make("p", { className: "sl-note sl-reasons" });

@@ -1,0 +1,64 @@
+"""The first visit by keyboard, and while the server is slow: what is asked for shows at once, and Tab goes where eyes go."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests import tiny
+from tests.conftest import TINY, Visit
+from tests.served import serving
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def page(chromium, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STILL_LIFE_STUDIO", str(tiny.build(tmp_path_factory.mktemp("studio"))))
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("served")))
+        with serving() as (site, _, _):
+            visit = Visit(chromium, site, TINY)
+            yield visit.page
+            assert not visit.outside and not visit.wrong, visit.wrong
+            visit.context.close()
+
+
+def test_a_group_of_choices_is_one_stop_and_arrows_choose(page):
+    page.locator("#field-guidance input[type=range]").focus()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Shift+Tab")
+    chosen = page.locator("#field-steps input:checked")
+    expect(chosen).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("still.request.steps === 2")
+    expect(page.locator("#field-steps label.selected")).to_have_text("2")
+    page.keyboard.press("Shift+Tab")
+    expect(page.locator("#model")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.locator("#field-steps input:checked")).to_be_focused()
+    page.locator("#field-steps label", has_text="1").click()
+    page.wait_for_function("still.request.steps === 1")
+
+
+def test_style_is_a_menu_that_closes_when_it_is_left(page):
+    style = page.get_by_label("Style")
+    assert style.evaluate("e => e.tagName") == "SELECT" and "night" in style.inner_text()
+    style.select_option("night")
+    page.wait_for_function("still.request.style === 'night' && still.painter.wall.request.style === 'night'")
+    style.focus()
+    page.keyboard.press("Tab")
+    expect(style).not_to_be_focused()
+    assert page.locator("[role=listbox]").count() == 0
+
+
+def test_a_favourite_shows_before_the_server_answers_and_goes_where_it_is_refused(page):
+    held = []
+    page.route("**/component_server/**", lambda route: held.append(route))
+    heart = page.get_by_role("button", name="Favourite: ").first
+    heart.click(force=True)
+    expect(heart).to_have_attribute("aria-pressed", "true")
+    page.wait_for_timeout(100)
+    for route in held:
+        route.fulfill(json={"error": "The disk is full: nothing new can be kept until some space is free."})
+    page.unroute("**/component_server/**")
+    expect(heart).to_have_attribute("aria-pressed", "false")
+    expect(page.locator("#say")).to_contain_text("The disk is full")
