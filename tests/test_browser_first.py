@@ -1,4 +1,4 @@
-"""The first visit by keyboard, and while the server is slow: what is asked for shows at once, and Tab goes where eyes go."""
+"""A first visit by keyboard, and on a slow server: Tab goes where the eyes go, what was done shows at once."""
 
 import pytest
 from playwright.sync_api import expect

@@ -322,7 +322,8 @@ def test_folding_leaves_pictures_alone_and_sizes_channels_by_their_worth(studio,
 
 def test_a_model_that_was_trained_further_tells_its_whole_past(studio):
     facts = {"method": "sft", "base": "tiny-sd", "run": "more", "command": "python -m distill.train sft --run more"}
-    run = Trained(facts, None, catalogue.get("tiny-sd"), None, samples=64)
+    facts |= {"dataset": "toys", "train": {"steps": 4}}
+    run = Trained(facts, None, catalogue.get("tiny-sd"), None, samples=64, step=4)
     whole = facts["command"] + " && python -m distill.publish more --id "
     more = history("tiny-sd", run, studio, alone=False)
     assert more["base"] == "tiny-kl" and more["samples_seen"] == 64

@@ -57,7 +57,7 @@ class Config:
     )
     tangent_norm: float = option(
         0.1,
-        "Added to the tangent's norm, by which the tangent is divided: more weighs small tangents less (c).",
+        "Added to a tangent's length before it is divided by it; more makes short ones count less.",
         low=0,
         high=1e6,
     )

@@ -65,14 +65,22 @@ still.parts.choice = (element, part) => {
   show();
 };
 
-/* A group of radio buttons is one stop of the Tab key, at the one that is chosen, as gradio gives each a name of its own. */
-addEventListener("focusin", ({ target, relatedTarget }) => {
-  if (!(target instanceof HTMLInputElement) || target.type !== "radio") return;
-  const all = [...target.closest("fieldset, .wrap").querySelectorAll("input[type=radio]")];
-  for (const radio of all) radio.name = all[0].name;
-  const chosen = all.find((radio) => radio.checked);
-  if (chosen && !all.includes(relatedTarget) && target.matches(":focus-visible")) chosen.focus();
-});
+/* A group of radio buttons is one stop of the Tab key, at the one that is chosen. Gradio gives each a name of its own, anew
+   whenever it draws them. */
+(() => {
+  function joined(target) {
+    if (!(target instanceof HTMLInputElement) || target.type !== "radio") return [];
+    const all = [...target.closest("fieldset, .wrap").querySelectorAll("input[type=radio]")];
+    for (const radio of all) radio.name = all[0].name;
+    return all;
+  }
+  addEventListener("keydown", (event) => joined(event.target), true);
+  addEventListener("focusin", ({ target, relatedTarget }) => {
+    const all = joined(target),
+      chosen = all.find((radio) => radio.checked);
+    if (chosen && !all.includes(relatedTarget) && target.matches(":focus-visible")) chosen.focus();
+  });
+})();
 
 /* Why the greyed entries of the menu are grey; those with the same reason share a line. */
 still.parts.reasons = (element) => {
