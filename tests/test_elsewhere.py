@@ -209,7 +209,8 @@ def test_a_folder_is_distilled_on_a_folder_and_the_student_served(home, base, tm
     further = ["lcm", "--run", "further", "--base", "mine", "--dataset", str(pictures), *settings]
     assert train.main(further) == 2
     assert "mine is an adapter, and no base for a training; its own: sd." in capsys.readouterr().err
-    rewarded = ["tscd", *command[1:2], "rewarded", *command[3:], "--set", "feedback_from=1"]
+    one = ("segments=1", "adversarial=0", "feedback_from=1")
+    rewarded = ["tscd", "--run", "rewarded", *command[3:], *(part for text in one for part in ("--set", text))]
     assert train.main(rewarded) == 2
     assert "the judge that rewards reads toys, and" in capsys.readouterr().err
 
