@@ -4,6 +4,7 @@ import html
 import inspect
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from gradio.routes import App
@@ -36,7 +37,7 @@ def routes(gradio: App, root: str) -> list[Route]:
     return [Route(ENDPOINTS, endpoints)]
 
 
-def _function(name: str, told: dict[str, Any]) -> str:
+def _function(name: str, told: Mapping[str, Any]) -> str:
     rows = "".join(_argument(one) for one in told["parameters"])
     table = f"<table><tr><th>argument</th><th>type</th><th>default</th></tr>{rows}</table>" if rows else ""
     about = CODE.sub(r"<code>\1</code>", html.escape(inspect.cleandoc(told.get("description") or "")))
