@@ -182,7 +182,6 @@ def test_of_few_pictures_none_is_held_out_and_of_many_it_is_said(tmp_path, capsy
 
 
 def test_emoji_of_captions_are_read_as_those_of_prompts(tmp_path):
-    Image.new("RGB", (16, 16)).save(tmp_path / "a.png")
-    (tmp_path / "a.txt").write_text("a 🍐 on a table", encoding="utf-8")
+    captioned(tmp_path / "a.png", "").with_suffix(".txt").write_text("a 🍐 on a table", encoding="utf-8")
     assert Folder(tmp_path)[0].captions == ("a pear on a table",)
     assert ImageRequest("a 🍐 on a table", model="toybox-sana").texts() == ["a pear on a table"]
