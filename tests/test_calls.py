@@ -51,7 +51,7 @@ def test_absent_and_null_are_the_default(page):
         ("generate", {"promt": "a fox"}, 422, "unknown argument 'promt' of generate; valid: prompt, negative, model, "),
         ("models", {"a": 1}, 422, "unknown argument 'a' of models; valid: none"),
         ("status", {}, 422, "id is missing"),
-        ("nowhere", {}, 404, "there is no endpoint 'nowhere'; valid: generate, models, restore, submit"),
+        ("nowhere", {}, 404, "there is no endpoint 'nowhere'; valid: generate, models, restore, "),
         ("restore", {"picture": "x.png"}, 422, "picture must be an uploaded file: POST it to /gradio_api/upload"),
         ("generate", [1], 422, "the request must be a JSON object"),
         ("generate", {"prompt": None}, "error", "prompt is empty; type what you want to see"),
@@ -60,6 +60,22 @@ def test_absent_and_null_are_the_default(page):
 def test_a_call_that_does_not_fit_is_one_sentence(page, name, arguments, status, sentence):
     code, said = named(page.http, name, arguments)
     assert code == status and (said["error"] if code == "error" else said).startswith(sentence)
+
+
+@pytest.mark.parametrize("way", ["run", "api"])
+def test_a_call_that_answers_at_once_refuses_in_the_same_words(page, capfd, way):
+    def asked(data, status, key, sentence):
+        answer = page.http.post(f"gradio_api/{way}/generate", json=data)
+        assert answer.status_code == status and answer.json()[key].startswith(sentence)
+
+    asked({"promt": "a fox"}, 422, "detail", "data must be a list of the arguments: prompt, negative, ")
+    asked({"data": ["a fox", "", 2]}, 422, "error", "model must be text, not 2")
+    asked({"data": ["a fox", "", "nobody"]}, 422, "error", "unknown model 'nobody'; valid: ")
+    assert (
+        page.http.post(f"gradio_api/{way}/generate", json={"data": ["a red ball", "", "tiny-sprint"]}).status_code
+        == 200
+    )
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from ui.gone import while_heard
 from ui.turns import Turns
 
 CALL = re.compile(r"/gradio_api/(call/v2|call|run|api)/([^/]+)/?")
+ANSWERING = ("run", "api")  # the answer is the result; of the others a number to ask with
 SERVER = re.compile(r"/gradio_api/component_server/?")
 POSTS = re.compile(rf"{CALL.pattern}|{SERVER.pattern}|/gradio_api/queue/join/?")
 STREAM = re.compile(r"/gradio_api/call/(?:v2/)?[^/]+/([^/]+)")
@@ -64,6 +65,8 @@ class Calls:
         except ValueError as e:
             return await JSONResponse({"detail": str(e)}, 422)(scope, receive, send)
         scope, again = _with_body(scope, receive, body)
+        if call and call[1] in ANSWERING:
+            return await self.app(scope, again, _refusing(send))
         data = given.get("data")
         if server and given.get("fn_name") == "paint" and isinstance(data, dict):
 
@@ -166,9 +169,27 @@ def _object(data: bytes) -> dict[str, Any]:
     return body
 
 
+def _refusing(send: Send) -> Send:
+    """Gradio answers a call that was refused in a sentence with 500, as if the server were at fault."""
+    held: Message | None = None
+
+    async def sending(message: Message) -> None:
+        nonlocal held
+        if message["type"] == "http.response.start" and message["status"] == 500:
+            held = message
+            return
+        if held is not None:
+            told = json.loads(message["body"]).get("error")  # nothing of a fault
+            held = await send(held | {"status": 422 if told else 500})
+        await send(message)
+
+    return sending
+
+
 def _with_body(scope: Scope, receive: Receive, body: bytes) -> tuple[Scope, Receive]:
     told = {b"content-length": str(len(body)).encode(), b"content-type": b"application/json"}  # curl says another type
-    others = [(k, v) for k, v in scope["headers"] if k not in (*told, b"transfer-encoding")]
+    left_out = (*told, b"transfer-encoding", b"accept-encoding")  # a refusal is read on its way out
+    others = [(k, v) for k, v in scope["headers"] if k not in left_out]
     pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:
