@@ -28,7 +28,7 @@ def test_a_fresh_clone_is_offered_what_runs():
     reasons = {c["value"]: c.get("reason") for c in dataset()["choices"]}
     assert dataset()["usual"] == "toys+emoji" and reasons["toys+emoji"].startswith("The emoji are not on this machine")
     assert dataset()["proposed"] == "toys"
-    assert [name for name, reason in reasons.items() if reason is None] == ["toys", "mini", "mixture"]
+    assert [name for name, reason in reasons.items() if reason is None] == ["toys", "mini", "painted", "mixture"]
     values = {"method": "sft", "dataset": "toys", "base": "toybox-dcae"}
     assert "mistake" not in JobsDesk(Place()).job_estimate({"kind": "distill", "values": values}, HOME)
 
