@@ -45,6 +45,16 @@ def path(digest: str, what: str = "picture") -> Path:
     return file
 
 
+def there(digest: str) -> bool:
+    return _file(digest) is not None
+
+
+def forget(digest: str) -> None:
+    """For a picture that nothing refers to."""
+    if (file := _file(digest)) is not None:
+        file.unlink(missing_ok=True)
+
+
 def missing(fields: dict[str, Any]) -> str:
     """In a sentence, what a request names that is no longer in this studio."""
     gone = [name for name in ("image", "mask") if fields.get(name) and not _file(fields[name])]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 # Folders of ui/ in the header's order; the first is the front page.
-NAMES = ("create", "compare", "inspect", "threed", "distill", "jobs")
+NAMES = ("create", "draw", "compare", "inspect", "threed", "distill", "jobs")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,247 @@
+"use strict";
+/* Draw: a model paints on the drawing while it is made. The newest drawing wins, one call is under way at a time. */
+
+still.parts.draw = (element, part) => {
+  still.adopt(part);
+  const { make } = still;
+  const QUICK_MS = 260, // a model that answers sooner paints while the pen moves
+    REST_MS = 250, // after the last stroke a slower one begins
+    SENT = 256, // pixels of a drawing on its way
+    HEAVY = 150_000; // characters of a PNG; what is more goes as WebP
+  const COLOURS = ["#222222", "#ffffff", "#d3302f", "#e8862b", "#f2c52e", "#3f9a4d", "#3a6fd6", "#8b5cc4", "#e58fb1", "#7a5230", "#9aa0a6", "#7fcfe0"];
+  const query = new URLSearchParams(location.search);
+  const asked = {
+    prompt: query.get("prompt") ?? "a red mushroom",
+    model: query.get("model") ?? "toybox-hyper",
+    steps: Number(query.get("steps")) || 1,
+    strength: Number(query.get("strength")) || 0.7,
+    seed: Number(query.get("seed")) || 1,
+  };
+  let known = [],
+    dirty = false,
+    moving = false, // the pen is down: one picture will do
+    busy = false,
+    mean = 100,
+    timer = 0,
+    ticket = 0,
+    shown = null, // the pictures that stand beside the drawing
+    before = null; // the ones before them
+
+  const canvas = still.canvas((done) => {
+    want(done);
+    if (done) still.store.set("drawing", canvas.kept());
+  });
+  const { state } = canvas;
+
+  /* Tools. */
+  const button = (words, title, onclick, more = {}) => make("button", { type: "button", className: "sl-small", title, ariaLabel: title, onclick, ...more }, words);
+  const toggles = [];
+  const choice = (words, title, key, value, then = () => {}) => {
+    const b = button(words, title, () => ((state[key] = value), press(), then()));
+    toggles.push(() => (b.ariaPressed = String(state[key] === value)));
+    return b;
+  };
+  const press = () => toggles.forEach((f) => f());
+  const flip = (words, title, get, set) => {
+    const b = button(words, title, () => (set(!get()), press()));
+    toggles.push(() => (b.ariaPressed = String(get())));
+    return b;
+  };
+  const inks = COLOURS.map((c) => {
+    const b = button("", `Colour ${c}`, () => ink(c), { className: "sl-draw-ink", style: `background: ${c}` });
+    toggles.push(() => (b.ariaPressed = String(state.colour === c)));
+    return b;
+  });
+  const own = make("input", { type: "color", value: state.colour, ariaLabel: "Another colour", oninput: () => ink(own.value) });
+  function ink(colour) {
+    state.colour = own.value = colour;
+    if (state.tool === "eraser") state.tool = "brush";
+    press();
+  }
+  const size = make("input", { type: "range", min: 3, max: 90, value: state.size, ariaLabel: "Width of the brush", oninput: () => (state.size = Number(size.value)) });
+  const tracing = make("input", { type: "range", min: 0, max: 100, value: 50, ariaLabel: "How much of the traced picture shows", hidden: true, oninput: () => (canvas.trace.style.opacity = tracing.value / 100) });
+  const skin = make("input", { type: "range", min: 0, max: 100, value: 0, ariaLabel: "How much of the painted picture lies over the drawing", oninput: over });
+  function over() {
+    canvas.skin.hidden = !shown || skin.value === "0";
+    canvas.skin.style.opacity = skin.value / 100;
+    if (shown) canvas.skin.src = shown[0].src;
+  }
+  const file = (then) => {
+    const input = make("input", { type: "file", accept: "image/*", onchange: () => input.files[0] && then(input.files[0]) });
+    input.click();
+  };
+  function traced(blob) {
+    canvas.trace.src = URL.createObjectURL(blob);
+    canvas.trace.hidden = tracing.hidden = false;
+    canvas.trace.style.opacity = tracing.value / 100;
+  }
+  const tools = make(
+    "div",
+    { className: "sl-draw-tools", role: "toolbar", ariaLabel: "Drawing tools" },
+    choice("Brush", "Brush (B)", "tool", "brush"),
+    choice("Eraser", "Eraser (E)", "tool", "eraser"),
+    choice("Fill", "Fill (F)", "tool", "fill"),
+    choice("Colour", "Draw on the lower layer: areas of colour", "layer", "colour"),
+    choice("Lines", "Draw on the upper layer: lines", "layer", "lines"),
+    flip("Mirror", "Mirror every stroke (M)", () => state.mirror, (on) => (state.mirror = on)),
+    flip("Grid", "Show a grid", () => !canvas.lattice.hidden, (on) => (canvas.lattice.hidden = !on)),
+    button("Undo", "Undo (Ctrl+Z)", canvas.undo),
+    button("Redo", "Redo (Ctrl+Shift+Z)", canvas.redo),
+    button("Ground", "The brush's colour becomes the ground", () => canvas.ground(state.colour)),
+    button("Clear", "Clear the drawing", canvas.clear),
+    button("Picture…", "Draw on a picture", () => file(canvas.place)),
+    button("Trace…", "Show a picture to trace over; it is no part of the drawing", () => file(traced)),
+    button("Whole", "Show the whole drawing again", canvas.whole),
+    button("Save", "The drawing as a PNG", () => make("a", { href: canvas.flat(512).toDataURL(), download: "drawing.png" }).click()),
+  );
+
+  /* What is painted. */
+  const prompt = make("input", { className: "sl-input", id: "draw-prompt", ariaLabel: "Prompt", dir: "auto", value: asked.prompt, oninput: () => ((asked.prompt = prompt.value), want(true)) });
+  const model = make("select", { ariaLabel: "Model", onchange: () => chosen(model.value) });
+  const steps = make("select", { ariaLabel: "Steps", onchange: () => ((asked.steps = Number(steps.value)), want(true)) });
+  const strength = make("input", { type: "range", min: 0.05, max: 1, step: 0.01, value: asked.strength, id: "draw-strength", ariaLabel: "How freely the drawing is read", oninput: () => ((asked.strength = Number(strength.value)), (amount.textContent = strength.value), want(true)) });
+  const amount = make("output", {}, String(asked.strength));
+  const seeds = make("button", { type: "button", className: "sl-small", onclick: () => ((asked.seed = crypto.getRandomValues(new Uint32Array(1))[0] >>> 1), want(true)) }, "New seeds");
+  const keep = make("button", { type: "button", className: "sl-go", id: "draw-keep", onclick: () => paint(true) }, "Keep");
+  const large = make("img", { className: "sl-draw-large", alt: "", hidden: true }),
+    strip = make("div", { className: "sl-draw-strip", role: "group", ariaLabel: "Other seeds" }),
+    pace = make("p", { className: "sl-note", id: "draw-pace" });
+  const flipped = button("A | B", "Hold to see the picture before this one", () => {}, {
+    onpointerdown: () => before && (large.src = before[0].src),
+    onpointerup: () => shown && (large.src = shown[0].src),
+    onpointerleave: () => shown && (large.src = shown[0].src),
+  });
+  const back = button("To the canvas", "Draw on with this picture", async () => shown && canvas.place(await (await fetch(shown[0].src)).blob()));
+  const field = (label, ...controls) => make("label", { className: "sl-draw-field" }, make("span", {}, label), ...controls);
+  const ready = still.sketches.map((s) =>
+    button(s.name, `Begin with ${s.name}`, () => {
+      asked.prompt = prompt.value = s.name;
+      canvas.sketch(s);
+    }),
+  );
+  element.replaceChildren(
+    make(
+      "div",
+      { className: "sl-draw" },
+      make("div", { className: "sl-draw-ask" }, prompt, keep),
+      make("div", { className: "sl-draw-ready", role: "group", ariaLabel: "Sketches to begin with" }, ...ready),
+      make(
+        "div",
+        { className: "sl-draw-body" },
+        canvas.element,
+        make("div", { className: "sl-draw-picture" }, large),
+        make("div", { className: "sl-draw-side" }, tools, make("div", { className: "sl-draw-inks" }, ...inks, own, size), tracing),
+        make(
+          "div",
+          { className: "sl-draw-side" },
+          strip,
+          make("div", { className: "sl-draw-fields" }, field("Model", model, steps), field("Freedom", strength, amount), field("Over the drawing", skin)),
+          make("div", { className: "sl-acts" }, seeds, flipped, back),
+          pace,
+        ),
+      ),
+    ),
+  );
+
+  function chosen(id) {
+    asked.model = id;
+    const row = known.find((m) => m.id === id);
+    if (!row.steps.includes(asked.steps)) asked.steps = row.default_steps;
+    steps.replaceChildren(...row.steps.map((n) => make("option", { value: n, selected: n === asked.steps }, still.plural(n, "step"))));
+    mean = 100;
+    want(true);
+  }
+
+  /* The newest drawing: at once where the model is quick, else shortly after the last stroke. */
+  function want(done) {
+    dirty = true;
+    moving = !done;
+    clearTimeout(timer);
+    if (busy) return;
+    if (mean < QUICK_MS) return void paint();
+    timer = setTimeout(paint, done ? REST_MS : 3 * REST_MS);
+  }
+  const sent = () => {
+    const png = canvas.flat(SENT).toDataURL();
+    return png.length <= HEAVY ? png : canvas.flat(SENT).toDataURL("image/webp", 0.92);
+  };
+
+  async function paint(keeping = false) {
+    if (!asked.prompt.trim()) return still.say("Type what the drawing shows.");
+    if (busy && !keeping) return undefined;
+    while (busy) await new Promise((f) => setTimeout(f, 20));
+    busy = true;
+    dirty = false;
+    remember();
+    const began = performance.now();
+    const request = { ...asked, strength: Math.min(1, Math.max(0.05, asked.strength)), num_images: moving && !keeping ? 1 : 4 };
+    const answer = await still.call("draw", { drawing: sent(), request, ticket: ++ticket, keep: keeping });
+    busy = false;
+    const ms = performance.now() - began;
+    if (answer?.pictures) {
+      if (request.num_images === 1) mean = 0.6 * mean + 0.4 * ms;
+      show(answer.pictures);
+      pace.textContent = `${still.plural(answer.pictures.length, "picture")} in ${Math.round(ms)} ms by ${asked.model}.`;
+      still.say(keeping ? "4 pictures kept in the gallery." : "");
+      if (keeping) still.emit("kept");
+    }
+    if (dirty) want(true);
+    return undefined;
+  }
+
+  function show(pictures) {
+    before = shown;
+    shown = pictures;
+    large.src = pictures[0].src;
+    large.alt = `${asked.prompt}, painted on the drawing`;
+    large.hidden = false;
+    if (pictures.length > 1) strip.replaceChildren(
+      ...pictures.slice(1).map((p) =>
+        make("button", { type: "button", ariaLabel: `Take seed ${p.request.seed}`, title: `seed ${p.request.seed}`, onclick: () => ((asked.seed = p.request.seed), want(true)) }, make("img", { src: p.src, alt: "" })),
+      ),
+    );
+    over();
+  }
+
+  function remember() {
+    history.replaceState(null, "", `${location.pathname}?${new URLSearchParams(asked)}`);
+  }
+
+  /* Keys, where nothing is typed; and pictures that are dropped or pasted. */
+  const KEYS = { KeyB: () => (state.tool = "brush"), KeyE: () => (state.tool = "eraser"), KeyF: () => (state.tool = "fill"), KeyM: () => (state.mirror = !state.mirror) };
+  function key(e) {
+    if (!element.isConnected || e.target.matches?.("input:not([type=range]), textarea, select")) return;
+    if ((e.ctrlKey || e.metaKey) && e.code === "KeyZ") {
+      e.preventDefault();
+      (e.shiftKey ? canvas.redo : canvas.undo)();
+    } else if (!e.ctrlKey && !e.metaKey && !e.altKey && KEYS[e.code]) {
+      KEYS[e.code]();
+      press();
+    }
+  }
+  const dropped = (e) => {
+    const blob = [...(e.dataTransfer ?? e.clipboardData).files].find((f) => f.type.startsWith("image/"));
+    if (!blob || !element.isConnected) return;
+    e.preventDefault();
+    canvas.place(blob);
+  };
+  addEventListener("keydown", key);
+  addEventListener("paste", dropped);
+  element.addEventListener("dragover", (e) => e.preventDefault());
+  element.addEventListener("drop", dropped);
+
+  press();
+  (async () => {
+    const answer = await still.call("drawn_with");
+    if (!answer) return;
+    known = answer.models;
+    const able = known.filter((m) => !m.reason);
+    model.replaceChildren(...known.map((m) => make("option", { value: m.id, disabled: Boolean(m.reason), title: m.reason ?? m.note }, m.id)));
+    if (!able.some((m) => m.id === asked.model)) asked.model = able[0].id;
+    model.value = asked.model;
+    const old = still.store.get("drawing");
+    if (old) await canvas.bring(old).catch(() => canvas.sketch(still.sketches[0]));
+    else canvas.sketch(still.sketches[0]);
+    chosen(asked.model);
+  })();
+};
