@@ -167,7 +167,7 @@ still.parts.wall = (element, part) => {
     pictures = [],
     before = []; // those of the wall that a new one takes the place of
 
-  const label = (p) => (p.request.variation ? `neighbour ${p.index + 1}` : `seed ${p.request.seed}`);
+  const label = (p) => p.label ?? (p.request.variation ? `neighbour ${p.index + 1}` : `seed ${p.request.seed}`);
 
   function size(total) {
     grid.style.setProperty("--columns", total <= 1 ? 1 : total <= 4 ? 2 : total <= 9 ? 3 : 4);
@@ -267,7 +267,7 @@ still.parts.wall = (element, part) => {
   else if (came || new URLSearchParams(location.search).has("prompt")) size(came?.num_images ?? 9);
   else if (first.pictures.length) {
     size(first.pictures.length);
-    cost.textContent = "Painted by the model of the box. Type, and they change.";
+    cost.textContent = "Painted on an ordinary computer, in a blink each. Type, and they change.";
     Promise.all(first.pictures.map(place)).then(() => select(0));
     still.painter.shown(first.request, first.pictures);
   } else size(9);
