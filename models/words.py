@@ -54,7 +54,7 @@ PROMPTS = (
     "a slice of pizza",
     "a panda",
     "a unicorn",
-    "a smiling face",
+    "a chef",
     "a thumbs up",
 )
 

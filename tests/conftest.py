@@ -88,9 +88,11 @@ class Visit:
         self.painted()
 
     def painted(self, prompt=None):
-        """Wait until the wall is whole, and for this prompt."""
+        """Wait until the wall is whole and large, and for this prompt."""
         self.page.wait_for_function(
             "(prompt) => window.still?.arrived && still.painter.wall.complete && !still.painter.busy"
+            " && !still.enlarge.busy && [...document.querySelectorAll('#wall img')]"
+            ".every((image, k) => image.src === still.painter.wall.pictures[k]?.src)"
             " && still.painter.wall.request.prompt === (prompt ?? still.request.prompt)",
             arg=prompt,
         )

@@ -37,5 +37,10 @@ still.enlarge = (() => {
     turn++;
     waiting = [];
   });
-  return { add };
+  return {
+    add,
+    get busy() {
+      return busy;
+    },
+  };
 })();
