@@ -40,10 +40,11 @@ def test_large_pictures_of_a_wall_that_moves_on_are_dropped(visit):
         "**/component_server/**",
         lambda r: held.append(r) if '"large"' in (r.request.post_data or "") else r.continue_(),
     )
-    v.type(" one")
-    v.painted("a red ball one")
-    v.type(" two")
-    v.painted("a red ball one two")
+    for word in ("one", "two"):
+        v.type(f" {word}")
+        v.page.wait_for_function(
+            "(word) => still.painter.wall.complete && still.painter.wall.request.prompt.endsWith(word)", arg=word
+        )
     v.page.unroute("**/component_server/**")
     for route in held:
         route.continue_()

@@ -39,8 +39,8 @@ def enlarge(row: Row) -> int:
 def enlargers() -> list[dict[str, Any]]:
     """Who can make a picture larger, for the close-up, and why one can't here."""
     return [
-        {"id": ENLARGER, "label": "crisp, by the box's enlarger", "reason": None},
-        {"id": TEACHER, "label": "by Real-ESRGAN, which taught it", "reason": realesrgan.missing()},
+        {"id": ENLARGER, "label": "crisp", "reason": None},
+        {"id": TEACHER, "label": "by Real-ESRGAN", "reason": realesrgan.missing()},
     ]
 
 
