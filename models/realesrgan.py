@@ -5,6 +5,7 @@ No torch here.
 """
 
 import functools
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -35,9 +36,7 @@ def _files() -> Path | None:
 
 @functools.cache
 def _net() -> Any:
-    import ncnn
-
-    net = ncnn.Net()
+    net = import_module("ncnn").Net()
     net.opt.use_vulkan_compute = False
     net.opt.num_threads = 1
     if net.load_param(f"{_files()}.param") or net.load_model(f"{_files()}.bin"):
@@ -49,9 +48,7 @@ def enlarge(pictures: np.ndarray) -> np.ndarray:
     """uint8 [B, H, W, 3] to [B, 4H, 4W, 3]. Raises ValueError where it is not installed."""
     if reason := missing():
         raise ValueError(reason)
-    import ncnn
-
-    out = []
+    ncnn, out = import_module("ncnn"), []
     for picture in pictures:
         x = np.ascontiguousarray((picture.astype(np.float32) / 255).transpose(2, 0, 1))
         with _using:

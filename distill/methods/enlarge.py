@@ -39,8 +39,7 @@ class Config:
 def student(cfg: Config, base: None) -> Enlarger:
     """It answers with the pixels as they are, and learns what to add."""
     net = Enlarger(cfg.width, cfg.depth)
-    last = net.body[-1]
-    for w in (last.weight, last.bias):
+    for w in net.body[-1].parameters():
         torch.nn.init.zeros_(w)
     return net
 
