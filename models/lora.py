@@ -2,14 +2,18 @@
 
     save(network, "default", folder)         what `load_lora_weights` of a plain pipeline reads
     attach(row, base)                        a row of kind `lora` on its base's parts
+    python -m models.lora import FILE --base ID --id NAME        one that was trained elsewhere becomes a model
+    python -m models.lora export ID --layout kohya --out FILE    and one from here a file of another program's
 
 Two traps of the libraries are closed here: keys go into the file as peft has them, as converted ones are lost on the
 way back without an error, and alpha goes with them, as without it every LoRA is read with alpha = rank.
 """
 
+import argparse
 import copy
 import hashlib
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +24,11 @@ from peft.tuners.lora import LoraLayer
 from safetensors import safe_open
 from torch import nn
 
-from models import camera, catalogue, hub, weights
+from core.paths import use_studio
+from models import camera, catalogue, hub, lora_import, weights
 from models.families import Parts, scheduler
+from models.lora_files import FILE, LAYOUTS
 
-FILE = "lora.safetensors"
 DOWN = re.compile(r"lora(_A|_down|\.down)\.")  # the first matrix of a pair, in every dialect that diffusers reads
 
 
@@ -106,3 +111,35 @@ def fuse(parts: Parts) -> None:
     denoiser.adapters.part()
     parts.pipeline.fuse_lora(lora_scale=denoiser.strength(guidance), adapter_names=[denoiser.adapter])
     parts.pipeline.unload_lora_weights()
+
+
+def main(argv: list[str] | None = None) -> int:
+    p = argparse.ArgumentParser("models.lora", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    acts = p.add_subparsers(dest="act", required=True)
+    bring = acts.add_parser("import", help="a LoRA from a file becomes a model of the studio")
+    bring.add_argument("file", type=Path, help="a safetensors file in kohya's, peft's or diffusers' layout")
+    bring.add_argument("--base", required=True, help="the model that it was trained on")
+    bring.add_argument("--id", required=True, help="what it will be called here")
+    bring.add_argument("--licence", default="not said", help="under which others may use it")
+    take = acts.add_parser("export", help="a LoRA becomes a file for another program")
+    take.add_argument("id", help="a LoRA of the catalogue")
+    take.add_argument("--layout", default="diffusers", help=", ".join(LAYOUTS))
+    take.add_argument("--out", type=Path, required=True, help="a .safetensors file")
+    for one in (bring, take):
+        one.add_argument("--studio", help="the folder of what you made")
+    args = p.parse_args(argv)
+    use_studio(args.studio)
+    try:
+        if args.act == "import":
+            made = lora_import.bring(args.file, args.base, args.id, args.licence)
+            print(f"{made.id}: rank {(made.lora or {})['rank']}, {made.parameters:,} parameters, on {made.base}")
+        else:
+            print(f"{args.out}: {lora_import.take(args.id, args.out, args.layout)} layers")
+    except (ValueError, OSError) as e:
+        print(f"models.lora: {e}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

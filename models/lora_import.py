@@ -1,0 +1,73 @@
+"""A LoRA of one's own, trained elsewhere: a model of the studio, on the base that it fits; and back into a file."""
+
+import json
+import re
+from pathlib import Path
+
+from core.files import sha256, whole_folder
+from core.paths import studio
+from models import catalogue, families, lora_files, recipe
+from models.generate import generate
+from models.lora_files import FILE
+from models.manifest import Manifest
+from models.request import ImageRequest
+
+ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
+
+
+def bring(path: Path, base: str, id: str, licence: str = "not said") -> Manifest:
+    """Raises ValueError with one sentence for what is no LoRA for this base, or an id that is taken."""
+    row = catalogue.get(base)
+    if row.manifest.kind != "model" or row.manifest.family not in ("sd", "sdxl"):
+        fits = [r.id for r in catalogue.menu() if r.manifest.kind == "model" and r.manifest.family in ("sd", "sdxl")]
+        raise ValueError(f"{base} takes no LoRA from a file; valid: {', '.join(fits)}")
+    if not ID.fullmatch(id):
+        raise ValueError(f"the id {id!r:.60} must be small letters, digits, dots, dashes and underscores")
+    if id in catalogue.rows():
+        raise ValueError(f"there is a model {id} already; take another --id")
+    if not path.is_file():
+        raise ValueError(f"there is no file {path.name}")
+    parts = families.load(row)
+    pairs = lora_files.fitted(lora_files.read(path), parts.pipeline.unet, base)
+    home = studio() / "models" / id
+    with whole_folder(home) as part:
+        lora_files.write(pairs, part / FILE)
+        facts = row.manifest.to_dict() | {
+            "id": id,
+            "base": base,
+            "kind": "lora",
+            "method": "imported",
+            "dataset": "not said",
+            "command": f"python -m models.lora import {path.name} --base {base} --id {id}",
+            "samples_seen": 0,
+            "lora": {"rank": max(pair.rank for pair in pairs.values())},
+            "licence": licence,
+            "files": {FILE: sha256(part / FILE)},
+            "parameters": sum(pair.down.numel() + pair.up.numel() for pair in pairs.values()),
+            "quality": {},
+            "about": f"A LoRA from {path.name}, on {base}.",
+            "base_sha256": catalogue.denoiser_sha256(row),
+        }
+        manifest = Manifest.from_dict(facts)
+        with catalogue.unpublished(manifest, part) as new:
+            for _ in generate(families.load(new), ImageRequest("a picture", model=id, steps=1)):
+                pass
+            words = f"# {id}\n\nA LoRA that was trained elsewhere, read from `{path.name}`. Licence: {licence}.\n"
+            (part / "README.md").write_text(f"{words}\n{recipe.section(new)}\n", encoding="utf-8")
+        (part / catalogue.FILE).write_text(json.dumps(manifest.to_dict(), indent=1))
+    return manifest
+
+
+def take(id: str, out: Path, layout: str) -> int:
+    """Write a LoRA of the catalogue in another program's layout; returns how many layers it changes."""
+    row = catalogue.get(id)
+    if row.manifest.kind != "lora" or row.folder is None:
+        own = [r.id for r in catalogue.menu() if r.manifest.kind == "lora" and r.folder is not None]
+        raise ValueError(f"{id} is no LoRA that is here; valid: {', '.join(own)}")
+    if out.suffix != ".safetensors":
+        raise ValueError(f"--out {out.name} must end in .safetensors")
+    network = families.load(catalogue.get(row.manifest.base or "")).pipeline.unet
+    pairs = lora_files.fitted(lora_files.read(row.folder / FILE), network, row.manifest.base or "")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lora_files.write(pairs, out, layout)
+    return len(pairs)
