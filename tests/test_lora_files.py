@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from peft import LoraConfig, inject_adapter_in_model, set_peft_model_state_dict
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -62,15 +63,11 @@ def test_a_round_trip_through_each_layout_keeps_every_delta(unet, tmp_path, layo
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_what_diffusers_makes_of_the_file_is_the_same(unet, tmp_path, layout):
     """Its own loader, or peft's, as the reference."""
-    if layout == "peft":
-        pytest.importorskip("peft")
     pairs = made(unet, seed=1)
     lora_files.write(pairs, tmp_path / "a.safetensors", layout)
     pipeline = families.load(catalogue.get("tiny-sd")).pipeline
     before = {n: m.weight.detach().clone() for n, m in pipeline.unet.named_modules() if n in pairs}
     if layout == "peft":
-        from peft import LoraConfig, inject_adapter_in_model, set_peft_model_state_dict
-
         told = json.loads((tmp_path / "adapter_config.json").read_text())
         network = inject_adapter_in_model(LoraConfig(**told), pipeline.unet)
         set_peft_model_state_dict(network, load_file(tmp_path / "a.safetensors"))
