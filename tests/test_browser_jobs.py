@@ -38,10 +38,10 @@ class App:
             self.port = s.getsockname()[1]
         self.address = f"http://127.0.0.1:{self.port}/"
 
-    def start(self):
+    def start(self, *flags):
         env = {**os.environ, "STILL_LIFE_STUDIO": str(self.studio), "OMP_NUM_THREADS": "1"}
         env |= {"GRADIO_TEMP_DIR": str(self.studio / "served")}
-        command = [sys.executable, "app.py", "--port", str(self.port)]
+        command = [sys.executable, "app.py", "--port", str(self.port), *flags]
         self.process = subprocess.Popen(command, cwd=ROOT, env=env)
         _wait_for(self.address, self.process)
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL.Image import Resampling
 from scipy.ndimage import binary_fill_holes, distance_transform_edt, gaussian_filter, label
 from torch import Tensor
 
@@ -18,9 +19,10 @@ from models.guidance import Turn
 from models.samplers import sample
 from models.stepping import DdimSteps
 from models.views import RADIUS, Camera
+from threed import kept
 from threed.field import BOUND, Grid, nodes, occupied
 from threed.fit import Particle, draws
-from threed.pool import Pictures, cut_out
+from threed.pool import NEAR, Pictures, cut_out
 from threed.render import matrices
 from threed.teacher import Teacher
 
@@ -28,6 +30,7 @@ STEPS, SCALE = 12, 3.0  # of the picture: DDIM, guidance
 SWEEPS, SIDE = 1500, 64  # of Jacobi's iteration, and pixels that it works on
 THICK, EDGE, FADE = 0.5, 0.1, 0.05  # greatest height; how far a surface is soft; where front becomes back
 GRID = 96
+PIXELS, PLAIN = 128, 0.8  # of a picture that is given; share of its edges that must look alike
 FRONT = Camera(0.0, 0.0, sum(RADIUS) / 2)
 REACH = float(FRONT.radius * np.tan(np.radians(FRONT.fov / 2)))  # of the frame, in the plane through the middle
 
@@ -41,6 +44,19 @@ def painted(teacher: Teacher, seed: int) -> Pictures:
         turns = [Turn(teacher.parts.denoiser, SCALE)] * STEPS
         pixels = teacher.decode(sample(DdimSteps(teacher.schedule, STEPS), noise, turns, cond, null))
     return cut_out(pixels, torch.tensor([ground.colour]), matrices([FRONT]), silhouette=True)
+
+
+def given(digest: str | None) -> Pictures | None:
+    """A kept picture, cut out of what lies along its edges. Raises ValueError where that is not one colour."""
+    if digest is None:
+        return None
+    pixels = kept.load(digest).convert("RGB").resize((PIXELS, PIXELS), Resampling.LANCZOS)
+    x = torch.from_numpy(np.asarray(pixels).copy()).permute(2, 0, 1)[None] / 255
+    edge = torch.cat([x[0, :, 0], x[0, :, -1], x[0, :, :, 0], x[0, :, :, -1]], 1)  # [3, 4 S]
+    ground = edge.median(1).values
+    if float(((edge - ground[:, None]).norm(dim=0) < NEAR).float().mean()) < PLAIN:
+        raise ValueError("the picture has no plain background: one colour along its edges is what it is cut out of")
+    return cut_out(x, ground[None], matrices([FRONT]), silhouette=True)
 
 
 def silhouette(cover: np.ndarray) -> np.ndarray:
@@ -96,9 +112,8 @@ def inflated(picture: Pictures) -> Grid:
     return field
 
 
-def cushion(teacher: Teacher, seed: int) -> Particle:
+def cushion(picture: Pictures) -> Particle:
     """Ready to be cut out."""
-    picture = painted(teacher, seed)
     field = inflated(picture)
     made = Particle.of(GRID, occupied(field, 1), picture)
     made.field.load_state_dict(field.state_dict())

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from core.checkpoint import Saved
 from threed.choose import quality
-from threed.cushion import cushion
+from threed.cushion import cushion, given, painted
 from threed.fit import Particle, draws
 from threed.mesh import Cut, cut
 from threed.modes import scores
@@ -35,6 +35,7 @@ from threed.teacher import Teacher
 TRIES = 3  # of a round whose numbers are not finite
 EMPTY, FULL = 0.002, 0.9  # share of occupied cells below and above which there is nothing to cut out
 AGAIN = 1_000_003  # between the seed and that of a second try
+LATE = 0.6  # progress at which a thing that goes on from another takes up
 
 
 class NotFinite(ArithmeticError):
@@ -71,7 +72,7 @@ class Making:
         """Steps of each stage."""
         r = self.request
         if r.one_sided:
-            return {"shape": r.seeds, "mesh": 1, "skin": 0, "export": 1}
+            return {"shape": 0 if r.start else r.seeds, "mesh": 1, "skin": 0, "export": 1}
         return {"shape": r.rounds * r.seeds, "mesh": 1, "skin": r.skin, "export": 1}
 
     @property
@@ -110,9 +111,12 @@ class Making:
     def _shape(self, number: int) -> dict[str, float]:
         which = number % self.request.seeds
         if self.request.one_sided:
-            self.particles[which] = cushion(self.teacher, self.asked.seed + which)
+            seed = self.asked.seed + which
+            self.particles[which] = cushion(given(self.request.picture) or painted(self.teacher, seed))
             return {}
         progress = number // self.request.seeds / self.request.rounds
+        if self.request.start:
+            progress = LATE + (1 - LATE) * progress
         for attempt in range(TRIES):
             before = self.particles[which].copy()
             logs = shape(self.particles[which], self.asked, self.score, (number, attempt), progress)
@@ -127,6 +131,8 @@ class Making:
         faults = [fault(one) for one in self.particles]
         if None in faults:
             return
+        if self.request.start or self.request.picture:
+            raise ValueError(faults[0])
         if self.restarts:
             raise ValueError(f"{faults[0]}; twice. Another prompt or seed may help")
         self.say(f"{faults[0]}; once more with another seed")
@@ -135,6 +141,8 @@ class Making:
 
     def _mesh(self, _: int) -> dict[str, float]:
         sound = [i for i, one in enumerate(self.particles) if fault(one) is None]
+        if not sound:
+            raise ValueError(fault(self.particles[0]))
         values = {i: quality(self.particles[i], self.teacher, self.request) for i in sound} if len(sound) > 1 else {}
         self.best = max(values, key=lambda i: values[i]) if values else sound[0]
         one = self.particles[self.best]
@@ -172,15 +180,31 @@ class Making:
         for i in range(len(self.particles)):
             self.particles[i] = _particle(saved.tensors[f"particle-{i}"], saved.optimizers[f"particle-{i}"])
         if self.score is not None:
-            for k, w in self.score.weights().items():
-                w.data.copy_(saved.tensors["score"][k])
-            self.score.adam.load_state_dict(copy.deepcopy(saved.optimizers["score"]))
+            self._restore_score(saved)
         if "mesh" in saved.tensors:
             kept = saved.tensors["mesh"]
             mesh = trimesh.Trimesh(kept["vertices"].numpy(), kept["faces"].numpy(), process=False)
             self.cut = Cut(mesh, *kept["facts"].tolist())
             self.skin = Skin.of(kept["logits"], _pool(kept))
             self.skin.adam.load_state_dict(copy.deepcopy(saved.optimizers["skin"]))
+
+    def go_on(self, saved: Saved) -> None:
+        """Begin with the thing of another run that was picked, or its best. Raises ValueError where it has none."""
+        things, run = sum(name.startswith("particle-") for name in saved.tensors), self.request.start
+        which = saved.counters["best"] if self.request.pick is None else self.request.pick
+        if which >= things:
+            raise ValueError(f"run {run!r} made {things} of it: pick is 0 to {things - 1}, not {which}")
+        self.particles = [_particle(saved.tensors[f"particle-{which}"], saved.optimizers[f"particle-{which}"])]
+        if self.particles[0].pool is None:
+            raise ValueError(f"run {run!r} has not begun its thing {which} yet; wait for a later checkpoint")
+        if self.score is not None and "score" in saved.tensors:
+            self._restore_score(saved)
+
+    def _restore_score(self, saved: Saved) -> None:
+        assert self.score is not None, "the mode has one"
+        for k, w in self.score.weights().items():
+            w.data.copy_(saved.tensors["score"][k])
+        self.score.adam.load_state_dict(copy.deepcopy(saved.optimizers["score"]))
 
 
 def _pool(tensors: dict[str, Tensor]) -> Pictures:

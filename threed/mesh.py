@@ -9,6 +9,7 @@ import torch.nn.functional as F
 import trimesh
 from skimage.measure import marching_cubes
 from torch import Tensor
+from trimesh.graph import connected_component_labels
 
 from models.views import Camera
 from threed.field import BOUND, Field, blurred, sampled
@@ -81,12 +82,15 @@ def surface(density: Tensor, threshold: float) -> trimesh.Trimesh:
 
 
 def largest(mesh: trimesh.Trimesh) -> manifold3d.Manifold:
-    """The part of the greatest volume, without what is enclosed in it."""
-    raw = manifold3d.Mesh(np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.uint32))
-    solid = manifold3d.Manifold(raw)
+    """The closed shell of the greatest volume; what is enclosed in it is filled."""
+    labels = connected_component_labels(mesh.face_adjacency, node_count=len(mesh.faces))
+    a, b, c = np.moveaxis(np.asarray(mesh.triangles), 1, 0)
+    volumes = np.bincount(labels, (a * np.cross(b, c)).sum(1))  # six times; of a hollow's shell it is negative
+    shell = np.asarray(mesh.faces, np.uint32)[labels == volumes.argmax()]
+    solid = manifold3d.Manifold(manifold3d.Mesh(np.asarray(mesh.vertices, np.float32), shell))
     if solid.status() != manifold3d.Error.NoError or solid.is_empty():
         raise NoSurface(f"the surface is no solid: {solid.status().name}")
-    return max(solid.decompose(), key=lambda part: part.volume())
+    return solid
 
 
 def simplified(solid: manifold3d.Manifold, faces: int) -> trimesh.Trimesh:

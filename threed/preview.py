@@ -1,5 +1,6 @@
 """Pictures of a thing in the making: what it looks like, which way its surface faces, how much it hides."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 VIEWS = (Camera(20.0, 18.0), Camera(110.0, 18.0), Camera(200.0, 18.0), Camera(290.0, 18.0))
 SIZE, NUDGE = 96, 0.04
+SEEDS, LARGE = "seeds.png", 160  # things beside each other, one a seed: the file, and pixels of each
 
 
 @torch.no_grad()
@@ -35,9 +37,17 @@ def looks(one: Particle, camera: Camera, size: int = SIZE) -> Tensor:
     return torch.cat([p.T.reshape(3, size, size) for p in parts], 1)
 
 
+def beside(things: Sequence[Particle]) -> Image.Image:
+    """One view of each, so that a person can pick."""
+    return image(torch.cat([looks(one, VIEWS[0], LARGE)[:, :LARGE] for one in things], 2))
+
+
 def sheet(making: "Making") -> Image.Image:
     """Four views of the field that is worked on, or of the best."""
     stage, number = making.where()
     which = number % making.request.seeds if stage == "shape" else making.best
-    x = torch.cat([looks(making.particles[which], camera) for camera in VIEWS], 2)
+    return image(torch.cat([looks(making.particles[which], camera) for camera in VIEWS], 2))
+
+
+def image(x: Tensor) -> Image.Image:
     return Image.fromarray((x.permute(1, 2, 0).clamp(0, 1).numpy() * 255).astype(np.uint8))

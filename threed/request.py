@@ -1,11 +1,12 @@
 """What a person asks for in three dimensions. Free of torch, as jobs read it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from core.fields import option
+from core.fields import option, short
 from models import catalogue
 from models.request import PROMPT, SEEDS, Request
 from threed.modes import MODES
@@ -56,7 +57,7 @@ class ThreeDRequest(Request):
     seed: int = option(0, "The same seed gives the same thing.", low=0, high=SEEDS - 1, step=1)
     mode: str = option(None, "How the teacher's answers are used.", choices=lambda: list(MODES))
     seeds: int = option(None, "Things that are tried; the best becomes a mesh.", low=1, high=16, step=1)
-    rounds: int = option(None, "How often the teacher is asked about each.", low=1, high=1000, step=1)
+    rounds: int = option(None, "How often the teacher is asked about each.", low=0, high=1000, step=1)
     rays: int = option(None, "Steps on rays after each asking.", low=1, high=200, step=1)
     skin: int = option(None, "Rounds of colours alone, on the finished mesh.", low=0, high=200, step=1)
     faces: int = option(None, "Faces of the mesh, at most.", low=200, high=100_000, step=100)
@@ -64,17 +65,39 @@ class ThreeDRequest(Request):
     threshold: float | None = option(
         None, "Density of the surface; found by silhouettes, if left out.", low=0.1, high=100
     )
+    start: str | None = option(None, "A run to go on from, by its name; a job's is its id.", longest=100)
+    pick: int | None = option(None, "Which of that run's things; its best, if left out.", low=0, high=15, step=1)
+    picture: str | None = option(None, "A picture in the studio that is inflated, by its sha256.", longest=64)
 
     @property
     def one_sided(self) -> bool:
-        """Whether the teacher knows only a front of it: the box's, of what is no toy. Then that front is inflated."""
-        return not has_views(self.prompt) and catalogue.get(self.model).hub is None
+        """Whether only a front of it is there: a picture, or what the box's teacher knows, of what is no toy.
+
+        Then that front is inflated.
+        """
+        return self.picture is not None or not has_views(self.prompt) and catalogue.get(self.model).hub is None
 
     def _order(self) -> list[str]:
         names = super()._order()
         return ["preset", *(n for n in names if n != "preset")]
 
+    def _validate(self) -> None:
+        if self.start is not None and not re.fullmatch(r"[\w-]+", self.start, re.ASCII):
+            raise ValueError(f"start must be the name of a run in this studio, not {short(self.start)}")
+        if self.picture is not None and not re.fullmatch(r"[0-9a-f]{64}", self.picture):
+            raise ValueError(f"picture must be the 64 hexadecimal digits of a kept picture, not {short(self.picture)}")
+        if self.start is None and not self.rounds:
+            raise ValueError("rounds must be at least 1, unless start names a run to go on from")
+        if self.start is None and self.pick is not None:
+            raise ValueError("pick says which thing of a run: name the run as start, or leave pick out")
+        if self.start is not None and self.picture is not None:
+            raise ValueError("start and picture both say what it begins with: leave one out")
+        if (self.start or self.picture) and self.seeds != 1:
+            raise ValueError("of a start or a picture one thing is made: leave seeds out")
+
     def _fill(self, name: str) -> Any:
+        if name == "seeds" and (self.start or self.picture):
+            return 1
         if name == "model":
             valid = teachers()
             return next((t for t in DEFAULT_TEACHERS if t in valid), valid[0] if valid else DEFAULT_TEACHERS[-1])

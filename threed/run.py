@@ -29,12 +29,13 @@ from models import catalogue, families
 from threed import export
 from threed.check import checklist
 from threed.making import Making, NotFinite
-from threed.preview import sheet
+from threed.preview import SEEDS, beside, sheet
 from threed.prompts import backgrounds
 from threed.request import ThreeDRequest
 from threed.surface import Surface
 from threed.teacher import Teacher
 from threed.texture import skinned
+from threed.trial import Trial
 
 CHECKPOINT_SECONDS, SAMPLE_EVERY = 10.0, 4
 
@@ -65,7 +66,7 @@ def described(run: Path, request: ThreeDRequest) -> dict[str, Any]:
     path = run / "run.json"
     if path.exists():
         facts = json.loads(path.read_text(encoding="utf-8"))
-        if facts.get("threed") != request.to_dict():
+        if "threed" not in facts or ThreeDRequest.from_dict(facts["threed"]) != request:
             raise ValueError(f"run {run.name!r} makes something else; take another --run, or leave it out")
         return facts
     facts = {"threed": request.to_dict(), "precision": faster_precision()}
@@ -79,11 +80,19 @@ def prepared(request: ThreeDRequest, precision: str) -> Making:
     row = catalogue.get(request.model)
     if reason := catalogue.available(row):
         raise ValueError(f"{row.id} can't run here. {reason}")
-    found = backgrounds(request.prompt)
+    found = backgrounds("" if request.picture else request.prompt)
     if not found:
         raise ValueError("no background can be told from all the colours of this prompt; name fewer colours")
     bf16 = precision == "bf16"
     return Making(request, Teacher(families.load(row), request.prompt, found, bf16), bf16, say)
+
+
+def ended(name: str) -> checkpoint.Saved:
+    """What another run kept last. Raises ValueError for none."""
+    found, _ = checkpoint.newest(run_dir(name))
+    if found is None:
+        raise ValueError(f"there is nothing to go on from: run {name!r} is not in this studio, or has no checkpoint")
+    return checkpoint.load(found)
 
 
 def say(text: str) -> None:
@@ -139,6 +148,11 @@ def finish(run: Path, making: Making) -> list[str]:
     names = export.write(run / "object", thing, making.request, facts)
     with whole_file(run / "object" / "report.json") as part:
         part.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    if making.request.seeds > 1:
+        with whole_file(run / "object" / SEEDS) as part:
+            beside(making.particles).save(part, "PNG")
+        names.append(SEEDS)
+    Trial.of(making.particles[making.best]).write(run / "object")
     return [f"object/{name}" for name in (*names, "report.json")]
 
 
@@ -183,7 +197,11 @@ def work(args: argparse.Namespace, run: Path, request: ThreeDRequest) -> int:
         say(f"passed over {sentence}")
     if found:
         making.restore(checkpoint.load(found))
+    elif request.start:
+        making.go_on(ended(request.start))
     report = Report(run, making, resumed=found is not None)
+    if request.start and not found:
+        report.checkpoint()  # so that it goes on, whatever becomes of the other run
     names = loop(run, making, report, stop)
     if names is None:
         return stop.status

@@ -5,6 +5,7 @@ carries their token: `owner` (a browser, on a Space) and `tab` (an open page). A
 `{"error": one sentence}`. Models are loaded when they are first needed.
 """
 
+import functools
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -76,7 +77,7 @@ class Desk:
 
     def serve_painting(self, *functions: Served) -> list[Callable]:
         """The same for those that may paint: they wait in threads of their own, and too many are refused."""
-        return [self._patient(f) for f in self.serve(*functions)]
+        return [self.patient(f) for f in self.serve(*functions)]
 
     def _bound(self, f: Served) -> Callable[[dict[str, Any]], dict[str, Any]]:
         def asked(data: dict[str, Any]) -> dict[str, Any]:
@@ -85,13 +86,15 @@ class Desk:
         asked.__name__ = f.__name__
         return asked
 
-    def _patient(self, f: Callable) -> Callable:
-        async def asked(data: Any = None) -> dict[str, Any]:
+    def patient(self, f: Callable) -> Callable:
+        """A function that is served already, as one that may paint."""
+
+        @functools.wraps(f)
+        async def asked(*arguments: Any) -> dict[str, Any]:
             if refusal := self.full_house(self.limiter.available_tokens):
                 return {"error": refusal}
-            return await anyio.to_thread.run_sync(f, data, limiter=self.limiter)
+            return await anyio.to_thread.run_sync(f, *arguments, limiter=self.limiter)
 
-        asked.__name__ = f.__name__
         return asked
 
     def full_house(self, available: float) -> str | None:

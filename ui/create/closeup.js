@@ -94,6 +94,7 @@ still.closeup = (() => {
       button("More like this", "Neighbours in noise (M)", away(actions.more)),
       button("Use its settings", "Prompt, model and seed into the form (U)", away(actions.settings)),
       button("A|B", "Compare with another (C)", away(actions.compare)),
+      button("Make it solid", "Inflated like a cushion, on the 3D page", away(actions.solid)),
       button("Copy link", "Restores prompt, model and seed (L)", () => actions.link(p)),
     ];
     return p.id ? [...here, button("Delete", "Delete from the gallery (Delete)", remove, "sl-danger")] : here;

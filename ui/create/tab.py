@@ -25,6 +25,7 @@ from ui.form import Form
 from ui.painting import large, paint, stop, where
 from ui.part import part
 from ui.tab import Tab
+from ui.threed.solid import solid_of
 from ui.wire import refusing
 
 SEED = {"precision": 0, "minimum": 0, "maximum": SEEDS - 1}
@@ -66,6 +67,7 @@ class Create:
         with gr.Column(elem_id="create"):
             part("prompt", "prompt-part", desk.serve_painting(words), elem_classes="sl-wide")
             served = desk.serve_painting(paint, large, pictures.favourite, pictures.download, pictures.full)
+            served += map(desk.patient, desk.jobs.bind(solid_of(desk)))
             shown = wall.first() | {"enlargers": menu.enlargers()}
             part("wall", "wall-part", [*served, *desk.serve(stop, where)], data=shown)
             with gr.Column(elem_id="settings"):

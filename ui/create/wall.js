@@ -58,6 +58,12 @@ still.actions = (() => {
     return still.emit("marked", null);
   }
 
+  /* A job on the 3D page. */
+  async function solid(p) {
+    const answer = await still.call("solid", which(p));
+    if (answer) location.assign(`./threed?id=${answer.id}`);
+  }
+
   async function remove(p) {
     const { id } = p;
     if (!id || !(await still.call("remove", { id }))) return;
@@ -72,6 +78,7 @@ still.actions = (() => {
     settings,
     link,
     compare,
+    solid,
     remove,
     get marked() {
       return first;

@@ -30,6 +30,6 @@ SHOWN = Shown(
     form=form,
     cost=estimate,
     results=results,
-    ready=lambda request: missing(request.dataset),
+    ready=lambda desk, request, visitor: missing(request.dataset),
     serve=(job_serve, data_fetch),
 )

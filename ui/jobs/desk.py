@@ -58,7 +58,7 @@ class JobsDesk:
     def __init__(self, place: Place):
         self.place = place
         self.live = Live()
-        self._opening = threading.Lock()
+        self._opening, self._starting = threading.Lock(), threading.Lock()
 
     @cached_property
     def store(self) -> Store:
@@ -78,7 +78,11 @@ class JobsDesk:
         """Server functions of a page that shows a job: these, the live view's, and those of each kind's results."""
         view = (JobsDesk.job, JobsDesk.job_sample, JobsDesk.job_result, JobsDesk.job_form, JobsDesk.job_do)
         more = [f for kind in kinds.KINDS for f in shown(kind).serve]
-        return [answers(self._bound(f)) for f in (*functions, *view, *more)]
+        return self.bind(*functions, *view, *more)
+
+    def bind(self, *functions: Served) -> list[Callable]:
+        """These alone, as a page's scripts call them."""
+        return [answers(self._bound(f)) for f in functions]
 
     def _bound(self, f: Served) -> Callable[[dict[str, Any], gr.Request], dict[str, Any]]:
         def asked(data: dict[str, Any], request: gr.Request) -> dict[str, Any]:
@@ -110,7 +114,7 @@ class JobsDesk:
             "next": ended[PAGE - 1].seq if len(ended) > PAGE else None,
             "counts": counts,
             "trouble": self.trouble() if counts["queued"] else "",
-            "begin": [self.place.refusal(s.act) or s.begin for s in map(shown, kinds.KINDS)],
+            "begin": [self.refusal(kind) or shown(kind).begin for kind in kinds.KINDS],
         }
         if not self.place.shared:
             drawn = files.size(cache())
@@ -174,18 +178,23 @@ class JobsDesk:
     ) -> Job:
         """Queue a request of a kind; its own class validates the fields. Raises ValueError."""
         self.refuse(kind)
-        request = self._ready(kind, kinds.KINDS[kind].request.from_dict(asked))
-        return self.store.submit(kind, request.to_dict(), visitor.owner, priority, key, parent)
+        request = kinds.KINDS[kind].request.from_dict(asked)
+        with self._starting:  # what is ready for one of two that come at once may not be for the other
+            self._ready(kind, request, visitor)
+            return self.store.submit(kind, request.to_dict(), visitor.owner, priority, key, parent)
 
-    def _ready(self, kind: str, request: Any) -> Any:
-        """The request. Raises ValueError where it could not run here now: better before it waits than after."""
-        if reason := shown(kind).ready(request):
+    def _ready(self, kind: str, request: Any, visitor: Visitor) -> None:
+        """Raises ValueError where it could not run here now: better before it waits than after."""
+        if reason := shown(kind).ready(self, request, visitor):
             raise ValueError(reason)
-        return request
+
+    def refusal(self, kind: str) -> str | None:
+        """Why a visitor of this place may start no such work at all, in a sentence."""
+        act = shown(kind).act
+        return self.place.refusal(act) if act is not None else None
 
     def refuse(self, kind: str) -> None:
-        """Raises ValueError where a visitor of this place may not start such work."""
-        if reason := self.place.refusal(shown(kind).act):
+        if reason := self.refusal(kind):
             raise ValueError(reason)
 
     def job_submit(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
@@ -195,8 +204,8 @@ class JobsDesk:
         if parent is not None:
             parent = self.own(parent, visitor).id
         self.refuse(kind)
-        request = self._ready(kind, kinds.request(kind, values, {}))
-        return {"id": self.store.submit(kind, request.to_dict(), visitor.owner, parent=parent).id}
+        request = kinds.request(kind, values, {})
+        return {"id": self.submit(kind, request.to_dict(), visitor, parent=parent).id}
 
     def job_form(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
         """What a form asks for a job of a kind, given what was filled in so far."""
@@ -213,7 +222,8 @@ class JobsDesk:
         """What a job would cost; a mistake in it is the answer's `mistake`, since the form is not done yet."""
         kind, values = text(data, "kind", 40), self._values(data)
         try:
-            request = self._ready(kind, kinds.request(kind, values, {}))
+            request = kinds.request(kind, values, {})
+            self._ready(kind, request, visitor)
         except ValueError as e:
             return {"mistake": str(e)}
         return {"sentences": shown(kind).cost(self.store, request, visitor.sees)}
@@ -231,6 +241,7 @@ class JobsDesk:
             raise ValueError(f"unknown action {action!r}; valid: {', '.join(moves)}, delete")
         if action == "resume":
             self.refuse(job.kind)
+            self._ready(job.kind, kinds.KINDS[job.kind].request.from_dict(job.request), visitor)
         return told(moves[action](job.id))
 
 

@@ -81,7 +81,7 @@ still.jobView = (element, { ask, gone, changed, started }) => {
   const made = make("div", { className: "sl-results" });
   const two = make("div", { className: "sl-two" }, curves, samples);
   const head = make("div", { className: "sl-jobhead" }, make("div", {}, title, about), acts);
-  const results = still.results(made, { ask, changed: () => look() });
+  const results = still.results(made, { ask, started, changed: () => look() });
   element.replaceChildren(head, words, bar, facts, two, made, logged, asked);
   const plot = still.curves(plots);
   let id = null,

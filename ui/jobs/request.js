@@ -100,6 +100,16 @@ still.requestForm = (element, { ask, kind, values, fresh = false, changed = () =
   load();
   return {
     values: () => values,
+    /* What is filled in, or stands there in its place. */
+    value: (name) => values[name] ?? [...(spec?.fields ?? []), ...(spec?.settings ?? [])].find((f) => f.name === name)?.usual,
+    /* As if somebody had filled it in. */
+    write(name, value) {
+      values[name] = value;
+      chosen.add(name);
+      const input = element.querySelector(`#ask-${CSS.escape(name.replaceAll(".", "-"))}`);
+      if (input) input.value = value;
+      changed(values);
+    },
     /* What a person filled in themselves. */
     chosen: () => Object.fromEntries(Object.entries(values).filter(([name]) => chosen.has(name))),
   };

@@ -1,6 +1,6 @@
 "use strict";
-/* What a job made, drawn as its kind says: `still.shows.<name>({ask, changed})` gives an element whose `show(job, result)`
-   is called at every look. A kind brings its own beside its tab. */
+/* What a job made, drawn as its kind says: `still.shows.<name>({ask, changed, started})` gives an element whose
+   `show(job, result)` is called at every look; `started(id)` goes to a job that it started. A kind brings its own beside its tab. */
 
 /* Outputs that are only listed. */
 still.shows.files = () => {

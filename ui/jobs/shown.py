@@ -55,18 +55,18 @@ def field(name: str, option: Option, usual: Any, again: bool = False) -> dict[st
 
 @dataclass(frozen=True)
 class Shown:
-    """`act`: what a visitor needs to be allowed to do to start one (Place.refusal). `begin`: where one starts, in a
-    sentence. `cost`: the sentences of a form. `ready`: why a request could not run here now, in a
-    sentence. `results`: what it made, now. `serve`: more server functions, for what
+    """`act`: what a visitor needs to be allowed to do to start one (Place.refusal); None: `ready` says. `begin`: where
+    one starts, in a sentence. `cost`: the sentences of a form. `ready`: why this visitor's request could not run here
+    now, in a sentence. `results`: what it made, now. `serve`: more server functions, for what
     can be done with results; each takes (JobsDesk, data, visitor).
     """
 
-    act: str
+    act: str | None
     begin: str = ""
     title: Callable[[Job], str] = titled
     form: Callable[[str, dict[str, str]], dict[str, Any]] = plain_form
     cost: Callable[[Store, Request, str | None], list[str]] = lambda store, request, sees: []
-    ready: Callable[[Any], str | None] = lambda request: None
+    ready: Callable[["JobsDesk", Any, "Visitor"], str | None] = lambda desk, request, visitor: None
     results: Callable[["JobsDesk", Job], list[dict[str, Any]]] = files
     serve: tuple[Callable[["JobsDesk", dict[str, Any], "Visitor"], dict[str, Any]], ...] = ()
 

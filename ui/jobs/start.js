@@ -1,14 +1,16 @@
 "use strict";
-/* A page of one kind of job: its form, what it will cost, and the live view of the one that was started last. */
+/* A page of one kind of job: its form, what it will cost, and the live view of the one that was started last.
+   `idle`: an element that stands there while there is none. `filled(values)` hears what the form holds. Returns what a
+   page goes on with. */
 
-still.startPage = (element, part, { kind, title, button, hint: words }) => {
+still.startPage = (element, part, { kind, title, button, hint: words, idle = null, filled = () => {} }) => {
   const { make } = still;
   const ask = still.asker(part.server);
   const fields = make("div", {});
   const cost = make("div", { className: "sl-cost", role: "status" });
   const start = make("button", { className: "sl-go", id: "start", onclick: submit }, button);
   const detail = make("div", { className: "sl-job", hidden: true });
-  const hint = make("p", { className: "sl-note" }, words);
+  const hint = make("div", { className: "sl-idle" }, make("p", { className: "sl-note" }, words), idle);
   const ask_card = make(
     "section",
     { className: "sl-card sl-ask" },
@@ -30,10 +32,12 @@ still.startPage = (element, part, { kind, title, button, hint: words }) => {
   const values = JSON.parse(still.session.get(memory) ?? "{}");
   const form = still.requestForm(fields, { ask, kind, values, fresh: true, changed });
   let timer = 0,
-    state = "";
+    state = "",
+    resting = false; // whether nothing is shown because somebody wants that
 
   function changed() {
     still.session.set(memory, JSON.stringify(form.chosen()));
+    filled(form.values());
     estimate();
   }
 
@@ -43,7 +47,7 @@ still.startPage = (element, part, { kind, title, button, hint: words }) => {
       const answer = await ask("job_estimate", { kind, values: form.values() });
       if (!answer || turn !== timer) return; // answers may overtake each other
       start.disabled = Boolean(answer.mistake);
-      cost.dataset.kind = answer.mistake ? "error" : "note";
+      cost.dataset.kind = answer.mistake && Object.keys(form.chosen()).length ? "error" : "note"; // an empty form is no mistake yet
       cost.replaceChildren(...(answer.mistake ? [answer.mistake] : answer.sentences).map((s) => make("p", {}, s)));
     }, 250));
   }
@@ -63,8 +67,17 @@ still.startPage = (element, part, { kind, title, button, hint: words }) => {
     place();
   }
   function place() {
+    resting = false;
     if (linked()) view.open(linked());
     turn();
+  }
+  /* Back to what stands there without a job. */
+  function rest() {
+    history.pushState(null, "", location.pathname);
+    resting = true;
+    state = "";
+    view.open(null);
+    hint.hidden = false;
   }
   addEventListener("popstate", place);
   const view = still.jobView(detail, {
@@ -81,12 +94,13 @@ still.startPage = (element, part, { kind, title, button, hint: words }) => {
   }
 
   async function each() {
-    if (!view.id) await newest();
+    if (!view.id && !resting) await newest();
     if (view.id) {
       const answer = await view.look();
       hint.hidden = Boolean(answer);
       const now = answer?.job.state;
       if (now !== state && state) estimate(); // a training that ended tells what the next one takes
+      if (now !== state && now === "done") still.emit("made", answer.job);
       state = now ?? "";
       still.emit("busy", state === "running");
       still.emit("cost", { each: state ? `${answer.job.title}: ${state}` : "nothing runs" });
@@ -97,4 +111,5 @@ still.startPage = (element, part, { kind, title, button, hint: words }) => {
   }
   if (linked()) view.open(linked());
   const turn = still.often(each);
+  return { ask, go, rest, form, page: element.firstElementChild };
 };

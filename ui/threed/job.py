@@ -5,19 +5,25 @@ from pathlib import Path
 from typing import Any
 
 from core.fields import options
-from jobs.job import Job
+from jobs.job import Job, State
 from jobs.store import Store
 from models.request import Request
 from threed.request import PRESETS, ThreeDRequest
-from ui.jobs.desk import JobsDesk
+from ui.jobs.desk import JobsDesk, Visitor
 from ui.jobs.shown import Shown, field
+from ui.threed.trying import trial
 
 ONE_SIDED = (
     "The box has seen toys from all sides. Of what this prompt names it knows the front alone, so that is inflated "
     "like a cushion, with its colours on the back."
 )
 FIRST = ("prompt", "preset", "seed")  # what a form shows; the rest is folded away
-TURNTABLE, REPORT = "object/turntable.webp", "object/report.json"
+HIDDEN = ("start", "pick", "picture")  # what buttons fill in
+WEIGHTS = ("seeds", "rounds", "rays", "skin", "faces", "texture")  # what takes time or memory
+DRAFTS = "On a Space there are drafts alone, with the settings of the preset or less; run it at home for more."
+ONE = "On a Space a visitor makes one thing at a time; this one starts when the other is done or cancelled."
+SEEDS = "object/seeds.png"
+MESH, REPORT = "object/object.glb", "object/report.json"
 LABELS = {"glb": "GLB", "zip": "OBJ, MTL and PNG", "ply": "PLY", "stl": "STL in mm", "gif": "GIF", "webp": "WebP"}
 
 
@@ -37,6 +43,19 @@ def cost(store: Store, request: Request, sees: str | None) -> list[str]:
     return [f"{told} on two idle cores, and {preset.memory_gb:g} GB of memory."]
 
 
+def ready(desk: JobsDesk, request: Any, visitor: Visitor) -> str | None:
+    """A thing goes on from the visitor's own; on a Space there are drafts, one at a time."""
+    if request.start is not None:
+        desk.own(request.start, visitor)
+    if not desk.place.shared:
+        return None
+    draft, plain = PRESETS["draft"], ThreeDRequest(prompt=request.prompt)
+    heavy = [name for name in WEIGHTS if getattr(request, name) > getattr(draft, name)]
+    if heavy or (request.preset, request.model, request.mode) != ("draft", plain.model, plain.mode):
+        return DRAFTS
+    return ONE if desk.store.jobs((State.QUEUED, State.RUNNING), visitor.owner, 1) else None
+
+
 def form(kind: str, values: dict[str, str]) -> dict[str, Any]:
     """Prompt, preset and seed; what the preset says stands in the fields behind them."""
     preset, drawn = values.get("preset", ""), []
@@ -45,19 +64,24 @@ def form(kind: str, values: dict[str, str]) -> dict[str, Any]:
         usual = "" if name == "prompt" else getattr(plain, name)
         drawn.append(field(name, option, usual, again=name == "preset") | {"optional": False})
     first = [f for f in drawn if f["name"] in FIRST]
-    return {"fields": first, "settings": [f for f in drawn if f not in first], "owner": "the preset"}
+    settings = [f for f in drawn if f not in first and (f["name"] not in HIDDEN or f["name"] in values)]
+    return {"fields": first, "settings": settings, "owner": "the preset"}
 
 
 def results(desk: JobsDesk, job: Job) -> list[dict[str, Any]]:
-    """Its turntable, then its files."""
+    """The mesh to be turned, its seeds to pick from, and its files."""
     if not job.outputs:
         return []
     missing, run = set(desk.missing(job)), desk.store.run(job.id)
-    told = [o for o in job.outputs if o["path"] != REPORT]
+    told = [o for o in job.outputs if o["path"] not in (REPORT, SEEDS)]
     files = [o | {"name": LABELS[Path(o["path"]).suffix[1:]], "missing": o["path"] in missing} for o in told]
-    turning = [o | {"show": "picture"} for o in told if o["path"] == TURNTABLE and o["path"] not in missing]
-    facts = [] if REPORT in missing else checklist(json.loads((run / REPORT).read_text(encoding="utf-8")))
-    return [*turning, {"show": "thing", "files": files, "facts": facts}]
+    report = {} if REPORT in missing else json.loads((run / REPORT).read_text(encoding="utf-8"))
+    shown: list[dict[str, Any]] = []
+    if MESH not in missing:
+        shown.append({"show": "solid", "path": MESH, "name": job.request["prompt"], "threshold": report["threshold"]})
+    if any(o["path"] == SEEDS for o in job.outputs) and SEEDS not in missing:
+        shown.append({"show": "seeds", "path": SEEDS, "count": job.request["seeds"], "best": report["best"]})
+    return [*shown, {"show": "thing", "files": files, "facts": checklist(report) if report else []}]
 
 
 def checklist(report: dict[str, Any]) -> list[str]:
@@ -72,10 +96,12 @@ def checklist(report: dict[str, Any]) -> list[str]:
 
 
 SHOWN = Shown(
-    act="make things in 3D",
+    act=None,
     begin="A thing in 3D starts on the 3D page, or by python -m jobs submit threed --set prompt='a red mushroom'.",
     title=title,
     form=form,
     cost=cost,
     results=results,
+    ready=ready,
+    serve=(trial,),
 )

@@ -3,15 +3,17 @@
 A thing is a job, so this page is a form in front of the same desk and the same live view as Jobs (ui/jobs/start.js).
 """
 
+from ui.create.words import words
 from ui.desk import Desk
 from ui.jobs.desk import JobsDesk
 from ui.part import part
 from ui.tab import Tab
+from ui.threed.things import example, things
 
 
 def build(desk: Desk) -> None:
-    page = JobsDesk.jobs_page, JobsDesk.job_submit, JobsDesk.job_estimate
-    part("threed", "threed-part", desk.jobs.serve(*page))
+    page = JobsDesk.jobs_page, JobsDesk.job_submit, JobsDesk.job_estimate, things, example
+    part("threed", "threed-part", [*desk.jobs.serve(*page), *desk.serve(words)])
 
 
-TAB = Tab("3D", "threed", build, scripts=("threed",), act="make things in 3D")
+TAB = Tab("3D", "threed", build, scripts=("gl", "viewer", "again", "threed"), styles=("threed",))

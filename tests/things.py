@@ -1,0 +1,64 @@
+"""Things in 3D without a teacher, for tests of what shows them: real files of a real mesh, in a job that is done."""
+
+import contextlib
+import json
+import time
+from typing import Any
+
+import numpy as np
+import trimesh
+
+from core.events import Events
+from jobs import kinds
+from jobs.job import Job, Progress
+from jobs.store import Store
+from threed import export
+from threed.fit import Particle
+from threed.preview import SEEDS, beside
+from threed.request import ThreeDRequest
+from threed.surface import Skinned
+from threed.texture import skinned
+from threed.trial import Trial
+
+ORANGE, BLUE = (0.95, 0.55, 0.1), (0.1, 0.3, 0.9)
+REPORT = {"watertight": True, "tunnels": 0, "silhouettes": 0.97, "threshold": 4.0, "best": 1}
+
+
+def painted(points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """Orange in front, blue behind."""
+    return np.where(points[:, 2:] > 0, ORANGE, BLUE)
+
+
+def egg(side: int = 128) -> Skinned:
+    mesh = trimesh.creation.icosphere(3, 0.8)
+    mesh.apply_scale([0.8, 1, 0.8])
+    return skinned(mesh, side, painted)[0]
+
+
+def done(store: Store, prompt: str = "an orange egg", owner: str = "local", **fields: Any) -> Job:
+    """A job as a worker leaves it."""
+    request = ThreeDRequest(prompt=prompt, model="toybox-sd", **fields)
+    job = store.submit("threed", request.to_dict(), owner)
+    with store._writing():
+        claimed = store.claim("boot/ns/1/1", f"cpu:{job.id}")
+    assert claimed is not None and claimed.id == job.id
+    run, thing = store.run(job.id), egg()
+    report = REPORT | {"faces": len(thing.mesh.faces)}
+    names = [f"object/{name}" for name in export.write(run / "object", thing, request, report)]
+    (run / "object" / "report.json").write_text(json.dumps(report))
+    ball = Particle.new(16)  # as fields begin
+    Trial.of(ball).write(run / "object")
+    if request.seeds > 1:
+        beside([ball] * request.seeds).save(run / "object" / SEEDS)
+        names.append(f"object/{SEEDS}")
+    outputs = [{"path": p, "bytes": (run / p).stat().st_size} for p in (*names, "object/report.json")]
+    with contextlib.closing(Events(run)) as events:
+        events.write("done", step=17, outputs=[o["path"] for o in outputs])
+    store.beat(claimed, Progress("done", 17, 17, 0.0, None, 17, time.time()), 12.0, 5)
+    store.done(claimed, outputs)
+    return store.get(job.id)
+
+
+def submitted(store: Store, prompt: str, **fields: str) -> Job:
+    """One that waits."""
+    return store.submit("threed", kinds.request("threed", {"prompt": prompt} | fields, {}).to_dict())
