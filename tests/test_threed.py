@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import manifold3d
 import numpy as np
 import pytest
 import torch
@@ -167,6 +168,18 @@ def test_of_several_parts_the_largest_is_kept_closed_and_small():
     assert abs(mesh.center_mass[0] + 0.3) < 0.02
     with pytest.raises(NoSurface, match="no surface at threshold 99"):
         surface(torch.maximum(big, small), 99.0)
+
+
+def test_what_is_hollow_is_filled():
+    far = torch.linspace(-BOUND, BOUND, 40)
+    z, y, x = torch.meshgrid(far, far, far, indexing="ij")
+    radius = (x.square() + y.square() + z.square()).sqrt()
+    hollow = surface(10 - 40 * (radius - 0.6).abs(), 1.0)
+    mesh = simplified(largest(hollow), 2000)
+    assert mesh.is_watertight and mesh.euler_number == 2
+    raw = manifold3d.Mesh(np.asarray(hollow.vertices, np.float32), np.asarray(hollow.faces, np.uint32))
+    assert simplified(manifold3d.Manifold(raw), 2000).euler_number == 2, "one that was left by simplifying"
+    assert abs(float(mesh.volume) - 4 / 3 * np.pi * (0.6 + 0.225) ** 3) < 0.06
 
 
 def test_a_field_that_reaches_the_border_is_closed_there():

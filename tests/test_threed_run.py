@@ -23,7 +23,7 @@ from jobs.worker import Worker
 from models import catalogue, families
 from tests import tiny
 from tests.jobs_bench import QUICK, opened, until
-from threed import glb, making, run
+from threed import glb, kept, making, run
 from threed.making import Making, NotFinite, fault
 from threed.prompts import backgrounds
 from threed.request import ThreeDRequest
@@ -69,6 +69,25 @@ def test_resumed_twice_it_is_bit_for_bit_the_run_that_was_not(studio):
     flat = [{f"{p}/{k}": v for p, of in s.tensors.items() for k, v in of.items()} for s in (ended, resumed)]
     assert flat[0].keys() == flat[1].keys() and {"score/camera.last.weight", "particle-1/pool.trust"} < flat[0].keys()
     assert [k for k in flat[0] if not torch.equal(flat[0][k], flat[1][k])] == []
+
+
+def test_a_run_goes_on_with_the_thing_that_was_picked(studio):
+    """Another seed than the best, with more rounds, and none of the other run's other things."""
+    tiny.build_sd(studio)
+    first = new(studio, request(model="tiny-sd", mode="hybrid", seeds=2, rounds=1, rays=2))
+    for _ in range(2):
+        first.advance()
+    saved = first.saved()
+    asked = request(model="tiny-sd", mode="hybrid", start="first", pick=1, rounds=2, rays=2)
+    more = new(studio, asked)
+    more.go_on(saved)
+    assert asked.seeds == 1 and len(more.particles) == 1 and more.step == 0
+    assert torch.equal(more.particles[0].field.values, first.particles[1].field.values)
+    assert all(torch.equal(w, first.score.weights()[k]) for k, w in more.score.weights().items())
+    assert "score" in more.advance(), "what goes on is late in its run, where a hybrid is vsd"
+    assert more.plan == {"shape": 2, "mesh": 1, "skin": 1, "export": 1}
+    with pytest.raises(ValueError, match="run 'first' made 2 of it: pick is 0 to 1, not 2"):
+        new(studio, request(start="first", pick=2, model="tiny-sd")).go_on(saved)
 
 
 def test_numbers_that_are_not_finite_are_taken_back(studio, monkeypatch):
@@ -154,6 +173,54 @@ def test_what_it_says_on_the_way(finished):
     assert {"moved", "rays"} <= set().union(*(e["values"] for e in told if e["kind"] == "metric"))
 
 
+def test_a_finished_thing_is_cut_anew_whatever_becomes_of_its_run(finished, studio, monkeypatch):
+    first = next((finished / "runs").iterdir())
+    shutil.copytree(first, studio / "runs" / "first")
+    flags = [part for k, v in (QUICKLY | {"rounds": 0}).items() for part in (f"--{k}", str(v))]
+    again = [PROMPT, "--model", "toybox-sd", *flags, "--start", "first", "--threshold", "9", "--run", "again"]
+    right = Making.advance
+
+    def killed(self):
+        raise ValueError("killed after its first checkpoint")
+
+    monkeypatch.setattr(Making, "advance", killed)
+    assert run.main(again) == 2
+    shutil.rmtree(studio / "runs" / "first")
+    monkeypatch.setattr(Making, "advance", right)
+    assert run.main(again) == 0
+    reports = [json.loads((r / "object" / "report.json").read_text()) for r in (first, studio / "runs" / "again")]
+    assert reports[1]["threshold"] == 9 and reports[1]["volume"] < reports[0]["volume"] and reports[1]["watertight"]
+
+
+def test_a_picture_is_made_solid(studio, capsys):
+    tiny.build_sd(studio)
+    far = np.linspace(-1, 1, 96)
+    disc = (far[None] ** 2 + far[:, None] ** 2) < 0.4
+    pixels = np.where(disc[..., None], (230, 130, 30), (250, 250, 250)).astype(np.uint8)
+    flags = ["--model", "tiny-sd", "--texture", "128", "--faces", "1000", "--run"]
+
+    def kept_as(image: np.ndarray) -> str:
+        out = io.BytesIO()
+        Image.fromarray(image).save(out, "PNG")
+        return kept.keep(out.getvalue())
+
+    digest = kept_as(pixels)
+    assert run.main(["a red mug", "--picture", digest, *flags, "a"]) == 0
+    report = json.loads((studio / "runs" / "a" / "object" / "report.json").read_text())
+    assert report["way"] == "cushion" and report["watertight"] and report["tunnels"] == 0
+    mesh = trimesh.load(studio / "runs" / "a" / "object" / "object.glb", force="mesh")
+    red, green, blue = np.asarray(mesh.visual.material.baseColorTexture.convert("RGB")).reshape(-1, 3).mean(0)
+    assert red > green + 50 > blue + 100, "the picture's colours"
+    assert run.main(["a mug", "--picture", "0" * 64, *flags, "b"]) == 2
+    assert "is not in this studio" in capsys.readouterr().err
+    busy = np.random.default_rng(0).integers(0, 255, pixels.shape, np.uint8)
+    assert run.main(["a mug", "--picture", kept_as(busy), *flags, "c"]) == 2
+    assert "the picture has no plain background" in capsys.readouterr().err
+    kept.file(digest).write_bytes(b"x")
+    assert run.main(["a mug", "--picture", digest, *flags, "d"]) == 2
+    assert "is damaged" in capsys.readouterr().err
+
+
 def test_asked_to_stop_it_keeps_what_it_has_and_leaves(studio, monkeypatch):
     tiny.build_sd(studio)
     right = Making.advance
@@ -191,6 +258,10 @@ def test_a_job_that_was_killed_goes_on_and_ends_as_one_that_was_not(finished, st
         (["a" * 100_000, "--run", "a"], "prompt has 100,000 characters"),
         (["a cube", "--run", "a", "--preset", "fast"], "unknown preset 'fast'; valid: draft, standard, quality"),
         (["a cube", "--run", "a", "--model", "toybox-sprint"], "unknown model 'toybox-sprint'; valid: toybox-sd"),
+        (
+            ["a cube", "--run", "a", "--start", "nothing"],
+            "there is nothing to go on from: run 'nothing' is not in this",
+        ),
         (["a cube", "--run", "a", "--mode", "magic"], "unknown mode 'magic'; valid: hybrid, pool, vsd, sds, sdi"),
     ],
 )

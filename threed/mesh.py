@@ -81,27 +81,38 @@ def surface(density: Tensor, threshold: float) -> trimesh.Trimesh:
     return trimesh.Trimesh(((points - 1) * step - BOUND)[:, ::-1], faces[:, ::-1], process=False)
 
 
-def largest(mesh: trimesh.Trimesh) -> manifold3d.Manifold:
-    """The closed shell of the greatest volume; what is enclosed in it is filled."""
+def shell(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
+    """The closed shell of the greatest volume, so that what is enclosed in it is filled."""
     labels = connected_component_labels(mesh.face_adjacency, node_count=len(mesh.faces))
     a, b, c = np.moveaxis(np.asarray(mesh.triangles), 1, 0)
     volumes = np.bincount(labels, (a * np.cross(b, c)).sum(1))  # six times; of a hollow's shell it is negative
-    shell = np.asarray(mesh.faces, np.uint32)[labels == volumes.argmax()]
-    solid = manifold3d.Manifold(manifold3d.Mesh(np.asarray(mesh.vertices, np.float32), shell))
+    out = trimesh.Trimesh(mesh.vertices, mesh.faces[labels == volumes.argmax()], process=False)
+    out.remove_unreferenced_vertices()
+    return out
+
+
+def largest(mesh: trimesh.Trimesh) -> manifold3d.Manifold:
+    """Its largest shell as a solid."""
+    outer = shell(mesh)
+    raw = manifold3d.Mesh(np.asarray(outer.vertices, np.float32), np.asarray(outer.faces, np.uint32))
+    solid = manifold3d.Manifold(raw)
     if solid.status() != manifold3d.Error.NoError or solid.is_empty():
         raise NoSurface(f"the surface is no solid: {solid.status().name}")
     return solid
 
 
 def simplified(solid: manifold3d.Manifold, faces: int) -> trimesh.Trimesh:
-    """At most so many faces. Quadric decimation tore half of our surfaces open; this stays closed."""
+    """At most so many faces. Quadric decimation tore half of our surfaces open; this stays closed.
+
+    A tunnel that is simplified away can leave a hollow behind, so the largest shell is taken once more.
+    """
     tolerance = TOLERANCE
     small = solid.simplify(tolerance)
     while small.num_tri() > faces and tolerance < 0.2:
         tolerance *= 1.5
         small = solid.simplify(tolerance)
     out = small.to_mesh()
-    return trimesh.Trimesh(np.asarray(out.vert_properties)[:, :3], np.asarray(out.tri_verts), process=False)
+    return shell(trimesh.Trimesh(np.asarray(out.vert_properties)[:, :3], np.asarray(out.tri_verts), process=False))
 
 
 def smoothed(density: Tensor) -> Tensor:

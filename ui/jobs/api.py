@@ -1,18 +1,21 @@
-"""The HTTP endpoints of long work (docs/jobs.md): submit, list, status, events, result, cancel, pause, resume.
+"""The HTTP endpoints of long work (docs/jobs.md): submit, list, status, events, result, file, cancel, pause, resume.
 
 What a program may ask is what the page may: the same desk, the same requests, the same owners. Where people log in,
 whose jobs are meant is told by the login; on a Space by `owner`, 32 hexadecimal digits that the program makes up.
 """
 
+import shutil
 from typing import Any
 
 import gradio as gr
 
 from core.events import FILE
+from core.files import whole_file
 from jobs.attempt import Tail
 from jobs.job import Job, State
+from ui import scratch
 from ui.jobs.desk import PAGE, JobsDesk, Visitor, told, username
-from ui.wire import number, spoken
+from ui.wire import number, spoken, text
 
 MOST_LISTED = 200
 
@@ -27,6 +30,9 @@ class JobsApi:
         """Declare the endpoints inside the current Blocks."""
         for name in ("submit", "list", "status", "events", "result", "cancel", "pause", "resume"):
             gr.api(spoken(getattr(self, f"{name}_")), api_name=name, queue=False)
+        asked = [gr.Textbox(visible=False, label=label) for label in ("id", "file", "owner")]
+        made = gr.DownloadButton(visible=False)
+        gr.Button(visible=False).click(spoken(self.file), asked, made, api_name="file", queue=False)
 
     def _visitor(self, owner: str, request: gr.Request) -> Visitor:
         return self.desk.visitor({"owner": owner}, username(request))
@@ -37,8 +43,9 @@ class JobsApi:
     def submit_(
         self, request: gr.Request, kind: str, fields: dict, priority: int = 0, key: str | None = None, owner: str = ""
     ) -> dict:
-        """Queue a job. `kind`: distill. `fields`: those of its request, such as {"method": "sft", "dataset": "mixture",
-        "set": {"train.steps": 200}}. `key`: the same one gives the same job, however often it comes."""
+        """Queue a job. `kind`: distill or threed. `fields`: those of its request, such as {"method": "sft", "dataset":
+        "mixture", "set": {"train.steps": 200}}, or {"prompt": "a red mushroom", "preset": "draft"}. `key`: the same one
+        gives the same job, however often it comes."""
         priority = number({"priority": priority}, "priority", -10, 10)
         if key is not None and not (isinstance(key, str) and 0 < len(key) <= 200 and key.isprintable()):
             raise ValueError("key must be 1 to 200 printable characters, or left out")
@@ -92,6 +99,15 @@ class JobsApi:
             "missing": self.desk.missing(job),
             "values": values,
         }
+
+    def file(self, request: gr.Request, id: str, file: str, owner: str = "") -> str:
+        """One output of a job as a file; `file`: as /result names it, such as object/object.glb."""
+        found = self.desk.output(self._own(id, owner, request), text({"file": file}, "file", 500))
+        copy = scratch.folder() / "outputs" / id / found.name  # gradio serves from there alone
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(copy) as part:
+            shutil.copyfile(found, part)
+        return str(copy)
 
     def cancel_(self, request: gr.Request, id: str, owner: str = "") -> dict:
         """End a job; its checkpoints are kept."""

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -156,16 +157,21 @@ class JobsDesk:
 
     def job_result(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
         """One output of a job as a data URL, for whatever shows it."""
-        job, path = self.own(data.get("id"), visitor), text(data, "path", 500)
+        job = self.own(data.get("id"), visitor)
+        file = self.output(job, text(data, "path", 500))
+        if file.stat().st_size > MOST_BYTES:
+            raise ValueError(f"{file.name} is too large to show; it lies in runs/{job.id} of the studio folder")
+        kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        return {"src": data_url(file.read_bytes(), kind), "name": file.name}
+
+    def output(self, job: Job, path: str) -> Path:
+        """The file of an output. Raises ValueError for what is none, or is there no more."""
         if path not in {o["path"] for o in job.outputs}:
             raise ValueError(f"job {job.id} has no output {path!r}")
-        file = self.store.run(job.id) / path
-        if not file.is_file() or not file.resolve().is_relative_to(self.store.run(job.id).resolve()):
+        run = self.store.run(job.id).resolve()
+        if not (run / path).is_file() or not (run / path).resolve().is_relative_to(run):
             raise ValueError(f"{path} was removed from the studio folder")
-        if file.stat().st_size > MOST_BYTES:
-            raise ValueError(f"{path} is too large to show; it lies in runs/{job.id} of the studio folder")
-        kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
-        return {"src": data_url(file.read_bytes(), kind), "name": file.name}
+        return run / path
 
     def missing(self, job: Job) -> list[str]:
         """Outputs that somebody removed since."""
