@@ -3,7 +3,7 @@ PY := .venv/bin/python
 APP := .venv/.app
 DEV := .venv/.dev
 
-.PHONY: run test storm check data bench keystroke ablations space
+.PHONY: run test storm check data bench keystroke ablations space nerfstudio
 
 run: $(APP)
 	$(PY) app.py $(ARGS)
@@ -33,6 +33,18 @@ ablations: $(APP)
 
 space: $(APP)
 	$(PY) -m models.space $(SPACE) $(ARGS)
+
+# The method `prolificdreamer` in nerfstudio, which has an environment of its own and is no part of `make test`.
+NERF := .venv-nerfstudio/bin
+nerfstudio: .venv-nerfstudio/.made
+	$(NERF)/ns-train prolificdreamer --vis tensorboard --output-dir studio/nerfstudio $(ARGS)
+
+.venv-nerfstudio/.made: requirements.txt requirements-nerfstudio.txt pyproject.toml
+	ldconfig -p | grep -q libusb-1.0 || (apt-get -qq update && apt-get -qq -y install libusb-1.0-0)
+	test -x $(NERF)/python || python3 -m venv .venv-nerfstudio
+	$(NERF)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(NERF)/python -m pip install --quiet --disable-pip-version-check -r requirements-nerfstudio.txt
+	$(NERF)/python -m pip install --quiet --disable-pip-version-check --no-deps -e . && touch $@
 
 $(APP): requirements.txt
 	test -x $(PY) || python3 -m venv .venv

@@ -159,7 +159,7 @@ def test_the_boxs_examples_are_whole_and_small():
         answer = shelf.example(JobsDesk(Place()), {"name": name}, Visitor())
         assert base64.b64decode(answer["src"].partition(",")[2]) == data
     assert sizes <= 2 * 2**20
-    with pytest.raises(ValueError, match="there is no example 'x'; valid: a green tree"):
+    with pytest.raises(ValueError, match="there is no example 'x'; valid: a fox"):
         shelf.example(JobsDesk(Place()), {"name": "x"}, Visitor())
 
 

@@ -2,14 +2,14 @@
 
 import contextlib
 import json
+import shutil
 import time
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import trimesh
 
 from core.events import Events
-from jobs import kinds
 from jobs.job import Job, Progress
 from jobs.store import Store
 from threed import export
@@ -21,6 +21,7 @@ from threed.texture import skinned
 from threed.trial import Trial
 
 ORANGE, BLUE = (0.95, 0.55, 0.1), (0.1, 0.3, 0.9)
+ORDER = "object.glb object.zip object.ply object.stl turntable.gif turntable.webp seeds.png report.json".split()
 REPORT = {"watertight": True, "tunnels": 0, "silhouettes": 0.97, "threshold": 4.0, "best": 1}
 
 
@@ -35,30 +36,35 @@ def egg(side: int = 128) -> Skinned:
     return skinned(mesh, side, painted)[0]
 
 
-def done(store: Store, prompt: str = "an orange egg", owner: str = "local", **fields: Any) -> Job:
-    """A job as a worker leaves it."""
+def written(folder: Path, request: ThreeDRequest) -> None:
+    """What a run leaves in its folder, of the egg."""
+    thing = egg()
+    report = REPORT | {"faces": len(thing.mesh.faces)}
+    export.write(folder, thing, request, report)
+    (folder / "report.json").write_text(json.dumps(report))
+    ball = Particle.new(16)  # as fields begin, but nowhere denser than 23
+    ball.field.values.data[0, 0].clamp_(max=1.5)
+    Trial.of(ball).write(folder)
+    if request.seeds > 1:
+        beside([ball] * request.seeds).save(folder / SEEDS)
+
+
+def done(store: Store, prompt: str = "an orange egg", owner: str = "local", files: Path | None = None, **fields) -> Job:
+    """A job as a worker leaves it; `files`: of a run that made it, instead of the egg's."""
     request = ThreeDRequest(prompt=prompt, model="toybox-sd", **fields)
     job = store.submit("threed", request.to_dict(), owner)
     with store._writing():
         claimed = store.claim("boot/ns/1/1", f"cpu:{job.id}")
     assert claimed is not None and claimed.id == job.id
-    run, thing = store.run(job.id), egg()
-    report = REPORT | {"faces": len(thing.mesh.faces)}
-    names = [f"object/{name}" for name in export.write(run / "object", thing, request, report)]
-    (run / "object" / "report.json").write_text(json.dumps(report))
-    ball = Particle.new(16)  # as fields begin
-    Trial.of(ball).write(run / "object")
-    if request.seeds > 1:
-        beside([ball] * request.seeds).save(run / "object" / SEEDS)
-        names.append(f"object/{SEEDS}")
-    outputs = [{"path": p, "bytes": (run / p).stat().st_size} for p in (*names, "object/report.json")]
+    run = store.run(job.id)
+    if files is None:
+        written(run / "object", request)
+    else:
+        shutil.copytree(files, run / "object")
+    there = [p for name in ORDER if (p := run / "object" / name).is_file()]
+    outputs = [{"path": f"object/{p.name}", "bytes": p.stat().st_size} for p in there]
     with contextlib.closing(Events(run)) as events:
         events.write("done", step=17, outputs=[o["path"] for o in outputs])
     store.beat(claimed, Progress("done", 17, 17, 0.0, None, 17, time.time()), 12.0, 5)
     store.done(claimed, outputs)
     return store.get(job.id)
-
-
-def submitted(store: Store, prompt: str, **fields: str) -> Job:
-    """One that waits."""
-    return store.submit("threed", kinds.request("threed", {"prompt": prompt} | fields, {}).to_dict())

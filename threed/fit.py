@@ -88,8 +88,8 @@ def pick(pool: Pictures, generator: torch.Generator, rays: int = RAYS) -> tuple[
     return which, row, column
 
 
-def step(one: Particle, progress: float, count: int, generator: torch.Generator) -> Tensor:
-    """One step on random rays of the pool; `count`: steps before it. Returns the loss."""
+def loss_of(one: Particle, progress: float, generator: torch.Generator) -> Tensor:
+    """Mean over random rays of the pool."""
     pool = one.pool
     assert pool is not None, "a particle is fitted to pictures"
     which, row, column = pick(pool, generator)
@@ -100,7 +100,12 @@ def step(one: Particle, progress: float, count: int, generator: torch.Generator)
         pool.cover[which, row, column],
         pool.trust[which, row, column],
     )
-    loss = ray_loss(seen.on(pool.background[which]), seen.opacity, seen.spread, target, cover, trust, progress).mean()
+    return ray_loss(seen.on(pool.background[which]), seen.opacity, seen.spread, target, cover, trust, progress).mean()
+
+
+def step(one: Particle, progress: float, count: int, generator: torch.Generator) -> Tensor:
+    """One step on random rays; `count`: steps before it. Returns the loss."""
+    loss = loss_of(one, progress, generator)
     one.adam.zero_grad()
     loss.backward()
     for group in one.adam.param_groups:

@@ -1,0 +1,198 @@
+"""The same field in nerfstudio: `ns-train prolificdreamer --pipeline.prompt "a red mushroom"`, its viewer and its logs.
+
+A pipeline of ours makes the rounds (threed/rounds.py), as nerfstudio's own know pictures alone; its optimisers step on
+the field, its viewer looks at it, and when the training is over the mesh is written beside the checkpoints. Nothing
+else imports nerfstudio, and this file is found by its entry point alone. Our world has +Y up, nerfstudio's +Z.
+"""
+
+from dataclasses import dataclass, field
+from math import radians, tan
+from pathlib import Path
+from typing import Any
+
+import torch
+from nerfstudio.cameras.rays import RayBundle
+from nerfstudio.configs.base_config import ViewerConfig
+from nerfstudio.data.datamanagers.random_cameras_datamanager import RandomCamerasDataManagerConfig
+from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
+from nerfstudio.engine.optimizers import AdamOptimizerConfig
+from nerfstudio.engine.schedulers import ExponentialDecaySchedulerConfig
+from nerfstudio.engine.trainer import TrainerConfig
+from nerfstudio.models.base_model import Model, ModelConfig
+from nerfstudio.pipelines.base_pipeline import VanillaPipeline, VanillaPipelineConfig
+from nerfstudio.plugins.types import MethodSpecification
+from torch import Tensor
+
+from core.hardware import faster_precision
+from models.views import FOV, RADIUS
+from threed import export
+from threed.check import checklist
+from threed.field import occupied
+from threed.fit import BLUR, BLUR_EVERY, LAST_RATE, RATE, SIDES, Particle, draws, loss_of, pace
+from threed.mesh import cut
+from threed.modes import acting, scores
+from threed.render import Rays, march
+from threed.request import ThreeDRequest
+from threed.rounds import Asked, answered, rendered
+from threed.run import prepared
+from threed.score import ScoreNetwork
+from threed.surface import Surface
+from threed.texture import field_paint, skinned
+
+SAMPLES = 64  # of a ray that somebody looks along
+FOCAL = 1 / (2 * tan(radians(FOV) / 2))  # of a picture's side
+ROUNDS, STEPS = 20, 16  # of a training of minutes on a CPU, and steps on rays a round
+
+
+def ours(vectors: Tensor) -> Tensor:
+    """From nerfstudio's world, +Z up, to ours, +Y up: [N, 3]."""
+    x, y, z = vectors.unbind(-1)
+    return torch.stack([x, z, -y], -1)
+
+
+@dataclass
+class FieldConfig(ModelConfig):
+    _target: type = field(default_factory=lambda: FieldModel)
+    enable_collider: bool = False
+    """Rays find the ball by themselves."""
+
+
+class FieldModel(Model):
+    """The dense grid of threed/field.py, looked at through nerfstudio's cameras."""
+
+    def populate_modules(self) -> None:
+        super().populate_modules()
+        self.one = Particle.new(SIDES[-1])
+        self.field = self.one.field
+        self.register_buffer("cells", self.one.cells)
+
+    def get_param_groups(self) -> dict[str, list[torch.nn.Parameter]]:
+        return {"field": [self.field.values]}
+
+    def looked(self) -> None:
+        """What is empty is passed over."""
+        self.one.cells = self.cells = occupied(self.field, 1)
+
+    def get_outputs(self, ray_bundle: RayBundle) -> dict[str, Tensor]:
+        seen = march(
+            self.field, Rays(ours(ray_bundle.origins), ours(ray_bundle.directions)), self.cells, samples=SAMPLES
+        )
+        depth = seen.depth / seen.opacity.clamp_min(1e-4)
+        return {
+            "rgb": seen.on(torch.tensor(export.PAPER)),
+            "accumulation": seen.opacity[:, None],
+            "depth": depth[:, None],
+        }
+
+    def get_loss_dict(self, outputs: Any, batch: Any, metrics_dict: Any = None) -> dict[str, Tensor]:
+        return {}  # of pictures; there are none
+
+    def get_image_metrics_and_images(self, outputs: Any, batch: Any) -> tuple[dict[str, float], dict[str, Tensor]]:
+        return {"opacity": float(outputs["accumulation"].mean())}, {"img": outputs["rgb"]}
+
+
+@dataclass
+class DreamConfig(VanillaPipelineConfig):
+    _target: type = field(default_factory=lambda: DreamPipeline)
+    prompt: str = "a red mushroom"
+    """One thing."""
+    teacher: str = "toybox-sd"
+    """A model of the catalogue that is guided by two prompts."""
+    mode: str = "hybrid"
+    """How the teacher's answers are used: hybrid, pool, vsd, sds or sdi."""
+    rounds: int = ROUNDS
+    """How often the teacher is asked; each time steps on rays follow."""
+    steps: int = STEPS
+    """Steps on rays after each asking."""
+    seed: int = 0
+
+
+class DreamPipeline(VanillaPipeline):
+    """Asks the teacher, fits the field to what it answered."""
+
+    config: DreamConfig
+
+    def __init__(self, config: DreamConfig, *arguments: Any, **named: Any):
+        super().__init__(config, *arguments, **named)
+        request = ThreeDRequest(
+            prompt=config.prompt, model=config.teacher, mode=config.mode, seed=config.seed, rounds=config.rounds
+        )
+        precision = faster_precision()
+        self.request, teacher = request, prepared(request, precision).teacher
+        self.asked = Asked(teacher, request.mode, request.seed, config.steps)
+        self._score = [  # in a list, as it is no part of a checkpoint
+            ScoreNetwork(teacher.parts.denoiser, draws(request.seed, "score"), precision == "bf16")
+            if scores(request.mode)
+            else None
+        ]
+
+    def get_train_loss_dict(self, step: int) -> tuple[dict, dict[str, Tensor], dict[str, Tensor]]:
+        place, of = divmod(step, self.config.steps)
+        progress = min(place / self.config.rounds, 1.0)
+        one, metrics = self.model.one, {}
+        if of == 0 or one.pool is None:
+            self.model.looked()
+            mode = acting(self.request.mode, progress)
+
+            def render(views: Any, grounds: Any, size: int) -> Tensor:
+                return rendered(one, views, grounds, size)
+
+            made, metrics = answered(self.asked, render, self._score[0], mode, (place, 0), progress)
+            one.keep(made)
+        if step % BLUR_EVERY == BLUR_EVERY - 1:
+            self.field_smoothed(progress)
+        loss = loss_of(one, progress, draws(self.request.seed, "rays", step))
+        return {}, {"rays": loss}, {k: torch.tensor(v) for k, v in metrics.items()}
+
+    @torch.no_grad()
+    def field_smoothed(self, progress: float) -> None:
+        self.model.field.smooth(BLUR * pace(progress))
+
+    def get_training_callbacks(self, attributes: TrainingCallbackAttributes) -> list[TrainingCallback]:
+        after = TrainingCallback([TrainingCallbackLocation.AFTER_TRAIN], self.mesh, args=[attributes.trainer])
+        return [*super().get_training_callbacks(attributes), after]
+
+    def mesh(self, trainer: Any, step: int) -> None:
+        """ns-export wants pictures that were taken; here is the mesh without any."""
+        self.model.looked()
+        one, folder = self.model.one, Path(trainer.base_dir) / "object"
+        made = cut(one.field, one.cells, self.request.faces)
+        thing, _ = skinned(made.mesh, self.request.texture, field_paint(one.field))
+        names = export.write(folder, thing, self.request, checklist(made, one, Surface(thing.mesh)))
+        print(f"{folder}: {', '.join(names)}")
+
+
+method = MethodSpecification(
+    config=TrainerConfig(
+        method_name="prolificdreamer",
+        max_num_iterations=ROUNDS * STEPS,
+        steps_per_save=ROUNDS * STEPS,
+        steps_per_eval_batch=0,
+        steps_per_eval_image=ROUNDS * STEPS // 2,
+        steps_per_eval_all_images=0,
+        mixed_precision=False,
+        pipeline=DreamConfig(
+            datamanager=RandomCamerasDataManagerConfig(
+                radius_mean=sum(RADIUS) / 2,
+                radius_std=0.0,
+                jitter_std=0.0,
+                focal_range=(FOCAL, FOCAL),
+                num_eval_angles=16,
+                eval_resolution=96,
+            ),
+            model=FieldConfig(),
+        ),
+        optimizers={
+            "field": {
+                "optimizer": AdamOptimizerConfig(lr=RATE, eps=1e-15),
+                "scheduler": ExponentialDecaySchedulerConfig(
+                    lr_final=RATE * LAST_RATE, max_steps=ROUNDS * STEPS, warmup_steps=0
+                ),
+            }
+        },
+        viewer=ViewerConfig(num_rays_per_chunk=1 << 12, quit_on_train_completion=True),
+        vis="viewer",
+    ),
+    description="Still Life: text to 3D by a small text-to-image teacher, VSD or a pool of its pictures, on a CPU.",
+)
+method.config.machine.device_type = "cpu"
