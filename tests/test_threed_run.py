@@ -221,6 +221,46 @@ def test_a_picture_is_made_solid(studio, capsys):
     assert "is damaged" in capsys.readouterr().err
 
 
+def dying(stage: str) -> None:
+    """This process is killed by SIGKILL in that stage: at its first step, or when all but the report is written."""
+    right, write = Making.advance, run.export.write
+
+    def advance(self):
+        if self.where()[0] == stage:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return right(self)
+
+    def written(*arguments):
+        write(*arguments)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    Making.advance = advance
+    if stage == "export":
+        run.export.write = written
+
+
+def test_killed_in_each_stage_it_ends_in_the_same_files(studio, monkeypatch):
+    tiny.build_sd(studio)
+    monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 0.0)
+    flags = [part for k, v in (QUICKLY | {"rounds": 2, "rays": 2}).items() for part in (f"--{k}", str(v))]
+    command = [PROMPT, "--model", "tiny-sd", *flags, "--run"]
+    assert run.main([*command, "whole"]) == 0
+    for stage in ("shape", "mesh", "skin", "export"):
+        if (child := os.fork()) == 0:
+            try:
+                dying(stage)
+                run.main([*command, stage])
+            finally:
+                os._exit(1)  # never back into the test runner
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, stage
+        assert run.main([*command, stage]) == 0
+        resumed = [e["resumed_from"] for e in events.read(studio / "runs" / stage) if "resumed_from" in e]
+        assert resumed == {"shape": [], "mesh": [2], "skin": [3], "export": [4]}[stage]
+        for name in ("object.glb", "object.zip", "object.stl", "turntable.gif", "report.json"):
+            whole, again = (studio / "runs" / r / "object" / name for r in ("whole", stage))
+            assert whole.read_bytes() == again.read_bytes(), (stage, name)
+
+
 def test_asked_to_stop_it_keeps_what_it_has_and_leaves(studio, monkeypatch):
     tiny.build_sd(studio)
     right = Making.advance
