@@ -74,7 +74,7 @@ still.shows.solid = (context) => {
     [job, shown] = [of, result];
     viewer = still.viewer(result.name);
     home.replaceChildren(viewer.element);
-    more.hidden = Boolean(of.request.picture);
+    more.hidden = !result.more; // a cushion is no field that rounds made
     finished();
     const answer = await ask("job_result", { id: of.id, path: result.path });
     if (!answer) return;

@@ -77,9 +77,10 @@ def results(desk: JobsDesk, job: Job) -> list[dict[str, Any]]:
     files = [o | {"name": LABELS[Path(o["path"]).suffix[1:]], "missing": o["path"] in missing} for o in told]
     report = {} if REPORT in missing else json.loads((run / REPORT).read_text(encoding="utf-8"))
     shown: list[dict[str, Any]] = []
-    if MESH not in missing:
-        shown.append({"show": "solid", "path": MESH, "name": job.request["prompt"], "threshold": report["threshold"]})
-    if any(o["path"] == SEEDS for o in job.outputs) and SEEDS not in missing:
+    if report and MESH not in missing:
+        facts = {"threshold": report["threshold"], "more": report["way"] == "field"}
+        shown.append({"show": "solid", "path": MESH, "name": job.request["prompt"]} | facts)
+    if report and SEEDS in {o["path"] for o in job.outputs} - missing:
         shown.append({"show": "seeds", "path": SEEDS, "count": job.request["seeds"], "best": report["best"]})
     return [*shown, {"show": "thing", "files": files, "facts": checklist(report) if report else []}]
 
