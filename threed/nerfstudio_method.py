@@ -30,12 +30,11 @@ from threed.check import checklist
 from threed.field import occupied
 from threed.fit import BLUR, BLUR_EVERY, LAST_RATE, RATE, SIDES, Particle, draws, loss_of, pace
 from threed.mesh import cut
-from threed.modes import acting, scores
+from threed.modes import acting
 from threed.render import Rays, march
 from threed.request import ThreeDRequest
 from threed.rounds import Asked, answered, rendered
 from threed.run import prepared
-from threed.score import ScoreNetwork
 from threed.surface import Surface
 from threed.texture import field_paint, skinned
 
@@ -117,14 +116,9 @@ class DreamPipeline(VanillaPipeline):
         request = ThreeDRequest(
             prompt=config.prompt, model=config.teacher, mode=config.mode, seed=config.seed, rounds=config.rounds
         )
-        precision = faster_precision()
-        self.request, teacher = request, prepared(request, precision).teacher
-        self.asked = Asked(teacher, request.mode, request.seed, config.steps)
-        self._score = [  # in a list, as it is no part of a checkpoint
-            ScoreNetwork(teacher.parts.denoiser, draws(request.seed, "score"), precision == "bf16")
-            if scores(request.mode)
-            else None
-        ]
+        made = prepared(request, faster_precision())
+        self.request, self.asked = request, Asked(made.teacher, request.mode, request.seed, config.steps)
+        self.score = [made.score]  # in a list, as it is no part of a checkpoint
 
     def get_train_loss_dict(self, step: int) -> tuple[dict, dict[str, Tensor], dict[str, Tensor]]:
         place, of = divmod(step, self.config.steps)
@@ -137,7 +131,7 @@ class DreamPipeline(VanillaPipeline):
             def render(views: Any, grounds: Any, size: int) -> Tensor:
                 return rendered(one, views, grounds, size)
 
-            made, metrics = answered(self.asked, render, self._score[0], mode, (place, 0), progress)
+            made, metrics = answered(self.asked, render, self.score[0], mode, (place, 0), progress)
             one.keep(made)
         if step % BLUR_EVERY == BLUR_EVERY - 1:
             self.field_smoothed(progress)
