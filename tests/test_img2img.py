@@ -16,6 +16,7 @@ from models.picture import png_bytes, read
 from models.request import ImageRequest
 from models.schedule import VP, Flow, Trig, angle, time_at
 from tests import tiny
+from ui.draw.tab import picture as drawn
 
 BOX = {"toybox-sprint": 1, "toybox-hyper": 2, "toybox-dmd2": 4, "toybox-sd": 6}
 
@@ -158,6 +159,20 @@ def test_mistakes_are_one_sentence(box, ball, studio):
         paint(box["toybox-dmd2"], ask("toybox-dmd2", image, mask=small))
     with pytest.raises(ValueError, match="this is no picture that can be read"):
         inputs.keep(b"not a picture")
+    with pytest.raises(ValueError, match="far too many pixels; at most 25 megapixels are read"):
+        inputs.keep(png(Pictures.new("1", (20_000, 20_000))))
+    with pytest.raises(ValueError, match="the drawing must be a data URL of a PNG, WebP or JPEG"):
+        drawn("data:image/svg+xml;base64,PHN2Zy8+")
+    with pytest.raises(ValueError, match="the drawing must be a data URL of a PNG, WebP or JPEG"):
+        drawn("data:image/png;base64,%%%")
+
+
+def test_of_an_animation_the_first_picture_is_taken(box, studio):
+    out, frames = io.BytesIO(), [Pictures.new("RGB", (128, 128), colour) for colour in ("blue", "red")]
+    frames[0].save(out, "WEBP", save_all=True, append_images=frames[1:], lossless=True)
+    request = ask("toybox-sprint", inputs.keep(out.getvalue()), strength=0.05)
+    red, _, blue = paint(box["toybox-sprint"], request)[0].mean((0, 1))
+    assert blue > 200 and red < 60
 
 
 @pytest.mark.parametrize("mode, size", [("RGBA", (128, 128)), ("L", (1, 1)), ("RGB", (640, 200)), ("P", (90, 300))])
