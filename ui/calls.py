@@ -180,7 +180,7 @@ def _refusing(send: Send) -> Send:
             return
         if held is not None:
             told = json.loads(message["body"]).get("error")  # nothing of a fault
-            held = await send(held | {"status": 422 if told else 500})
+            held = await send({**held, "status": 422 if told else 500})
         await send(message)
 
     return sending
