@@ -116,7 +116,7 @@ def test_only_what_is_meant_to_be_public_is(desk):
     demo = build(desk)
     events = demo.get_config_file()["dependencies"]
     public = sorted(e["api_name"] for e in events if e["api_visibility"] == "public")
-    own = "cancel events generate input list models pause restore result resume status submit"
+    own = "cancel events file generate input list models pause restore result resume status submit"
     assert public == own.split()
     served = {f.__name__ for block in demo.blocks.values() for f in getattr(block, "server_fns", [])}
     assert served >= {  # and those of tabs that have tests of their own
