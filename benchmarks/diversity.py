@@ -51,15 +51,16 @@ STUDENTS = {  # id: its step counts here
     "toybox-lcm": (4, 2, 1),
     "toybox-sprint": (4, 2, 1),
     "toybox-disback": (1,),
-    "toybox-msd4": (1,),
+    "toybox-msd4": (4,),
 }
-STRENGTHS: dict[str, tuple[float, ...]] = {
-    "pink": (0.5, 1.0),
+SWEPT = "toybox-dmd2"  # every strength is tried on this one; on the others, one that did something there
+STRENGTHS: dict[str, tuple[float, ...]] = {  # the last is the one for the others
+    "unlike": (0.6, 1.2, 0.9),
+    "pink": (1.0, 0.5),
     "text_noise": (0.2, 0.4, 0.8),
-    "cads": (0.5, 1.0),
+    "cads": (1.0, 0.5),
     "adapter_first": (0.75, 0.5, 0.25),
 }
-UNLIKE = (0.6, 0.9, 1.2)
 
 
 @dataclass(frozen=True)
@@ -73,25 +74,26 @@ class Cure:
 def cures(model: str, steps: int) -> Iterator[Cure]:
     """Those that this student can be given, none first; at two steps, only what a student of one step could become."""
     row = catalogue.get(model)
-    yield Cure("none", 0, {})
-    yield Cure("even", 1, {"even": "everything"})
     base = base_of(row)
-    for k in range(1, steps):
+    yield Cure("none", 0, {})
+    for k in range(1, min(steps, 4)):
         yield Cure("base_steps", k, {"base_steps": k})
     if steps == 2:
         return
+    yield Cure("even", 1, {"even": "everything"})
     if steps > 1:
+        yield Cure("skip_steps", 1, {"skip_steps": 1})
+        yield Cure("base_last", 1, {"painters": f"{base}:{steps - 1}@1"})
+    if steps > 1 and model == SWEPT:
         for w in (2.0, catalogue.get(base).manifest.guidance.default):
             yield Cure("base_guidance", w, {"base_steps": 1, "base_guidance": w})
-        yield Cure("base_last", 1, {"painters": f"{base}:{steps - 1}@1"})
-        yield Cure("skip_steps", 1, {"skip_steps": 1})
-        yield from (Cure("unlike", r, {"unlike_by": r}, halves=True) for r in UNLIKE)
         yield Cure("base_steps and pink", 0.5, {"base_steps": 1, "pink": 0.5})
         yield Cure("base_steps and text_noise", 0.2, {"base_steps": 1, "text_noise": 0.2})
     for name, strengths in STRENGTHS.items():
-        if name == "adapter_first" and row.manifest.kind != "lora":
+        if (name == "adapter_first" and row.manifest.kind != "lora") or (name == "unlike" and steps < 2):
             continue
-        yield from (Cure(name, s, {name: s}) for s in strengths)
+        for s in strengths if model == SWEPT else strengths[-1:]:
+            yield Cure(name, s, {"unlike_by" if name == "unlike" else name: s}, halves=name == "unlike")
 
 
 @dataclass(frozen=True)
@@ -249,15 +251,14 @@ def law_rows(ground: Ground) -> list[report.Row]:
 def plan(models: Sequence[str]) -> Iterator[tuple[ImageRequest, str, Cure, tuple[str, ...]]]:
     """(request, name in the table, cure, models to load) of everything to be painted: a student's base before it."""
     bases: set[str] = set()
-    for id in models:
+    for id, steps in sorted(((m, n) for m in models for n in STUDENTS[m]), key=lambda at: -at[1]):
         base = base_of(catalogue.get(id))
         if base not in bases:
             bases.add(base)
-            yield ImageRequest("a", model=base), base, Cure("none", 0, {}), (base,)
             yield ImageRequest("a", model=base, guidance=1.0), f"{base}, guidance 1", Cure("none", 0, {}), (base,)
-        for steps in STUDENTS[id]:
-            for cure in cures(id, steps):
-                yield ImageRequest("a", model=id, steps=steps, **cure.fields), id, cure, (id, base)
+            yield ImageRequest("a", model=base), base, Cure("none", 0, {}), (base,)
+        for cure in cures(id, steps):
+            yield ImageRequest("a", model=id, steps=steps, **cure.fields), id, cure, (id, base)
 
 
 @lru_cache(maxsize=1)

@@ -2,7 +2,7 @@
 
 from typing import Any, get_type_hints
 
-from models import catalogue, realesrgan
+from models import catalogue, realesrgan, variety
 from models.catalogue import Row
 from models.enlarge import ENLARGER, MOST, TEACHER
 from models.request import ImageRequest
@@ -18,10 +18,12 @@ def model(id: str) -> dict[str, Any]:
     """What the form needs to know of one model."""
     row = catalogue.get(id)
     guidance = row.manifest.guidance
+    steps = row.manifest.step_counts or sorted({*ANY_STEPS, row.manifest.default_steps})
     return {
         "id": row.id,
         "note": note(row),
-        "steps": row.manifest.step_counts or sorted({*ANY_STEPS, row.manifest.default_steps}),
+        "steps": steps,
+        "variety": {str(n): variety.knob(row, n) for n in steps},
         "guidance": guidance.range,
         "negative_reason": None
         if guidance.kind == "cfg"

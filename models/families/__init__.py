@@ -17,7 +17,8 @@ from typing import Any
 
 import diffusers
 import torch
-from torch import nn
+from PIL.Image import Image as Picture
+from torch import Tensor, nn
 
 from models import catalogue, content, packed, weights
 from models.catalogue import Row
@@ -79,6 +80,15 @@ def load_all(ids: Iterable[str], device: torch.device | str = "cpu", **options: 
         return loaded[id]
 
     return {id: take(id) for id in ids}
+
+
+@torch.no_grad()
+def latents(parts: Parts, pictures: Sequence[Picture]) -> Tensor:
+    """Pictures of any size as this model has them, [K, C, h, w], of unit variance."""
+    side = parts.row.size
+    pixels = parts.pipeline.image_processor.preprocess(list(pictures), height=side, width=side)
+    encode = import_module(f"models.families.{parts.row.manifest.family}").encode
+    return encode(parts.vae, pixels.to(parts.device, parts.vae_dtype)).float()
 
 
 def part(row: Row, name: str) -> Path:

@@ -15,10 +15,12 @@ from gradio.blocks import Block
 from gradio.components import Component
 from gradio.context import Context
 
+from models import variety
 from models.enlarge import FACTORS, MOST
 from models.request import SEEDS, ImageRequest
 from models.restore import Restored, fitted, kept
 from ui import menu, pictures, wall
+from ui.create.unlike import unlike
 from ui.create.words import words
 from ui.desk import Desk
 from ui.form import Form
@@ -107,7 +109,10 @@ class Create:
                 "variation_seed",
                 lambda **k: gr.Number(**SEED, label="Neighbours", visible="hidden", **k),
             )
+        with gr.Column(elem_classes="sl-card"):
+            part("variety", "variety-part", self.desk.serve_painting(unlike), data=variety.usual())
         with gr.Column(elem_classes="sl-card sl-inline"):
+            add("even", label="Spread what is open")
             add("style")
         with gr.Column(elem_classes="sl-card"), gr.Accordion("Wildcards, metadata, HTTP", open=False):
             part("note", "hint-wildcards", value="{red|blue} in the prompt picks one for each picture.")
@@ -174,7 +179,7 @@ class Create:
         """Another model was chosen: its steps, guidance and notes."""
         request = menu.switch(self.form.start, self.form.read(data))
         # The prompt is the script's, which has newer keystrokes than any message from here.
-        told = self.message(request, paint=True)
+        told = self.message(request, paint=True, switched=True)
         del told["request"]["prompt"]
         return self.show(request) | {self.told: told}
 
@@ -243,4 +248,10 @@ def _data(event: gr.EventData) -> dict[str, Any]:
     return event._data if isinstance(event._data, dict) else {}
 
 
-TAB = Tab("Create", "create", Create, scripts=tuple("painter memory prompt enlarge wall closeup gallery keys".split()))
+TAB = Tab(
+    "Create",
+    "create",
+    Create,
+    scripts=tuple("painter memory prompt enlarge wall closeup gallery keys variety".split()),
+    styles=("variety",),
+)

@@ -174,7 +174,14 @@ still.parts.wall = (element, part) => {
     pictures = [],
     before = []; // those of the wall that a new one takes the place of
 
-  const label = (p) => p.label ?? (p.request.variation ? `neighbour ${p.index + 1}` : `seed ${p.request.seed}`);
+  /* What was chosen for a picture of what its prompt leaves open, else its seed. */
+  const label = (p) =>
+    p.label ?? (chosen(p) || (p.request.variation ? `neighbour ${p.index + 1}` : `seed ${p.request.seed}`));
+  function chosen(p) {
+    if ((p.request.even ?? "nothing") === "nothing") return "";
+    const typed = new Set(p.request.prompt.toLowerCase().match(/[\w-]+/g));
+    return (p.text ?? "").split(/\s+/).filter((word) => !typed.has(word.toLowerCase().replace(/,$/, ""))).join(" ").replace(/^an? |,$/g, "");
+  }
 
   function size(total) {
     grid.style.setProperty("--columns", total <= 1 ? 1 : total <= 4 ? 2 : total <= 9 ? 3 : 4);

@@ -85,6 +85,7 @@ window.still = (() => {
   }
 
   const still = {
+    token: random,
     tab: random(),
     owner: store.get("owner"),
     store,
@@ -172,7 +173,7 @@ window.still = (() => {
   still.parts.told = (element, part) => {
     still.trigger = part.trigger;
     const hear = () => {
-      const { request, model, menu, usual, says, kind, paint, arrival, restore } = part.props.value ?? {};
+      const { request, model, menu, usual, says, kind, paint, arrival, switched, restore } = part.props.value ?? {};
       if (restore < still.restoring.number) return;
       if (usual) still.usual = usual;
       if (request && (arrival ? still.touched : still.typed > still.fired)) delete request.prompt; // typed meanwhile
@@ -187,6 +188,7 @@ window.still = (() => {
         setTimeout(() => still.fire("seeds")); // into its widget
       }
       if (request) {
+        if (switched) emit("switched", request); // whoever carries something over from the model before adds it
         still.set(request, { paint: false });
         emit("restored", still.request);
       }
