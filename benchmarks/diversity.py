@@ -1,6 +1,6 @@
 """What each cure gives back of the variety that distillation lost, and its cost, on prompts that leave things open.
 
-    python -m benchmarks.diversity [--models toybox-dmd2 …] [--seeds 0 1 2] [--prompts 6] [--again]
+    python -m benchmarks.diversity [--models toybox-dmd2 …] [--seeds 0 1 2] [--prompts 4] [--again | --prices]
 
 Half of the prompts name a kind and a colour, half a kind alone; the rest is open, and the world's law of it is known.
 Each prompt is painted 16 times. `judge-b` reads the pictures and reports; nothing was chosen by it. Variety is measured
@@ -8,8 +8,9 @@ of all pictures and of those only in which what the prompt names is right, or no
 score of 8 pictures (mean over draws) and their mean cosine distance, in the judge's features around the mean of real
 ones. Of what is open, among right pictures: the effective number of classes (exp of their entropy), the share of the
 commonest, and the total variation distance from the law, which is the same judge's reading of real pictures of the same
-prompts. `seconds` is processor time a picture, in batches of 16; `walk` is that of its steps alone. Rows go to
-results/diversity.json as they are measured; a run that was ended goes on where it was.
+prompts. `seconds` is processor time a picture, in batches of 16; `walk` is that of its steps alone; `time` (--prices) is
+that of one picture, in parts of the student's own. Rows go to results/diversity.json as they are measured; a run that
+was ended goes on where it was.
 """
 
 import argparse
@@ -267,12 +268,29 @@ def together(*ids: str) -> dict[str, Parts]:
     return families.load_all(ids)
 
 
+@torch.no_grad()
+def prices(model: str, steps: int, rounds: int = 9) -> Iterator[tuple[Cure, float]]:
+    """Time of one picture's steps with each cure, in parts of the student's own: medians of runs that take turns."""
+    crew = together(model, base_of(catalogue.get(model)))
+    able = [cure for cure in cures(model, steps) if not cure.halves]
+    spent: list[list[float]] = [[] for _ in able]
+    for k in range(rounds + 1):
+        for cure, times in zip(able, spent, strict=True):
+            request = ImageRequest("a red mug", model=model, steps=steps, seed=k, **cure.fields)
+            since = time.process_time()
+            wall(crew, request)
+            times.append(time.process_time() - since)
+    own = statistics.median(spent[0][1:])  # the first round pays for what is made once
+    yield from ((cure, statistics.median(times[1:]) / own) for cure, times in zip(able, spent, strict=True))
+
+
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser("benchmarks.diversity", description=__doc__)
     p.formatter_class = argparse.RawTextHelpFormatter
     p.add_argument("--models", nargs="+", default=list(STUDENTS), choices=list(STUDENTS), help="students")
     p.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="sampling seeds")
-    p.add_argument("--prompts", type=int, default=6, help="prompts, 16 pictures each")
+    p.add_argument("--prompts", type=int, default=4, help="prompts, 16 pictures each")
+    p.add_argument("--prices", action="store_true", help="measure nothing but the time of each cure")
     p.add_argument("--again", action="store_true", help="measure again what was measured")
     p.add_argument("--studio", type=Path, help="folder of everything that a person makes")
     return p
@@ -283,6 +301,13 @@ def main(argv: list[str] | None = None) -> int:
     use_studio(args.studio)
     path = report.RESULTS / "diversity.json"
     done = set() if args.again else {tuple(r[k] for k in KEYS[:4]) for r in report.read(path)}
+    if args.prices:
+        for id in args.models:
+            for steps in STUDENTS[id]:
+                for cure, share in prices(id, steps):
+                    rows = rows_of(id, steps, cure.name, cure.strength, [("time", share, None, 1)])
+                    report.record(path, rows, KEYS)
+        return 0
     try:
         ground = Ground.draw(args.prompts)
         report.record(path, law_rows(ground), KEYS)

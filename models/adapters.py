@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+REMEMBERED = 256 * 2**20  # bytes of weights with adapters in them that a network keeps; a larger version is kept alone
 HOOKS = "_diffusers_hook", "_hf_hook"  # of layerwise casting and offloading, by diffusers and by accelerate
 
 
@@ -17,8 +18,9 @@ class Adapters:
     """The LoRAs on a network that several denoisers share: which of them acts, and how strongly.
 
     The one that acts is part of the weights, as beside them it would make a step on a CPU about twice as long. The
-    network's own weights are kept meanwhile, and come back bit for bit. Beside weights that are quantised, or that a
-    hook moves or casts around each call, it stays beside them: those have no room for it, or would come back without.
+    network's own weights are kept meanwhile, and come back bit for bit. As models take turns within a picture, weights
+    with an adapter in them are remembered, too. Beside weights that are quantised, or that a hook moves or casts around
+    each call, it stays beside them: those have no room for it, or would come back without.
     """
 
     def __init__(self, network: Any):
@@ -26,31 +28,45 @@ class Adapters:
         self.layers: list[Any] = []
         self.own: list[tuple[Any, Tensor]] = []  # (layer, its weight without an adapter)
         self.acting: tuple[str | None, float] | None = None
+        self.merged: dict[tuple, list[Tensor]] = {}  # by name, scale and state of the adapter, the oldest first
 
     def found(self, layers: list[Any]) -> None:
         """Every layer of the network that has an adapter, after `part` and one more adapter."""
-        self.layers = layers
+        self.layers, self.merged = layers, {}
 
     def use(self, name: str | None, scale: float) -> None:
         """None: the network as it was without any, exactly."""
         if not self.layers or self.acting == (name, scale):
             return
         self.part()
-        hooked = any(hasattr(module, hook) for module in self.network.modules() for hook in HOOKS)
         for layer in self.layers:
             layer.enable_adapters(name is not None)
             if name is not None:
                 layer.set_adapter(name, inference_mode=True)
                 layer.set_scale(name, scale)
-                if name in layer.lora_A and not hooked and plain(layer.get_base_layer().weight):
-                    self._merge(layer, name)
+        if name is not None:
+            self._merge(name, scale)
         self.acting = name, scale
 
-    def _merge(self, layer: Any, name: str) -> None:
-        weight = layer.get_base_layer().weight
-        self.own.append((layer, weight.data))
-        weight.data = weight.data.clone()
-        layer.merge(adapter_names=[name])
+    def _merge(self, name: str, scale: float) -> None:
+        if any(hasattr(module, hook) for module in self.network.modules() for hook in HOOKS):
+            return
+        able = [layer for layer in self.layers if name in layer.lora_A and plain(layer.get_base_layer().weight)]
+        halves = (half[name].weight for layer in able for half in (layer.lora_A, layer.lora_B))
+        key = name, scale, sum(half._version for half in halves)  # which changes when the adapter does
+        known = self.merged.pop(key, None)
+        for n, layer in enumerate(able):
+            weight = layer.get_base_layer().weight
+            self.own.append((layer, weight.data))
+            if known is None:
+                weight.data = weight.data.clone()
+                layer.merge(adapter_names=[name])
+            else:
+                weight.data = known[n]
+                layer.merged_adapters.append(name)
+        self.merged[key] = [layer.get_base_layer().weight.data for layer in able]
+        while len(self.merged) > 1 and sum(map(_bytes, self.merged.values())) > REMEMBERED:
+            del self.merged[next(iter(self.merged))]
 
     def part(self) -> None:
         """No adapter is in the weights any more."""
@@ -58,3 +74,7 @@ class Adapters:
             layer.get_base_layer().weight.data = weight
             layer.merged_adapters.clear()
         self.own, self.acting = [], None
+
+
+def _bytes(tensors: list[Tensor]) -> int:
+    return sum(x.nbytes for x in tensors)

@@ -7,6 +7,7 @@
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from PIL.Image import Image as Picture
 from PIL.PngImagePlugin import PngInfo
 
 from models.request import JSON_LIMIT, PROMPT, SEEDS, ImageRequest
-from models.restore import Restored, fitted, kept
-from models.upload import JSON_KEY, RESIZED_KEY, TEXT_KEY, TEXTS, harm_said, upload
+from models.restore import DEEPEST, Restored, fitted, kept
+from models.upload import DESCENT_KEY, JSON_KEY, RESIZED_KEY, TEXT_KEY, TEXTS, harm_said, upload
 
 XMP_KEY = "XML:com.adobe.xmp"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -56,10 +57,14 @@ def a1111(request: ImageRequest) -> str:
 
 
 def png_bytes(picture: Picture, request: ImageRequest, level: int = 6) -> bytes:
-    """A PNG with its request inside, and whether it was enlarged. `level`: 1 packs fast, 9 packs tight."""
+    """A PNG with its request inside, what that comes from, and whether it was enlarged. `level`: 1 packs fast."""
     texts = {JSON_KEY: request.to_json(), TEXT_KEY: a1111(request)}
     if request.enlarge > 1:
         texts |= {RESIZED_KEY: f"enlarged × {request.enlarge} by {request.enlarger}"}
+    if request.start:
+        from models import stored  # it needs torch, which a page that opens does not wait for
+
+        texts[DESCENT_KEY] = json.dumps(stored.descent(request))
     return _png(picture, texts, level)
 
 
@@ -103,7 +108,7 @@ def read(source: Path | bytes | io.BytesIO) -> Restored:
     """The request that a picture carries. Raises ValueError with one sentence where it carries none."""
     picture = upload(source)
     if JSON_KEY in picture.info:
-        return fitted(_said(picture))
+        return replace(fitted(_said(picture)), descent=_descent(picture))
     text = picture.info.get(TEXT_KEY) or _comment(picture)
     if isinstance(text, str) and "Steps: " in text:
         return parse_a1111(text)
@@ -113,6 +118,18 @@ def read(source: Path | bytes | io.BytesIO) -> Restored:
 def own(png: bytes) -> dict[str, Any]:
     """The fields of the request in a picture that was made here. Raises ValueError for any other."""
     return kept(_said(upload(png)))
+
+
+def _descent(picture: Picture) -> tuple[dict[str, Any], ...]:
+    """The requests that a branch comes from; none where the picture does not tell, or tells what is none."""
+    text = picture.info.get(DESCENT_KEY, "[]")
+    try:
+        told = json.loads(text) if len(text) <= JSON_LIMIT else []
+    except (json.JSONDecodeError, RecursionError):
+        return ()
+    if not isinstance(told, list) or not all(isinstance(one, dict) for one in told):
+        return ()
+    return tuple(told[-DEEPEST:])
 
 
 def _said(picture: Picture) -> dict[str, Any]:

@@ -11,15 +11,18 @@ from typing import Any, get_type_hints
 from models import catalogue, inputs
 from models.request import DEFAULT_MODEL, ImageRequest, check, options
 
+DEEPEST = 16  # branches of branches that a picture tells of
 NAMES = {"negative": "negative prompt", "width": "size", "height": "size"}  # what people call them
 
 
 @dataclass(frozen=True)
 class Restored:
-    """`fields`: of an ImageRequest that is valid, but that its prompt may be empty; `notes`: sentences on the rest."""
+    """`fields`: of an ImageRequest that is valid, but that its prompt may be empty; `notes`: sentences on the rest;
+    `descent`: of a branch, the requests that it comes from."""
 
     fields: dict[str, Any]
     notes: tuple[str, ...] = ()
+    descent: tuple[dict[str, Any], ...] = ()
 
     @property
     def request(self) -> ImageRequest:

@@ -3,6 +3,8 @@
     branch(step, request, k) -> the request that goes on from this step of picture k
     keep(latents, coder)     -> the hash by which a request names pictures that it should be unlike
 
+    descent(request)         -> the requests that a branch comes from, the first from noise
+
 A request names it by that hash, so a picture painted from there is restored as long as the file is there; the file says
 which request it was a step of.
 """
@@ -21,6 +23,7 @@ from core.files import sha256, whole_file
 from core.paths import studio
 from models import weights
 from models.request import ImageRequest
+from models.restore import DEEPEST
 from models.samplers import Step
 
 
@@ -45,6 +48,15 @@ def branch(step: Step, request: ImageRequest, k: int) -> ImageRequest:
     facts = {"t": step.t, "request": request.single(k).to_dict()}
     digest = _write({name: x[row : row + 1] for name, x in tensors.items()}, facts)
     return replace(request.single(k), start=digest, start_step=step.i)
+
+
+def descent(request: ImageRequest) -> list[dict[str, Any]]:
+    """The requests that a branch comes from, the one from noise first, as far as their steps are in this studio."""
+    out: list[dict[str, Any]] = []
+    while request.start and file(request.start).is_file() and len(out) < DEEPEST:
+        request = load(request.start).request
+        out.insert(0, request.to_dict())
+    return out
 
 
 def keep(latents: Tensor, coder: str) -> str:

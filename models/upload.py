@@ -12,7 +12,9 @@ from PIL.Image import Image as Picture
 
 from models.png import without_text
 
-JSON_KEY, TEXT_KEY, RESIZED_KEY = TEXTS = ("still-life", "parameters", "still-life-resized")  # read of a PNG's texts
+JSON_KEY, TEXT_KEY, RESIZED_KEY = "still-life", "parameters", "still-life-resized"
+DESCENT_KEY = "still-life-descent"  # of a branch: the requests that it comes from
+TEXTS = JSON_KEY, TEXT_KEY, RESIZED_KEY, DESCENT_KEY  # what is read of a PNG's texts
 MEGAPIXELS, MEGABYTES = 25, 64
 FORMATS = ("PNG", "JPEG", "WEBP")
 

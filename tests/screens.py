@@ -59,6 +59,42 @@ def compare(browser, address: str, out: Path) -> None:
     page.close()
 
 
+def inspect(browser, address: str, out: Path) -> None:
+    """Steps of a base and two students at equal noise, with a branch and the close-up."""
+    theme, size = SHOTS["create-light"]
+    page = browser.new_page(viewport=size, color_scheme=theme)
+    page.set_default_timeout(300_000)
+    asked = {"prompt": "a red mushroom", "seed": 1, "seeds": 2, "models": "toybox-sd:10,toybox-hyper:4,toybox-dmd2:4"}
+    page.goto(f"{address}inspect?{urlencode(asked)}")
+    page.wait_for_function("document.querySelectorAll('.sl-look-cell').length === 2 * (10 + 4 + 4)")
+    page.get_by_label("toybox-dmd2, seed 1, step 2", exact=True).click()
+    page.get_by_text("Go on from this step").click()
+    page.get_by_label("Prompt from here on").fill("a yellow mushroom")
+    page.get_by_role("button", name="Branch from here").click()
+    page.wait_for_function("document.querySelectorAll('.sl-look-cell').length === 2 * (10 + 4 + 4) + 3")
+    page.locator(".sl-look-plot").nth(1).wait_for()
+    page.screenshot(path=out / "inspect-light.png")
+    print(out / "inspect-light.png")
+    page.close()
+
+
+def variety(browser, address: str, out: Path) -> None:
+    """A wall with and without what the knob does, side by side."""
+    theme, _ = SHOTS["create-light"]
+    page = browser.new_page(viewport={"width": 1400, "height": 1000}, color_scheme=theme)
+    page.set_default_timeout(300_000)
+    page.goto(f"{address}?{urlencode({'prompt': 'a mug', 'model': 'toybox-dmd2', 'seed': 7, 'num_images': 9})}")
+    page.wait_for_function(f"window.still?.arrived && {WHOLE}")
+    page.locator("#variety").focus()
+    page.keyboard.press("End")
+    page.wait_for_function(f"still.request.model === 'toybox-dmd2' && {WHOLE}")
+    page.get_by_role("button", name="With and without").click()
+    page.wait_for_function("document.querySelectorAll('.sl-beside img').length === 18")
+    page.screenshot(path=out / "variety-light.png")
+    print(out / "variety-light.png")
+    page.close()
+
+
 def main() -> int:
     p = argparse.ArgumentParser("tests.screens", description=__doc__)
     p.formatter_class = argparse.RawTextHelpFormatter
@@ -81,7 +117,8 @@ def main() -> int:
             page.screenshot(path=args.out / f"{name}.png")
             print(args.out / f"{name}.png")
             page.close()
-        compare(browser, address, args.out)
+        for shot in (compare, inspect, variety):
+            shot(browser, address, args.out)
         browser.close()
     return 0
 

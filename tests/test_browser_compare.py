@@ -65,3 +65,18 @@ def test_models_come_and_go_and_steps_change(visit):
 def test_a_phone_compares_without_scrolling_sideways(visit):
     v = opened(visit, PHONE)
     assert v.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_one_click_shows_base_fast_and_hybrid(visit):
+    v = opened(visit)
+    v.page.get_by_role("group", name="Base, fast and hybrid").get_by_role("button", name="tiny-sprint").click()
+    three = "all => all.length === 3 && all.every(c => c.querySelector('img')?.naturalWidth && / ms/.test(c.innerText))"
+    v.page.wait_for_function(f"({three})([...document.querySelectorAll('.sl-column')])")
+    heads = v.page.eval_on_selector_all(".sl-column h2", "all => all.map(h => h.firstChild.textContent)")
+    assert heads == ["tiny-sana", "tiny-sprint", "tiny-sprint, first step by tiny-sana"]
+    assert len({src for _, src in columns(v)}) == 3
+    shown = columns(v)
+    assert "tiny-sprint%3A4~1" in v.page.url or "tiny-sprint%3A4%7E1" in v.page.url
+    v.page.reload()
+    v.page.wait_for_function(f"({three})([...document.querySelectorAll('.sl-column')])")
+    assert columns(v) == shown, "the same link is the same pictures"

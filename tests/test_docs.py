@@ -41,11 +41,13 @@ def test_the_first_hour_as_it_is_written(tmp_path):
     """All but `make run`, which the tests of the page do."""
     blocks = re.findall(r"```\n(.*?)```", (ROOT / "docs" / "first-hour.md").read_text(encoding="utf-8"), re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if line.startswith(".venv/bin/python")]
-    assert len(lines) == 5
+    assert len(lines) == 7
     place = os.environ | {"STILL_LIFE_STUDIO": str(tmp_path / "studio"), "PYTHONPATH": str(ROOT)}
     for line in lines:
         command = [sys.executable, *shlex.split(line)[1:]]
         ran = subprocess.run(command, cwd=tmp_path, env=place, capture_output=True, text=True, timeout=1800)
         assert ran.returncode == 0, ran.stderr[-2000:]
-    assert {"mushroom.png", "mushroom-0.png", "mine.png", "teacher.png"} <= {p.name for p in tmp_path.iterdir()}
+    assert {"mushroom.png", "mushroom-0.png", "mug.png", "steps.png", "mine.png", "teacher.png"} <= {
+        p.name for p in tmp_path.iterdir()
+    }
     assert (tmp_path / "studio" / "models" / "my-first" / "README.md").is_file()

@@ -18,7 +18,7 @@ from distill.methods.autoencoder import fold, isometry
 from distill.publish import history
 from distill.serve import Trained
 from distill.world import check_latents
-from models import catalogue, families, lora
+from models import adapters, catalogue, families, lora
 from models.engine import Engine
 from models.export import main
 from models.families import sd
@@ -250,6 +250,25 @@ def test_the_lora_that_acts_is_part_of_the_weights(studio):
     assert not any(layer.merged for layer in found)
     hyper.denoiser.adapters.part()
     assert 0 < (merged - beside).abs().max() < 1e-5
+
+
+def test_an_adapter_that_comes_back_is_not_merged_again(studio, monkeypatch):
+    """The weights with it are remembered, as far as they fit; a version that was forgotten is merged anew."""
+    base = families.load(catalogue.get("tiny-sd"))
+    hyper = families.load(catalogue.get("tiny-hyper"), base=base)
+    merges = []
+    for kind in {type(layer) for layer in lora.layers(base.pipeline.unet)}:
+        monkeypatch.setattr(
+            kind, "merge", lambda self, *a, _honest=kind.merge, **k: merges.append(1) or _honest(self, *a, **k)
+        )
+    first, plain = predict(hyper), predict(base)
+    count = len(merges)
+    assert count and torch.equal(predict(hyper), first) and torch.equal(predict(base), plain)
+    assert torch.equal(predict(hyper), first) and len(merges) == count
+    monkeypatch.setattr(adapters, "REMEMBERED", 0)
+    weaker = replace(hyper, denoiser=hyper.denoiser.adapted(hyper.denoiser.adapter, share=0.5))
+    assert not torch.equal(predict(weaker), first) and len(merges) == 2 * count
+    assert torch.equal(predict(hyper), first) and len(merges) == 3 * count
 
 
 def test_switching_between_models_of_one_base_reads_no_file_and_gives_the_base_its_weights_back(studio, monkeypatch):

@@ -5,6 +5,7 @@ from typing import Any, get_type_hints
 from models import catalogue, realesrgan, variety
 from models.catalogue import Row
 from models.enlarge import ENLARGER, MOST, TEACHER
+from models.painters import base_of
 from models.request import ImageRequest
 from models.restore import fitted
 from ui.place import Place
@@ -69,11 +70,19 @@ def compared(place: Place) -> list[dict[str, Any]]:
     out = []
     for row in rows(place):
         found = catalogue.get(row["id"])
-        out.append(
-            row
-            | {"steps": model(row["id"])["steps"], "default_steps": found.manifest.default_steps, "size": size(found)}
-        )
+        steps = model(row["id"])["steps"]
+        facts = {"steps": steps, "default_steps": found.manifest.default_steps, "size": size(found)}
+        out.append(row | facts | {"hybrid": hybrid(found, steps)})
     return out
+
+
+def hybrid(row: Row, steps: list[int]) -> dict[str, Any] | None:
+    """The base that can take a student's first step, and the step count for that; None where there is none."""
+    several = [n for n in steps if n > 1]
+    if not several or not variety.based(row):
+        return None
+    own = row.manifest.default_steps
+    return {"base": base_of(row), "steps": own if own > 1 else next((n for n in several if n == 4), several[0])}
 
 
 def size(row: Row) -> str:

@@ -1,6 +1,7 @@
 """Server functions for pictures of the wall and of the gallery: keep, find, enlarge, compare, take along."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,22 @@ def archive(desk: Desk, data: dict[str, Any]) -> Path:
     return target
 
 
-def carried(path: str) -> Restored:
-    """The request in an uploaded picture."""
-    return picture.read(Path(path))
+def carried(desk: Desk, path: str) -> Restored:
+    """The request in an uploaded picture; of a branch whose step is not here, the step is painted again."""
+    restored = picture.read(Path(path))
+    if not restored.descent or not restored.fields["start"]:
+        return restored
+    from models.regrow import here, regrown
+
+    if here(restored.request):
+        return restored
+    for id in {str(one.get("model")) for one in restored.descent}:
+        desk.refuse(id)
+    request, exact = regrown(restored.request, restored.descent, desk.turns.engine.crew)
+    note = "The step that it starts from was painted again" + (
+        ", bit for bit." if exact else ", and is not quite what it was."
+    )
+    return replace(restored, fields=request.to_dict(), notes=(*restored.notes, note))
 
 
 def _listed(item: Item) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 student:  push its pictures along (fake - teacher), and fool the heads      every `ratio` steps
 critic:   fake: denoise the student's pictures; heads: tell them from data    every step
 
-A student of several steps trains at one of them, drawn for the batch, on inputs that it made by the steps before.
+A student of several steps trains at one of them, drawn for the batch, on inputs that it made by the steps before. With
+`diverse` its first step is not matched but taught where the teacher goes (DP-DMD), as that step decides the variety; no
+gradient of the matching reaches it.
 One-step students of an eps network take `times=0.4`: at t = 1 its x0 is 15 times its error (docs/methods/dmd.md).
 """
 
@@ -25,6 +27,7 @@ from distill.serve import Trained, at_times, few_steps
 from models.denoiser import Denoiser, Predicts
 from models.guidance import Turn
 from models.samplers import sample
+from models.schedule import Schedule, from_x0, like
 from models.stepping import DdimSteps
 
 ABOUT = "DMD2: distribution matching with two time scales and a discriminator."
@@ -57,6 +60,13 @@ class Config:
         0.0, "Weight of the regression on the teacher's own pictures, which keeps their variety.", low=0, high=1e6
     )
     solver: int = option(12, "Steps of the teacher for such a picture.", low=1)
+    diverse: float = option(
+        0.0,
+        "Weight of the first step's regression on where the teacher goes, in place of matching (DP-DMD).",
+        low=0,
+        high=1e6,
+    )
+    diverse_steps: int = option(5, "Of the `solver` steps of the teacher, those that the first step takes over.", low=1)
     alone: int = option(200, "Critic steps before the student first moves.", low=0)
     blocks: tuple[int, ...] = option(
         (1, 3, 5, 7),
@@ -70,6 +80,12 @@ class Config:
     def stages(self) -> dict[str, int]:
         """When each begins."""
         return {"its student's first turn": self.alone}
+
+
+def landing(schedule: Schedule, x: Tensor, t: Tensor, z: Tensor, s: Tensor) -> Tensor:
+    """x0 of the one DDIM step that goes from x at time t to z at time s."""
+    (a, b), (c, d) = ([like(v, x) for v in (schedule.alpha(u), schedule.sigma(u))] for u in (t, s))
+    return (z - d / b * x) / (c - d / b * a)
 
 
 C = TypeVar("C", bound=Config)  # of a method that extends this one
@@ -110,9 +126,15 @@ class Method(Generic[C]):
         """Of the target."""
         return self.cfg.guidance
 
+    @property
+    def taught_first(self) -> bool:
+        """Whether the first of several steps is the teacher's and not matched."""
+        return self.cfg.diverse > 0 and len(self.cfg.times) > 1
+
     def pictures(self, batch: Batch, rng: Rows) -> Tensor:
         """x0 of the student at one of its steps."""
-        (x0, cond), step = batch.latents, int(rng.shared() * len(self.cfg.times))
+        (x0, cond), first = batch.latents, int(self.taught_first)
+        step = first + int(rng.shared() * (len(self.cfg.times) - first))
         return students.simulate(self.w.student, rng.randn_like(x0), cond, self.cfg.times, step, rng)
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
@@ -132,7 +154,24 @@ class Method(Generic[C]):
         if self.cfg.pairs:
             pairs = self.regression(batch, rng).mean()
             total, logs = total + self.cfg.pairs * pairs, logs | {"pairs": pairs.detach()}
+        if self.taught_first:
+            first = self.first_step(batch, rng).mean()
+            total, logs = total + self.cfg.diverse * first, logs | {"first": first.detach()}
         return Out(total, logs)
+
+    def first_step(self, batch: Batch, rng: Rows) -> Tensor:
+        """How far the student's first step is from the one that lands where the teacher is after `diverse_steps`
+        (DP-DMD: v = (eps - z_K) / (1 - t_K) of a flow), in what the network predicts, [B]."""
+        cfg, teacher, net = self.cfg, needed(self.w.teacher), self.painter(rng)
+        x0, cond = batch.latents
+        noise, null, steps = rng.randn_like(x0), self.w.null_like(cond), DdimSteps(teacher.schedule, cfg.solver)
+        taken = min(cfg.diverse_steps, cfg.solver - 1)
+        with torch.no_grad():
+            z = sample(steps, noise, [Turn(teacher, cfg.guidance)] * cfg.solver, cond, null, end=taken)
+        start = torch.full((len(noise),), cfg.times[0], device=noise.device)
+        goal = landing(net.schedule, noise, start, z, torch.full_like(start, steps.times[taken]))
+        target = from_x0(net.prediction, net.schedule, noise, goal, start)
+        return mse(net.predict(noise, start, cond), target)
 
     def painter(self, rng: Rows) -> Denoiser:
         """Who paints what is compared with the teacher's picture of the same noise."""

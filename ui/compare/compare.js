@@ -29,13 +29,14 @@ still.parts.compare = (element, part) => {
   const go = make("button", { className: "sl-go", id: "compare-go" }, "Paint");
   const form = make("form", { className: "sl-acts sl-asked", onsubmit: paint }, prompt, seed, go);
   const chips = make("div", { className: "sl-picks", role: "group", ariaLabel: "Models" });
+  const trios = make("div", { className: "sl-picks", role: "group", ariaLabel: "Base, fast and hybrid", hidden: true });
   const table = make("div", { className: "sl-columns" });
-  element.replaceChildren(make("div", { className: "sl-comparison" }, form, chips, table));
+  element.replaceChildren(make("div", { className: "sl-comparison" }, form, chips, trios, table));
 
-  /* A model may stand there twice, with different steps. */
-  function add(model, steps = model.default_steps) {
+  /* A model may stand there twice, with different steps, or with its base in the first of them. */
+  function add(model, steps = model.default_steps, base = 0) {
     if (state.models.length === MOST) return still.say(`${MOST} columns are enough to compare; take one away first.`);
-    const entry = { id: model.id, steps };
+    const entry = { id: model.id, steps, base: model.hybrid && steps > base ? base : 0 };
     entry.column = column(entry, model);
     state.models.push(entry);
     return arrange();
@@ -66,14 +67,32 @@ still.parts.compare = (element, part) => {
         `+ ${model.id}`,
       );
     chips.replaceChildren(...known.map(chip));
+    const three = known.filter((model) => !model.reason && model.hybrid);
+    trios.hidden = !three.length;
+    trios.replaceChildren(
+      make("span", { className: "sl-note" }, "Base | fast | hybrid, which is the fast one with its base in the first step:"),
+      ...three.map((model) => make("button", { type: "button", className: "sl-small", onclick: () => trio(model) }, model.id)),
+    );
+  }
+
+  function trio(model) {
+    const base = known.find((m) => m.id === model.hybrid.base);
+    state.models = [];
+    add(base);
+    add(model, model.hybrid.steps);
+    add(model, model.hybrid.steps, 1);
+    return paint();
   }
 
   function column(entry, model) {
     const steps = make(
       "select",
       { ariaLabel: `Steps of ${model.id}`, onchange: () => ((entry.steps = Number(steps.value)), remember(), paint()) },
-      ...model.steps.map((n) => make("option", { value: n, selected: n === entry.steps }, plural(n, "step"))),
+      ...model.steps
+        .filter((n) => n > entry.base)
+        .map((n) => make("option", { value: n, selected: n === entry.steps }, plural(n, "step"))),
     );
+    const name = entry.base ? `${model.id}, first step by ${model.hybrid.base}` : model.id;
     const tile = make("figure", { className: "sl-tile sl-empty" });
     const time = make("b", { className: "sl-time" }, "–");
     return make(
@@ -83,8 +102,8 @@ still.parts.compare = (element, part) => {
       make(
         "h2",
         {},
-        model.id,
-        make("button", { className: "sl-away", ariaLabel: `Take ${model.id} away`, onclick: () => remove(entry) }, "×"),
+        name,
+        make("button", { className: "sl-away", ariaLabel: `Take ${name} away`, onclick: () => remove(entry) }, "×"),
       ),
       make("p", { className: "sl-facts" }, time, steps),
       make("p", { className: "sl-note" }, `${model.size}. ${model.note}`),
@@ -92,7 +111,7 @@ still.parts.compare = (element, part) => {
   }
 
   function remember() {
-    const models = state.models.map((m) => `${m.id}:${m.steps}`).join(",");
+    const models = state.models.map((m) => `${m.id}:${m.steps}${m.base ? `~${m.base}` : ""}`).join(",");
     history.replaceState(null, "", `${location.pathname}?${new URLSearchParams({ prompt: state.prompt, seed: state.seed, models })}`);
   }
 
@@ -111,7 +130,8 @@ still.parts.compare = (element, part) => {
     for (const entry of state.models) {
       const place = entry.column;
       place.querySelector(".sl-tile").classList.add("sl-stale");
-      const request = { prompt: state.prompt, seed: state.seed, model: entry.id, steps: entry.steps, num_images: 1 };
+      const { id, steps, base } = entry;
+      const request = { prompt: state.prompt, seed: state.seed, model: id, steps, base_steps: base, num_images: 1 };
       // Twice: the first time pays for loading and for the switch from another model, the second is the model's own.
       for (const own of [false, true]) {
         const answer = await still.call("paint", { request, first: 0, count: 1, keep: false, ticket: ++ticket });
@@ -143,10 +163,10 @@ still.parts.compare = (element, part) => {
     const wished = (query.get("models") ?? "").split(",").filter(Boolean);
     offer();
     for (const wish of wished.length ? wished.slice(0, MOST) : can.slice(0, 4).map((m) => m.id)) {
-      const [id, steps] = wish.split(":"),
+      const [id, steps, base] = wish.split(/[:~]/),
         model = can.find((m) => m.id === id);
       if (!model) still.say(`${id} can't be compared here; the models that can are below the prompt.`, "error");
-      else add(model, model.steps.includes(Number(steps)) ? Number(steps) : model.default_steps);
+      else add(model, model.steps.includes(Number(steps)) ? Number(steps) : model.default_steps, Number(base) === 1 ? 1 : 0);
     }
     await paint({ quiet: true });
   }

@@ -210,7 +210,7 @@ class Create:
 
     def dropped(self, path: str, num_images: Any) -> dict[Component, Any]:
         """A picture was dropped on the page: all that it says about itself comes back, and the wall stays as large."""
-        restored = pictures.carried(path)
+        restored = pictures.carried(self.desk, path)
         many = {"num_images": num_images} if num_images in WALLS else {}
         return self._restored(replace(restored, fields=restored.fields | many), "Restored from the picture.")
 

@@ -55,7 +55,8 @@ still.parts.inspect = (element, part) => {
   const sheet = make("div", { className: "sl-look", tabIndex: 0, role: "grid", ariaLabel: "Steps" });
   const large = make("aside", { className: "sl-look-large", hidden: true });
   const curves = make("div", { className: "sl-look-curves" });
-  element.replaceChildren(make("div", { className: "sl-inspect" }, form, make("div", { className: "sl-look-body" }, sheet, large), curves));
+  const tree = make("nav", { className: "sl-look-tree", ariaLabel: "Branches", hidden: true });
+  element.replaceChildren(make("div", { className: "sl-inspect" }, form, tree, make("div", { className: "sl-look-body" }, sheet, large), curves));
 
   const picked = () => asked.models.map((m) => m.split(":")).map(([id, steps]) => ({ id, steps: Number(steps) }));
 
@@ -171,7 +172,30 @@ still.parts.inspect = (element, part) => {
       });
     });
     sheet.replaceChildren(corner, ...heads, ...rows);
+    drawTree();
     drawCurves();
+  }
+
+  /* Which row goes on from which: a tree, of which one can walk back. */
+  function drawTree() {
+    const of = (parent) =>
+      grid.lanes.flatMap((lane, n) => {
+        if ((lane.parent?.lane ?? null) !== parent) return [];
+        const first = () => open(cells.find((c) => c.lane === n));
+        const name = make("button", { type: "button", className: "sl-link", onclick: first }, lane.label);
+        const below = of(n);
+        const current = chosen?.lane === n;
+        if (current) name.ariaCurrent = "true";
+        return [make("li", {}, name, below.length ? make("ul", {}, ...below) : null)];
+      });
+    tree.hidden = !grid.lanes.some((lane) => lane.parent);
+    tree.replaceChildren(make("b", {}, "Branches"), make("ul", {}, ...of(null)));
+  }
+
+  /* The same picture on Create, where it is kept with its whole descent. */
+  function address(lane) {
+    const fields = Object.entries({ ...lane.request, seed: lane.seeds[chosen.picture], num_images: 1 });
+    return `./?${new URLSearchParams(fields.filter(([name, value]) => value !== "" && name !== "width" && name !== "height"))}`;
   }
 
   function cell(c, line, lane, s) {
@@ -232,8 +256,15 @@ still.parts.inspect = (element, part) => {
       scrub,
       make("p", { className: "sl-facts" }, `${chosen.model}, step ${chosen.step + 1} of ${lane.request.steps}, t ${chosen.t.toFixed(2)}, log-SNR ${chosen.log_snr.toFixed(1)}`),
       make("p", { className: "sl-note" }, "Shift-click another cell to wipe between the two."),
+      make(
+        "div",
+        { className: "sl-picks" },
+        lane.parent ? make("button", { type: "button", className: "sl-small", onclick: () => open(find(lane.parent)) }, "Back to where it branched") : null,
+        make("a", { className: "sl-small", href: address(lane) }, "Paint on Create"),
+      ),
       branching(lane),
     );
+    drawTree();
     sheet.querySelectorAll(".sl-on").forEach((e) => e.classList.remove("sl-on"));
     const n = grid.lanes.slice(0, chosen.lane).reduce((sum, l) => sum + l.seeds.length, 0) + chosen.picture;
     sheet.querySelector(`[style*="grid-row: ${n + 2}; grid-column: ${place(chosen) + 2}"]`)?.classList.add("sl-on");

@@ -23,17 +23,19 @@ class Looking:
         self.cells: list[dict[str, Any]] = []
         self.error: str | None = None
         self._waiting: list[Lane] = list(asked)
+        self._parents: dict[int, dict[str, int]] = {}  # of a branch, by its lane: the cell that it goes on from
         self._news, self._stopped = threading.Condition(), False
         self._working = False
         self._start()
 
-    def add(self, lane: "Lane") -> int:
-        """One more row, such as a branch. Returns its lane."""
+    def add(self, lane: "Lane", parent: dict[str, int]) -> int:
+        """One more row, which goes on from a cell. Returns its lane."""
         with self._news:
             number = len(self.runs) + len(self._waiting)
             if number >= MOST_LANES:
                 raise ValueError(f"a grid holds at most {MOST_LANES} rows of models; look anew")
             self._waiting.append(lane)
+            self._parents[number] = parent
             self._stopped = False
         self._start()
         return number
@@ -57,7 +59,7 @@ class Looking:
             "cells": cells,
             "columns": columns(steps) if steps else [],
             "log_snr": max(steps, key=len) if steps else [],
-            "lanes": [self._lane(run, working) for run in runs],
+            "lanes": [self._lane(run, working) | {"parent": self._parents.get(n)} for n, run in enumerate(runs)],
             "working": working,
             "failure": self.error,
         }

@@ -96,7 +96,8 @@ def branch(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
     if "model" in changes:
         desk.refuse(text(changes, "model", 200))
     grown = stored.branch(step, request, picture)
-    return {"lane": looking.add(Lane(stored.onward(grown, changes), label(request, i, changes)))}
+    parent = {"lane": lane, "picture": picture, "step": i}
+    return {"lane": looking.add(Lane(stored.onward(grown, changes), label(request, i, changes)), parent)}
 
 
 def label(request: ImageRequest, i: int, changes: dict[str, Any]) -> str:

@@ -1,0 +1,96 @@
+"""The study of variety: its figures on answers that are known, and tables that are those of its rows."""
+
+import pytest
+import torch
+
+from benchmarks import diversity, diversity_table, report
+from benchmarks.scoring import Reading
+from core.paths import assets
+
+
+def test_effective_numbers_shares_and_distances_of_known_answers():
+    assert diversity.effective(["a", "b", "c", "d"]) == pytest.approx(4)
+    assert diversity.effective(["a"] * 9) == pytest.approx(1)
+    assert diversity.commonest(["a", "a", "a", "b"]) == 0.75
+    assert diversity.variation(["a", "b"], ["a", "b", "a", "b"]) == 0
+    assert diversity.variation(["a", "a"], ["b"]) == 1
+
+
+def test_variety_counts_directions_and_not_pictures():
+    """Eight times the same is one; eight at right angles are eight, wherever they were drawn from."""
+    alike, apart = torch.ones(16, 32), torch.eye(32)[:16]
+    assert diversity.variety(alike, 0) == (pytest.approx(1, abs=1e-3), pytest.approx(0, abs=1e-6))
+    assert diversity.variety(apart, 0) == (pytest.approx(8, abs=1e-3), pytest.approx(1))
+
+
+def answer(kind: str, colour: str, background: str) -> dict[str, str]:
+    return {
+        "kind": kind,
+        "colour": colour,
+        "background": background,
+        "pattern": "plain",
+        "size": "big",
+        "view": "front",
+    }
+
+
+def test_only_what_a_prompt_names_must_be_right_and_what_it_leaves_open_is_counted_of_those():
+    """Sixteen pictures each of "a red mug" and of "a mug": in each eight are right, all on white."""
+    good, bad = answer("mug", "red", "white"), answer("ball", "red", "black")
+    law = [answer("mug", "red", g) for g in ("white", "black")]
+    features = torch.randn(32, 8, generator=torch.Generator().manual_seed(0))
+    expected = [{"kind": "mug", "colour": "red"}, {"kind": "mug"}]
+    own = Reading(features, [good] * 32)
+    ground = diversity.Ground(None, ["a red mug", "a mug"], expected, [law, law], features, own, features.mean(0))
+    out = diversity.figures(ground, Reading(features, ([good] * 8 + [bad] * 8) * 2), 0)
+    assert (out["kind"], out["colour"], out["right"]) == (0.5, 1.0, 0.5)
+    assert (out["background_number"], out["background_off"], out["background_commonest"]) == (1, 0.5, 1)
+    assert out["colour_off"] == 0 and out["vendi_right"] > 1, "a colour is open in the second prompt alone"
+
+
+def test_every_student_is_planned_with_requests_that_it_takes():
+    planned = [(name, request.steps, cure.name) for request, name, cure, _ in diversity.plan(list(diversity.STUDENTS))]
+    assert len(set(planned)) > 80 and {name for name, *_ in planned} >= set(diversity.STUDENTS)
+    swept = {cure for name, _, cure in planned if name == diversity.SWEPT}
+    assert {"none", "base_steps", "base_guidance", "base_last", "skip_steps", "unlike", "even", "pink", "cads"} <= swept
+
+
+def row(model, cure, strength, metric, value):
+    place = {"model": model, "steps": 4, "cure": cure, "strength": strength}
+    return place | {"metric": metric, "value": value, "sd": None, "n": 1}
+
+
+def test_stops_of_the_knob_are_those_that_no_other_beats_weakest_first():
+    figures = {
+        ("none", 0): (3.0, 0.90, 1.0),
+        ("base_steps", 1): (3.6, 0.89, 1.1),
+        ("pink", 0.5): (3.3, 0.85, 1.0),  # beaten in both
+        ("text_noise", 0.2): (3.2, 0.90, 1.0),
+        ("cads", 1.0): (4.5, 0.60, 1.0),  # too few are right
+        ("base_last", 1): (3.9, 0.95, 1.0),  # no stop of the knob
+    }
+    rows = [
+        row("toybox-dmd2", *cure, metric, value)
+        for cure, values in figures.items()
+        for metric, value in zip(("vendi_right", "right", "walk"), values, strict=True)
+    ]
+    found = diversity_table.ladders(diversity_table.cells(rows))
+    assert [stop["fields"] for stop in found] == [{"text_noise": 0.2}, {"base_steps": 1}]
+    assert found[1] == {
+        "model": "toybox-dmd2",
+        "steps": 4,
+        "fields": {"base_steps": 1},
+        "variety": 1.2,
+        "right": 0.989,
+        "time": 1.1,
+    }
+    [nothing] = diversity_table.ladders(diversity_table.cells(rows[:3]))
+    assert nothing == {"model": "toybox-dmd2", "steps": 4, "fields": {}}
+
+
+def test_page_and_knob_are_those_of_the_rows():
+    text = diversity_table.PAGE.read_text(encoding="utf-8")
+    assert diversity_table.page(text) == text, "write them again: python -m benchmarks.diversity_table"
+    assert (assets() / "variety.json").read_text(encoding="utf-8") == diversity_table.knob()
+    seeds = [r for r in report.read(diversity_table.STUDY) if r["model"] != "law"]
+    assert all(r["sd"] is not None for r in seeds), "three sampling seeds"

@@ -1,0 +1,27 @@
+"""More different from these: a wall's pictures are stored, so that the next ones are pushed away from them (SPELL)."""
+
+from typing import Any
+
+import torch
+
+from models import catalogue, families, stored
+from models.request import ImageRequest
+from ui.desk import Desk
+from ui.wire import text
+
+MOST = 64  # pictures to be unlike
+
+
+def unlike(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    """Stores the pictures of `requests` beside those that `unlike` has already, for a model that paints next."""
+    asked, model = data.get("requests"), text(data, "model", 200)
+    if not isinstance(asked, list) or not 1 <= len(asked) <= 16:
+        raise ValueError("requests must be a list of 1 to 16 requests, each of one picture")
+    desk.refuse(model)
+    pictures = [desk.picture(ImageRequest.from_dict(one), data).convert("RGB") for one in asked]
+    coder = catalogue.chain(catalogue.get(model))[-1].id
+    with desk.turns.engine.crew([model]) as crew:
+        latents = families.latents(crew[model], pictures)
+    if before := text(data, "unlike", 64):
+        latents = torch.cat([stored.kept(before, coder), latents])[-MOST:]
+    return {"unlike": stored.keep(latents, coder), "count": len(latents)}
