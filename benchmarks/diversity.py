@@ -6,11 +6,12 @@ Half of the prompts name a kind and a colour, half a kind alone; the rest is ope
 Each prompt is painted 16 times. `judge-b` reads the pictures and reports; nothing was chosen by it. Variety is measured
 of all pictures and of those only in which what the prompt names is right, or noise would count as variety: the Vendi
 score of 8 pictures (mean over draws) and their mean cosine distance, in the judge's features around the mean of real
-ones. Of what is open, among right pictures: the effective number of classes (exp of their entropy), the share of the
-commonest, and the total variation distance from the law, which is the same judge's reading of real pictures of the same
-prompts. `seconds` is processor time a picture, in batches of 16; `walk` is that of its steps alone; `time` (--prices) is
-that of one picture, in parts of the student's own. Rows go to results/diversity.json as they are measured; a run that
-was ended goes on where it was.
+ones.
+Of what is open, among right pictures: the effective number of classes (exp of their entropy), the share of the
+commonest, and the total variation distance from the law, which is the same judge's reading of real pictures of the
+same prompts. `seconds` is processor time a picture, in batches of 16; `walk` is that of its steps alone; `time`, by
+--prices, is that of one picture, in parts of the student's own. Rows go to results/diversity.json as they are measured;
+a run that was ended goes on where it was.
 """
 
 import argparse
