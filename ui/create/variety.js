@@ -9,10 +9,10 @@ still.parts.variety = (element, part) => {
   const off = part.props.data; // the fields as they are without it
   const knob = make("input", { type: "range", id: "variety", min: 0, max: 1, step: 1, value: 0, oninput: () => turn(), ariaLabel: "Variety" });
   const value = make("output", { className: "sl-knob-value", htmlFor: "variety" }, "0");
-  const words = make("p", { className: "sl-note", id: "variety-note", role: "status" });
+  const words = make("p", { className: "sl-knob-note", id: "variety-note", role: "status" });
   const look = make("button", { type: "button", className: "sl-quiet", id: "variety-look", onclick: () => beside() }, "With and without");
   const apart = make("button", { type: "button", className: "sl-quiet", id: "unlike", onclick: () => away() }, "More different from these");
-  const far = make("p", { className: "sl-note", id: "unlike-note", role: "status" });
+  const far = make("p", { className: "sl-knob-note", id: "unlike-note", role: "status" });
   element.replaceChildren(
     make("div", { className: "sl-knob" }, make("label", { className: "sl-label", htmlFor: "variety" }, "Variety"), value),
     knob,
