@@ -270,10 +270,10 @@ def together(*ids: str) -> dict[str, Parts]:
 
 
 @torch.no_grad()
-def prices(model: str, steps: int, rounds: int = 9) -> Iterator[tuple[Cure, float]]:
+def prices(model: str, steps: int, known: Sequence[Cure], rounds: int = 9) -> Iterator[tuple[Cure, float]]:
     """Time of one picture's steps with each cure, in parts of the student's own: medians of runs that take turns."""
     crew = together(model, base_of(catalogue.get(model)))
-    able = [cure for cure in cures(model, steps) if not cure.halves]
+    able = [cure for cure in known if not cure.halves]
     spent: list[list[float]] = [[] for _ in able]
     for k in range(rounds + 1):
         for cure, times in zip(able, spent, strict=True):
@@ -281,6 +281,8 @@ def prices(model: str, steps: int, rounds: int = 9) -> Iterator[tuple[Cure, floa
             since = time.process_time()
             wall(crew, request)
             times.append(time.process_time() - since)
+    if not able:
+        return
     own = statistics.median(spent[0][1:])  # the first round pays for what is made once
     yield from ((cure, statistics.median(times[1:]) / own) for cure, times in zip(able, spent, strict=True))
 
@@ -305,8 +307,9 @@ def main(argv: list[str] | None = None) -> int:
     if args.prices:
         for id in args.models:
             for steps in STUDENTS[id]:
-                for cure, share in prices(id, steps):
-                    rows = rows_of(id, steps, cure.name, cure.strength, [("time", share, None, 1)])
+                known = [cure for cure in cures(id, steps) if (id, steps, cure.name, cure.strength) in done]
+                for cure, share in prices(id, steps, known):
+                    rows = rows_of(id, steps, cure.name, cure.strength, [("time", share, 0.0, 1)])
                     report.record(path, rows, KEYS)
         return 0
     try:

@@ -1,5 +1,7 @@
 """DP-DMD: the first of several steps learns where the teacher goes; the others match, and nothing of it reaches it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,7 +9,10 @@ from benchmarks.mixture import COND, NOISE, TEACHER, trainer
 from distill import students
 from distill.method import Batch, Rows
 from distill.methods.dmd import landing
+from models.guidance import Turn
+from models.samplers import sample
 from models.schedule import VP, Flow, Trig, ddim
+from models.stepping import ConsistencySteps
 
 OWN = {"lr": "5e-4", "fake_lr": "1e-3", "adversarial": "0", "guidance": "1", "times": "1.0,0.75,0.5,0.25"}
 
@@ -62,3 +67,51 @@ def test_the_first_step_is_not_matched_and_no_gradient_of_the_others_reaches_it(
 def test_one_step_has_no_other_to_be_matched():
     t = trainer("dmd", 10, 0, **OWN | {"times": "1.0"}, diverse="1")
     assert not t.method.taught_first and "student/first" not in t.advance()
+
+
+def on_a_mode(seed: int) -> float:
+    """Share of samples that are on a mode. The empty prompt leaves all eight open; the student knows three at first."""
+    t = trainer(
+        "dmd", 1500, seed, **OWN | {"times": "1.0,0.4", "lr": "1e-3", "fake_lr": "2e-3", "ratio": "1"}, diverse="1"
+    )
+    narrow(t.method.w.student, seed)
+    t.method.fake.load_state_dict(t.method.w.student.state_dict())
+    honest = t.method.loss
+    t.method.loss = lambda player, batch, rng: honest(player, replace(batch, cond=opened(batch.cond)), rng)
+    while t.step < t.cfg.steps:
+        t.advance()
+    g, net = torch.Generator().manual_seed(11), t.method.w.student
+    stepper = ConsistencySteps(net.schedule, t.method.cfg.times, lambda x: torch.randn(x.shape, generator=g))
+    with t.averaged(), torch.no_grad():
+        x = sample(stepper, NOISE, [Turn(net)] * 2, opened(COND))
+    return (torch.cdist(x, TEACHER.means).min(1).values < 3 * TEACHER.std).float().mean().item()
+
+
+def opened(cond):
+    return replace(cond, tokens=torch.zeros_like(cond.tokens))
+
+
+def narrow(net, seed: int) -> None:
+    """Denoising of three modes alone."""
+    g, optimizer = torch.Generator().manual_seed(seed + 99), torch.optim.Adam(net.parameters(), 2e-3)
+    for _ in range(600):
+        x0 = TEACHER.means[torch.randint(3, (256,), generator=g)] + TEACHER.std * torch.randn(256, 2, generator=g)
+        t, noise = torch.rand(256, generator=g), torch.randn(256, 2, generator=g)
+        x = (1 - t[:, None]) * x0 + t[:, None] * noise
+        loss = (net.predict(x, t, opened(COND).map(lambda v: v[:256])) - (noise - x0)).pow(2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+@pytest.mark.slow
+def test_without_the_stop_the_first_step_is_pulled_off_its_target(monkeypatch):
+    """On two seeds 0.60 and 0.64 of the samples are on a mode, 0.47 and 0.51 where the gradient goes on."""
+    kept = on_a_mode(0)
+
+    def leaky(net, x, cond, times, step, rng):
+        stepper = ConsistencySteps(net.schedule, times[: step + 1], rng.randn_like)
+        return sample(stepper, x, [Turn(net)] * (step + 1), cond)
+
+    monkeypatch.setattr(students, "simulate", leaky)
+    assert kept > 0.56 > on_a_mode(0) + 0.04
