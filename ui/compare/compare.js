@@ -29,7 +29,7 @@ still.parts.compare = (element, part) => {
   const go = make("button", { className: "sl-go", id: "compare-go" }, "Paint");
   const form = make("form", { className: "sl-acts sl-asked", onsubmit: paint }, prompt, seed, go);
   const chips = make("div", { className: "sl-picks", role: "group", ariaLabel: "Models" });
-  const trios = make("div", { className: "sl-picks", role: "group", ariaLabel: "Base, fast and hybrid", hidden: true });
+  const trios = make("div", { className: "sl-trios", role: "group", ariaLabel: "Base, fast and hybrid", hidden: true });
   const table = make("div", { className: "sl-columns" });
   element.replaceChildren(make("div", { className: "sl-comparison" }, form, chips, trios, table));
 

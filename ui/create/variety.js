@@ -117,7 +117,7 @@ still.parts.variety = (element, part) => {
       side.grid.style.setProperty("--columns", request.num_images > 4 ? 3 : 2);
       side.grid.append(...Array.from({ length: request.num_images }, () => make("figure", { className: "sl-tile sl-empty" })));
     });
-    const close = make("button", { className: "sl-quiet", onclick: () => sheet.close() }, "Close (Esc)");
+    const close = make("button", { className: "sl-small", onclick: () => sheet.close() }, "Close (Esc)");
     sheet.replaceChildren(make("div", { className: "sl-sides" }, ...columns), close);
     sheet.showModal();
     const mine = ++round,
