@@ -69,6 +69,8 @@ def fitting(own: Any, loop: TrainConfig) -> None:
     """Raises ValueError for settings of a method and of the loop that are no training together."""
     if reason := unreached(getattr(own, "stages", {}), loop.steps):
         raise ValueError(reason)
+    if loop.batch_size < (least := getattr(own, "least", 1)):
+        raise ValueError(f"train.batch_size={loop.batch_size}: this method needs {least} samples in a step")
 
 
 def no_start(row: catalogue.Row, base: str | None) -> str | None:

@@ -4,6 +4,7 @@ import copy
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from core.paths import cache as cache_dir
@@ -284,12 +286,26 @@ def some_captions(parts: list[cache.Cached], n: int = 4000) -> list[str]:
     ]
 
 
-def scatter(x: Tensor, size: int = 128, reach: float = 2.5) -> Tensor:
-    """Points [B, 2] as one picture [1, 3, size, size]."""
-    picture = torch.ones(1, 3, size, size)
-    at = ((x.cpu() / reach + 1) / 2 * size).long().clamp(0, size - 1)
-    picture[0, :, size - 1 - at[:, 1], at[:, 0]] = -1
-    return picture
+def scatter(x: Tensor, truth: toy2d.Mixture, size: int = 256, reach: float = 2.5) -> Tensor:
+    """Points [B, 2] over axes and the truth, as one picture [1, 3, size, size] in [-1, 1]."""
+    picture = Image.new("RGB", (size, size), "white")
+    pen = ImageDraw.Draw(picture)
+
+    def place(v: float, up: bool = False) -> float:
+        return (1 - v / reach if up else 1 + v / reach) / 2 * size
+
+    for line in ((0, size / 2, size, size / 2), (size / 2, 0, size / 2, size)):
+        pen.line(line, "#cccccc")
+    for v in (-2, -1, 1, 2):
+        pen.text((place(v), size / 2 + 3), str(v), "#999999", anchor="mt")
+        pen.text((size / 2 + 4, place(v, up=True)), str(v), "#999999", anchor="lm")
+    r = 2 * truth.std / reach / 2 * size  # 86 % of a component lie within two deviations
+    for a, b in truth.means.tolist():
+        pen.ellipse((place(a) - r, place(b, True) - r, place(a) + r, place(b, True) + r), outline="#d9a066")
+    for a, b in x.cpu().clamp(-reach, reach).tolist():
+        pen.ellipse((place(a) - 2, place(b, True) - 2, place(a) + 2, place(b, True) + 2), fill="#2a241d")
+    pen.text((5, 4), f"{len(x)} points; circles: the mixture", "#756a5d")
+    return torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None] / 127.5 - 1
 
 
 def mixture_scene(a: Asked, device: torch.device) -> Scene:
@@ -313,7 +329,9 @@ def mixture_scene(a: Asked, device: torch.device) -> Scene:
         return teacher.posterior(x0).log_softmax(1).gather(1, needed(batch.cond).tokens[:, 0].argmax(1)[:, None])[:, 0]
 
     seen = lambda _: features.of(frozen, ())  # noqa: E731
-    world = World(student, teacher, null, judge=judge, features=seen, prompts=every, show=scatter)
+    world = World(
+        student, teacher, null, judge=judge, features=seen, prompts=every, show=partial(scatter, truth=teacher)
+    )
     return Scene(world, batch)
 
 

@@ -71,6 +71,7 @@ TOGETHER = [
     ("disback", "train.steps=900", "train.steps=900 ends before the teacher is the target, step 1700"),
     ("dmd", "train.steps=200", "train.steps=200 ends before its student's first turn, step 200"),
     ("msd", "adversarial_from=1000000", "ends before adversarial, step 1000000"),
+    ("scm_ladd", "train.batch_size=1", "train.batch_size=1: this method needs 2 samples in a step"),
 ]
 
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from distill.world import scatter
 from models.families.toy2d import Mixture, Net, integrate, labels, student
 from models.schedule import VP, Flow, Trig, add_noise, to_x0
 
@@ -86,3 +87,19 @@ def test_double_precision_goes_through():
     x, t = torch.randn(2, 2, dtype=torch.float64), torch.rand(2, dtype=torch.float64)
     x_t = add_noise(mix.schedule, x, torch.randn_like(x), t)
     assert mix(x_t, t, cond).dtype == student().double()(x_t, t, cond).dtype == torch.float64
+
+
+def test_a_sample_is_points_over_axes_and_the_truth():
+    picture = (scatter(torch.tensor([[1.25, 0.0], [9.0, -9.0]]), Mixture.ring())[0] + 1) / 2
+
+    def darkest(x, y):
+        """Of the pixels around a point."""
+        column, row = round((1 + x / 2.5) / 2 * 256), round((1 - y / 2.5) / 2 * 256)
+        part = picture[:, max(0, row - 1) : row + 2, max(0, column - 1) : column + 2].flatten(1)
+        return part[:, part.sum(0).argmin()]
+
+    assert darkest(1.25, 0).max() < 0.3 and darkest(2.5, -2.5).max() < 0.3, "one outside lies at the edge"
+    assert darkest(-2.3, 0).tolist() == pytest.approx([0.8] * 3, abs=0.01), "the axis"
+    red, _, blue = darkest(0.3, 1.35)
+    assert blue < red - 0.2, "a circle around a component"
+    assert darkest(0.95, 0.4).min() == 1

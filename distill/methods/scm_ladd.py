@@ -68,6 +68,11 @@ class Config:
         (1, 3, 5, 7), "Teacher blocks that the heads see.", low=0, length=(1, 100), order="rising"
     )
 
+    @property
+    def least(self) -> int:
+        """Samples of a step: the heads also see a picture under another's caption."""
+        return 2 if self.adversarial else 1
+
 
 def student(cfg: Config, base: Denoiser | None) -> TrigFlow:
     """The teacher's own weights with a guidance input that starts without effect, seen as TrigFlow."""

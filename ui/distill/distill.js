@@ -45,7 +45,7 @@ still.shows.model = ({ ask, changed }) => {
       return [`${state.model} is published; it paints nothing by itself, so others use it as their base.`];
     const link = make(
       "a",
-      { href: `./?${new URLSearchParams({ model: state.model, prompt: "a red mushroom" })}` },
+      { className: "sl-small", href: `./?${new URLSearchParams({ model: state.model, prompt: "a red mushroom" })}` },
       "Paint with it",
     );
     return [`${state.model} is in the menu of Create. `, link];
