@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
         sockets = address.listen(settings.host, settings.port)
     except ValueError as e:
         raise SystemExit(str(e)) from None
-    desk = Desk(here, device=args.device, attention=args.attention)
+    desk = Desk(here, device=args.device, attention=args.attention, backend=args.backend)
     worker = None if args.no_worker else start_background(*(["--log-prompts"] if args.log_prompts else []))
     try:
         Server(build(desk), desk, settings, sockets).serve_until_stopped()

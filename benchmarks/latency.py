@@ -75,9 +75,9 @@ def bare(parts: Parts) -> dict[str, Work]:
 
 
 def stock(parts: Parts) -> Any:
-    """diffusers' pipeline as it loads what we export: the same weights, none of the layers of models/packed.py.
+    """diffusers' pipeline as it loads what we export: the same weights, in torch alone.
 
-    Those are for a CPU alone, so elsewhere it is the one that we have. None for several students, which it can't route.
+    Elsewhere than on a CPU it is the one that we have. None for several students, which it can't route.
     """
     if parts.device.type != "cpu":
         return parts.pipeline
@@ -212,6 +212,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--threads", type=int, help="of torch; by default its own choice")
     p.add_argument("--device", default="auto")
     p.add_argument("--attention", default="auto", help=", ".join(ATTENTION))
+    p.add_argument("--backend", default="torch", help="torch or openvino")
     p.add_argument("--out", type=Path, default=RESULTS / "latency.json")
     args = p.parse_args(argv)
     try:
@@ -221,7 +222,7 @@ def main(argv: list[str] | None = None) -> int:
         row = catalogue.get(args.model)
         base = args.teacher or row.manifest.base
         painters = [r.id for r in catalogue.menu()]
-        load = lambda id: families.load(catalogue.get(id), device, attention=args.attention)  # noqa: E731
+        load = lambda id: families.load(catalogue.get(id), device, backend=args.backend, attention=args.attention)  # noqa: E731
         rows = measure(load(args.model), load(base) if base in painters else None, args.repeats)
     except ValueError as e:
         print(f"benchmarks.latency: {e}", file=sys.stderr)

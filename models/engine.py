@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from core.files import LRU
-from models import catalogue, families, text
+from models import catalogue, families, openvino, text
 from models.catalogue import Row
 from models.denoiser import ATTENTION, Cond, pick_device, pick_dtype
 from models.families import Parts
@@ -141,11 +141,12 @@ class Engine:
         memory_gib: float | None = None,
         embeddings: int = 512,
         patience: float = PATIENCE,
+        backend: str = "torch",
     ):
         if attention not in ATTENTION:
             raise ValueError(f"attention {attention!r}; valid: {', '.join(ATTENTION)}")
         self.device = pick_device(device)
-        self.attention, self.embeddings, self.patience = attention, embeddings, patience
+        self.attention, self.embeddings, self.patience, self.backend = attention, embeddings, patience, backend
         self.budget = _budget(self.device) if memory_gib is None else memory_gib
         self._lock = Lock()
         self._lines: dict[str, Line] = {}
@@ -194,6 +195,11 @@ class Engine:
         with self._lock:
             return [id for id, _ in self._held.items()]
 
+    def backends(self) -> dict[str, str]:
+        """Who computes one picture and a wall of each model in memory."""
+        with self._lock:
+            return {id: openvino.chosen(parts) for id, parts in self._held.items()}
+
     def words(self, id: str) -> Words:
         """What a model knows; no turn is needed to ask."""
         row = catalogue.get(id)
@@ -232,14 +238,14 @@ class Engine:
             self._make_room(row)
         if reason := catalogue.available(row):
             raise ValueError(f"{id} can't run here. {reason}")
-        parts = self._load(row) if base is None else families.load(row, self.device, base=base)
+        parts = self._load(row) if base is None else families.load(row, self.device, backend=self.backend, base=base)
         with self._lock:
             self._held.put(id, parts)
         return parts
 
     def _load(self, row: Row) -> Parts:
         encoder = None if row.hub else self._shared_encoder()
-        parts = families.load(row, self.device, attention=self.attention, encoder=encoder)
+        parts = families.load(row, self.device, backend=self.backend, attention=self.attention, encoder=encoder)
         if self.embeddings:
             parts = replace(parts, text=Embeddings(parts.text, self.embeddings))
         return parts

@@ -30,8 +30,10 @@ def enlarged(picture: Picture, factor: int, by: str = ENLARGER) -> Picture:
     if factor == 1:
         return picture
     large = fromarray(_answer(by)(np.array(picture.convert("RGB"))[None])[0])
-    size = picture.width * factor, picture.height * factor
-    return large if factor == MOST else large.resize(size, Resampling.BOX)
+    if factor < MOST:
+        large = large.resize((picture.width * factor, picture.height * factor), Resampling.BOX)
+    large.info = dict(picture.info)  # who computed it
+    return large
 
 
 def _answer(name: str) -> Callable[[np.ndarray], np.ndarray]:

@@ -24,12 +24,12 @@ from torch import Tensor
 
 from core.fields import options
 from core.paths import use_studio
-from models import catalogue, diversity, enlarge, families, inputs, stored
+from models import catalogue, diversity, enlarge, families, inputs, openvino, stored
 from models.denoiser import ATTENTION, Cond, pick_device
 from models.families import Parts
 from models.guidance import Turn
 from models.img2img import Edit
-from models.picture import png_bytes
+from models.picture import BACKEND, png_bytes
 from models.prompt import notes
 from models.request import SEEDS, ImageRequest
 from models.samplers import Step, walk
@@ -53,6 +53,7 @@ class Image:
     decode_ms: float  # latents to pictures so far
     enlarge_ms: float  # pictures to larger ones so far
     text: str  # what the encoder read
+    backend: str  # who computed it: torch, openvino or both
     route: int | None = None  # which of several students took the last step
 
 
@@ -153,8 +154,7 @@ class Run:
             net = crew[request.model].denoiser
             turns[first] = replace(turns[first], net=net.adapted(net.adapter, net.full, request.adapter_first))
         start = stored.load(request.start) if request.start else None
-        coder = catalogue.chain(request.row)[-1].id
-        others = stored.kept(request.unlike, coder) if request.unlike else None
+        others = stored.kept(request.unlike, catalogue.chain(request.row)[-1].id) if request.unlike else None
         edit = Edit.of(crew[request.model], request)
         if edit is not None:
             turns = [replace(turn, after=(edit.kept,)) for turn in turns]
@@ -203,12 +203,14 @@ def _batch(run: Run, which: range, cond: Cond, null: Cond | None) -> Generator[E
             continue
         finally:
             clock.stop("decode")
+        backend = picture.info[BACKEND] = openvino.painter(parts)
         clock.start()
         picture = enlarge.enlarged(picture, request.enlarge, request.enlarger)
         clock.stop("enlarge")
         spent = clock.spent
         times = (sum(spent.values()), spent["text"], spent["denoise"], spent["decode"], spent["enlarge"])
-        yield Image(k, picture, request.seeds()[k], request.steps, calls, *times, run.texts[k], routes and routes[row])
+        one = (k, picture, request.seeds()[k], request.steps, calls, *times, run.texts[k])
+        yield Image(*one, backend, routes and routes[row])
     if lost:  # after the others of the batch
         raise ValueError(f"{parts.row.id} gave numbers that are no picture for seed {', '.join(lost)}; try another")
 
@@ -289,6 +291,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--json", action="store_true", help="one JSON object a picture, or a model")
     p.add_argument("--device", default="auto", help="auto, cpu or cuda")
     p.add_argument("--attention", default="auto", help=", ".join(ATTENTION))
+    p.add_argument("--backend", default="torch", help=f"{', '.join(openvino.BACKENDS)}; pays for many pictures")
     p.add_argument("--studio", help="the folder of what you made")
     p.add_argument("--any-base", action="store_true", help="load a LoRA on other weights than it was made on, too")
     return p
@@ -319,7 +322,9 @@ def paint(args: argparse.Namespace) -> None:
     for id in request.models():
         if reason := catalogue.available(catalogue.get(id)):
             raise ValueError(f"{id} can't run here. {reason}")
-    loaded = families.load_all(request.models(), pick_device(args.device), attention=args.attention)
+    loaded = families.load_all(
+        request.models(), pick_device(args.device), attention=args.attention, backend=args.backend
+    )
     args.out.parent.mkdir(parents=True, exist_ok=True)
     comments = [note.sentence for note in notes(request.prompt)]
     print(*comments, sep="\n", end="\n" if comments else "", file=sys.stderr)
@@ -332,6 +337,7 @@ def paint(args: argparse.Namespace) -> None:
         path.write_bytes(png_bytes(event.picture, request.single(event.index)))
         done.append(event.picture)
         said = {"path": str(path), "model": request.model, "steps": event.steps, "seed": event.seed}
+        said |= {"backend": event.backend}
         said |= {"calls": event.calls, "latency_ms": round(event.latency_ms, 2)}
         said |= {} if event.route is None else {"route": event.route}
         said |= {"text": event.text, "notes": comments}

@@ -20,6 +20,7 @@ from models.restore import DEEPEST, Restored, fitted, kept
 from models.upload import DESCENT_KEY, JSON_KEY, RESIZED_KEY, TEXT_KEY, TEXTS, harm_said, upload
 
 XMP_KEY = "XML:com.adobe.xmp"
+BACKEND = "backend"  # in the info of a picture in memory: who computed it
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 USER_COMMENT, EXIF_IFD = 0x9286, 0x8769
 CODES = {  # of a UserComment, and what tools write after them, likeliest first; whoever is right has the word "Steps: "
@@ -34,8 +35,8 @@ XMP = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
  Iptc4xmpExt:DigitalSourceType="{SOURCE_TYPE}"/></rdf:RDF></x:xmpmeta><?xpacket end="w"?>"""
 
 
-def a1111(request: ImageRequest) -> str:
-    """The request as the text that AUTOMATIC1111's web UI made customary."""
+def a1111(request: ImageRequest, backend: str = "") -> str:
+    """The request as the text that AUTOMATIC1111's web UI made customary. backend: who computed the picture."""
     row = request.row
     facts = {
         "Steps": request.steps,
@@ -51,6 +52,7 @@ def a1111(request: ImageRequest) -> str:
         facts |= {"Hires upscale": request.enlarge, "Hires upscaler": request.enlarger}
     facts |= {"Painters": request.painters.replace(", ", "; ")} if request.painters else {}
     facts |= {"Start": f"{request.start_step} of {request.start[:12]}"} if request.start else {}
+    facts |= {"Backend": backend} if backend else {}
     negative = f"Negative prompt: {request.negative}\n" if request.negative else ""
     settings = ", ".join(f"{k}: {v}" for k, v in facts.items())
     return f"{request.texts()[0]}\n{negative}{settings}, Version: Still Life"
@@ -58,7 +60,7 @@ def a1111(request: ImageRequest) -> str:
 
 def png_bytes(picture: Picture, request: ImageRequest, level: int = 6) -> bytes:
     """A PNG with its request inside, what that comes from, and whether it was enlarged. `level`: 1 packs fast."""
-    texts = {JSON_KEY: request.to_json(), TEXT_KEY: a1111(request)}
+    texts = {JSON_KEY: request.to_json(), TEXT_KEY: a1111(request, picture.info.get(BACKEND, ""))}
     if request.enlarge > 1:
         texts |= {RESIZED_KEY: f"enlarged × {request.enlarge} by {request.enlarger}"}
     if request.start:

@@ -29,7 +29,10 @@ def site(tmp_path_factory):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    address, command = f"http://127.0.0.1:{port}/", [sys.executable, "app.py", "--port", str(port)]
+    address, command = (
+        f"http://127.0.0.1:{port}/",
+        [sys.executable, "app.py", "--port", str(port), "--backend", "torch"],
+    )
     with (
         pytest.MonkeyPatch.context() as patch,
         subprocess.Popen(

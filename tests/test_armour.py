@@ -40,7 +40,7 @@ def jobs(page):
 
 
 def test_alive_and_ready(page):
-    assert page.http.get("healthz").json() == {"alive": True}
+    assert page.http.get("healthz").json() == {"alive": True, "backends": {}}
     answer = page.http.get("readyz")
     assert (answer.status_code, answer.json()) == (200, {"ready": True, "not_ready": {}})
 

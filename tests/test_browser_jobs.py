@@ -41,7 +41,7 @@ class App:
     def start(self, *flags):
         env = {**os.environ, "STILL_LIFE_STUDIO": str(self.studio), "OMP_NUM_THREADS": "1"}
         env |= {"GRADIO_TEMP_DIR": str(self.studio / "served")}
-        command = [sys.executable, "app.py", "--port", str(self.port), *flags]
+        command = [sys.executable, "app.py", "--backend", "torch", "--port", str(self.port), *flags]
         self.process = subprocess.Popen(command, cwd=ROOT, env=env)
         _wait_for(self.address, self.process)
 

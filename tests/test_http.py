@@ -344,7 +344,9 @@ def test_the_app_starts_as_a_space_starts_it(tmp_path):
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     space = {"SPACE_ID": "ada/still-life", "STILL_LIFE_STUDIO": str(studio), "GRADIO_SERVER_PORT": str(port)}
-    with subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env={**os.environ, **space}) as app:
+    with subprocess.Popen(
+        [sys.executable, "app.py", "--backend", "torch"], cwd=ROOT, env={**os.environ, **space}
+    ) as app:
         try:
             host = {"host": "ada-still-life.hf.space"}
             page = arrived(f"http://127.0.0.1:{port}/", app, **host)

@@ -39,7 +39,7 @@ def test_a_hundred_clients_for_a_minute(tmp_path):
         s.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{s.getsockname()[1]}"
     env = {**os.environ, "STILL_LIFE_STUDIO": str(studio), "GRADIO_TEMP_DIR": str(tmp_path / "served")}
-    command = [sys.executable, "app.py", "--port", address.rpartition(":")[2]]
+    command = [sys.executable, "app.py", "--backend", "torch", "--port", address.rpartition(":")[2]]
     locust = [sys.executable, "-m", "locust", "-f", "tests/storm.py", "--headless", "--host", address, "--json"]
     locust += ["--users", str(CLIENTS), "--spawn-rate", "25", "--run-time", f"{SECONDS}s", "--stop-timeout", "60"]
     over, seen = threading.Event(), []

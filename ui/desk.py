@@ -35,12 +35,12 @@ Served = Callable[["Desk", dict[str, Any]], dict[str, Any]]
 
 
 class Desk:
-    """`device`, `attention`: as models.engine takes them."""
+    """`device`, `attention`, `backend`: as models.engine takes them."""
 
-    def __init__(self, place: Place, device: str = "auto", attention: str = "auto"):
+    def __init__(self, place: Place, device: str = "auto", attention: str = "auto", backend: str = "torch"):
         self.place = place
         self.gallery = Gallery(studio(), _request_of, SPACE_KEEPS if place.shared else None)
-        self.turns = Turns(device, attention)
+        self.turns = Turns(device, attention, backend)
         self.recent = Recent()
         self.jobs = JobsDesk(place)
         self.limiter = anyio.CapacityLimiter(MOST_PAINTING)

@@ -41,7 +41,7 @@ class Health:
         return [Route(path, answer) for path, answer in paths.items()]
 
     async def alive(self, request: Request) -> Response:
-        return JSONResponse({"alive": True})
+        return JSONResponse({"alive": True, "backends": self.desk.turns.backends()})
 
     def ready(self, request: Request) -> Response:
         faults = self.faults()

@@ -38,6 +38,12 @@ def flags() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, cuda:1")
     parser.add_argument("--attention", default="auto", choices=["auto", "sdpa", "xformers"])
     parser.add_argument(
+        "--backend",
+        default="auto",
+        choices=["auto", "torch", "openvino"],
+        help="who computes on a CPU; auto: torch until OpenVINO is ready, then whichever is quicker here",
+    )
+    parser.add_argument(
         "--auth",
         action="append",
         default=[],

@@ -53,8 +53,8 @@ def http(caller: str) -> str:
 
 
 class Turns:
-    def __init__(self, device: str = "auto", attention: str = "auto"):
-        self.device, self.attention = device, attention
+    def __init__(self, device: str = "auto", attention: str = "auto", backend: str = "torch"):
+        self.device, self.attention, self.backend = device, attention, backend
         self._lock, self._making = threading.Lock(), threading.Lock()
         self._engine: Engine | None = None
         self._now: dict[str, Painting] = {}
@@ -69,7 +69,7 @@ class Turns:
 
         with self._making:
             if self._engine is None:
-                self._engine = Engine(self.device, self.attention)
+                self._engine = Engine(self.device, self.attention, backend=self.backend)
             return self._engine
 
     def paint(self, request: ImageRequest, tab: str, ticket: int) -> "Iterator[Image]":
@@ -116,6 +116,10 @@ class Turns:
         told = {"model": asked.model, "pictures": asked.num_images, "steps": asked.steps, "prompt": asked.prompt}
         times = {"waited_s": round(begun - now.asked, 3), "took_s": round(seconds, 3)}
         log.info("painted", extra=told | times)
+
+    def backends(self) -> dict[str, str]:
+        """Who computes for each model in memory, one picture and a wall."""
+        return {} if self._engine is None else self._engine.backends()
 
     def stop(self, tab: str, ticket: int) -> None:
         with self._lock:

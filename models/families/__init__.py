@@ -20,7 +20,7 @@ import torch
 from PIL.Image import Image as Picture
 from torch import Tensor, nn
 
-from models import catalogue, content, packed, weights
+from models import catalogue, content, openvino, weights
 from models.catalogue import Row
 from models.denoiser import Cond, set_attention
 
@@ -53,9 +53,22 @@ def family(name: str) -> Any:
     return import_module(f"models.families.{name}")
 
 
+def load(
+    row: Row,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    backend: str = "torch",
+    **options: Any,
+) -> Parts:
+    """Ready to paint by this back end (models/openvino.py). Raises ValueError for what can't be loaded."""
+    parts = _load(row, device, dtype, **options)
+    openvino.serve(parts, backend)
+    return parts
+
+
 @weights.alone
-def load(row: Row, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, **options: Any) -> Parts:
-    """Every file is compared with its sha256, before and after. Raises ValueError for what can't be loaded."""
+def _load(row: Row, device: torch.device | str, dtype: torch.dtype | None, **options: Any) -> Parts:
+    """Every file is compared with its sha256, before and after."""
     own = family(row.manifest.family)
     if row.manifest.kind in catalogue.HIDDEN:
         raise ValueError(f"{row.id} paints nothing: it is part of other models")
@@ -131,19 +144,15 @@ def _precision(row: Row) -> str | None:
     return next((name for name in variants if name), None)
 
 
-def prepare(
-    row: Row, pipeline: Any, network: Any, device: torch.device, attention: str, linear: str = "", narrow: bool = False
-) -> None:
-    """Onto the device, silent and frozen; on a CPU with their weights laid out for it, where that pays.
+def prepare(row: Row, pipeline: Any, network: Any, device: torch.device, attention: str, linear: str = "") -> None:
+    """Onto the device, silent and frozen.
 
-    linear: says why another kernel of attention does not apply to this network. narrow: its layers lose by the layout.
+    linear: says why another kernel of attention does not apply to this network.
     """
     pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
     for component in pipeline.components.values():
         if isinstance(component, nn.Module):
             component.eval().requires_grad_(False)
-            if device.type == "cpu" and not (narrow and component is network):
-                packed.pack(component)
     if note := set_attention(network, attention, device, linear):
         warnings.warn(f"{row.id}: {note}", stacklevel=3)

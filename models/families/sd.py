@@ -137,7 +137,7 @@ def load(
         pipeline = from_hub(StableDiffusionPipeline, row, dtype, safety_checker=None)
     else:
         pipeline = _from_folders(row, dtype, encoder)
-    families.prepare(row, pipeline, pipeline.unet, device, attention, narrow=True)
+    families.prepare(row, pipeline, pipeline.unet, device, attention)
     denoiser = None if pipeline.unet is None else UNetDenoiser(pipeline.unet, dtype)
     if denoiser is not None and row.folder is not None and (row.folder / ROUTER).is_dir():
         denoiser = routed(row, denoiser, device, dtype)

@@ -49,7 +49,7 @@ def load(
     device = torch.device(device)
     dtype = pick_dtype(device) if dtype is None else dtype
     pipeline = sd.from_hub(StableDiffusionXLPipeline, row, dtype, add_watermarker=False)
-    families.prepare(row, pipeline, pipeline.unet, device, attention, narrow=True)
+    families.prepare(row, pipeline, pipeline.unet, device, attention)
     vae_dtype = torch.float32 if dtype == torch.float16 else dtype  # its activations don't fit
     pipeline.vae.to(vae_dtype)
     denoiser = SDXLDenoiser(pipeline.unet, dtype)

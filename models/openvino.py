@@ -1,0 +1,317 @@
+"""OpenVINO answers for a model's networks on a CPU, where it is quicker than torch.
+
+    serve(parts, "auto")                       in the background; torch answers until a network is compiled
+    python -m models.openvino_convert ID       converts the networks of a model, which the first does in a process apart
+
+A network is converted from its plain torch module: what it is called with is seen from one picture, any batch and any
+length of prompt fit afterwards. What was converted lies in the studio's cache, by the sha256 of its weights. In single
+precision its numbers are torch's to about 1e-6, and pictures to one grey level.
+
+Each LoRA that is served has a compiled network of its own, with the adapter in its weights; whatever else changes what
+a network computes (another strength, a camera, gradients) is computed by torch. As inputs of one network the adapters
+would have cost each call what their merging costs once.
+"""
+
+import atexit
+import hashlib
+import inspect
+import json
+import queue
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers.modeling_outputs import BaseModelOutput
+
+from core.files import whole_file
+from core.paths import ROOT
+from core.paths import cache as cache_dir
+from models import catalogue, text
+
+BACKENDS = ("auto", "torch", "openvino")
+NETWORK, INPUTS = "network.xml", "inputs.json"
+LAYOUT = 1  # goes up when the same weights would be converted otherwise
+WALL = 4  # pictures of the batch that stands for a wall
+ROUNDS = 5  # of a measurement
+INSTALL = "pip install -r requirements.txt"
+KINDS = (torch.float32, torch.int64, torch.bool)
+Inputs = dict[str, Tensor]
+
+
+def missing() -> str | None:
+    """One sentence where OpenVINO is not installed."""
+    return None if find_spec("openvino") else f"OpenVINO is not installed, so torch paints: {INSTALL}"
+
+
+def library() -> Any:
+    """The package. What it would tell its maker of each import is left out: it has a stub for that."""
+    sys.modules.setdefault("openvino_telemetry", None)  # pyright: ignore[reportArgumentType]  # None: can't be imported
+    import openvino
+
+    return openvino
+
+
+@dataclass
+class Compiled:
+    """One network, ready. `faster`: by pictures of the batch, 1 or a wall, whether it beats torch here."""
+
+    request: Any
+    names: tuple[str, ...]  # of its inputs, in order
+    faster: dict[int, bool]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, inputs: Inputs) -> Tensor:
+        arrays = [np.ascontiguousarray(inputs[name].numpy()) for name in self.names]
+        with self.lock:  # a text encoder serves several models at once
+            return torch.from_numpy(np.array(self.request.infer(arrays, share_inputs=True)[0]))
+
+
+class Answers:
+    """Takes the place of a module's forward: a compiled network answers what it can, torch the rest."""
+
+    def __init__(self, module: nn.Module, state: Callable[[], Any]):
+        self.module, self.plain, self.state = module, module.forward, state
+        self.signature = inspect.signature(module.forward)
+        self.compiled: dict[Any, Compiled] = {}  # by state, such as the adapter in the weights
+        self.by = "torch"  # who answered last
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        compiled = self.compiled.get(self.state())
+        inputs = self.inputs(args, named) if compiled else None
+        if (
+            compiled is None
+            or inputs is None
+            or set(inputs) != set(compiled.names)
+            or not self.faster(compiled, inputs)
+        ):
+            self.by = "torch"
+            return self.plain(*args, **named)
+        self.by = "openvino"
+        return self.shaped(compiled(inputs), named)
+
+    def inputs(self, args: tuple, named: dict[str, Any]) -> Inputs | None:
+        """Its tensors by name; None for a call that only torch can answer."""
+        if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+            return None
+        given = {k: v for k, v in self.signature.bind(*args, **named).arguments.items() if v is not None}
+        given |= given.pop("kwargs", {})
+        given.pop("return_dict", None)
+        fit = all(isinstance(v, Tensor) and v.device.type == "cpu" and v.dtype in KINDS for v in given.values())
+        return given if fit else None
+
+    @staticmethod
+    def faster(compiled: Compiled, inputs: Inputs) -> bool:
+        many = max(len(v) for v in inputs.values() if v.ndim) > 1
+        return compiled.faster[WALL if many else 1]
+
+    def shaped(self, out: Tensor, named: dict[str, Any]) -> Any:
+        """As the module answers it."""
+        if "return_dict" in named:
+            return (out,)
+        return BaseModelOutput(last_hidden_state=out) if "attention_mask" in named else out  # pyright: ignore[reportArgumentType]
+
+
+def networks(parts: Any) -> dict[str, nn.Module]:
+    """Those that are compiled, by name."""
+    denoiser = {} if parts.row.routed else {"denoiser": parts.denoiser.network}
+    return {"text": parts.pipeline.text_encoder, **denoiser, "decoder": parts.vae.decoder}
+
+
+def state_of(parts: Any) -> Any:
+    """That of its denoiser's network when it paints as it was distilled: None, or its adapter and how strong it is."""
+    denoiser = parts.denoiser
+    if not hasattr(denoiser, "adapters"):
+        return None
+    return normal((denoiser.adapter, denoiser.strength(parts.row.manifest.guidance.default)))
+
+
+def normal(acting: tuple[str | None, float] | None) -> Any:
+    """Without an adapter the weights are the network's own, however strong none is."""
+    return acting if acting and acting[0] is not None else None
+
+
+def digests(row: catalogue.Row) -> dict[str, str]:
+    """What each network is made of, as the name of its file."""
+    chain = catalogue.chain(row)
+    files = [(name.partition("/")[0], digest) for r in chain for name, digest in sorted(r.manifest.files.items())]
+    own = row.manifest.files.get("lora.safetensors"), row.manifest.guidance.default
+    made = {
+        "text": sorted(text.PINNED.items()),
+        "denoiser": [own, *(f for f in files if f[0] in catalogue.NETWORKS)],
+        "decoder": [f for f in files if f[0] == "vae"],
+    }
+    version = library().__version__, LAYOUT, row.size
+    return {k: hashlib.sha256(repr((k, v, version)).encode()).hexdigest()[:16] for k, v in made.items()}
+
+
+def home() -> Path:
+    return cache_dir() / "openvino"
+
+
+def folder(name: str, digest: str) -> Path:
+    """Where a converted network lies, with what it was called with."""
+    return home() / f"{name}-{digest}"
+
+
+# Converting, in a process of its own
+
+
+def apart(id: str) -> None:
+    """`convert` in a process of its own, which keeps no visitor waiting. Raises ValueError where that fails."""
+    command = [sys.executable, "-m", "models.openvino_convert", id]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    atexit.register(child.kill)
+    try:
+        _, told = child.communicate()
+    finally:
+        atexit.unregister(child.kill)
+    if child.returncode:
+        raise ValueError(f"the networks of {id} could not be converted: {told.strip().splitlines()[-1:]}")
+
+
+# Serving
+
+
+class Core:
+    """OpenVINO in this process: compiles, and measures what is quicker."""
+
+    def __init__(self):
+        self.openvino = library()
+        self.core = self.openvino.Core()
+        options = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
+        options |= {"INFERENCE_PRECISION_HINT": "f32", "CACHE_DIR": str(home() / "compiled")}
+        self.core.set_property("CPU", options)
+
+    def ready(self, answers: Answers, lies: Path, measured: bool) -> Compiled:
+        examples = json.loads((lies / INPUTS).read_text())
+        inputs = {name: torch.tensor(v, dtype=getattr(torch, kind)) for name, (kind, v) in examples.items()}
+        request = self.core.compile_model(self.core.read_model(lies / NETWORK), "CPU").create_infer_request()
+        made = Compiled(request, tuple(inputs), {1: True, WALL: True})
+        if measured:
+            made.faster = quicker(answers, made, inputs, lies / f"{machine()}.json")
+        return made
+
+
+def machine() -> str:
+    """A name for this processor and how many of its threads are used."""
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text().splitlines() if facts.is_file() else []
+    name = next((line for line in lines if line.startswith("model name")), "")
+    return hashlib.sha256(f"{name} {torch.get_num_threads()}".encode()).hexdigest()[:8]
+
+
+@torch.no_grad()
+def quicker(answers: Answers, compiled: Compiled, inputs: Inputs, kept: Path) -> dict[int, bool]:
+    """Whether it beats torch for one picture and for a wall, measured once on this machine."""
+    if kept.is_file():
+        spent = {int(k): v for k, v in json.loads(kept.read_text()).items()}
+    else:
+        spent = {
+            n: measure(answers, compiled, {k: v.repeat_interleave(n, 0) for k, v in inputs.items()}) for n in (1, WALL)
+        }
+        with whole_file(kept) as part:
+            part.write_text(json.dumps(spent))
+    return {n: ms["openvino"] < ms["torch"] for n, ms in spent.items()}
+
+
+def measure(answers: Answers, compiled: Compiled, inputs: Inputs) -> dict[str, float]:
+    """Median milliseconds of both, in turns."""
+    spent: dict[str, list[float]] = {"torch": [], "openvino": []}
+    work = {"torch": lambda: answers.plain(**inputs), "openvino": lambda: compiled(inputs)}
+    for k in range(ROUNDS + 1):
+        for name, run in work.items():
+            begun = time.perf_counter()
+            run()
+            if k:
+                spent[name].append(1000 * (time.perf_counter() - begun))
+    return {name: round(statistics.median(times), 2) for name, times in spent.items()}
+
+
+def chosen(parts: Any) -> str:
+    """Who computes one picture and who a wall, network by network."""
+    told = []
+    for name, module in networks(parts).items():
+        answers, state = module.forward, state_of(parts) if name == "denoiser" else None
+        made = answers.compiled.get(state) if isinstance(answers, Answers) else None
+        one, wall = ("openvino" if made and made.faster[n] else "torch" for n in (1, WALL))
+        told.append(f"{name} {one}, of a wall {wall}")
+    return "; ".join(told)
+
+
+_lock = threading.Lock()
+_jobs: queue.Queue[Callable[[], None]] = queue.Queue()
+_core: list[Core] = []  # one a process, once somebody needs it
+_worker: list[threading.Thread] = []
+
+
+def serve(parts: Any, backend: str) -> None:
+    """From now on OpenVINO answers for the networks of a model: as soon as they are compiled where it is `auto`, else
+    before this returns. Raises ValueError where that can't be."""
+    if backend not in BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}; valid: {', '.join(BACKENDS)}")
+    if backend == "openvino" and (reason := missing()):
+        raise ValueError(reason.replace(", so torch paints", ""))
+    small = parts.denoiser is not None and parts.device.type == "cpu" and catalogue.on_hub(parts.row) is None
+    wanted = attach(parts) if small and backend != "torch" and not missing() else {}
+    if wanted and backend == "openvino":
+        compile_all(parts.row, wanted, measured=False)
+    elif wanted:
+        _jobs.put(lambda: compile_all(parts.row, wanted, measured=True))
+        with _lock:
+            if not _worker:
+                _worker.append(threading.Thread(target=_work, daemon=True))
+                _worker[0].start()
+
+
+def attach(parts: Any) -> dict[str, tuple[Answers, Any]]:
+    """Those of its networks that are not compiled yet, each with the state that it paints in."""
+    found = {}
+    for name, module in networks(parts).items():
+        of = name == "denoiser" and getattr(parts.denoiser, "adapters", None) or None
+        with _lock:
+            if not isinstance(module.forward, Answers):
+                module.forward = Answers(module, lambda of=of: normal(of.acting) if of else None)
+        found[name] = module.forward, state_of(parts) if name == "denoiser" else None
+    return {name: (answers, state) for name, (answers, state) in found.items() if state not in answers.compiled}
+
+
+def compile_all(row: catalogue.Row, wanted: dict[str, tuple[Answers, Any]], measured: bool) -> None:
+    names = digests(row)
+    if not all(folder(name, names[name]).is_dir() for name in wanted):
+        apart(row.id)
+    if not _core:
+        _core.append(Core())
+    for name, (answers, state) in wanted.items():
+        answers.compiled[state] = _core[0].ready(answers, folder(name, names[name]), measured)
+
+
+def _work() -> None:
+    while True:
+        job = _jobs.get()
+        try:
+            job()
+        except (ValueError, RuntimeError, OSError) as e:  # torch goes on answering
+            print(f"openvino: {e}", file=sys.stderr)
+        finally:
+            _jobs.task_done()
+
+
+def settled() -> None:
+    """Waits until nothing is being compiled."""
+    _jobs.join()
+
+
+def painter(parts: Any) -> str:
+    """Who answered last for its networks: torch, openvino or both."""
+    found = {n.forward.by if isinstance(n.forward, Answers) else "torch" for n in networks(parts).values()}
+    return " and ".join(sorted(found)) or "torch"

@@ -1,0 +1,102 @@
+"""Converts the networks of a model for OpenVINO, from their plain torch modules, into the studio's cache.
+
+    python -m models.openvino_convert ID
+
+What each is called with is seen from one picture. Tracing holds the interpreter for seconds, so the page has this done
+in a process of its own (models/openvino.py).
+"""
+
+import argparse
+import inspect
+import json
+import os
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core.files import whole_folder
+from core.paths import use_studio
+from models import catalogue, families
+from models.generate import generate
+from models.openvino import INPUTS, NETWORK, Answers, Inputs, digests, folder, library, missing, networks
+from models.request import ImageRequest
+
+
+def seen(parts: Any) -> dict[str, Inputs]:
+    """What each network is called with for one picture."""
+    found: dict[str, Inputs] = {}
+    hooks = []
+    for name, module in networks(parts).items():
+        answers = Answers(module, lambda: None)
+
+        def look(_: Any, args: tuple, named: dict, name: str = name, answers: Answers = answers) -> None:
+            inputs = answers.inputs(args, named)
+            assert inputs is not None, f"the {name} is called with tensors alone"
+            found.setdefault(name, inputs)
+
+        hooks.append(module.register_forward_pre_hook(look, with_kwargs=True))
+    list(generate(parts, ImageRequest("a red mushroom on a blue background", model=parts.row.id)))
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+class Tensors(nn.Module):
+    """A module that takes its inputs in order, and gives one tensor."""
+
+    def __init__(self, module: nn.Module, names: tuple[str, ...]):
+        super().__init__()
+        self.module, self.names = module, names
+        self.more = {"return_dict": False} if "return_dict" in inspect.signature(module.forward).parameters else {}
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        out = self.module(**dict(zip(self.names, inputs, strict=True)), **self.more)
+        return out if isinstance(out, Tensor) else out[0]
+
+
+def shape(x: Tensor) -> list[int]:
+    """Any batch; of words also any length."""
+    free = 2 if x.ndim in (2, 3) else 1
+    return [-1] * min(free, x.ndim) + list(x.shape[free:])
+
+
+@torch.no_grad()
+def convert(parts: Any) -> None:
+    """Writes those of its networks that are not in the cache."""
+    openvino = library()
+    made = {name: folder(name, digest) for name, digest in digests(parts.row).items()}
+    wanted = {name: m for name, m in networks(parts).items() if not made[name].is_dir()}
+    inputs = seen(parts) if wanted else {}  # leaves the adapter in the weights
+    for name, module in wanted.items():
+        given = inputs[name]
+        shapes = [openvino.PartialShape(shape(v)) for v in given.values()]
+        plain = Tensors(module, tuple(given)).eval()
+        model = openvino.convert_model(plain, example_input=tuple(given.values()), input=shapes)
+        examples = {k: [str(v.dtype).removeprefix("torch."), v.tolist()] for k, v in given.items()}
+        with whole_folder(made[name]) as part:
+            openvino.serialize(model, part / NETWORK)
+            (part / INPUTS).write_text(json.dumps(examples))
+
+
+def main(argv: list[str] | None = None) -> int:
+    p = argparse.ArgumentParser(
+        "models.openvino_convert", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    p.add_argument("id", help="a model of the box or the studio")
+    args = p.parse_args(argv)
+    use_studio()
+    os.nice(10)
+    try:
+        if reason := missing():
+            raise ValueError(reason)
+        convert(families.load(catalogue.get(args.id)))
+    except ValueError as e:
+        print(f"models.openvino_convert: {e}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
