@@ -44,6 +44,7 @@ def test_a_model_that_nobody_measured_has_stops_that_it_can_obey(studio):
     assert [r.fields for r in ladder(sprint, 4)] == list(variety.UNMEASURED)
     assert [r.fields for r in ladder(sprint, 1)] == [{"text_noise": 0.2}], "one step has no room for a base"
     assert [r.fields for r in ladder(teacher, 8)] == [{"text_noise": 0.2}], "a teacher has no base that paints"
+    assert not variety.able(sprint, 4, {"adapter_first": 0.5}), "it is no LoRA"
     full = knob(sprint, 4)["rungs"][1]["fields"]
     assert full == variety.usual() | {"base_steps": 1}, "every cure's field is named, so that one stop undoes another"
 
