@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from models import catalogue
+from models import catalogue, families
 from models.catalogue import Row
 
 PROMPT, SEED = "a red mushroom", 0
-PIPELINES = {"sd": "StableDiffusionPipeline", "sdxl": "StableDiffusionXLPipeline"}
 SPRINT = "SCMScheduler"
 TABLE = """\
 table = {table}  # the pipeline has no schedule of its own for so many steps
@@ -15,59 +14,30 @@ pipe.scheduler.set_timesteps = lambda n, device=None, **_: spaced(n, table, devi
 """
 
 
-def pipeline(row: Row) -> str:
-    """The name of its class."""
-    if row.manifest.family == "sana":
-        return "SanaSprintPipeline" if row.manifest.scheduler == SPRINT else "SanaPipeline"
-    return PIPELINES[row.manifest.family]
-
-
 def counts(row: Row) -> list[int]:
     """Step counts worth a line."""
     return row.manifest.step_counts or [row.manifest.default_steps]
 
 
 def call(row: Row, steps: int) -> dict[str, Any]:
-    """What the pipeline's call must be told to give the pictures that Still Life gives."""
-    manifest = row.manifest
-    said = {"num_inference_steps": steps, "guidance_scale": manifest.guidance.default}
-    if manifest.family != "sana":
-        return said | _of_stable_diffusion(row, steps)
-    if manifest.scheduler == SPRINT:
-        table = manifest.timesteps.get(str(steps), [1.5708])
-        said |= {"max_timesteps": table[0], "intermediate_timesteps": table[1] if len(table) == 2 else None}
-    said |= {"height": row.size, "width": row.size}
-    if not row.instruction:
-        said |= {"use_resolution_binning": False, "complex_human_instruction": None}
-        said |= {"max_sequence_length": row.tokens}
-    return said
-
-
-def _of_stable_diffusion(row: Row, steps: int) -> dict[str, Any]:
-    """Guidance of one is none: a LoRA that folds its guidance in has it in the strength of its adapter."""
-    manifest = row.manifest
-    scale = manifest.guidance.default if manifest.guidance.kind == "cfg" else 1.0
-    said: dict[str, Any] = {"height": row.size, "width": row.size, "guidance_scale": scale}
-    if manifest.scheduler != "DDIMScheduler" and str(steps) in manifest.timesteps:
-        said |= {"num_inference_steps": None, "timesteps": [int(t) for t in manifest.timesteps[str(steps)]]}
-    else:
-        said |= {"num_inference_steps": steps}
-    return said | ({"eta": manifest.eta} if manifest.eta else {})
+    """The arguments of the pipeline's call that give the pictures of Still Life."""
+    return families.family(row.manifest.family).call(row, steps)
 
 
 def painting(row: Row, steps: int) -> str:
     """The lines that paint a picture in so many steps, once `pipe` is there."""
     table = row.manifest.timesteps.get(str(steps), [])
     before = TABLE.format(table=[*table, 0.0]) if row.manifest.scheduler == SPRINT and len(table) > 2 else ""
-    told = {"generator": f"torch.Generator().manual_seed({SEED})"}
-    told |= {k: repr(v) for k, v in call(row, steps).items()}
-    settings = "".join(f"    {k}={v},\n" for k, v in told.items())
-    return f'{before}image = pipe(\n    "{PROMPT}",\n{settings}).images[0]\n'
+    arguments = {"generator": f"torch.Generator().manual_seed({SEED})"}
+    arguments |= {k: repr(v) for k, v in call(row, steps).items()}
+    lines = "".join(f"    {k}={v},\n" for k, v in arguments.items())
+    return f'{before}image = pipe(\n    "{PROMPT}",\n{lines}).images[0]\n'
 
 
 def loading(row: Row, home: str | None = None) -> str:
     """The lines that make `pipe`. home: the complete folder that `models.export` wrote; else the model's own."""
-    name, m = pipeline(row), row.manifest
+    m = row.manifest
+    name = families.family(m.family).pipeline_class(row).__name__
     if home is not None or m.kind != "lora":
         made = "" if home is not None else f"  # a folder that this writes: python -m models.export {row.id} FOLDER"
         return f"""import torch

@@ -12,15 +12,15 @@ import pytest
 
 from core.paths import ROOT
 from distill.method import Method
-from tests.test_architecture import pages, proofs
+from tests.test_architecture import families, pages, proofs
 
-COPIED = ("ui", "jobs", "distill", "docs/methods", "tests")  # what the lists change; the rest is linked
+COPIED = ("ui", "jobs", "distill", "models", "docs/methods", "tests")  # what the lists change; the rest is linked
 
 
 @pytest.fixture
 def tree(tmp_path):
     """A copy of the repository: (its root, the files that it had)."""
-    for name in ("app.py", "core", "models", "threed", "evals", "assets", "benchmarks"):
+    for name in ("app.py", "core", "threed", "evals", "assets", "benchmarks", "pyproject.toml"):
         (tmp_path / name).symlink_to(ROOT / name)
     for name in COPIED:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -98,6 +98,16 @@ def test_a_method(tree):
     status, samples, rank, help, names, served = answer(tree, TRAIN)
     assert (status, samples, rank, names, served) == (0, 16, 0, ["lr", "rank"], True)
     assert help == "Regression: what the teacher answers is learnt by heart."
+
+
+def test_a_family(tree):
+    put(tree, "models/families/dit.py", code("## A family", '"""PixArt'))
+    assert families(tree) == ["no test compares family dit with its pipeline"]
+    put(tree, "tests/test_dit.py", code("## A family", "import numpy"))
+    assert families(tree) == []
+    arguments = ["-m", "pytest", "-n0", "-q", "-p", "no:cacheprovider", "tests/test_dit.py"]
+    out = subprocess.run([sys.executable, *arguments], cwd=tree, capture_output=True, text=True)
+    assert out.returncode == 0 and "1 passed" in out.stdout, out.stdout + out.stderr
 
 
 def example() -> str:

@@ -239,7 +239,16 @@ def proofs(root: Path) -> list[str]:
     return out
 
 
-CHECKS = (arrows, habits, randomness, doubles, names, sizes, wording, pages, proofs, weights)
+def families(root: Path) -> list[str]:
+    """Every family that is served is named by a test that calls diffusers' pipeline for the same picture."""
+    tests = [p.read_text(encoding="utf-8") for p in sorted((root / "tests").glob("test_*.py"))]
+    comparing = "".join(text for text in tests if re.search(r"\.pipeline\(", text))
+    served = sorted(p.stem for p in (root / "models/families").glob("[a-z]*.py") if p.stem != "toy2d")
+    tested = [name for name in served if re.search(rf"\b{name}\b", comparing)]
+    return [f"no test compares family {name} with its pipeline" for name in served if name not in tested]
+
+
+CHECKS = (arrows, habits, randomness, doubles, names, sizes, wording, pages, proofs, families, weights)
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -285,6 +294,7 @@ PLANTED = {
     "a method without a page": (pages, {"distill/methods/dmd.py": ""}),
     "a method without a test": (proofs, {"distill/methods/dmd.py": "@dataclass(frozen=True)\nclass Config:"}),
     "a method whose settings change": (proofs, {"distill/methods/oracle.py": "@dataclass\nclass Config:"}),
+    "a family without a test": (families, {"models/families/dit.py": ""}),
     "weights without a manifest": (weights, {"assets/weights/a/x.safetensors": "weights"}),
     "other weights": (weights, {"assets/weights/a/x.safetensors": "other",
         "assets/weights/a/manifest.json": manifest()}),

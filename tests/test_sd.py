@@ -319,7 +319,7 @@ def spread(x: torch.Tensor) -> float:
 def test_folding_leaves_pictures_alone_and_sizes_channels_by_their_worth(studio, kind):
     """Every channel of dc costs alike; in kl what costs more is larger, and half of the way is gone."""
     torch.manual_seed(0)
-    vae = (autoencoder.new_dc(autoencoder.Config(width=4)) if kind == "dc" else tiny.kl()).eval()
+    vae = (autoencoder.student(autoencoder.Config(width=4), None) if kind == "dc" else tiny.kl()).eval()
     last = vae.encoder.conv_out
     x = torch.rand(8, 3, 128, 128) * 2 - 1
     with torch.no_grad():

@@ -23,6 +23,7 @@ from distill.methods import autoencoder
 from models import lora
 from models.adapt import add_lora
 from models.catalogue import Guidance, Manifest
+from models.families import sd
 from models.families.sana import SanaDenoiser
 from models.families.sd import UNetDenoiser
 
@@ -133,7 +134,7 @@ def build(studio: Path, half: bool = False) -> Path:
 
 
 def kl() -> AutoencoderKL:
-    return autoencoder.new_kl(autoencoder.Config(kind="kl", width=4))
+    return sd.new_autoencoder(autoencoder.Config(kind="kl", width=4))
 
 
 def unet(**more) -> UNet2DConditionModel:

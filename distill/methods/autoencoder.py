@@ -24,10 +24,11 @@ from distill.data import cache
 from distill.losses import edges, l1, mse
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.serve import Trained
-from models import weights
+from models import families, weights
 
 ABOUT = "An autoencoder: pictures to latents 16 times smaller, and back."
 BASES = ("none", "autoencoder")
+FAMILIES = {"dc": "sana", "kl": "sd"}  # by kind
 MEASURED, NUDGE = 128, 0.2  # pictures, and how far their latents are moved, to see what a channel is worth
 Vae = AutoencoderDC | AutoencoderKL
 
@@ -57,59 +58,12 @@ def student(cfg: Config, base: Vae | None) -> Vae:
     """A new autoencoder, or the base's, to train on."""
     if base is not None:
         return base
-    return new_kl(cfg) if cfg.kind == "kl" else new_dc(cfg)
-
-
-def new_kl(cfg: Config) -> AutoencoderKL:
-    """Its latents have no noise: the log variance is the least that diffusers takes, and nothing trains it.
-
-    Narrow at full resolution, where it has a block whatever one asks for. Two groups: a group of one channel took half
-    of a step's time.
-    """
-    w = cfg.width
-    vae = AutoencoderKL(
-        latent_channels=cfg.latent_channels,
-        block_out_channels=(w // 2, w, 2 * w, 6 * w, 12 * w),  # pyright: ignore[reportArgumentType]  # diffusers' tuple[…] of one means any length
-        down_block_types=("DownEncoderBlock2D",) * 5,  # pyright: ignore[reportArgumentType]  # diffusers' tuple[…] of one means any length
-        up_block_types=("UpDecoderBlock2D",) * 5,  # pyright: ignore[reportArgumentType]  # diffusers' tuple[…] of one means any length
-        layers_per_block=1,
-        norm_num_groups=2,
-        use_quant_conv=False,  # a second linear layer after the last
-        use_post_quant_conv=False,
-        scaling_factor=1.0,
-    )
-    with torch.no_grad():
-        last = vae.encoder.conv_out
-        assert last.bias is not None, "diffusers' always has one"
-        last.weight[cfg.latent_channels :] = 0
-        last.bias[cfg.latent_channels :] = -30
-    return vae
-
-
-def new_dc(cfg: Config) -> AutoencoderDC:
-    w = cfg.width
-    return AutoencoderDC(
-        latent_channels=cfg.latent_channels,
-        encoder_block_out_channels=(w, 2 * w, 4 * w, 8 * w, 16 * w),
-        decoder_block_out_channels=(w, 2 * w, 4 * w, 8 * w, 16 * w),
-        encoder_block_types="ResBlock",
-        decoder_block_types="ResBlock",
-        encoder_layers_per_block=(0, 1, 1, 2, 2),  # a block at full resolution would cost as much as all the others
-        decoder_layers_per_block=(0, 1, 1, 2, 2),
-        encoder_qkv_multiscales=((),) * 5,
-        decoder_qkv_multiscales=((),) * 5,
-        downsample_block_type="pixel_unshuffle",
-        upsample_block_type="pixel_shuffle",
-        encoder_out_shortcut=False,  # so that `publish` can fold the latents' statistics into the last layer
-        decoder_in_shortcut=False,
-        scaling_factor=1.0,
-    )
+    return families.family(FAMILIES[cfg.kind]).new_autoencoder(cfg)
 
 
 def encode(vae: Any, x: Tensor) -> Tensor:
-    """Pictures [B, 3, H, W] in [-1, 1] to latents [B, C, H/16, W/16]; AutoencoderKL answers with its mean."""
-    out = vae.encode(x)
-    return out.latent if isinstance(vae, AutoencoderDC) else out.latent_dist.mean
+    """Pictures [B, 3, H, W] in [-1, 1] to latents [B, C, H/16, W/16], as its decoder takes them."""
+    return families.of_autoencoder(vae).encode(vae, x) / vae.config.scaling_factor
 
 
 class Method:
@@ -160,8 +114,7 @@ def isometry(vae: Vae, pictures: Tensor) -> Tensor:
     the pictures the same in whichever channel it is.
 
     Channels of unit deviation each would weigh alike for a denoiser, though one is most of what is seen and half of
-    them hardly show. For Stable Diffusion the mean of both, in logarithms: its noise never quite hides the latents, so
-    in a channel far wider than the others the background would show through what should be pure noise.
+    them hardly show. How far to go from one to the other is the family's `channel_shape`.
     """
     decode: Callable[[Tensor], Any] = vae.decode  # pyright: ignore[reportAssignmentType]  # it means any Tensor
     z = encode(vae, pictures)
@@ -173,7 +126,7 @@ def isometry(vae: Vae, pictures: Tensor) -> Tensor:
         nudged[:, c] += size * noise
         costs.append((decode(nudged).sample - plain).square().mean().sqrt() / size)
     cost = torch.stack(costs)  # root mean square of the pictures for one of the latents
-    shape = 1 / cost if isinstance(vae, AutoencoderDC) else (deviation / cost).sqrt()
+    shape = families.of_autoencoder(vae).channel_shape(cost, deviation)
     return shape * (deviation / shape).square().mean().sqrt()
 
 
@@ -195,6 +148,6 @@ def serve(made: Trained, home: Path) -> dict:
         fold(vae, isometry(vae, some_pictures(made, MEASURED)))
     plain = vae.half().to(memory_format=torch.contiguous_format)
     plain.save_pretrained(home / "vae")
-    family = "sd" if isinstance(vae, AutoencoderKL) else "sana"
+    family = families.of_autoencoder(vae).__name__.rpartition(".")[2]
     facts = {"kind": "autoencoder", "family": family, "scheduler": None, "prediction": None, "base": None}
     return facts if made.cfg.decoder_only else facts | {"latents": weights.digest(plain.encoder)[:12]}

@@ -4,7 +4,13 @@
     encode(vae, pixels)                       pictures to latents of unit variance
     new(cfg)                                  a network that knows nothing yet, for the box's latents and text
     many_steps(home)                          the scheduler that a teacher is served with
+    pipeline_class(row)                       diffusers' own, which gives the same pictures
+    call(row, steps)                          and the arguments that it is called with for that
+    AUTOENCODER, new_autoencoder(cfg)         the class of its autoencoder, and a new one to train
+    channel_shape(cost, deviation)            how the latents' variance is shared out among the channels
 
+`load` is all that a family needs to be served, and `call` and `pipeline_class` for its card; the others are read by
+the methods that train it.
 Beside them its `Denoiser`: how the network is called, where a LoRA goes on, what a discriminator sees, how it is saved.
 """
 
@@ -45,9 +51,14 @@ class Parts:
         return self.vae.config.latent_channels, side, side
 
 
+def names() -> list[str]:
+    """Every family that is served; the 2-D mixture is not."""
+    return sorted(p.stem for p in Path(__file__).parent.glob("[a-z]*.py") if p.stem != "toy2d")
+
+
 def family(name: str) -> Any:
     """Its module. Raises ValueError for a name that is none."""
-    valid = sorted(p.stem for p in Path(__file__).parent.glob("[a-z]*.py") if p.stem != "toy2d")
+    valid = names()
     if name not in valid:
         raise ValueError(f"unknown family {name!r:.80}; valid: {', '.join(valid)}")
     return import_module(f"models.families.{name}")
@@ -64,6 +75,11 @@ def load(
     parts = _load(row, device, dtype, **options)
     openvino.serve(parts, backend)
     return parts
+
+
+def of_autoencoder(vae: Any) -> Any:
+    """The module of the family whose autoencoder this is."""
+    return next(own for own in map(family, names()) if isinstance(vae, getattr(own, "AUTOENCODER", ())))
 
 
 @weights.alone

@@ -23,6 +23,7 @@ from models.schedule import Flow, Prediction
 
 SCHEDULERS = ("SCMScheduler", "DPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler")
 Pipeline = SanaPipeline | SanaSprintPipeline
+AUTOENCODER, SPRINT = AutoencoderDC, "SCMScheduler"
 LINEAR = "SANA's self-attention is linear, and its cross-attention stays with sdpa"
 
 
@@ -103,7 +104,20 @@ def denoiser(pipeline: Pipeline, dtype: torch.dtype) -> Denoiser | None:
 
 
 def pipeline_class(row: Row) -> Any:
-    return SanaSprintPipeline if row.manifest.scheduler == "SCMScheduler" else SanaPipeline
+    return SanaSprintPipeline if row.manifest.scheduler == SPRINT else SanaPipeline
+
+
+def call(row: Row, steps: int) -> dict[str, Any]:
+    manifest = row.manifest
+    arguments = {"num_inference_steps": steps, "guidance_scale": manifest.guidance.default}
+    if manifest.scheduler == SPRINT:
+        table = manifest.timesteps.get(str(steps), [1.5708])
+        arguments |= {"max_timesteps": table[0], "intermediate_timesteps": table[1] if len(table) == 2 else None}
+    arguments |= {"height": row.size, "width": row.size}
+    if not row.instruction:
+        arguments |= {"use_resolution_binning": False, "complex_human_instruction": None}
+        arguments |= {"max_sequence_length": row.tokens}
+    return arguments
 
 
 def _from_hub(row: Row, above: Row, dtype: torch.dtype) -> Pipeline:
@@ -189,3 +203,29 @@ def many_steps(home: Path) -> dict[str, Any]:
     scheduler.save_pretrained(home / "scheduler")
     about = "Flow matching: a generator of many steps, the teacher of students of few."
     return {"scheduler": type(scheduler).__name__, "default_steps": 20, "about": about}
+
+
+def new_autoencoder(cfg: Any) -> AutoencoderDC:
+    """Of `cfg.width` channels at full resolution."""
+    w = cfg.width
+    return AutoencoderDC(
+        latent_channels=cfg.latent_channels,
+        encoder_block_out_channels=(w, 2 * w, 4 * w, 8 * w, 16 * w),
+        decoder_block_out_channels=(w, 2 * w, 4 * w, 8 * w, 16 * w),
+        encoder_block_types="ResBlock",
+        decoder_block_types="ResBlock",
+        encoder_layers_per_block=(0, 1, 1, 2, 2),  # a block at full resolution would cost as much as all the others
+        decoder_layers_per_block=(0, 1, 1, 2, 2),
+        encoder_qkv_multiscales=((),) * 5,
+        decoder_qkv_multiscales=((),) * 5,
+        downsample_block_type="pixel_unshuffle",
+        upsample_block_type="pixel_shuffle",
+        encoder_out_shortcut=False,  # so that `publish` can fold the latents' statistics into the last layer
+        decoder_in_shortcut=False,
+        scaling_factor=1.0,
+    )
+
+
+def channel_shape(cost: Tensor, deviation: Tensor) -> Tensor:
+    """What channels of latents are divided by, but for a factor of all: a unit of error costs the pictures the same."""
+    return 1 / cost

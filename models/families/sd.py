@@ -20,6 +20,7 @@ from models.schedule import VP, Prediction
 
 SCHEDULERS = ("DDIMScheduler", "EulerDiscreteScheduler", "LCMScheduler", "TCDScheduler")
 BETAS = {"beta_start": VP.beta_start, "beta_end": VP.beta_end, "beta_schedule": "scaled_linear", "steps_offset": 1}
+AUTOENCODER = AutoencoderKL
 TARGETS = (  # of a LoRA: DMD2's
     "to_q",
     "to_k",
@@ -172,6 +173,21 @@ def on_base(row: Row, base: Parts | None, **options: Any) -> Parts:
     return lora.attach(row, base or families.load(catalogue.get(row.manifest.base or ""), **options), SCHEDULERS)
 
 
+def pipeline_class(row: Row) -> Any:
+    return StableDiffusionPipeline
+
+
+def call(row: Row, steps: int) -> dict[str, Any]:
+    """Guidance of one is none: a LoRA that folds its guidance in has it in the strength of its adapter."""
+    manifest = row.manifest
+    scale = manifest.guidance.default if manifest.guidance.kind == "cfg" else 1.0
+    arguments: dict[str, Any] = {"num_inference_steps": steps, "guidance_scale": scale}
+    arguments |= {"height": row.size, "width": row.size}
+    if manifest.scheduler != "DDIMScheduler" and str(steps) in manifest.timesteps:
+        arguments |= {"num_inference_steps": None, "timesteps": [int(t) for t in manifest.timesteps[str(steps)]]}
+    return arguments | ({"eta": manifest.eta} if manifest.eta else {})
+
+
 def from_hub(kind: Any, row: Row, dtype: torch.dtype, **options: Any) -> Any:
     """A row of a folder brings UNet and scheduler, and takes everything else from the pipeline that it is built on."""
     above = catalogue.on_hub(row)
@@ -241,3 +257,38 @@ def many_steps(home: Path) -> dict[str, Any]:
     """DDIM from the noisiest step there is (Lin et al. 2024, "trailing") to clean data."""
     DDIMScheduler(**BETAS, clip_sample=False, timestep_spacing="trailing").save_pretrained(home / "scheduler")
     return {"scheduler": "DDIMScheduler", "default_steps": 25}
+
+
+def new_autoencoder(cfg: Any) -> AutoencoderKL:
+    """Of `cfg.width` channels at half the resolution. Its latents have no noise: the log variance is the least that
+    diffusers takes, and nothing trains it.
+
+    Narrow at full resolution, where it has a block whatever one asks for. Two groups: a group of one channel took half
+    of a step's time.
+    """
+    w = cfg.width
+    vae = AutoencoderKL(
+        latent_channels=cfg.latent_channels,
+        block_out_channels=(w // 2, w, 2 * w, 6 * w, 12 * w),  # pyright: ignore[reportArgumentType]  # diffusers' tuple[…] of one means any length
+        down_block_types=("DownEncoderBlock2D",) * 5,  # pyright: ignore[reportArgumentType]  # diffusers' tuple[…] of one means any length
+        up_block_types=("UpDecoderBlock2D",) * 5,  # pyright: ignore[reportArgumentType]  # diffusers' tuple[…] of one means any length
+        layers_per_block=1,
+        norm_num_groups=2,
+        use_quant_conv=False,  # a second linear layer after the last
+        use_post_quant_conv=False,
+        scaling_factor=1.0,
+    )
+    with torch.no_grad():
+        last = vae.encoder.conv_out
+        assert last.bias is not None, "diffusers' always has one"
+        last.weight[cfg.latent_channels :] = 0
+        last.bias[cfg.latent_channels :] = -30
+    return vae
+
+
+def channel_shape(cost: Tensor, deviation: Tensor) -> Tensor:
+    """What channels of latents are divided by, but for a factor of all: between unit deviation and unit cost each, in
+    logarithms. The noise of its schedule never quite hides the latents, so in a channel far wider than the others the
+    background would show through what should be pure noise.
+    """
+    return (deviation / cost).sqrt()

@@ -14,7 +14,7 @@ from models.families import Parts, sd
 from models.families.sd import UNetDenoiser
 from models.manifest import ROUTER
 
-encode, many_steps = sd.encode, sd.many_steps
+encode, many_steps, call = sd.encode, sd.many_steps, sd.call
 
 
 class SDXLDenoiser(UNetDenoiser):
@@ -29,6 +29,10 @@ class SDXLDenoiser(UNetDenoiser):
         width = config.projection_class_embeddings_input_dim - config.addition_time_embed_dim * len(sizes)
         told = {"text_embeds": tokens[:, -1, :width], "time_ids": sizes.expand(len(tokens), -1)}
         return tokens[:, :-1], {"added_cond_kwargs": told}
+
+
+def pipeline_class(row: Row) -> Any:
+    return StableDiffusionXLPipeline
 
 
 def load(
