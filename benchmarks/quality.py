@@ -17,7 +17,6 @@ import argparse
 import json
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,9 +29,11 @@ from benchmarks.painting import paint, to_numbers
 from benchmarks.quality_table import headline, tables
 from benchmarks.questions import Question
 from benchmarks.scoring import Reading
+from core import progress
 from core.events import Events
 from core.files import whole_file
 from core.paths import run_dir, use_studio
+from core.stage import Stages
 from distill.data import TOYS
 from distill.methods.autoencoder import encode
 from distill.world import judge_named
@@ -317,19 +318,16 @@ def note(row: Row, rows: Iterable[report.Row]) -> None:
 
 
 class Progress:
-    """A line on the terminal and an event, each time that something begins (0 is done) or got further."""
+    """Each stage as a line on the terminal and as events of the run."""
 
     def __init__(self, run: Path):
-        self.events, self.begin = Events(run), time.monotonic()
+        self.events = Events(run)
+        self.stages = Stages(self.events, apart=0.0)
 
-    def __call__(self, what: str, done: int, of: int) -> None:
-        if not done:
-            self.begin = time.monotonic()
-        spent = time.monotonic() - self.begin
-        left = {"seconds_left": round(spent / done * (of - done), 1)} if done else {}
-        self.events.write("progress", stage=what, step=done, total=of, **left)
-        speed = f", {done / spent:.1f} pictures/s" if done and spent else ""
-        print(f"{what}: {done} of {of}{speed}", file=sys.stderr, flush=True)
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        self.stages(stage, done, total)
+        pace = self.stages.pace(done)
+        progress.say(f"{stage}: {done} of {total}" + (f", {pace:.1f} pictures/s" if pace else ""))
 
 
 def measure(args: argparse.Namespace, say: Say) -> list[report.Row]:

@@ -45,6 +45,8 @@ def parse(text: str, kind: Any) -> Any:
 
 def as_text(value: Any) -> str:
     """A value as `parse` reads it."""
+    if value is None:
+        return "none"
     return ",".join(map(as_text, value)) if isinstance(value, tuple) else str(value)
 
 

@@ -3,9 +3,12 @@
 Work says `tell("drawing toys", 4000, 24000)` as often as it likes; what listens (`heard`) brings it to people.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+from core.events import Events
 
 Ear = Callable[[str, int, int], None]
 _ear: ContextVar[Ear | None] = ContextVar("ear", default=None)
@@ -25,3 +28,26 @@ def heard(ear: Ear) -> Iterator[None]:
         yield
     finally:
         _ear.reset(token)
+
+
+class Stages:
+    """An ear that writes each stage as events, at most every `apart` seconds, with the time left at its own pace."""
+
+    def __init__(self, events: Events, apart: float = 1.0):
+        self.events, self.apart = events, apart
+        self.name, self.first, self.since, self.written = "", 0, 0.0, 0.0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if stage != self.name or done <= self.first:
+            self.name, self.first, self.since, self.written = stage, done, now, 0.0
+        if now - self.written < self.apart:
+            return
+        self.written = now
+        left = {"seconds_left": round((total - done) / self.pace(done), 1)} if self.pace(done) else {}
+        self.events.write("progress", stage=stage, step=done, total=total, **left)
+
+    def pace(self, done: int) -> float:
+        """Parts a second of this stage; 0 while none is done."""
+        spent = time.monotonic() - self.since
+        return (done - self.first) / spent if spent else 0.0

@@ -1,7 +1,6 @@
 """What a training shows: events.jsonl, TensorBoard, sample grids, a bar on a terminal and plain lines elsewhere."""
 
 import math
-import time
 from collections import Counter, deque
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 from core import checkpoint
 from core.events import Events
 from core.progress import Bar, lasted, say, size
+from core.stage import Stages
 from distill.mover import Mover
 from distill.settings import TrainConfig
 
@@ -40,14 +40,11 @@ class Reporter:
         self.run, self.cfg, self.enabled = run, cfg, enabled
         self.sums: dict[str, Tensor] = {}
         self.due = 0
-        self.began, self.spoke = (
-            ("", 0, 0.0),
-            0.0,
-        )  # of the stage before the steps: name, how far, when
         self.movers: list[Mover] = []
         self.paces: dict[frozenset[str], deque[float]] = {}  # seconds of the last steps, by who moved in them
         if enabled:
             self.events = Events(run)
+            self.stages = Stages(self.events)
             self.board = SummaryWriter(run / "tensorboard")
             self.bar = Bar(run.name, cfg.steps)
 
@@ -56,15 +53,9 @@ class Reporter:
             say(text)
 
     def stage(self, name: str, done: int, total: int) -> None:
-        """What comes before the steps, at most once a second, with the time that its own pace leaves."""
-        now = time.monotonic()
-        if name != self.began[0]:
-            self.began, self.spoke = (name, done, now), 0.0
-        if not self.enabled or now - self.spoke < 1:
-            return
-        self.spoke, (_, first, since) = now, self.began
-        known = {"seconds_left": round((total - done) * (now - since) / (done - first), 1)} if done > first else {}
-        self.events.write("progress", stage=name, step=done, total=total, **known)
+        """What comes before the steps."""
+        if self.enabled:
+            self.stages(name, done, total)
 
     def start(self, step: int, movers: list[Mover], processes: int, held: int) -> None:
         """`held`: bytes, which are shown before the first step."""

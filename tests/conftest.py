@@ -24,6 +24,17 @@ expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
+def studio(request, tmp_path_factory):
+    """A studio of the module's own, with the tiny models that its `STUDIO` lists."""
+    folder = tmp_path_factory.mktemp("studio")
+    for build in request.module.STUDIO:
+        build(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STILL_LIFE_STUDIO", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
 def site(tmp_path_factory):
     studio = tiny.build(tmp_path_factory.mktemp("studio"))
     with socket.socket() as s:

@@ -107,7 +107,7 @@ def test_a_family(tree):
     assert families(tree) == []
     arguments = ["-m", "pytest", "-n0", "-q", "-p", "no:cacheprovider", "tests/test_dit.py"]
     out = subprocess.run([sys.executable, *arguments], cwd=tree, capture_output=True, text=True)
-    assert out.returncode == 0 and "1 passed" in out.stdout, out.stdout + out.stderr
+    assert out.returncode == 0, out.stdout + out.stderr
 
 
 def example() -> str:

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from distill.request import DistillRequest
 from jobs.store import Store
 from ui.distill.fetch import FETCHING, data_fetch
 from ui.distill.form import form
@@ -61,3 +62,10 @@ def test_no_judge_is_offered_as_a_base():
     [base] = [f for f in form("distill", {})["fields"] if f["name"] == "base"]
     names = [c["value"] for c in base["choices"]]
     assert "toybox-sana" in names and not [n for n in names if n.startswith("judge")]
+
+
+def test_a_part_that_a_method_leaves_out_is_shown_as_none():
+    usual = {s["name"]: s["usual"] for s in form("distill", {"method": "tscd"})["settings"]}
+    assert usual["feedback_from"] == usual["score_from"] == "none"
+    asked = DistillRequest("tscd", dataset="mixture", set=("score_from=none", "feedback_from=300"))
+    assert asked.set == ("score_from=none", "feedback_from=300")

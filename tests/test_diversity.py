@@ -15,17 +15,10 @@ from models.request import ImageRequest
 from models.samplers import Step
 from tests import tiny
 
+STUDIO = [tiny.build, tiny.build_sd]
+pytestmark = pytest.mark.usefixtures("studio")
+
 CURES = {"base_steps": 1, "skip_steps": 1, "pink": 0.6, "text_noise": 0.5, "cads": 0.5, "adapter_first": 0.4}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def studio(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("studio")
-    tiny.build(folder)
-    tiny.build_sd(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STILL_LIFE_STUDIO", str(folder))
-        yield folder
 
 
 @pytest.fixture(scope="module")

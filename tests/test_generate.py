@@ -23,15 +23,10 @@ from models.schedule import Flow, add_noise, ddim, flow_input, flow_time, trig_t
 from models.stored import branch
 from tests import tiny
 
+STUDIO = [tiny.build]
+pytestmark = pytest.mark.usefixtures("studio")
+
 PLAIN = {"height": 128, "width": 128, "use_resolution_binning": False, "complex_human_instruction": None}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def studio(tmp_path_factory):
-    folder = tiny.build(tmp_path_factory.mktemp("studio"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STILL_LIFE_STUDIO", str(folder))
-        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -7,17 +7,10 @@ import pytest
 from models import catalogue, families, weights
 from tests import tiny
 
+STUDIO = [tiny.build, tiny.build_sd]
+pytestmark = pytest.mark.usefixtures("studio")
+
 ROUNDS = 4
-
-
-@pytest.fixture(scope="module", autouse=True)
-def studio(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("studio")
-    tiny.build(folder)
-    tiny.build_sd(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STILL_LIFE_STUDIO", str(folder))
-        yield folder
 
 
 def test_networks_built_at_once_are_those_built_alone():

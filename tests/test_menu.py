@@ -9,12 +9,8 @@ from tests import tiny
 from ui import menu
 from ui.place import Place
 
-
-@pytest.fixture(scope="module", autouse=True)
-def studio(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STILL_LIFE_STUDIO", str(tiny.build(tmp_path_factory.mktemp("studio"))))
-        yield
+STUDIO = [tiny.build]
+pytestmark = pytest.mark.usefixtures("studio")
 
 
 def ask(**fields) -> dict:

@@ -10,15 +10,10 @@ from models.generate import generate
 from models.request import ImageRequest
 from tests import tiny
 
+STUDIO = [tiny.build, tiny.build_sd]
+pytestmark = pytest.mark.usefixtures("studio")
+
 MODELS = ["tiny-sd", "tiny-hyper", "tiny-sana", "tiny-sprint"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def studio(tmp_path_factory):
-    folder = tiny.build_sd(tiny.build(tmp_path_factory.mktemp("studio")))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STILL_LIFE_STUDIO", str(folder))
-        yield folder
 
 
 def load(id, before=lambda *modules: None, after=lambda *modules: None):

@@ -15,13 +15,8 @@ from models import picture
 from models.request import ImageRequest
 from tests import tiny
 
-
-@pytest.fixture(scope="module", autouse=True)
-def studio(tmp_path_factory):
-    folder = tiny.build(tmp_path_factory.mktemp("studio"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STILL_LIFE_STUDIO", str(folder))
-        yield folder
+STUDIO = [tiny.build]
+pytestmark = pytest.mark.usefixtures("studio")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The quality benchmark on tiny random parts: what is asked is true, scores mean what they say, rows hold."""
 
 import json
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -366,7 +367,7 @@ def test_report_numbers_tables_and_places(tmp_path):
 def test_each_part_is_timed_from_its_own_beginning(tmp_path, monkeypatch, capsys):
     """Two parts of one name, such as two sets of prompts of one seed, are two parts."""
     now = [0.0]
-    monkeypatch.setattr(quality.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     say = quality.Progress(tmp_path)
     for at, done in ((100.0, 0), (104.0, 8), (200.0, 0), (202.0, 8)):
         now[0] = at

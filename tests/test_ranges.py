@@ -12,14 +12,8 @@ from distill.request import DistillRequest, no_base
 from models import catalogue
 from tests import tiny
 
-
-@pytest.fixture(scope="module", autouse=True)
-def studio(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("studio")
-    tiny.build(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STILL_LIFE_STUDIO", str(tiny.build_sd(folder)))
-        yield folder
+STUDIO = [tiny.build, tiny.build_sd]
+pytestmark = pytest.mark.usefixtures("studio")
 
 
 def test_every_setting_has_a_range_that_holds_its_default():

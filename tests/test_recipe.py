@@ -13,15 +13,10 @@ from models.generate import Image, generate
 from models.request import ImageRequest
 from tests import tiny
 
+STUDIO = [tiny.build, tiny.build_sd]
+pytestmark = pytest.mark.usefixtures("studio")
+
 MODELS = ["tiny-sprint", "tiny-hyper", "tiny-cfg"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def studio(tmp_path_factory):
-    folder = tiny.build(tmp_path_factory.mktemp("studio"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STILL_LIFE_STUDIO", str(tiny.build_sd(folder)))
-        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -16,15 +16,10 @@ from models.prompt import expand
 from models.request import PROMPT, SEEDS, STYLES, ImageRequest, Request
 from tests import tiny
 
+STUDIO = [tiny.build]
+pytestmark = pytest.mark.usefixtures("studio")
+
 SPRINT = {"prompt": "a red ball", "model": "tiny-sprint"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def studio(tmp_path_factory):
-    folder = tiny.build(tmp_path_factory.mktemp("studio"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STILL_LIFE_STUDIO", str(folder))
-        yield folder
 
 
 @pytest.mark.parametrize(

@@ -32,15 +32,10 @@ from models.schedule import VP
 from models.stored import branch
 from tests import tiny
 
+STUDIO = [tiny.build_sd]
+pytestmark = pytest.mark.usefixtures("studio")
+
 PROMPT = "a red mushroom on a blue ball"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def studio(tmp_path_factory):
-    folder = tiny.build_sd(tmp_path_factory.mktemp("studio"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STILL_LIFE_STUDIO", str(folder))
-        yield folder
 
 
 @pytest.fixture(scope="module")

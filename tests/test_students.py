@@ -22,13 +22,8 @@ from ui import painting
 from ui.desk import Desk
 from ui.place import Place
 
-
-@pytest.fixture(scope="module", autouse=True)
-def studio(tmp_path_factory):
-    folder = tiny.build_sd(tmp_path_factory.mktemp("studio"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STILL_LIFE_STUDIO", str(folder))
-        yield folder
+STUDIO = [tiny.build_sd]
+pytestmark = pytest.mark.usefixtures("studio")
 
 
 @pytest.fixture(scope="module")

@@ -10,20 +10,14 @@ from distill.world import Draws
 from models import catalogue, families
 from tests import tiny
 
+STUDIO = [tiny.build, tiny.build_sd]
+
 CAPTIONS = [["a red cube", "a cube"], ["two big yellow ducks on a pale blue background, from the side"], ["", "red"]]
 
 
 def part(captions, attributes=None) -> cache.Cached:
     arrays = [np.arange(len(captions))]
     return cache.Cached("toys", arrays, captions, attributes or [{} for _ in captions])
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory):
-    folder = tiny.build_sd(tiny.build(tmp_path_factory.mktemp("studio")))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STILL_LIFE_STUDIO", str(folder))
-        yield folder
 
 
 @pytest.mark.parametrize("id", ["tiny-sana", "tiny-sd"])

@@ -20,15 +20,8 @@ from models.stepping import stepper
 from models.trajectory import Lane, Seen, collect, columns, commitment, decided, latents, look, product, runs, spread
 from tests import tiny
 
-
-@pytest.fixture(scope="module", autouse=True)
-def studio(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("studio")
-    tiny.build(folder)
-    tiny.build_sd(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STILL_LIFE_STUDIO", str(folder))
-        yield folder
+STUDIO = [tiny.build, tiny.build_sd]
+pytestmark = pytest.mark.usefixtures("studio")
 
 
 @pytest.fixture(scope="module")

@@ -31,18 +31,13 @@ from ui.recent import Recent
 from ui.shell import build, header
 from ui.tab import Tab
 
+STUDIO = [tiny.build]
+pytestmark = pytest.mark.usefixtures("studio")
+
 TICKETS = itertools.count(1)  # a page counts its walls up
 SERVED = {f.__name__: f for f in (painting.paint, painting.stop, painting.where, words, models)}
 SERVED |= {n: getattr(pictures, n) for n in ("gallery_page", "favourite", "remove", "full", "download")}
 TAB, ANNA, BEN = "a" * 32, "b" * 32, "c" * 32
-
-
-@pytest.fixture(scope="module", autouse=True)
-def studio(tmp_path_factory):
-    folder = tiny.build(tmp_path_factory.mktemp("studio"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STILL_LIFE_STUDIO", str(folder))
-        yield folder
 
 
 @pytest.fixture(scope="module")

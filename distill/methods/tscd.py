@@ -29,8 +29,13 @@ from models.schedule import VP, add_noise, ddim, like
 
 ABOUT = "Hyper-SD: trajectory-segmented consistency, one LoRA for 1, 2, 4 and 8 steps."
 BASES = ("sd", "sdxl")
-NEVER = 1_000_000_000
+BEFORE = 1_000_000_000  # runs of before wrote this step for never
 STEPS = 2400
+
+
+def begins(step: int | None) -> int | None:
+    """The step at which a part begins, if it has one."""
+    return None if step == BEFORE else step
 
 
 @dataclass(frozen=True)
@@ -51,11 +56,11 @@ class Config:
         length=(1, 16),
     )
     feedback: float = option(0.1, "Weight of the judge's reward.", low=0, high=1e6)
-    feedback_from: int = option(NEVER, "The step at which the reward begins.", low=0)
+    feedback_from: int | None = option(None, "The step at which the reward begins; none: it has no part.", low=0)
     feedback_steps: int = option(200, "For so long: a reward that goes on is learnt to be cheated.", low=0)
     threshold: float = option(-0.1, "Log probability of what was asked; beyond it there is no reward.", high=0)
     score: float = option(1.0, "Weight of score distillation.", low=0, high=1e6)
-    score_from: int = option(NEVER, "The step at which score distillation begins.", low=0)
+    score_from: int | None = option(None, "The step at which score distillation begins; none: it has no part.", low=0)
     ratio: int = option(5, "Critic steps for one of score distillation.", low=1)
     first: float = option(1.0, "Time at which one step sees pure noise.", low=0.001, high=1)
     blocks: tuple[int, ...] = option(
@@ -73,7 +78,7 @@ class Config:
         """When each begins."""
         later = {"feedback": self.feedback_from, "score distillation": self.score_from}
         merging = {f"{k} segments": i * self.stage_steps for i, k in enumerate(self.segments)}
-        return merging | {name: step for name, step in later.items() if step < NEVER}
+        return merging | {name: begun for name, step in later.items() if (begun := begins(step)) is not None}
 
 
 student = students.student
@@ -81,7 +86,7 @@ student = students.student
 
 def also_needs(cfg: Config) -> set[str]:
     """The judge, where it rewards."""
-    return {"judge"} if cfg.feedback_from < NEVER else set()
+    return {"judge"} if begins(cfg.feedback_from) is not None else set()
 
 
 def jump(net, x: Tensor, t: Tensor, s: Tensor, cond: Cond) -> Tensor:
@@ -103,16 +108,17 @@ class Method:
         self.w, self.cfg = world, cfg
         self.players = {"student": Player(world.student, cfg.lr, ema=True)}
         self.stages = cfg.stages
+        self.feedback_from, self.score_from = begins(cfg.feedback_from), begins(cfg.score_from)
         starts = [i * cfg.stage_steps for i, a in enumerate(cfg.adversarial) if a]
         self.heads: Adversary | None = None
         self.fake: Denoiser | None = None
         if starts:
             self.heads = Adversary(needed(world.features)(cfg.blocks))
             self.players["heads"] = Player(self.heads, cfg.critic_lr, start=starts[0])
-        if cfg.score_from < NEVER:
+        if self.score_from is not None:
             source: Denoiser = world.teacher if isinstance(world.teacher, Denoiser) else world.student
             self.fake = copy.deepcopy(source).requires_grad_(True)
-            self.players["fake"] = Player(self.fake, cfg.critic_lr, start=max(0, cfg.score_from - 200))
+            self.players["fake"] = Player(self.fake, cfg.critic_lr, start=max(0, self.score_from - 200))
 
     def stage(self, step: int) -> int:
         return min(step // self.cfg.stage_steps, len(self.cfg.segments) - 1)
@@ -158,8 +164,8 @@ class Method:
     def one_step_parts(self, batch: Batch, adversarial: float, rng: Rows) -> dict[str, Tensor]:
         """What pulls at the pictures of one step, weighted, [B] each."""
         cfg, parts = self.cfg, {}
-        feedback = 0 <= batch.step - cfg.feedback_from < cfg.feedback_steps
-        score = batch.step >= cfg.score_from and batch.step % cfg.ratio == 0
+        feedback = self.feedback_from is not None and 0 <= batch.step - self.feedback_from < cfg.feedback_steps
+        score = self.score_from is not None and batch.step >= self.score_from and batch.step % cfg.ratio == 0
         if not (adversarial or feedback or score):
             return parts
         x, (_, cond) = self.one_step(batch, rng), batch.latents
