@@ -348,6 +348,8 @@ def test_a_model_that_was_trained_further_tells_its_whole_past(studio):
     assert history("new", replace(run, facts=facts | {"base": None}, base=None), studio, False)["base"] is None
     coder = replace(run, facts=facts | {"base": "tiny-kl"}, base=catalogue.get("tiny-kl"))
     sharper = history("my-kl", coder, studio, alone=True)
+    early = history("other", replace(run, step=3), studio, alone=False)["command"]
+    assert early == f"{facts['command']} --until 3 && python -m distill.publish more --id other"
     assert sharper["base"] is None and sharper["command"] == "tests/tiny.py && " + whole + "my-kl", "it has a past"
     with pytest.raises(ValueError, match="run 'more' was trained on other latents than tiny-sd has now; train it anew"):
         check_latents(facts | {"latents": "0123"}, catalogue.get("tiny-sd"))
