@@ -296,7 +296,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--prompts", type=int, default=4, help="prompts, 16 pictures each")
     p.add_argument("--prices", action="store_true", help="measure nothing but the time of each cure")
     p.add_argument("--again", action="store_true", help="measure again what was measured")
-    p.add_argument("--studio", type=Path, help="folder of everything that a person makes")
+    p.add_argument("--studio", type=Path, help="the studio folder")
     return p
 
 

@@ -134,11 +134,11 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser("benchmarks.guided", description=__doc__)
     p.formatter_class = argparse.RawTextHelpFormatter
     p.add_argument("--model", default="toybox-cfg-lora", help="id of a cfg_lora")
-    p.add_argument("--steps", type=int, help="of both (default: the adapter's own)")
-    p.add_argument("--repeats", type=int, default=20, help="pictures of each that are timed")
+    p.add_argument("--steps", type=int, help="denoising steps of both (default: the adapter's own)")
+    p.add_argument("--repeats", type=int, default=20, help="number of pictures that are timed for each")
     p.add_argument("--batch", type=int, default=64, help="of the training whose memory is measured")
-    p.add_argument("--dataset", help="of that training (default: what the adapter learnt from)")
-    p.add_argument("--device", default="auto", help="that paints")
+    p.add_argument("--dataset", help="data set of that training (default: the adapter's own)")
+    p.add_argument("--device", default="auto", help="device that runs both")
     p.add_argument("--memory", choices=HOW, help="only print the memory of training --model so, in GiB")
     p.add_argument("--docs", type=Path, default=DOCS, help="folder of cfg_lora.md")
     return p

@@ -207,9 +207,9 @@ def main(argv: list[str] | None = None) -> int:
         "benchmarks.latency", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     p.add_argument("--model", default=DEFAULT_MODEL, help="an id of the catalogue")
-    p.add_argument("--teacher", help="what it is compared with; by default its base, where that paints")
+    p.add_argument("--teacher", help="the model to compare with; by default its base")
     p.add_argument("--repeats", type=int, default=30)
-    p.add_argument("--threads", type=int, help="of torch; by default its own choice")
+    p.add_argument("--threads", type=int, help="threads of torch (default: torch's own choice)")
     p.add_argument("--device", default="auto")
     p.add_argument("--attention", default="auto", help=", ".join(ATTENTION))
     p.add_argument("--backend", default="torch", help="torch or openvino")

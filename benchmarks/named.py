@@ -65,8 +65,8 @@ def main(argv: list[str] | None = None) -> int:
     p.formatter_class = argparse.RawTextHelpFormatter
     p.add_argument("--models", nargs="+", default=list(MODELS), help="MODEL:STEPS")
     p.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="sampling seeds")
-    p.add_argument("--prompts", type=int, default=96, help="prompts")
-    p.add_argument("--studio", help="folder of everything that a person makes")
+    p.add_argument("--prompts", type=int, default=96, help="number of prompts")
+    p.add_argument("--studio", help="the studio folder")
     args = p.parse_args(argv)
     use_studio(args.studio)
     try:

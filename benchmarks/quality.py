@@ -1,8 +1,8 @@
-"""How good a model's pictures are, read by judges that no generator was trained against.
+"""How good a model's pictures are, scored by judges that no generator was trained against.
 
     python -m benchmarks.quality --model toybox-sprint --steps 1 2 4 [--seeds 0 1 2] [--n 1024] [--json]
     python -m benchmarks.quality --model toybox-sprint --steps 1 2 4 --cost     # only time and memory of one picture
-    python -m benchmarks.quality --model my-checkpoint --choose        # whoever reports must not have chosen
+    python -m benchmarks.quality --model my-checkpoint --choose        # another judge, to choose a checkpoint by
 
 A generator is asked held-out captions and read by `judge-b` (toys) and `judge-emoji`; an autoencoder gives back
 held-out pictures; a judge reads real ones. Flat rows go to results/quality.json, tables of them beside it and into
@@ -10,7 +10,7 @@ docs/results.md and README. Each score is shown with its ceiling (real renders o
 teacher's. The floor of what is right: the same pictures against shuffled captions; of a distance: backgrounds alone,
 flat pictures in the colours of the toys' backgrounds; of a variety (vendi, backgrounds): 1, all alike.
 Values are means over sampling seeds, `sd` their deviation. In the same run one picture is timed,
-and the most memory taken that the process holds meanwhile.
+and its peak memory is taken.
 """
 
 import argparse
@@ -188,7 +188,7 @@ def word_figures(judge: Judge, sizes: Sizes, brush: Brush, seeds: Sequence[int])
 
 
 def cost_figures(parts: Parts, steps: int, guidance: float) -> list[Figure]:
-    """What one picture takes: milliseconds through `generate`, its prompt not remembered, and the most memory held."""
+    """What one picture takes: milliseconds through `generate`, with a cold prompt cache, and peak memory."""
     work = latency.painting(parts, steps=steps, guidance=guidance)
     spent = latency.rounds({"generate": work}, ROUNDS, parts.device)["generate"]
     held = latency.peak_gib(parts.device, work)
@@ -362,7 +362,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--cost", action="store_true", help="only time and memory of one picture, as after a change of code")
     p.add_argument("--manifest", action="store_true", help="write the figures into the model's manifest too")
     p.add_argument("--json", action="store_true", help="print the new rows as JSON, one a line, not as tables")
-    p.add_argument("--studio", type=Path, help="folder of everything that a person makes")
+    p.add_argument("--studio", type=Path, help="the studio folder")
     return p
 
 

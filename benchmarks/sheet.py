@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--guidance", type=float, help="default: the model's own")
     p.add_argument("--of", choices=OF, default="toys")
     p.add_argument("--n", type=int, default=64)
-    p.add_argument("--seed", type=int, default=0, help="of the first picture; the next has the next")
+    p.add_argument("--seed", type=int, default=0, help="seed of the first picture; each picture adds one")
     p.add_argument("--out", type=Path, required=True, metavar="FILE")
     args = p.parse_args(argv)
     try:

@@ -123,10 +123,10 @@ def rows(found: list[dict[str, float]], mode: str, preset: str, asked: int) -> l
 def main(argv: list[str] | None = None) -> int:
     p = argparse.ArgumentParser("benchmarks.threed", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--preset", default="draft", choices=list(PRESETS))
-    p.add_argument("--mode", help="instead of the preset's")
+    p.add_argument("--mode", help="the mode, instead of the preset's")
     p.add_argument("--model", help="the teacher")
     p.add_argument("--seeds", type=int, default=1)
-    p.add_argument("--few", action="store_true", help="only the things whose runs are there already")
+    p.add_argument("--few", action="store_true", help="only objects whose runs exist already")
     p.add_argument("--studio")
     args = p.parse_args(argv)
     use_studio(args.studio)

@@ -46,5 +46,5 @@ def cache() -> Path:
 def run_dir(name: str) -> Path:
     """The folder of one run; a name is one plain folder name, so that nothing leaves the studio."""
     if not name or name != Path(name).name or name.startswith(".") or not name.isprintable():
-        raise ValueError(f"{name!r} is no name for a run: letters, digits, - and _ make one")
+        raise ValueError(f"{name!r} is no valid name for a run: letters, digits, - and _ make one")
     return studio() / "runs" / name

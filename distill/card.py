@@ -27,7 +27,7 @@ PICTURES = {
     "painted": "pictures that the models of this project painted",
     "noto": "Noto Emoji (Apache License 2.0, Google)",
 }
-WORDS = "It knows the words of `vocabulary.json` and no others.\n"
+WORDS = "Its vocabulary is `vocabulary.json`; it knows no other words.\n"
 
 
 def curve(run: Path, out: Path) -> None:
@@ -55,10 +55,10 @@ def curve(run: Path, out: Path) -> None:
 def learnt_from(dataset: str) -> str:
     """One sentence on whose pictures they were."""
     if dataset == "mixture":
-        return "It learnt from points of a mixture of Gaussians, and from no picture."
-    folder = "a folder of the person who trained it, who knows their licence"
+        return "Trained on points of a mixture of Gaussians, not on pictures."
+    folder = "a folder of the person who trained it; ask them for the licence"
     found = dict.fromkeys(PICTURES.get(part, folder) for part in dataset.split("+"))
-    return f"Pictures that it learnt from: {', and '.join(found)}."
+    return f"Training pictures: {', and '.join(found)}."
 
 
 def renewed(text: str, lines: str) -> str:
@@ -89,7 +89,7 @@ library_name: diffusers
 {m.about} {m.parameters:,} parameters.
 Data: {data}, {m.samples_seen:,} samples seen.
 
-Made by, and remade with:
+Made by these commands:
 
 ```
 {commands}
@@ -99,7 +99,7 @@ Made by, and remade with:
 ![training curve](curve.png)
 
 {about}
-What it is worth is measured in the project's README.
+The project's `docs/results.md` has its measured quality.
 
 | setting | value |
 | --- | --- |

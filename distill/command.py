@@ -47,18 +47,22 @@ def parser(about: str | None) -> argparse.ArgumentParser:
     p = argparse.ArgumentParser("distill.train", description=about, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("method", help="the name of a file in distill/methods")
     p.add_argument("--run", required=True, help="name of the run's folder in the studio")
-    p.add_argument("--base", help="id of a model to start from, or that teaches")
-    p.add_argument("--start", metavar="ID", help="a served student of the base to go on from")
+    p.add_argument("--base", help="id of the base model: the teacher, or the model to train further")
+    p.add_argument("--start", metavar="ID", help="a published student of the base, whose weights the run starts from")
     p.add_argument(
         "--dataset",
         help="toys, emoji, toys+emoji, toys+words+pairs, mini, mixture or a folder of pictures",
     )
-    p.add_argument("--skip-bad", action="store_true", help="leave out files of a folder that cannot be used")
+    p.add_argument("--skip-bad", action="store_true", help="skip files of a folder that can't be used")
     p.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting; train.… for the loop's own"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting of the method, or train.… for one of the loop",
     )
     p.add_argument("--seed", type=int)
     p.add_argument("--resume", action="store_true", help="go on from the newest good checkpoint")
-    p.add_argument("--minutes", type=float, help="stop after so long, checkpoint kept")
-    p.add_argument("--until", type=int, metavar="STEP", help="stop after this step, checkpoint kept")
+    p.add_argument("--minutes", type=float, help="stop after so many minutes, with a checkpoint")
+    p.add_argument("--until", type=int, metavar="STEP", help="stop after this step, with a checkpoint")
     return p

@@ -175,7 +175,7 @@ class Method(Protocol):
         @dataclass(frozen=True)
         class Config:
             lr: float = option(1e-4, "Learning rate.", low=0)
-            rank: int = option(8, "Of the LoRA; 0 trains the whole network.", low=0)
+            rank: int = option(8, "Rank of the LoRA; 0 trains the whole network.", low=0)
 
         student = students.student
 

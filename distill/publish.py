@@ -93,7 +93,9 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
     if not (run / "run.json").is_file():
         raise ValueError(f"there is no run named {run.name!r} to publish")
     if json.loads((run / "run.json").read_text())["dataset"] == "mixture":
-        raise ValueError(f"run {run.name!r} learnt the 2-D mixture: it makes points, and nothing paints with it")
+        raise ValueError(
+            f"run {run.name!r} learnt the 2-D mixture: it makes points, not pictures, so it can't be published"
+        )
     made = trained(run)
     if made.base is not None:
         elsewhere.remember(made.base)
@@ -164,7 +166,9 @@ def history(id: str, run: Trained, home: Path, alone: bool) -> dict:
     made |= {"latents": past.latents}
     if begun := facts.get("start"):
         if past.id == id:
-            raise ValueError(f"a student that started from {begun['id']} can't take its base's place: another --id")
+            raise ValueError(
+                f"a student that started from {begun['id']} can't take its base's place; choose another --id"
+            )
         samples += begun["samples_seen"]
         return made | {"command": f"{begun['command']} && {command}", "samples_seen": samples}
     if past.id != id and not alone:
@@ -194,8 +198,8 @@ def forget_paths(home: Path) -> None:
 def main(argv: list[str] | None = None) -> int:
     p = argparse.ArgumentParser("distill.publish", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("run", help="name of a run in the studio")
-    p.add_argument("--id", required=True, help="what the model will be called")
-    p.add_argument("--box", action="store_true", help="into assets/weights, to be shipped, not into the studio")
+    p.add_argument("--id", required=True, help="id of the new model")
+    p.add_argument("--box", action="store_true", help="publish into assets/weights, not into the studio")
     args = p.parse_args(argv)
     use_studio()
     try:

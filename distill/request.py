@@ -62,7 +62,7 @@ def unreached(begins: Mapping[str, int], steps: int) -> str | None:
     what, step = max(begins.items(), key=lambda item: item[1], default=("", 0))
     if step < steps:
         return None
-    return f"train.steps={steps} ends before {what}, step {step}: set more steps, or let that begin sooner"
+    return f"train.steps={steps} ends before {what}, step {step}: set more steps, or start that phase earlier"
 
 
 def fitting(own: Any, loop: TrainConfig) -> None:
@@ -93,14 +93,12 @@ def starts() -> list[str]:
 class DistillRequest(Request):
     """A training. `set` holds settings as `key=value`; over JSON it may be an object too."""
 
-    method: str = option("sft", "How the model is made.", choices=methods)
-    base: str | None = option(None, "The model that is trained further, or that teaches.", choices=bases)
-    start: str | None = option(None, "A student of the base, whose weights it begins with.", choices=starts)
-    dataset: str = option("toys+emoji", "What it looks at.", choices=datasets)
-    skip_bad: bool = option(False, "Leave out files of a folder of your own that cannot be used.")
-    minutes: float | None = option(
-        None, "Stop after so long, over all attempts.", low=0.05, high=60_000, unit="minutes"
-    )
+    method: str = option("sft", "The training method.", choices=methods)
+    base: str | None = option(None, "The base model: the teacher, or the model to train further.", choices=bases)
+    start: str | None = option(None, "A student of the base, whose weights the training starts from.", choices=starts)
+    dataset: str = option("toys+emoji", "Training data.", choices=datasets)
+    skip_bad: bool = option(False, "Skip files of your own folder that can't be used.")
+    minutes: float | None = option(None, "Time limit over all attempts.", low=0.05, high=60_000, unit="minutes")
     seed: int = option(0, "The same seed gives the same weights.", low=0, high=SEEDS - 1, step=1)
     set: tuple[str, ...] = option((), "Settings of the method and the loop, such as lr=1e-4 or train.steps=500.")
 

@@ -61,7 +61,7 @@ def as_its_base(made: Trained, home: Path) -> dict:
     """The scheduler, steps and guidance of its base."""
     base = made.base
     if base is None or (scheduler := catalogue.part(base, "scheduler")) is None:
-        raise ValueError(f"what was made of {base and base.id} can't be served; valid bases: models published here")
+        raise ValueError(f"a model trained from {base and base.id} can't be served; valid bases: models published here")
     shutil.copytree(scheduler, home / "scheduler")
     as_base = ("family", "scheduler", "prediction", "timesteps", "default_steps", "guidance", "eta")
     facts = {name: getattr(base.manifest, name) for name in as_base}

@@ -1,7 +1,7 @@
 """A training that goes on from a student that is served, instead of from its base.
 
 What the start was is kept with the run when that is made: in `start/` the weights as they are served and the words, in
-run.json how they came to be. So a run resumes exactly, and tells its whole past, whatever becomes of that model.
+run.json how they came to be. So a run resumes exactly and keeps its whole history, even if that model is deleted.
 """
 
 import json
@@ -41,7 +41,7 @@ def read(row: catalogue.Row) -> dict[str, torch.Tensor]:
         return {k: w * (size["alpha"] / size["rank"]) if "lora_B" in k else w for k, w in found.items()}
     files = [p for name in NETWORKS for p in sorted((row.folder / name).glob("*.safetensors"))]
     if len(files) != 1:
-        raise ValueError(f"{row.id} has no network of its own in one file, with which a training could go on")
+        raise ValueError(f"{row.id} has no network of its own in one file, so no training can start from it")
     weights.check(files[0])
     return {k: w.float() for k, w in load_file(files[0]).items()}
 

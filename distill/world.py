@@ -201,7 +201,7 @@ def student_alone(a: Asked, device: torch.device) -> Any:
 def latent_scene(a: Asked, device: torch.device) -> Scene:
     """Latents of the base's autoencoder, and captions through its text encoder."""
     if a.base is None:
-        raise ValueError(f"{a.method} works on latents: name the model that has the autoencoder with --base")
+        raise ValueError(f"{a.method} works on latents; give a model that has an autoencoder with --base")
     if reason := catalogue.in_parts(a.base):
         raise ValueError(reason)
     found = images(a.dataset, a.module, a.skip_bad, a.base)

@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser("jobs", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--json", action="store_true", help="print JSON")
-    shared.add_argument("--studio", type=Path, help="folder of everything that a person makes")
+    shared.add_argument("--studio", type=Path, help="the studio folder")
     pairs = argparse.ArgumentParser(add_help=False)
     pairs.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a field or setting of the request"
@@ -49,8 +49,8 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("id")
     prune = sub.add_parser("prune", parents=[shared], help="delete old jobs and their files")
     prune.add_argument("--days", type=float, help="older than this (default: the studio's own limit)")
-    prune.add_argument("--done", action="store_true", help="also those that are done")
-    prune.add_argument("--to-gb", type=float, help="then the oldest, until no more than this is kept")
+    prune.add_argument("--done", action="store_true", help="also delete jobs that are done")
+    prune.add_argument("--to-gb", type=float, help="then delete the oldest, until at most this much is left")
     return p
 
 

@@ -197,7 +197,7 @@ class Attempt:
         if now - self.begun > self.settings.hours * 3600:
             self.limit = f"it ran longer than the {self.settings.hours:g} h that one attempt may take"
         elif now - self.heard > self.settings.silence:
-            self.limit, self.again = f"it said nothing for {self.settings.silence:g} s", True
+            self.limit, self.again = f"no output for {self.settings.silence:g} s", True
         elif used > quota * 1e9:
             self.limit = (
                 f"the jobs' files take {used / 1e9:.1f} GB of the {quota:g} GB allowed; delete some, then resume"
@@ -250,7 +250,7 @@ def fault_of(code: int) -> str:
         return "it was killed from outside, most often because memory ran out"
     if code < 0:
         return f"it was ended by {signal.Signals(-code).name}; see the log"
-    return f"it ended with status {code} and did not say why; see the log"
+    return f"it ended with status {code} and no error message; see the log"
 
 
 def present(run: Path, finish: dict | None) -> tuple[list[dict], str]:

@@ -2,8 +2,8 @@
 
     python -m jobs.worker [--studio DIR] [--slots N | --cards N] [--threads N] [--drain]
 
-SIGTERM or Ctrl+C: every command is asked to keep a checkpoint, its job is queued again, and the worker leaves. Killed
-in any other way, its commands are told by the kernel and its jobs go on as soon as another worker looks.
+SIGTERM or Ctrl+C: every command writes a checkpoint, its job is queued again, and the worker ends. If it is killed
+in any other way, the kernel stops its commands, and another worker resumes its jobs.
 """
 
 import argparse
@@ -137,13 +137,15 @@ def settings_of(args: argparse.Namespace) -> Settings:
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser("jobs.worker", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     own = Settings()
-    p.add_argument("--studio", type=Path, help="folder of everything that a person makes")
-    p.add_argument("--slots", type=int, help="commands at a time on the CPU (default 1)")
-    p.add_argument("--cards", type=int, help="one command at a time on each of so many GPUs instead (default: all)")
+    p.add_argument("--studio", type=Path, help="the studio folder")
+    p.add_argument("--slots", type=int, help="jobs that run at the same time on the CPU (default 1)")
+    p.add_argument("--cards", type=int, help="number of GPUs to use instead, one job at a time on each (default: all)")
     p.add_argument("--threads", type=int, default=own.threads, help="of a command on the CPU (default %(default)s)")
-    p.add_argument("--nice", type=int, default=own.nice, help="how far commands stand back (default %(default)s)")
-    p.add_argument("--memory-gb", type=float, default=0.0, help="limit of a command (default 85 %% of the machine's)")
-    p.add_argument("--hours", type=float, default=own.hours, help="limit of one attempt (default %(default)s)")
+    p.add_argument("--nice", type=int, default=own.nice, help="niceness of the commands (default %(default)s)")
+    p.add_argument(
+        "--memory-gb", type=float, default=0.0, help="memory limit of a command (default 85 %% of the machine's)"
+    )
+    p.add_argument("--hours", type=float, default=own.hours, help="time limit of one attempt (default %(default)s)")
     p.add_argument("--log-prompts", action="store_true", help="log what people typed, not a digest of it")
     p.add_argument("--drain", action="store_true", help="leave when nothing is queued or running")
     return p

@@ -184,7 +184,7 @@ def free(id: str, home: Path) -> None:
     """Raises ValueError where no model may be published as this id, into this folder."""
     if not NAME.fullmatch(id):
         raise ValueError(
-            f"{id!r:.80} is no name for a model: letters, digits, - _ and . make one, a letter or digit first"
+            f"{id!r:.80} is no valid name for a model: letters, digits, - _ and . make one, a letter or digit first"
         )
     row = rows().get(id)
     in_box = home.parent == assets() / "weights"
@@ -195,7 +195,7 @@ def free(id: str, home: Path) -> None:
 def in_parts(row: Row) -> str | None:
     """One sentence where it is no single network of its own, with which a training could go on."""
     what = "an adapter" if row.manifest.kind == "lora" else "several students" if row.routed else None
-    return what and f"{row.id} is {what}, and no base for a training; its own: {row.manifest.base}."
+    return what and f"{row.id} is {what}, which can't be a training base; use its base {row.manifest.base}."
 
 
 def on_hub(row: Row, known: dict[str, Row] | None = None) -> Row | None:

@@ -80,5 +80,5 @@ def pixels(denoiser: Path, vae: Path) -> int:
     blocks = config.get("encoder_block_out_channels") or config.get("block_out_channels")
     if not isinstance(side, int) or not isinstance(blocks, list):
         file, lacks = (vae, "block_out_channels") if isinstance(side, int) else (denoiser, "sample_size")
-        raise ValueError(f"{shown(file)} says no {lacks}, so the size of its pictures is not known")
+        raise ValueError(f"{shown(file)} has no {lacks}, so the size of its pictures is unknown")
     return side * 2 ** (len(blocks) - 1)

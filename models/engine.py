@@ -91,7 +91,7 @@ class Line:
     def back(self, ticket: object) -> None:
         with self._changed:
             if ticket not in self._tickets:
-                raise ValueError("this generation was stopped: nobody read its pictures while others waited")
+                raise ValueError("cancelled: the client stopped reading while others were queued")
             self._away = None
 
     def length(self) -> int:

@@ -67,7 +67,7 @@ def export(id: str, home: Path) -> Path:
         raise ValueError(f"{id} can't run here. {reason}")
     parts = families.load(row)
     if parts.denoiser.network is None:
-        raise ValueError(f"{id} is several students, and no diffusers pipeline sends a prompt to the right one")
+        raise ValueError(f"{id} is several students with a router, which no diffusers pipeline supports")
     with whole_folder(home) as part:
         write(parts, part)
         (part / "README.md").write_text(card(parts), encoding="utf-8")
@@ -80,8 +80,8 @@ def main(argv: list[str] | None = None) -> int:
     p = argparse.ArgumentParser("models.export", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("id", help="an id of the catalogue")
     p.add_argument("folder", type=Path, help="a new or empty folder")
-    p.add_argument("--studio", help="the folder of what you made")
-    p.add_argument("--any-base", action="store_true", help="load a LoRA on other weights than it was made on, too")
+    p.add_argument("--studio", help="the studio folder")
+    p.add_argument("--any-base", action="store_true", help="also load a LoRA on other weights than it was made on")
     args = p.parse_args(argv)
     use_studio(args.studio)
     catalogue.use_any_base(args.any_base)

@@ -212,7 +212,7 @@ def _batch(run: Run, which: range, cond: Cond, null: Cond | None) -> Generator[E
         one = (k, picture, request.seeds()[k], request.steps, calls, *times, run.texts[k])
         yield Image(*one, backend, routes and routes[row])
     if lost:  # after the others of the batch
-        raise ValueError(f"{parts.row.id} gave numbers that are no picture for seed {', '.join(lost)}; try another")
+        raise ValueError(f"{parts.row.id} produced NaN or infinite values for seed {', '.join(lost)}; try another")
 
 
 def varied(run: Run, which: range, cond: Cond) -> tuple[list[Turn], Cond]:
@@ -287,13 +287,13 @@ def parser() -> argparse.ArgumentParser:
             kind: dict[str, Any] = {"action": "store_true"} if hints[name] is bool else {"type": hints[name]}
             p.add_argument(flag, default=argparse.SUPPRESS, help=opt.help, **kind)
     p.add_argument("--out", type=Path, default=Path("out.png"), help="several: out-0.png, … and their grid out.png")
-    p.add_argument("--list", action="store_true", help="print what can paint, and why what can't")
+    p.add_argument("--list", action="store_true", help="list the models, and why some can't run here")
     p.add_argument("--json", action="store_true", help="one JSON object a picture, or a model")
     p.add_argument("--device", default="auto", help="auto, cpu or cuda")
     p.add_argument("--attention", default="auto", help=", ".join(ATTENTION))
     p.add_argument("--backend", default="torch", help=f"{', '.join(openvino.BACKENDS)}; pays for many pictures")
-    p.add_argument("--studio", help="the folder of what you made")
-    p.add_argument("--any-base", action="store_true", help="load a LoRA on other weights than it was made on, too")
+    p.add_argument("--studio", help="the studio folder")
+    p.add_argument("--any-base", action="store_true", help="also load a LoRA on other weights than it was made on")
     return p
 
 

@@ -126,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
     take.add_argument("--layout", default="diffusers", help=", ".join(LAYOUTS))
     take.add_argument("--out", type=Path, required=True, help="a .safetensors file")
     for one in (bring, take):
-        one.add_argument("--studio", help="the folder of what you made")
+        one.add_argument("--studio", help="the studio folder")
     args = p.parse_args(argv)
     use_studio(args.studio)
     try:

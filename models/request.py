@@ -87,41 +87,56 @@ class ImageRequest(Request):
     prompt: str = option(
         "", "What you want to see. {red|blue} picks one per picture.", longest=PROMPT, required=True, lines=2
     )
-    negative: str = option("", "What to keep away from, for models guided by two prompts.", longest=PROMPT)
-    model: str = option(DEFAULT_MODEL, "Who paints.", choices=lambda: [r.id for r in catalogue.menu()])
-    steps: int = option(None, "Times the network runs on each picture.", low=1, high=100, step=1)
+    negative: str = option(
+        "", "What the picture should not show, for models with classifier-free guidance.", longest=PROMPT
+    )
+    model: str = option(
+        DEFAULT_MODEL, "The model that makes the picture.", choices=lambda: [r.id for r in catalogue.menu()]
+    )
+    steps: int = option(None, "Denoising steps for each picture.", low=1, high=100, step=1)
     guidance: float = option(None, "How closely the prompt is followed.", low=0, high=30, step=0.1)
     seed: int = option(0, "The same seed gives the same picture.", low=0, high=SEEDS - 1, step=1)
-    num_images: int = option(1, "Pictures at once; each has the next seed.", low=1, high=16, step=1)
-    width: int = option(None, "Set by the model.", low=32, high=4096, step=32, unit="pixels")
-    height: int = option(None, "Set by the model.", low=32, high=4096, step=32, unit="pixels")
-    style: str = option("none", "Words that are put around the prompt.", choices=lambda: list(STYLES))
-    variation_seed: int = option(0, "Which neighbours: each picture has the next.", low=0, high=SEEDS - 1, step=1)
-    variation: float = option(0.0, "How far from the seed's picture; 0 is itself.", low=0, high=1, step=0.01)
+    num_images: int = option(1, "Number of pictures; each has the next seed.", low=1, high=16, step=1)
+    width: int = option(None, "Width of the picture, fixed by the model.", low=32, high=4096, step=32, unit="pixels")
+    height: int = option(None, "Height of the picture, fixed by the model.", low=32, high=4096, step=32, unit="pixels")
+    style: str = option("none", "Words added to the prompt.", choices=lambda: list(STYLES))
+    variation_seed: int = option(0, "Seed of the variation; each picture adds one.", low=0, high=SEEDS - 1, step=1)
+    variation: float = option(0.0, "Variation strength; 0 is the seed's own picture.", low=0, high=1, step=0.01)
     painters: str = option(
-        "", "Other models for some of the steps, from 0: toybox-sd:0-1@3 takes two, at guidance 3.", longest=PROMPT
+        "", "Models for some of the steps, from 0: toybox-sd:0-1@3 takes two, at guidance 3.", longest=PROMPT
     )
-    start: str = option("", "A stored step to go on from, by its sha256.", longest=64)
-    start_step: int = option(0, "Which step that was.", low=0, high=99, step=1)
-    image: str = option("", "A picture to begin with: a file, or the sha256 of a kept one.", longest=64)
-    strength: float = option(0.6, "How much of that picture is noise at the start.", low=0.05, high=1, step=0.05)
-    mask: str = option("", "What to paint anew of it: white in this picture, grey half.", longest=64)
-    only_masked: bool = option(False, "Paint the masked part alone, enlarged, and put it back.")
-    base_steps: int = option(0, "Leading steps that the base model takes, for variety.", low=0, high=100, step=1)
-    base_guidance: float = option(1.0, "Guidance of those steps; 1 asks the base once.", low=0, high=30, step=0.1)
-    skip_steps: int = option(0, "Steps left out at the start: a later one begins with noise.", low=0, high=99, step=1)
-    pink: float = option(0.0, "How much more the large shapes of the starting noise weigh.", low=0, high=1, step=0.05)
-    text_noise: float = option(0.0, "Noise on the prompt embedding, in its deviations.", low=0, high=2, step=0.05)
+    start: str = option("", "Sha256 of the stored step to continue from.", longest=64)
+    start_step: int = option(0, "Index of the stored step.", low=0, high=99, step=1)
+    base_steps: int = option(0, "First steps that the base model takes, for variety.", low=0, high=100, step=1)
+    base_guidance: float = option(1.0, "Guidance of those steps; 1 has none.", low=0, high=30, step=0.1)
+    skip_steps: int = option(0, "Steps skipped at the start; the next one begins with noise.", low=0, high=99, step=1)
+    pink: float = option(0.0, "Weight added to the low frequencies of the noise.", low=0, high=1, step=0.05)
+    text_noise: float = option(
+        0.0, "Noise on the prompt embedding, in its standard deviations.", low=0, high=2, step=0.05
+    )
+    start: str = option("", "Sha256 of the stored step to continue from.", longest=64)
+    start_step: int = option(0, "Index of the stored step.", low=0, high=99, step=1)
+    image: str = option("", "A picture to start from: a file, or the sha256 of a kept one.", longest=64)
+    strength: float = option(0.6, "Share of noise added to that picture at the start.", low=0.05, high=1, step=0.05)
+    mask: str = option("", "Mask of the part to repaint: white in this picture, grey half.", longest=64)
+    only_masked: bool = option(False, "Repaint only the masked part, enlarged, and put it back.")
+    base_steps: int = option(0, "First steps that the base model takes, for variety.", low=0, high=100, step=1)
+    base_guidance: float = option(1.0, "Guidance of those steps; 1 has none.", low=0, high=30, step=0.1)
+    skip_steps: int = option(0, "Steps skipped at the start; the next one begins with noise.", low=0, high=99, step=1)
+    pink: float = option(0.0, "Weight added to the low frequencies of the noise.", low=0, high=1, step=0.05)
+    text_noise: float = option(
+        0.0, "Noise on the prompt embedding, in its standard deviations.", low=0, high=2, step=0.05
+    )
     text_noise_seed: int = option(0, "Seed of that noise.", low=0, high=SEEDS - 1, step=1)
     cads: float = option(0.0, "Noise on the prompt embedding that fades over the steps.", low=0, high=1, step=0.05)
     adapter_first: float = option(
         1.0, "Strength of a LoRA model's adapter in its first step; 1 is as trained.", low=0, high=1.5, step=0.05
     )
-    unlike: str = option("", "Stored pictures to be different from, by their sha256.", longest=64)
-    unlike_by: float = option(0.8, "How far from each of them, in deviations of a latent.", low=0, high=2, step=0.05)
+    unlike: str = option("", "Sha256 of stored pictures to be different from.", longest=64)
+    unlike_by: float = option(0.8, "Distance from each of them, in deviations of a latent.", low=0, high=2, step=0.05)
     even: str = option("nothing", "What the prompt leaves open and words spread.", choices=lambda: list(EVEN))
-    enlarge: int = option(1, "Times as large as painted: 1, 2 or 4.", low=1, high=4, step=1)
-    enlarger: str = option(ENLARGER, "Who enlarges.", choices=lambda: ENLARGERS)
+    enlarge: int = option(1, "Enlargement: 1, 2 or 4 times.", low=1, high=4, step=1)
+    enlarger: str = option(ENLARGER, "The model that enlarges.", choices=lambda: ENLARGERS)
 
     def _order(self) -> list[str]:
         names = super()._order()

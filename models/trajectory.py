@@ -297,13 +297,13 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser("models.trajectory", description=__doc__)
     p.formatter_class = argparse.RawTextHelpFormatter
     p.add_argument("prompt", help="what to paint")
-    p.add_argument("--models", default=DEFAULT_MODEL, help="ids with commas")
+    p.add_argument("--models", default=DEFAULT_MODEL, help="ids, separated by commas")
     p.add_argument("--steps", type=whole_numbers, help="one for each model, in order (default: the models' own)")
-    p.add_argument("--seeds", type=whole_numbers, default=[0], help="with commas")
+    p.add_argument("--seeds", type=whole_numbers, default=[0], help="values, separated by commas")
     p.add_argument(
-        "--base-steps", type=whole_numbers, default=[0], help="leading steps by the base; several: a lane each"
+        "--base-steps", type=whole_numbers, default=[0], help="first steps taken by the base; one value for each lane"
     )
-    p.add_argument("--guidance", type=numbers, help="several: a lane each (default: the models' own)")
+    p.add_argument("--guidance", type=numbers, help="one value for each lane (default: the models' own)")
     p.add_argument("--view", default="x0", choices=list(VIEWS), help="what a cell shows")
     p.add_argument("--out", type=Path, default=Path("grid.png"), help="grid .png, or animation .gif, .webp, .mp4")
     p.add_argument("--raw", type=Path, metavar="DIR", help="x_t and x0 of every step as .npz, and schedule.json")
@@ -311,7 +311,7 @@ def parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="one JSON object a cell, its x0 as a PNG in a folder beside --out"
     )
     p.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    p.add_argument("--studio", help="the folder of what you made")
+    p.add_argument("--studio", help="the studio folder")
     return p
 
 

@@ -190,7 +190,7 @@ def test_numbers_that_are_no_picture_cost_only_that_picture(studio):
         __call__ = staticmethod(poisoned)
 
     request, done = ImageRequest(prompt="a ball", model="tiny-sprint", num_images=3, seed=7), []
-    with pytest.raises(ValueError, match="tiny-sprint gave numbers that are no picture for seed 8; try another"):
+    with pytest.raises(ValueError, match="tiny-sprint produced NaN or infinite values for seed 8; try another"):
         for event in generate(replace(parts, denoiser=Poisoned()), request):
             done += [event.seed] if isinstance(event, Painted) else []
     assert done == [7, 9]

@@ -94,7 +94,7 @@ def test_painting_again_rolls_the_seed_unless_it_is_locked(visit):
     expect(v.page.locator("#field-seed input")).to_have_value(str(seed))
     v.page.locator("#lock").click()
     v.page.keyboard.press("Control+Enter")
-    expect(v.page.locator("#say")).to_contain_text("let the seed go")
+    expect(v.page.locator("#say")).to_contain_text("release the seed")
     assert v.request()["seed"] == seed and v.count() == twice
     v.open()
     expect(v.page.locator("#wall figure").first).to_contain_text(f"seed {seed}")

@@ -41,8 +41,8 @@ FAULTS = {
     "no object": ("model_index.json", lambda raw: b"[1]", "must be a JSON object"),
     "an index that is a pointer": ("model_index.json", lambda raw: POINTER.encode(), "git-lfs's pointer"),
     "an empty configuration": ("unet/config.json", lambda raw: b"", "is empty"),
-    "no size": ("unet/config.json", lambda raw: b"{}", "says no sample_size"),
-    "no blocks": ("vae/config.json", lambda raw: b"{}", "says no block_out_channels"),
+    "no size": ("unet/config.json", lambda raw: b"{}", "has no sample_size"),
+    "no blocks": ("vae/config.json", lambda raw: b"{}", "has no block_out_channels"),
     "no schedule": ("scheduler/scheduler_config.json", lambda raw: b"\xff", "is no JSON"),
 }
 
@@ -90,7 +90,12 @@ def test_an_id_of_the_hub_or_the_box_is_taken(tmp_path, monkeypatch):
     facts = json.loads((home / "sd15" / "manifest.json").read_text())
     (home / "sd15" / "manifest.json").write_text(json.dumps(facts | {"id": "sd15"}))
     assert catalogue.get("sd15").hub and "sd15: this id is taken by a model of the Hub" in catalogue.broken()
-    for id, reason in (("sd15", "of the Hub"), ("toybox-sana", "of the box"), ("a b", "no name"), ("../x", "no name")):
+    for id, reason in (
+        ("sd15", "of the Hub"),
+        ("toybox-sana", "of the box"),
+        ("a b", "no valid name"),
+        ("../x", "no valid name"),
+    ):
         with pytest.raises(ValueError, match=reason):
             catalogue.free(id, home / id)
     catalogue.free("tiny-sana", home / "tiny-sana")  # published again

@@ -88,7 +88,7 @@ def test_a_reader_who_is_gone_loses_the_turn(engine):
     gone = engine.generate(ask(steps=2))
     next(gone)
     assert len(pictures(engine.generate(ask()))) == 1
-    with pytest.raises(ValueError, match="nobody read"):
+    with pytest.raises(ValueError, match="the client stopped reading"):
         next(gone)
     slow = engine.generate(ask(steps=2))
     next(slow)

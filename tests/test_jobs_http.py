@@ -284,7 +284,7 @@ def test_what_a_training_will_cost_is_told_from_what_one_took(studio, store):
     known = [f"About 5 minutes for 1,000 steps, at 0.3 s a step, as job {job.id} took."]
     assert cost(**asked)["sentences"] == known
     (short,) = cost(**asked, minutes="2")["sentences"]
-    assert short.startswith("The minutes are over at about step 400 of 1,000")
+    assert short.startswith("The time limit will be reached near step 400 of 1,000")
     need = [
         cost(method="feedback", base="toybox-sprint", dataset="toys", rank=rank)["sentences"] for rank in ("0", "32")
     ]
@@ -302,7 +302,7 @@ def test_what_cannot_be_served_says_why(studio, store):
         job_serve(desk, {"id": job.id, "model": "mine"}, home)
     worked(store, job.id)
     for name in ("../x", "", "A b", "-x"):
-        with pytest.raises(ValueError, match="is no name for a model"):
+        with pytest.raises(ValueError, match="is no valid name for a model"):
             job_serve(desk, {"id": job.id, "model": name}, home)
     with pytest.raises(ValueError, match="there is a model 'toybox-sana' already"):
         job_serve(desk, {"id": job.id, "model": "toybox-sana"}, home)

@@ -143,7 +143,7 @@ def test_a_job_that_always_crashes_fails_after_three_times(jobs):
     """T-JOB-07."""
     job = finish(jobs, chain(jobs, "crash", steps=9, every=100))
     assert (job.state, job.attempt) == (State.FAILED, 3)
-    assert job.error == "it ended with status 1 and did not say why; see the log (3 times in a row)"
+    assert job.error == "it ended with status 1 and no error message; see the log (3 times in a row)"
 
 
 @pytest.mark.parametrize("mode", ["faulty", "nan"])
@@ -162,7 +162,7 @@ def test_a_command_that_hangs_is_ended_and_tried_again(jobs):
     """T-JOB-08."""
     job = finish(jobs, chain(jobs, "silent", every=100), silence=0.4, stop_grace=0.2)
     assert (job.state, job.attempt) == (State.FAILED, 3)
-    assert job.error.startswith("it said nothing for 0.4 s")
+    assert job.error.startswith("no output for 0.4 s")
 
 
 def test_a_command_that_takes_too_long_fails(jobs):

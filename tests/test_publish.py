@@ -191,7 +191,7 @@ def test_a_card_tells_the_run_and_nothing_else(published, studio):
     student, vae, judge = (told(studio, f"my-{method}") for method in OWN)
     assert "continuous-time consistency, with a discriminator in latents. " in student
     assert "| warmup | 300 |" in student and "| train.warmup | 1 |" in student
-    assert "the words of `vocabulary.json`" in student and "a folder of the person who trained it" in student
+    assert "Its vocabulary is `vocabulary.json`" in student and "a folder of the person who trained it" in student
     assert "vocabulary" not in vae and "vocabulary" not in judge
     assert "toy scenes that this project draws." in judge and "Emoji" not in judge
 
@@ -216,8 +216,8 @@ def test_every_method_says_how_it_is_served_and_what_it_is():
         ("toys+words+pairs", "draws, and Fluent Emoji (MIT License, Microsoft), and pairs of both."),
         ("emoji+noto", "Fluent Emoji (MIT License, Microsoft), and Noto Emoji (Apache License 2.0, Google)."),
         ("mini", "toy scenes of one thing each, which this project draws."),
-        ("mixture", "It learnt from points of a mixture of Gaussians, and from no picture."),
-        ("some/folder", "a folder of the person who trained it, who knows their licence."),
+        ("mixture", "Trained on points of a mixture of Gaussians, not on pictures."),
+        ("some/folder", "a folder of the person who trained it; ask them for the licence."),
     ],
 )
 def test_a_card_says_whose_pictures_they_were(dataset, sentence):
@@ -230,7 +230,7 @@ def test_a_card_of_the_box_tells_its_manifest(home):
     text = (home / "README.md").read_text(encoding="utf-8")
     assert text.split("```\n")[1].splitlines() == made.command.split(" && ")
     assert card.learnt_from(made.dataset) in text
-    assert ("the words of `vocabulary.json`" in text) == ("vocabulary.json" in made.files)
+    assert ("Its vocabulary is `vocabulary.json`" in text) == ("vocabulary.json" in made.files)
     training = [line for line in made.command.split(" && ") if "distill.train" in line][-1]
     for setting in training.split(" --set ")[1:]:
         assert f"\n| {setting.split('=')[0]} | " in text

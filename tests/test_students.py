@@ -120,7 +120,7 @@ def test_the_page_http_and_json_say_which_student_painted(several, tmp_path, cap
 
 def test_students_are_no_pipeline_of_diffusers(several, tmp_path, capsys):
     assert main(["tiny-msd", str(tmp_path / "out")]) == 2
-    assert "several students, and no diffusers pipeline" in capsys.readouterr().err
+    assert "several students with a router, which no diffusers pipeline supports" in capsys.readouterr().err
 
 
 def test_one_step_of_hyper_is_told_the_time_that_it_was_trained_to_be_told(studio, tmp_path):

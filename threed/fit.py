@@ -48,7 +48,7 @@ class Particle:
         return cls(field, adam(field), occupied(field, 2))
 
     def copy(self) -> "Particle":
-        """As it is now, whatever becomes of it."""
+        """A copy of its present state."""
         other = Particle.of(self.field.side, self.cells, self.pool)
         other.field.load_state_dict(self.field.state_dict())
         other.adam.load_state_dict(copy.deepcopy(self.adam.state_dict()))

@@ -102,7 +102,7 @@ class DreamConfig(VanillaPipelineConfig):
     rounds: int = ROUNDS
     """How often the teacher is asked; each time steps on rays follow."""
     steps: int = STEPS
-    """Steps on rays after each asking."""
+    """Optimisation steps on rays after each round."""
     seed: int = 0
 
 

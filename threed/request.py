@@ -51,19 +51,19 @@ def teachers() -> list[str]:
 class ThreeDRequest(Request):
     """One thing. What is left out is the preset's."""
 
-    prompt: str = option("", "One thing, such as a red mushroom.", longest=PROMPT, required=True, lines=2)
-    preset: str = option("draft", "How long it may take.", choices=lambda: list(PRESETS))
+    prompt: str = option("", "One object, such as a red mushroom.", longest=PROMPT, required=True, lines=2)
+    preset: str = option("draft", "A fast draft, or better quality.", choices=lambda: list(PRESETS))
     model: str = option(None, "The teacher.", choices=teachers)
     seed: int = option(0, "The same seed gives the same thing.", low=0, high=SEEDS - 1, step=1)
-    mode: str = option(None, "How the teacher's answers are used.", choices=lambda: list(MODES))
-    seeds: int = option(None, "Things that are tried; the best becomes a mesh.", low=1, high=16, step=1)
-    rounds: int = option(None, "How often the teacher is asked about each.", low=0, high=1000, step=1)
-    rays: int = option(None, "Steps on rays after each asking.", low=1, high=200, step=1)
-    skin: int = option(None, "Rounds of colours alone, on the finished mesh.", low=0, high=200, step=1)
+    mode: str = option(None, "How the teacher's predictions are used.", choices=lambda: list(MODES))
+    seeds: int = option(None, "Candidates; the best one becomes the mesh.", low=1, high=16, step=1)
+    rounds: int = option(None, "Rounds of teacher predictions for each candidate.", low=0, high=1000, step=1)
+    rays: int = option(None, "Optimisation steps on rays after each round.", low=1, high=200, step=1)
+    skin: int = option(None, "Rounds that fit only colours, on the finished mesh.", low=0, high=200, step=1)
     faces: int = option(None, "Faces of the mesh, at most.", low=200, high=100_000, step=100)
-    texture: int = option(None, "Side of its picture.", low=128, high=4096, step=128, unit="pixels")
+    texture: int = option(None, "Side of the texture.", low=128, high=4096, step=128, unit="pixels")
     threshold: float | None = option(
-        None, "Density of the surface; found by silhouettes, if left out.", low=0.1, high=100
+        None, "Density at the surface; if left out, chosen by the silhouettes.", low=0.1, high=100
     )
     start: str | None = option(None, "A run to go on from, by its name; a job's is its id.", longest=100)
     pick: int | None = option(None, "Which of that run's things; its best, if left out.", low=0, high=15, step=1)

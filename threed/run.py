@@ -49,9 +49,9 @@ def parser() -> argparse.ArgumentParser:
             kind = next((k for k in get_args(hints[name]) if k is not type(None)), hints[name])
             p.add_argument("--" + name.replace("_", "-"), type=kind, default=argparse.SUPPRESS, help=opt.help)
     p.add_argument("--run", help="name of the run's folder in the studio; from the request, if left out")
-    p.add_argument("--out", type=Path, help="where the GLB goes as well")
+    p.add_argument("--out", type=Path, help="another place to write the GLB to")
     p.add_argument("--json", action="store_true", help="one JSON object at the end, with all files")
-    p.add_argument("--studio", help="the folder of what you made")
+    p.add_argument("--studio", help="the studio folder")
     return p
 
 

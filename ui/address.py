@@ -14,7 +14,7 @@ def addresses(host: str) -> list[Address]:
     try:
         found = socket.getaddrinfo(bare(host), None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError):
-        raise ValueError(f"--host {host}: no machine is known by that name; --host 127.0.0.1 is this one") from None
+        raise ValueError(f"--host {host} can't be resolved to an address; --host 127.0.0.1 is this machine") from None
     return list(dict.fromkeys((family, str(where[0])) for family, _, _, _, where in found))
 
 

@@ -31,7 +31,7 @@ def publish(desk: Desk) -> None:
 
 def _models(desk: Desk):
     def models() -> list[dict]:
-        """Who can paint: id, a note, the step counts it takes, its range of guidance, and why it can't run here."""
+        """The models: id, a note, valid step counts, the range of guidance, and why one can't run here."""
         return menu.described(desk.place)
 
     return models

@@ -147,7 +147,7 @@ def _arguments(function: Callable | None, told: Sequence[Any]) -> dict[str, Argu
 
 
 def _listener(scope: Scope) -> str | None:
-    """Who waits for what they asked for: an event, or a session of gradio's client."""
+    """The caller that waits for an answer: an event, or a session of gradio's client."""
     if stream := STREAM.fullmatch(scope["path"]):
         return stream[1]
     if scope["path"].rstrip("/") == "/gradio_api/queue/data":

@@ -33,9 +33,9 @@ def flags() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=_port, help="port (7860, or the next that is free); 0: any that is free")
     parser.add_argument("--studio", help="folder for pictures, runs and own models (studio/ beside app.py)")
     parser.add_argument(
-        "--any-base", action="store_true", help="load LoRAs on other weights than they were made on, too"
+        "--any-base", action="store_true", help="also load LoRAs on other weights than they were made on"
     )
-    parser.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, cuda:1")
+    parser.add_argument("--device", default="auto", help="auto (a GPU if there is one), cpu, cuda, cuda:1")
     parser.add_argument("--attention", default="auto", choices=["auto", "sdpa", "xformers"])
     parser.add_argument(
         "--backend",
@@ -51,7 +51,9 @@ def flags() -> argparse.ArgumentParser:
         help="ask for a login; may be repeated; or set $STILL_LIFE_AUTH, which ps does not show",
     )
     parser.add_argument("--open-to-everyone", action="store_true", help="let others reach the page without a login")
-    parser.add_argument("--no-worker", action="store_true", help="run no jobs: python -m jobs.worker does, or nobody")
+    parser.add_argument(
+        "--no-worker", action="store_true", help="run no jobs in this process; python -m jobs.worker runs them"
+    )
     parser.add_argument("--log-prompts", action="store_true", help="log what people typed, not a digest of it")
     parser.add_argument("--share", action="store_true", help="a public link through gradio's tunnel; needs a login")
     parser.add_argument(
@@ -60,10 +62,10 @@ def flags() -> argparse.ArgumentParser:
         default=[],
         type=_name,
         metavar="NAME",
-        help="answer to this name too, that a proxy passes on (docs/serving.md); may be repeated",
+        help="also answer to this host name, which a proxy passes on (docs/serving.md); may be repeated",
     )
     parser.add_argument(
-        "--root-path", default="", type=_root, metavar="/PATH", help="where a proxy shows the page, if not at its top"
+        "--root-path", default="", type=_root, metavar="/PATH", help="path under which a proxy serves the page"
     )
     return parser
 

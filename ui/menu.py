@@ -40,7 +40,7 @@ def enlarge(row: Row) -> int:
 
 
 def enlargers() -> list[dict[str, Any]]:
-    """Who can make a picture larger, for the close-up, and why one can't here."""
+    """The models that enlarge, for the close-up, and why one can't run here."""
     return [
         {"id": ENLARGER, "label": "crisp", "reason": None},
         {"id": TEACHER, "label": "by Real-ESRGAN", "reason": realesrgan.missing()},

@@ -1,7 +1,7 @@
 """Where the app runs, and what a visitor may do there.
 
 On one's own machine everybody who reaches the page is its owner. On a Hugging Face Space people share one
-machine and mostly one disk that is wiped: each browser has its own gallery, and what would cost others is
+machine and mostly one disk that is wiped: each browser has its own gallery, and what would cost others time or disk space is
 refused in a sentence.
 """
 

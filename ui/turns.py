@@ -1,4 +1,4 @@
-"""Who paints now, who waits, and how somebody stops: the page's side of models.engine.
+"""The queue of the page: running and waiting requests, and how to stop one. The page's side of models.engine.
 
 An open page has at most one painting that counts; stopping is a ticket up to which nothing is wanted any
 more.

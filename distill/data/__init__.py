@@ -95,7 +95,7 @@ def sources(
     dataset: parts with a + between them, one of `NAMES`, or a folder of captioned pictures. `words` are emoji with
     people and signs, in more wordings; `pairs` are two toys or two emoji; `painted` is by the box's own models.
     hold: what emoji hold out.
-    skip_bad: leave out files of a folder that cannot be used, where an error would name them. side: pixels of a
+    skip_bad: skip files of a folder that can't be used, where an error would name them. side: pixels of a
     picture, for the model that is trained; only a folder's can be other than `SIDE`.
     """
     from distill.data.emoji import Emoji  # each source brings packages that the others do without

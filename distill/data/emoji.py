@@ -195,9 +195,9 @@ class Emoji:
 def main(argv: list[str] | None = None) -> int:
     p = argparse.ArgumentParser("distill.data.emoji", description=__doc__)
     p.formatter_class = argparse.RawTextHelpFormatter
-    p.add_argument("--preview", type=Path, metavar="FILE", help="draw a captioned grid there")
+    p.add_argument("--preview", type=Path, metavar="FILE", help="draw a captioned grid into this file")
     p.add_argument("--n", type=int, default=64)
-    p.add_argument("--start", type=int, default=0, metavar="INDEX", help="of the first that is drawn")
+    p.add_argument("--start", type=int, default=0, metavar="INDEX", help="index of the first picture")
     p.add_argument("--split", choices=("train", "held_out"), default="train")
     p.add_argument("--of", choices=("emoji", "words", "pairs"), default="emoji", help="the part of a data set")
     args = p.parse_args(argv)

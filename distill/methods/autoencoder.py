@@ -37,16 +37,14 @@ Vae = AutoencoderDC | AutoencoderKL
 class Config:
     kind: Literal["dc", "kl"] = option("dc", "AutoencoderDC, for SANA, or AutoencoderKL, for Stable Diffusion.")
     lr: float = option(1e-3, "Learning rate.", low=0, high=1)
-    width: int = option(16, "Channels at full resolution of dc, of the half of it of kl.", low=1, multiple=4, high=1024)
+    width: int = option(16, "Channels at full resolution (dc) or at half of it (kl).", low=1, multiple=4, high=1024)
     latent_channels: int = option(16, "Channels of the latents.", low=1, high=256)
     edges: float = option(
         0.5, "Weight of the differences of neighbouring pixels, which keep outlines sharp.", low=0, high=1e6
     )
     squared: float = option(2.0, "Weight of the squared error.", low=0, high=1e6)
-    latent: float = option(
-        1e-3, "Draws the mean of every channel to zero, which costs the picture nothing.", low=0, high=1e6
-    )
-    decoder_only: bool = option(False, "Keeps the encoder, and with it the latents, as it is.")
+    latent: float = option(1e-3, "Weight that draws the mean of every latent channel to zero.", low=0, high=1e6)
+    decoder_only: bool = option(False, "Trains the decoder only, so that the latents stay the same.")
 
 
 def sources(names: str, skip_bad: bool, side: int) -> list[data.Source]:

@@ -35,12 +35,12 @@ FURTHER = True  # what it makes is its base, trained on
 @dataclass(frozen=True)
 class Config:
     lr: float = option(1e-3, "Learning rate.", low=0, high=1)
-    rank: int = option(16, "Of the LoRA.", low=1, high=1024)
-    drop: float = option(0.1, "Share of captions that training hides, the camera with them.", low=0, high=1)
-    unknown: float = option(0.1, "Share of cameras that it hides beside.", low=0, high=1)
-    t_min: float = option(0.15, "The least time that is trained.", low=0, high=1)
-    preview_steps: int = option(16, "Steps of the samples that the training shows.", low=1)
-    preview_guidance: float = option(3.0, "Of those samples.", low=0, high=30)
+    rank: int = option(16, "Rank of the LoRA.", low=1, high=1024)
+    drop: float = option(0.1, "Share of samples trained without caption and camera.", low=0, high=1)
+    unknown: float = option(0.1, "Share of samples trained with a caption but no camera.", low=0, high=1)
+    t_min: float = option(0.15, "The smallest time t that is trained.", low=0, high=1)
+    preview_steps: int = option(16, "Denoising steps of the sample grids.", low=1)
+    preview_guidance: float = option(3.0, "Guidance of the sample grids.", low=0, high=30)
 
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:

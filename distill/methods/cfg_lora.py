@@ -34,13 +34,13 @@ BASES = ("sd", "sdxl")
 @dataclass(frozen=True)
 class Config:
     lr: float = option(5e-4, "Learning rate.", low=0, high=1)
-    rank: int = option(16, "Of the LoRA.", low=1, high=1024)
-    full: float = option(5.0, "The guidance at which the adapter acts as it is (W).", low=1.01, high=30)
+    rank: int = option(16, "Rank of the LoRA.", low=1, high=1024)
+    full: float = option(5.0, "Guidance at which the adapter has its full strength (W).", low=1.01, high=30)
     guidance: tuple[float, ...] = option(
-        (1.0, 6.0), "Guidance in training is drawn between these two.", low=1, high=30, length=2, order="rising"
+        (1.0, 6.0), "Range from which training draws the guidance.", low=1, high=30, length=2, order="rising"
     )
-    t_min: float = option(0.02, "The least time that is trained.", low=0, high=0.99)
-    preview_steps: int = option(16, "Steps of the samples that the training shows.", low=1)
+    t_min: float = option(0.02, "The smallest time t that is trained.", low=0, high=0.99)
+    preview_steps: int = option(16, "Denoising steps of the sample grids.", low=1)
 
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:

@@ -29,9 +29,9 @@ STEPS = 5000
 class Config(dmd.Config):
     times: tuple[float, ...] = (0.4,)
     adversarial: float = 0.0
-    alone: int = option(500, "Steps of recording, before the student first moves.", low=1)
-    nodes: int = option(5, "Points of the way that are kept as targets.", low=1)
-    per_node: int = option(300, "Steps on each target before the next; the teacher keeps the rest.", low=1)
+    alone: int = option(500, "Steps that record the path, before the student's first update.", low=1)
+    nodes: int = option(5, "Points of the path that are kept as targets.", low=1)
+    per_node: int = option(300, "Steps on each target; the rest of the run uses the teacher.", low=1)
 
     def __post_init__(self) -> None:
         if self.alone % self.nodes:

@@ -37,9 +37,9 @@ BASES = ("sd", "sdxl")
 @dataclass(frozen=True)
 class Config:
     lr: float = option(5e-5, "Learning rate of the student.", low=0, high=1)
-    fake_lr: float = option(1e-4, "Learning rate of the fake score and of the heads.", low=0, high=1)
-    ratio: int = option(5, "Critic steps for one of the student.", low=1)
-    rank: int = option(0, "Of a LoRA; 0 trains the whole network.", low=0, high=1024)
+    fake_lr: float = option(1e-4, "Learning rate of the fake score and of the discriminator.", low=0, high=1)
+    ratio: int = option(5, "Critic steps for each step of the student.", low=1)
+    rank: int = option(0, "Rank of a LoRA; 0 trains the whole network.", low=0, high=1024)
     times: tuple[float, ...] = option(
         (1.0, 0.75, 0.5, 0.25),
         "Times of the student's steps, noise first.",
@@ -48,18 +48,16 @@ class Config:
         length=(1, 16),
         order="falling",
     )
-    guidance: float = option(3.0, "Of the teacher.", low=0, high=30)
-    guided_below: float = option(
-        0.8, "Above this time there is no guidance, so that the variety decided there stays.", low=0, high=1
-    )
+    guidance: float = option(3.0, "Guidance of the teacher.", low=0, high=30)
+    guided_below: float = option(0.8, "Guidance acts only below this time, which keeps variety.", low=0, high=1)
     noisy: float = option(
-        1.0, "Times of the matching are u^(1 / noisy): above 1, more where modes are decided.", low=0.01, high=100
+        1.0, "Matching draws times as u^(1 / noisy): above 1, more of them near noise.", low=0.01, high=100
     )
     adversarial: float = option(5e-3, "Weight of the discriminator.", low=0, high=1e6)
     pairs: float = option(
         0.0, "Weight of the regression on the teacher's own pictures, which keeps their variety.", low=0, high=1e6
     )
-    solver: int = option(12, "Steps of the teacher for such a picture.", low=1)
+    solver: int = option(12, "Steps of the teacher for each of those pictures.", low=1)
     diverse: float = option(
         0.0,
         "Weight of the first step's regression on where the teacher goes, in place of matching (DP-DMD).",
@@ -67,10 +65,10 @@ class Config:
         high=1e6,
     )
     diverse_steps: int = option(5, "Of the `solver` steps of the teacher, those that the first step takes over.", low=1)
-    alone: int = option(200, "Critic steps before the student first moves.", low=0)
+    alone: int = option(200, "Critic steps before the student's first update.", low=0)
     blocks: tuple[int, ...] = option(
         (1, 3, 5, 7),
-        "Blocks of a SANA that the heads see; of a UNet, ends and middle.",
+        "Blocks of a SANA that the discriminator sees; of a UNet it sees the ends and the middle.",
         low=0,
         length=(1, 100),
         order="rising",
@@ -174,7 +172,7 @@ class Method(Generic[C]):
         return mse(net.predict(noise, start, cond), target)
 
     def painter(self, rng: Rows) -> Denoiser:
-        """Who paints what is compared with the teacher's picture of the same noise."""
+        """The student whose picture is compared with the teacher's picture of the same noise."""
         return self.w.student
 
     def regression(self, batch: Batch, rng: Rows) -> Tensor:

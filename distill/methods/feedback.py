@@ -21,7 +21,7 @@ from distill.serve import as_its_base
 from models.adapt import add_lora
 from models.denoiser import Cond, Denoiser
 
-ABOUT = "Reward feedback: trained until a judge sees in the pictures what was asked for."
+ABOUT = "Reward feedback: trained until a judge recognises the prompt's content in the pictures."
 BASES = ("sprint", "sana", "sd", "sdxl")
 FURTHER = True  # what it makes is its base, trained on
 STEPS = 200
@@ -30,25 +30,25 @@ STEPS = 200
 @dataclass(frozen=True)
 class Config:
     lr: float = option(1e-4, "Learning rate.", low=0, high=1)
-    rank: int = option(16, "Of the LoRA; 0 trains the whole network.", low=0, high=1024)
+    rank: int = option(16, "Rank of the LoRA; 0 trains the whole network.", low=0, high=1024)
     times: tuple[float, ...] = option(
         (1.0,),
-        "Times of the student's steps; the last alone is learnt from.",
+        "Times of the student's steps; only the last one is trained.",
         low=0.001,
         high=1,
         length=(1, 16),
         order="falling",
     )
-    threshold: float = option(-0.1, "Log probability of what was asked; beyond it there is no reward.", high=0)
-    keep: float = option(1.0, "Weight that holds pictures near those of the start.", low=0, high=1e6)
-    guidance: float = option(3.5, "Given to a student that takes guidance as an input.", low=0, high=30)
+    threshold: float = option(-0.1, "Log probability of the prompt's content above which there is no reward.", high=0)
+    keep: float = option(1.0, "Weight that keeps pictures near those before the training.", low=0, high=1e6)
+    guidance: float = option(3.5, "Guidance for a student that takes it as an input.", low=0, high=30)
 
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:
     if cfg.rank and base is not None and not base.lora:
-        raise ValueError("a SANA is not served with an adapter: set rank=0, which trains all of it")
+        raise ValueError("a SANA is not served with an adapter; set rank=0 to train the whole network")
     if base is None:
-        raise ValueError("feedback goes on from a student; give one with --base, such as toybox-sprint")
+        raise ValueError("feedback trains a student further; give one with --base, such as toybox-sprint")
     return add_lora(base, cfg.rank) if cfg.rank else base
 
 

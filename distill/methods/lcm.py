@@ -31,10 +31,10 @@ SIGMA_DATA, SCALING = 0.5, 10_000.0  # 1,000 timesteps, each times 10
 @dataclass(frozen=True)
 class Config:
     lr: float = option(3e-4, "Learning rate.", low=0, high=1)
-    rank: int = option(32, "Of the LoRA; 0 trains the whole network.", low=0, high=1024)
+    rank: int = option(32, "Rank of the LoRA; 0 trains the whole network.", low=0, high=1024)
     grid: int = option(50, "Steps of the teacher's solver from noise to data, those of LCMScheduler.", low=1)
-    guidance: float = option(3.0, "Of the teacher.", low=0, high=30)
-    huber_c: float = option(0.03, "Below this distance the loss is smooth.", low=0, high=1e6)
+    guidance: float = option(3.0, "Guidance of the teacher.", low=0, high=30)
+    huber_c: float = option(0.03, "Huber's constant: below this distance the loss is smooth.", low=0, high=1e6)
 
 
 student = students.student

@@ -36,12 +36,10 @@ STEPS = 6000
 class Config(dmd.Config):
     lr: float = 3e-4
     fake_lr: float = 3e-4
-    students: Literal[1, 2, 4, 8, 16] = option(4, "Small students, each for a part of the prompts.")
-    width: float = option(0.5, "Of a student, as a share of the teacher's.", low=0.05, high=1)
+    students: Literal[1, 2, 4, 8, 16] = option(4, "Number of small students; each takes a part of the prompts.")
+    width: float = option(0.5, "Width of each student, as a share of the teacher's.", low=0.05, high=1)
     matching: int = option(2000, "Steps of score matching.", low=0)
-    matching_lr: float = option(
-        1e-3, "Learning rate of score matching, more than a network bears that is refined.", low=0, high=1
-    )
+    matching_lr: float = option(1e-3, "Learning rate of score matching.", low=0, high=1)
     adversarial_from: int = option(4000, "The step at which the discriminator begins.", low=0)
     times: tuple[float, ...] = (0.4,)
     pairs: float = 0.25

@@ -25,7 +25,7 @@ from evals.judges import Judge
 from evals.labels import PAIRED, Heads
 from models.schedule import like
 
-ABOUT = "A judge: reads what is in a picture. It measures generators and paints nothing."
+ABOUT = "A judge: a classifier of pictures, which measures generators."
 BASES = ("none",)
 TOYS = ("kind", "colour", "pattern", "size", "background", "count", "relation", "view")
 TOYS += ("kind2", "colour2", "pattern2")
@@ -37,10 +37,10 @@ NEAR = 0.3  # strength of the moves that take no truth away
 
 @dataclass(frozen=True)
 class Config:
-    arch: Literal["a", "b", "emoji"] = option("a", "a and b read toys, by two architectures; emoji reads names.")
+    arch: Literal["a", "b", "emoji"] = option("a", "Architecture: a and b recognise toys, emoji recognises names.")
     lr: float = option(2e-3, "Learning rate.", low=0, high=1)
-    smoothing: float = option(0.05, "Share of the truth that is spread over all classes.", low=0, high=0.99)
-    augment: float = option(1.0, "How strongly pictures are changed in training; 0: as they are.", low=0, high=10)
+    smoothing: float = option(0.05, "Label smoothing: share that is spread over all classes.", low=0, high=0.99)
+    augment: float = option(1.0, "Strength of the augmentation; 0 has none.", low=0, high=10)
 
 
 def reads(cfg: Config) -> tuple[str, ...]:

@@ -38,10 +38,10 @@ SIGMA_DATA = 0.5  # only in the law of t, so that the paper's numbers stay the p
 @dataclass(frozen=True)
 class Config:
     lr: float = option(2e-4, "Learning rate of the student.", low=0, high=1)
-    heads_lr: float = option(1e-3, "Learning rate of the discriminator's heads.", low=0, high=1)
+    heads_lr: float = option(1e-3, "Learning rate of the discriminator.", low=0, high=1)
     guidance: tuple[float, ...] = option(
         (2.0, 5.0),
-        "The student's guidance in training is drawn between these two.",
+        "Range from which training draws the student's guidance.",
         low=0,
         high=30,
         length=2,
@@ -49,11 +49,11 @@ class Config:
     )
     t_mean: float = option(0.2, "Mean of tau, with tan theta = e^tau / sigma_data.", low=-10, high=10)
     t_std: float = option(1.6, "Deviation of tau.", low=0.001, high=10)
-    heads_t_mean: float = option(-0.6, "Mean of the heads' tau.", low=-10, high=10)
-    heads_t_std: float = option(1.0, "Deviation of the heads' tau.", low=0.001, high=10)
-    warmup: int = option(300, "Student steps until the tangent counts in full (H).", low=0)
+    heads_t_mean: float = option(-0.6, "Mean of the discriminator's tau.", low=-10, high=10)
+    heads_t_std: float = option(1.0, "Deviation of the discriminator's tau.", low=0.001, high=10)
+    warmup: int = option(300, "Student steps until the tangent has its full weight (H).", low=0)
     tangent: Literal["jvp", "difference"] = option(
-        "difference", "Equal results; differences need no special attention kernel."
+        "difference", "How the tangent is computed; difference needs no special attention kernel."
     )
     tangent_norm: float = option(
         0.1,
@@ -65,7 +65,7 @@ class Config:
     adversarial: float = option(0.5, "Weight of the discriminator; 0 has none.", low=0, high=1e6)
     largest: float = option(0.5, "Share of samples whose adversarial step starts from pure noise.", low=0, high=1)
     blocks: tuple[int, ...] = option(
-        (1, 3, 5, 7), "Teacher blocks that the heads see.", low=0, length=(1, 100), order="rising"
+        (1, 3, 5, 7), "Teacher blocks that the discriminator sees.", low=0, length=(1, 100), order="rising"
     )
 
     @property

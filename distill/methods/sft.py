@@ -34,17 +34,21 @@ FURTHER = True  # what it makes is its base, trained on
 @dataclass(frozen=True)
 class Config:
     lr: float = option(1e-3, "Learning rate.", low=0, high=1)
-    layers: int = option(8, "Of a new SANA.", low=1)
-    width: int = option(256, "Of a new SANA, a multiple of 32.", low=1, multiple=32, high=8192)
+    layers: int = option(8, "Layers of a new SANA.", low=1)
+    width: int = option(256, "Width of a new SANA, a multiple of 32.", low=1, multiple=32, high=8192)
     channels: tuple[int, ...] = option(
-        (96, 128), "Of a new UNet, one a resolution, multiples of 32.", low=1, multiple=32, length=(1, 8)
+        (96, 128),
+        "Channels of a new UNet, one number per resolution, multiples of 32.",
+        low=1,
+        multiple=32,
+        length=(1, 8),
     )
-    blocks: int = option(2, "Of a new UNet, at each resolution.", low=1)
-    drop: float = option(0.1, "Share of captions that training hides.", low=0, high=1)
+    blocks: int = option(2, "Blocks of a new UNet at each resolution.", low=1)
+    drop: float = option(0.1, "Share of samples trained without their caption.", low=0, high=1)
     t_mean: float = option(0.0, "Mean of the logit of a SANA's times.", low=-10, high=10)
     t_std: float = option(1.0, "Deviation of the logit of a SANA's times.", low=0.001, high=10)
-    preview_steps: int = option(16, "Steps of the samples that the training shows.", low=1)
-    preview_guidance: float = option(3.0, "Guidance of the samples that the training shows.", low=0, high=30)
+    preview_steps: int = option(16, "Denoising steps of the sample grids.", low=1)
+    preview_guidance: float = option(3.0, "Guidance of the sample grids.", low=0, high=30)
 
 
 def student(cfg: Config, base: Denoiser) -> Denoiser:

@@ -41,13 +41,13 @@ def begins(step: int | None) -> int | None:
 @dataclass(frozen=True)
 class Config:
     lr: float = option(3e-4, "Learning rate of the student.", low=0, high=1)
-    critic_lr: float = option(3e-4, "Learning rate of the heads and of the fake score.", low=0, high=1)
-    rank: int = option(32, "Of the LoRA; 0 trains the whole network.", low=0, high=1024)
+    critic_lr: float = option(3e-4, "Learning rate of the discriminator and of the fake score.", low=0, high=1)
+    rank: int = option(32, "Rank of the LoRA; 0 trains the whole network.", low=0, high=1024)
     grid: int = option(40, "Steps of the teacher's solver from noise to data.", low=1)
-    segments: tuple[int, ...] = option((8, 4, 2, 1), "Numbers of segments, one a stage.", low=1, length=(1, 16))
-    stage_steps: int = option(500, "Steps on each number of segments; the last one stays.", low=1)
-    guidance: float = option(3.0, "Of the teacher.", low=0, high=30)
-    huber_c: float = option(0.03, "Below this distance the loss is smooth.", low=0, high=1e6)
+    segments: tuple[int, ...] = option((8, 4, 2, 1), "Number of segments in each stage.", low=1, length=(1, 16))
+    stage_steps: int = option(500, "Steps of each stage; the last stage goes on to the end.", low=1)
+    guidance: float = option(3.0, "Guidance of the teacher.", low=0, high=30)
+    huber_c: float = option(0.03, "Huber's constant: below this distance the loss is smooth.", low=0, high=1e6)
     adversarial: tuple[float, ...] = option(
         (0.0, 0.0, 0.01, 0.02),
         "Weight of the discriminator at each number of segments.",
@@ -55,16 +55,18 @@ class Config:
         high=1e6,
         length=(1, 16),
     )
-    feedback: float = option(0.1, "Weight of the judge's reward.", low=0, high=1e6)
+    feedback: float = option(0.1, "Weight of the reward.", low=0, high=1e6)
     feedback_from: int | None = option(None, "The step at which the reward begins; none: it has no part.", low=0)
-    feedback_steps: int = option(200, "For so long: a reward that goes on is learnt to be cheated.", low=0)
-    threshold: float = option(-0.1, "Log probability of what was asked; beyond it there is no reward.", high=0)
+    feedback_steps: int = option(
+        200, "Number of steps with the reward; with more, the student learns to cheat it.", low=0
+    )
+    threshold: float = option(-0.1, "Log probability of the prompt's content above which there is no reward.", high=0)
     score: float = option(1.0, "Weight of score distillation.", low=0, high=1e6)
     score_from: int | None = option(None, "The step at which score distillation begins; none: it has no part.", low=0)
-    ratio: int = option(5, "Critic steps for one of score distillation.", low=1)
-    first: float = option(1.0, "Time at which one step sees pure noise.", low=0.001, high=1)
+    ratio: int = option(5, "Critic steps for each step of score distillation.", low=1)
+    first: float = option(1.0, "Time of pure noise for a run of one step.", low=0.001, high=1)
     blocks: tuple[int, ...] = option(
-        (1, 3, 5, 7), "Teacher blocks that the heads see.", low=0, length=(1, 100), order="rising"
+        (1, 3, 5, 7), "Teacher blocks that the discriminator sees.", low=0, length=(1, 100), order="rising"
     )
 
     def __post_init__(self) -> None:

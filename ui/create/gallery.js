@@ -10,7 +10,7 @@ still.parts.gallery = (element, part) => {
   const open = () => document.querySelector("#settings input[type=file]")?.click();
   const restore = make(
     "button",
-    { className: "sl-small", title: "A PNG from here gives prompt, model and seed back", onclick: open },
+    { className: "sl-small", title: "A PNG made here restores its prompt, model and seed", onclick: open },
     "Open a picture…",
   );
   const search = make("input", {

@@ -7,7 +7,7 @@ still.keys = (() => {
     ["Enter", "in the prompt: paint, and keep the pictures"],
     ["Shift Enter", "in the prompt: a new line"],
     ["Ctrl Enter", "paint and keep, from anywhere"],
-    ["Ctrl Z, Ctrl Y", "back and forth through prompts, seeds and walls"],
+    ["Ctrl Z, Ctrl Y", "undo and redo prompts, seeds and pictures"],
     ["Esc", "stop; close"],
     ["/", "to the prompt"],
     ["R", "roll the seed"],

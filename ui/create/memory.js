@@ -86,7 +86,7 @@ still.memory = (() => {
   function go(by) {
     settle();
     const entry = past[at + by];
-    if (!entry) return still.say(by < 0 ? "There is nothing before this." : "There is nothing after this.");
+    if (!entry) return still.say(by < 0 ? "There is nothing to undo." : "There is nothing to redo.");
     at += by;
     if (entry.wall) still.painter.adopt(entry.wall);
     still.set(entry.request, { paint: false }); // at once: whoever goes on does not wait for the form

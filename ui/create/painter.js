@@ -51,7 +51,7 @@ still.painter = (() => {
     if (again && busy) return;
     if (again && wall.complete) {
       if (still.locked)
-        return void still.say("This wall is in the gallery already. Press “Seed kept” to let the seed go and paint another.");
+        return void still.say("These pictures are in the gallery already. Press “Seed kept” to release the seed, then paint again.");
       still.roll({ paint: false });
       still.fire("seeds");
     }

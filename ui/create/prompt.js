@@ -92,7 +92,7 @@ still.parts.prompt = (element, part) => {
 
   function note() {
     const strange = told.unknown.map(({ word, typed, near }) => {
-      const choices = near.map((n) => chip(n, () => swap(typed, n), `Put ${n} for ${typed}`));
+      const choices = near.map((n) => chip(n, () => swap(typed, n), `Replace ${typed} by ${n}`));
       const asks = choices.length ? " Did you mean " : "";
       return make("p", {}, "This model doesn't know ", make("em", { dir: "auto" }, word), `.${asks}`, ...choices);
     });
@@ -125,7 +125,7 @@ still.parts.prompt = (element, part) => {
       () => {
         knows.hidden = !knows.hidden;
       },
-      "Some of the words that this model was trained on, by what they name",
+      "Some words that this model was trained on, by kind",
     );
     tries.replaceChildren(
       ...(words.length ? [open] : []),

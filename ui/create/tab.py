@@ -34,9 +34,9 @@ SEED = {"precision": 0, "minimum": 0, "maximum": SEEDS - 1}
 WALLS = (1, 4, 9, 16)
 PRIVATE = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 GRADIO = ("view", "lang")  # its own parameters of an address
-METADATA = "A PNG from here carries its settings; drop it anywhere on the page and they come back."
+METADATA = "A PNG made here carries its settings: drop it on the page to restore them."
 ENDPOINTS = '<a href="./endpoints">What programs can call</a>'
-HTTP = "Programs paint too: /generate takes these settings by name, /models and /restore help."
+HTTP = "Programs can use it over HTTP: /generate takes these settings by name, beside /models and /restore."
 
 
 def segments(choices: Sequence[int], **more: Any) -> gr.Radio:
@@ -104,10 +104,10 @@ class Create:
                 self.roll = gr.Button("Roll", elem_id="roll", elem_classes="sl-quiet")
             add("num_images", lambda **k: segments(WALLS, label="Pictures", **k))
             add("enlarge", lambda **k: gr.Radio(**sizes(self.form.start), elem_classes="sl-seg", **k))
-            add("variation", label="Distance of neighbours", visible="hidden", buttons=[])
+            add("variation", label="Variation strength", visible="hidden", buttons=[])
             add(
                 "variation_seed",
-                lambda **k: gr.Number(**SEED, label="Neighbours", visible="hidden", **k),
+                lambda **k: gr.Number(**SEED, label="Variation seed", visible="hidden", **k),
             )
         with gr.Column(elem_classes="sl-card"):
             part("variety", "variety-part", self.desk.serve_painting(unlike), data=variety.usual())

@@ -163,8 +163,8 @@ still.parts.wall = (element, part) => {
   const undo = make("button", { className: "sl-small", id: "undo", disabled: true, onclick: still.memory.undo }, "Undo");
   const redo = make("button", { className: "sl-small", id: "redo", disabled: true, onclick: still.memory.redo }, "Redo");
   still.on("history", ({ back, forth }) => {
-    Object.assign(undo, { disabled: !back, title: back ? `Back to: ${back} (Ctrl+Z)` : "Nothing before this" });
-    Object.assign(redo, { disabled: !forth, title: forth ? `Forth to: ${forth} (Ctrl+Y)` : "Nothing after this" });
+    Object.assign(undo, { disabled: !back, title: back ? `Back to: ${back} (Ctrl+Z)` : "Nothing to undo" });
+    Object.assign(redo, { disabled: !forth, title: forth ? `Forth to: ${forth} (Ctrl+Y)` : "Nothing to redo" });
   });
   const under = make("div", { className: "sl-under" }, cost, make("span", { className: "sl-back-forth" }, keys, undo, redo));
   element.replaceChildren(grid, under, ...still.closeup.dialogs);

@@ -68,5 +68,5 @@ still.parts.distill = (element, part) =>
     kind: "distill",
     title: "A new training",
     button: "Start training",
-    hint: "A training is a job: it goes on when this page is closed. What it does is shown here, and on the Jobs page.",
+    hint: "A training is a job: it goes on when this page is closed. Its progress is shown here and on the Jobs page.",
   });

@@ -43,14 +43,14 @@ def _alike(store: Store, request: DistillRequest, sees: str | None) -> Job | Non
 
 def _hours(request: DistillRequest, steps: int, batch: int, like: Job | None) -> str:
     if like is None:
-        known = f"No training of {request.method} on {request.dataset} has run here yet, so its hours can't be told; "
-        return known + "a minute after its start they are shown."
+        known = f"No training of {request.method} on {request.dataset} has run here yet, so there is no estimate yet; "
+        return known + "the time left is shown a minute after its start."
     before = int(_setting(DistillRequest.from_dict(like.request), "train.batch_size"))
     pace = like.ran / (like.step or 1) * batch / before
     told = f"at {pace:.2g} s a step, as job {like.id} took"
     if request.minutes and request.minutes * 60 < pace * steps:
         reached = int(request.minutes * 60 / pace)
-        return f"The minutes are over at about step {reached:,} of {steps:,}, {told}."
+        return f"The time limit will be reached near step {reached:,} of {steps:,}, {told}."
     return f"About {lasted(pace * steps)} for {steps:,} steps, {told}."
 
 
@@ -63,4 +63,4 @@ def _memory(request: DistillRequest) -> str:
     adapter = "rank" in declared(request.method).settings and int(_setting(request, "rank")) > 0
     need = made.parameters * (FROZEN if adapter else TRAINED) / 1e9
     told = f"At least {need:.2g} GB of this machine's {whole:.3g} GB of memory, for {made.parameters:,} parameters"
-    return f"{told}; what teaches or scores them and the pictures of a batch come on top, told when it starts."
+    return f"{told}; teacher, critics and the pictures of a batch come on top and are shown when it starts."

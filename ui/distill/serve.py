@@ -50,7 +50,9 @@ class Serving:
         if why := reason(job):
             raise ValueError(why)
         if not NAME.fullmatch(model):
-            raise ValueError(f"{model!r} is no name for a model: small letters, digits, - _ and . make one, 60 at most")
+            raise ValueError(
+                f"{model!r} is no valid name for a model: small letters, digits, - _ and . make one, 60 at most"
+            )
         with self._lock:
             if any(not p.ended for p in self._by_job.values()):
                 raise ValueError("another model is being published; try again in a minute")

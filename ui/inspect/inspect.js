@@ -106,7 +106,7 @@ still.parts.inspect = (element, part) => {
     asked.field = vary.value;
     asked.values = values.value;
     seed.value = asked.seed;
-    if (!asked.prompt) return still.say("Type what you want to look into.");
+    if (!asked.prompt) return still.say("Type a prompt to inspect.");
     if (!asked.models.length) return still.say("Choose at least one model.");
     remember();
     still.say("");

@@ -33,7 +33,7 @@ class Looking:
         with self._news:
             number = len(self.runs) + len(self._waiting)
             if number >= MOST_LANES:
-                raise ValueError(f"a grid holds at most {MOST_LANES} rows of models; look anew")
+                raise ValueError(f"a grid holds at most {MOST_LANES} rows of models; press Look for a new one")
             self._waiting.append(lane)
             self._parents[number] = parent
             self._stopped = False
@@ -86,7 +86,7 @@ class Looking:
     def step(self, lane: int, picture: int, i: int) -> "tuple[ImageRequest, Any]":
         """The request of a row, and its step i. Raises ValueError where it was not taken."""
         if not 0 <= lane < len(self.runs):
-            raise ValueError("this row is not in the grid any more; look anew")
+            raise ValueError("this row is no longer in the grid; press Look")
         run = self.runs[lane]
         batch = next((s for s in run.steps.get(i, []) if 0 <= picture - s.first < len(s.x0)), None)
         if batch is None:

@@ -115,7 +115,7 @@ def look_export(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
     looking, kind = grid(data), text(data, "kind", 8)
     done = [run for run in looking.runs if run.steps]
     if not done:
-        raise ValueError("there is nothing to export yet; look first")
+        raise ValueError("there is nothing to export yet; press Look first")
     with tempfile.TemporaryDirectory() as home:
         if kind == "raw":
             save_raw(Path(home) / "raw", done)
@@ -143,7 +143,7 @@ def chosen_view(data: dict[str, Any]) -> str:
 def grid(data: dict[str, Any]) -> Looking:
     found = GRIDS.get(token(data, "tab"))
     if found is None:
-        raise ValueError("this page has no grid any more; press Look")
+        raise ValueError("this page has no grid; press Look")
     return found
 
 

@@ -46,8 +46,8 @@ still.jobWords = (job) => {
         ? `${job.stage ?? "work"}: ${job.stage === "train" ? "step " : ""}${still.count(job.step ?? 0)} of ${still.count(job.total)}`
         : "starting: programs and models are loaded, which takes up to a minute";
     case "queued":
-      if (job.error) return `tries again: ${job.error}`;
-      return job.attempt ? "waits to go on" : "waits for its turn";
+      if (job.error) return `retries: ${job.error}`;
+      return job.attempt ? "queued to resume" : "waiting for its turn";
     case "paused":
       return `paused${at}`;
     case "done":
@@ -114,7 +114,7 @@ still.jobView = (element, { ask, gone, changed, started }) => {
     const again = job.resumed_from ? [fact("resumed from step", count(job.resumed_from))] : [];
     const whose = job.owner === "local" ? [] : [fact("of", job.owner.slice(0, 20))];
     const parent = job.parent
-      ? [make("span", {}, "again after ", make("a", { href: `./jobs?id=${job.parent}` }, job.parent))]
+      ? [make("span", {}, "retry of ", make("a", { href: `./jobs?id=${job.parent}` }, job.parent))]
       : [];
     fresh(
       about,
@@ -259,7 +259,7 @@ still.jobView = (element, { ask, gone, changed, started }) => {
     const rows = Object.entries(job.changed).map(([k, v]) =>
       make("div", {}, make("dt", {}, k), make("dd", {}, v)),
     );
-    fresh(asked, make("h2", {}, "What was asked"), make("dl", {}, ...rows));
+    fresh(asked, make("h2", {}, "Request"), make("dl", {}, ...rows));
   }
 
   async function look() {

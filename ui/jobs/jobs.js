@@ -146,7 +146,7 @@ still.parts.jobs = (element, part) => {
   }
 
   function nothing() {
-    const what = { All: "No job yet.", Active: "Nothing runs or waits.", Ended: "Nothing has ended yet." }[group];
+    const what = { All: "No job yet.", Active: "No job is running or queued.", Ended: "No job has ended yet." }[group];
     return [what, ...(page.begin ?? [])].join(" ");
   }
 

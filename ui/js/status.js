@@ -64,7 +64,7 @@ still.parts.head = (element) => {
     away.hidden = up;
     away.textContent = up
       ? ""
-      : "The studio doesn't answer. This page looks again by itself; what you made here is kept, and jobs go on.";
+      : "The studio doesn't answer. This page tries again by itself; your pictures are kept, and jobs go on.";
   }
 
   element.querySelector(".sl-lamp").addEventListener("click", still.theme);

@@ -155,7 +155,7 @@ window.still = (() => {
   still.seeds = () => ["seed", "variation_seed", "variation"].map((name) => still.request[name]);
   still.roll = ({ paint = true } = {}) => {
     if (still.locked && !still.request.variation) {
-      say("The seed is kept. Press “Seed kept” to let it go.");
+      say("The seed is kept. Press “Seed kept” to release it.");
       return still.seeds();
     }
     const seed = crypto.getRandomValues(new Uint32Array(1))[0] >>> 1;

@@ -54,7 +54,7 @@ still.parts.threed = (element, part) => {
       const line = ({ word, typed, near }) => {
         const swap = (n) => () => page.form.write("prompt", prompt.replace(typed, () => n));
         return make("p", {}, "The teacher doesn't know ", make("em", {}, word), ".", near.length ? " Did you mean " : "",
-          ...near.map((n) => chip(n, swap(n), `Put ${n} for ${typed}`)));
+          ...near.map((n) => chip(n, swap(n), `Replace ${typed} by ${n}`)));
       };
       notes.replaceChildren(...answer.unknown.map(line));
     }, 250));
@@ -64,7 +64,7 @@ still.parts.threed = (element, part) => {
     kind: "threed",
     title: "A new thing",
     button: "Make it",
-    hint: "A thing takes from less than a minute to several, and goes on when this page is closed. A turntable, the mesh and its files appear here.",
+    hint: "An object takes from less than a minute to several. The job goes on when this page is closed. A turntable, the mesh and its files appear here.",
     idle,
     filled,
   });

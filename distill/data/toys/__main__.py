@@ -9,11 +9,11 @@ from distill.data.toys import SPLITS, Toys
 
 def main() -> None:
     p = argparse.ArgumentParser(prog="python -m distill.data.toys", description="Draw a captioned grid of toys.")
-    p.add_argument("--preview", type=Path, required=True, metavar="PNG", help="where the grid goes")
+    p.add_argument("--preview", type=Path, required=True, metavar="PNG", help="file for the grid")
     p.add_argument("--n", type=int, default=64, help="scenes")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--split", choices=SPLITS, default="train")
-    p.add_argument("--mini", action="store_true", help="the small world: one plain thing, one view")
+    p.add_argument("--mini", action="store_true", help="the small data set: one plain object, one view")
     args = p.parse_args()
     try:
         toys = Toys(args.seed, args.split, args.n, args.mini)
