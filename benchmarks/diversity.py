@@ -118,8 +118,8 @@ class Ground:
         pictures: list[Tensor] = []
         for part, names in enumerate(NAMED):
             count = (prompts + 1 - part) // len(NAMED)
-            said, alike = questions.conditions(count, LAW + PICTURES, seed=questions.ASKED + part, names=names)
-            words, pictures = words + said, [*pictures, *alike.split(LAW + PICTURES)]
+            varied, alike = questions.conditions(count, LAW + PICTURES, seed=questions.ASKED + part, names=names)
+            words, pictures = words + varied, [*pictures, *alike.split(LAW + PICTURES)]
             expected += [dict.fromkeys(("kind", *names), "")] * count
         readings = [scoring.read(judge, p) for p in pictures]
         named = [_named(heads, r.answers) for heads, r in zip(expected, readings, strict=True)]
@@ -211,8 +211,8 @@ def painted(
     for n, prompt in enumerate(ground.prompts):
         first = (seed * SEED_STEP + n * PICTURES) % SEEDS
         since = time.process_time()
-        asked = replace(request, prompt=prompt, seed=first, num_images=PICTURES)
-        z, calls = walked(crew, asked, cure.halves)
+        whole = replace(request, prompt=prompt, seed=first, num_images=PICTURES)
+        z, calls = walked(crew, whole, cure.halves)
         spent += time.process_time() - since
         vae = crew[request.model].vae
         pictures.append(to_bytes(vae.decode(z / vae.config.scaling_factor, return_dict=False)[0]))

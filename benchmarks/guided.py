@@ -114,8 +114,8 @@ def measure(args: argparse.Namespace) -> list[report.Row]:
     steps, guidance = args.steps or row.manifest.default_steps, row.manifest.guidance.default
     student = families.load(row, device)  # on a network of its own: a shared one has the adapter's layers in it
     found = [time_figure(student, families.load(teacher, device), steps, guidance, args.repeats)]
-    asked = teacher.id, args.dataset or row.manifest.dataset, args.batch
-    found.append(figure("peak memory of training", "GiB", apart("copy", *asked), apart("adapter", *asked)))
+    training = teacher.id, args.dataset or row.manifest.dataset, args.batch
+    found.append(figure("peak memory of training", "GiB", apart("copy", *training), apart("adapter", *training)))
     measured = report.read(report.RESULTS / "quality.json")
     found += quality_figures(measured, (teacher.id, row.id), steps, guidance)
     where = {"model": row.id, "teacher": teacher.id, "steps": steps, "guidance": guidance, "batch": args.batch}

@@ -202,16 +202,18 @@ def reached(points: Curve, distance: float) -> float | None:
 def race(curves: dict[str, Curve]) -> str:
     """One sentence: how many updates each takes to where the first is at its middle count."""
     points = next(iter(curves.values()))
-    distance, told = points[len(points) // 2][1], []
+    distance, sentences = points[len(points) // 2][1], []
     for name, points in curves.items():
         took = reached(points, distance)
         if took is None:
-            told.append(f"{name} does not come there in {points[-1][0]:,}")
+            sentences.append(f"{name} does not come there in {points[-1][0]:,}")
         elif took in COUNTS:
-            told.append(f"{name} is there by {took:,.0f}{', the fewest that were measured' * (took == points[0][0])}")
+            sentences.append(
+                f"{name} is there by {took:,.0f}{', the fewest that were measured' * (took == points[0][0])}"
+            )
         else:
-            told.append(f"{name} after about {took:,.0f}, straight between the counts that were measured")
-    return f"Updates to a Fréchet distance of {distance:.3g}: {'; '.join(told)}."
+            sentences.append(f"{name} after about {took:,.0f}, straight between the counts that were measured")
+    return f"Updates to a Fréchet distance of {distance:.3g}: {'; '.join(sentences)}."
 
 
 def draw(curves: dict[str, Curve], across: str, path: Path) -> None:
@@ -246,8 +248,8 @@ def shown(page: str, rows: list[report.Row], docs: Path) -> str:
     if len(curves) < 2:
         return table(rows)
     draw(curves, across, docs / f"{page}.png")
-    told = [f"{race(curves)}\n"] if page == "disback" else []
-    return "\n".join([table(rows), *told, f"![Fréchet distance against {across}]({page}.png)\n"])
+    summary = [f"{race(curves)}\n"] if page == "disback" else []
+    return "\n".join([table(rows), *summary, f"![Fréchet distance against {across}]({page}.png)\n"])
 
 
 def wanted(only: str | None, again: bool) -> Iterator[tuple[str, str]]:

@@ -65,8 +65,8 @@ def measure(t: Trainer, steps: int) -> float:
     student = t.scene.world.student
     if "teacher" not in t.method.needs:
         return distance(many_steps(student, steps, COND))
-    told = getattr(student, "takes_guidance", False) or isinstance(student, TrigFlow)
-    return distance(few_steps(student, steps, replace(COND, guidance=torch.ones(N)) if told else COND))
+    guided = getattr(student, "takes_guidance", False) or isinstance(student, TrigFlow)
+    return distance(few_steps(student, steps, replace(COND, guidance=torch.ones(N)) if guided else COND))
 
 
 def learn(t: Trainer, steps: int = 1) -> tuple[float, float]:

@@ -4,7 +4,7 @@
     python -m benchmarks.quality --model toybox-sprint --steps 1 2 4 --cost     # only time and memory of one picture
     python -m benchmarks.quality --model my-checkpoint --choose        # another judge, to choose a checkpoint by
 
-A generator is asked held-out captions and read by `judge-b` (toys) and `judge-emoji`; an autoencoder gives back
+A generator gets held-out captions, and its pictures are scored by `judge-b` (toys) and `judge-emoji`; an autoencoder gives back
 held-out pictures; a judge reads real ones. Flat rows go to results/quality.json, tables of them beside it and into
 docs/results.md and README. Each score is shown with its ceiling (real renders of the same captions), its floor and its
 teacher's. The floor of what is right: the same pictures against shuffled captions; of a distance: backgrounds alone,
@@ -99,8 +99,8 @@ class Toys:
     """Real toy pictures through the judge: what every model and step count of a run is compared with."""
 
     judge: Judge
-    asked: list[Question]
-    real: Reading  # of the scenes that are asked for
+    items: list[Question]
+    real: Reading  # of the scenes of the items
     reference: Tensor  # features of other held-out scenes
     training: Tensor
     flat: Tensor  # of backgrounds without a toy
@@ -109,16 +109,16 @@ class Toys:
 
     @classmethod
     def draw(cls, judge: Judge, sizes: Sizes, mini: bool = False, seed: int = questions.ASKED) -> "Toys":
-        said, alike = questions.conditions(sizes.conditions, ALIKE, mini, seed)
+        prompts, alike = questions.conditions(sizes.conditions, ALIKE, mini, seed)
         reference = judge.read(questions.real(sizes.toys, questions.REFERENCE, mini))[0]
         return cls(
             judge=judge,
-            asked=questions.toys(sizes.toys, mini, seed),
+            items=questions.toys(sizes.toys, mini, seed),
             real=scoring.read(judge, questions.real(sizes.toys, seed, mini)),
             reference=reference,
             training=known(judge, "mini" if mini else "toys", sizes.known),
             flat=backgrounds(judge, sizes.toys, alike.shape[-1]),
-            conditions=said,
+            conditions=prompts,
             vendi=scoring.diversity(judge.read(alike)[0], reference.mean(0), ALIKE),
         )
 
@@ -135,10 +135,10 @@ def backgrounds(judge: Judge, n: int, size: int) -> Tensor:
     return flat[torch.arange(n) % len(flat)]
 
 
-def share_figures(asked: list[Question], real: Reading, painted: Sequence[Reading]) -> list[Figure]:
-    ceiling = scoring.shares(asked, real.answers)
-    found = [scoring.shares(asked, p.answers) for p in painted]
-    floors = [scoring.shuffled(asked, p.answers, seed) for seed, p in enumerate(painted)]
+def share_figures(items: list[Question], real: Reading, painted: Sequence[Reading]) -> list[Figure]:
+    ceiling = scoring.shares(items, real.answers)
+    found = [scoring.shares(items, p.answers) for p in painted]
+    floors = [scoring.shuffled(items, p.answers, seed) for seed, p in enumerate(painted)]
     figures = []
     for metric, (top, n) in ceiling.items():
         floor = statistics.fmean(f[metric][0] for f in floors)
@@ -148,9 +148,9 @@ def share_figures(asked: list[Question], real: Reading, painted: Sequence[Readin
 
 def toy_figures(toys: Toys, brush: Brush, seeds: Sequence[int]) -> list[Figure]:
     """Everything about toys, for a model at one step count."""
-    prompts = [q.prompt for q in toys.asked]
+    prompts = [q.prompt for q in toys.items]
     painted = [scoring.read(toys.judge, brush(prompts, seed)) for seed in seeds]
-    figures = share_figures(toys.asked, toys.real, painted)
+    figures = share_figures(toys.items, toys.real, painted)
     ceiling = scoring.distances(toys.reference, toys.real.features, toys.training)
     found = [scoring.distances(toys.reference, p.features, toys.training) for p in painted]
     floor = scoring.distances(toys.reference, toys.flat, toys.training)
@@ -159,32 +159,32 @@ def toy_figures(toys: Toys, brush: Brush, seeds: Sequence[int]) -> list[Figure]:
     centre = toys.reference.mean(0)
     spread = [scoring.diversity(toys.judge.read(brush(repeated, seed))[0], centre, ALIKE) for seed in seeds]
     figures.append(Figure("vendi", spread, len(repeated), toys.vendi, 1.0))
-    free = sum("background" not in q.expected for q in toys.asked)
-    top, *seen = (scoring.backgrounds(toys.asked, r.answers) for r in (toys.real, *painted))
+    free = sum("background" not in q.expected for q in toys.items)
+    top, *seen = (scoring.backgrounds(toys.items, r.answers) for r in (toys.real, *painted))
     return [*figures, Figure("backgrounds", seen, free, top, 1.0)]
 
 
 def emoji_figures(judge: Judge, sizes: Sizes, brush: Brush, seeds: Sequence[int]) -> list[Figure]:
     """Recall of known emoji, and how far the pictures are from the nearest drawing that was trained on."""
-    asked, pictures = questions.emoji(sizes.emoji)
+    items, pictures = questions.emoji(sizes.emoji)
     real, training = scoring.read(judge, pictures), known(judge, "emoji")
-    painted = [scoring.read(judge, brush([q.prompt for q in asked], seed)) for seed in seeds]
+    painted = [scoring.read(judge, brush([q.prompt for q in items], seed)) for seed in seeds]
     away, top = [scoring.closest(p.features, training) for p in painted], scoring.closest(real.features, training)
-    floor = scoring.closest(backgrounds(judge, len(asked), pictures.shape[-1]), training)
-    return [*share_figures(asked, real, painted), Figure("nearest_emoji", away, len(asked), top, floor)]
+    floor = scoring.closest(backgrounds(judge, len(items), pictures.shape[-1]), training)
+    return [*share_figures(items, real, painted), Figure("nearest_emoji", away, len(items), top, floor)]
 
 
 def word_figures(judge: Judge, sizes: Sizes, brush: Brush, seeds: Sequence[int]) -> list[Figure]:
     """Recall of people, where the judge knows them, and of two emoji in one picture, each read in its place."""
     names, figures = judge.classes["emoji"], []
-    asked, pictures = questions.people(sizes.emoji, names)
-    if asked:
-        painted = [scoring.read(judge, brush([q.prompt for q in asked], seed)) for seed in seeds]
-        figures += share_figures(asked, scoring.read(judge, pictures), painted)
-    asked, pictures, places = questions.pairs(sizes.emoji, names)
-    drawn = [pictures, *(brush([q.prompt for q in asked], seed) for seed in seeds)]
+    items, pictures = questions.people(sizes.emoji, names)
+    if items:
+        painted = [scoring.read(judge, brush([q.prompt for q in items], seed)) for seed in seeds]
+        figures += share_figures(items, scoring.read(judge, pictures), painted)
+    items, pictures, places = questions.pairs(sizes.emoji, names)
+    drawn = [pictures, *(brush([q.prompt for q in items], seed) for seed in seeds)]
     real, *painted = (scoring.read_two(judge, *questions.cells(p, places)) for p in drawn)
-    return figures + share_figures(asked, real, painted)
+    return figures + share_figures(items, real, painted)
 
 
 def cost_figures(parts: Parts, steps: int, guidance: float) -> list[Figure]:
@@ -257,8 +257,10 @@ def of_autoencoder(row: Row, sizes: Sizes, say: Say) -> list[report.Row]:
         for i, part in enumerate(pictures.split(50)):
             found.append(vae.decode(encode(vae, to_numbers(part))).sample.clamp(-1, 1))
             say(f"coding {name}", 50 * i + len(part), len(pictures))
-        asked = to_numbers(pictures)
-        ratio, floor = (float(psnr(x, asked, 2.0).mean()) for x in (torch.cat(found), asked.mean((2, 3), keepdim=True)))
+        originals = to_numbers(pictures)
+        ratio, floor = (
+            float(psnr(x, originals, 2.0).mean()) for x in (torch.cat(found), originals.mean((2, 3), keepdim=True))
+        )
         figures.append(Figure(f"psnr_{name}", [ratio], len(pictures), floor=floor))
         return torch.cat(found)
 
@@ -277,8 +279,8 @@ def of_judge(row: Row, sizes: Sizes, say: Say) -> list[report.Row]:
     judge = judge_named(row.id)
     say("reading real pictures", 0, 1)
     if "emoji" in judge.classes:
-        asked, pictures = questions.emoji(sizes.emoji)
-        truths = [q.expected for q in asked]
+        items, pictures = questions.emoji(sizes.emoji)
+        truths = [q.expected for q in items]
     else:
         pictures, truths = questions.real_with_truth(sizes.toys, questions.REFERENCE)
     truth, (_, answers) = labels.batch(truths, judge.classes), judge.read(pictures)

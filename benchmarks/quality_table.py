@@ -60,8 +60,8 @@ def counted(groups: Groups) -> Groups:
     for place, rows in groups.items():
         row = known.get(place[0])
         size = None if row is None else float(f"{row.manifest.parameters / 1e6:.3g}")
-        said = {"metric": "parameters", "value": size, "sd": None, "ceiling": None, "floor": None}
-        out[place] = rows | {"parameters": said | {"kind": next(iter(rows.values()))["kind"]}}
+        figure = {"metric": "parameters", "value": size, "sd": None, "ceiling": None, "floor": None}
+        out[place] = rows | {"parameters": figure | {"kind": next(iter(rows.values()))["kind"]}}
     return out
 
 
@@ -123,8 +123,10 @@ def poorer(groups: Groups) -> Iterator[str]:
         kept = share(rows, "recall")
         if kept is not None and kept < FEW:
             at = f"{steps} step{'' if steps == 1 else 's'}"
-            said = f"{model} at {at} keeps {100 * kept:.0f} % of its teacher's recall: it paints less of the variety.\n"
-            yield said
+            sentence = (
+                f"{model} at {at} keeps {100 * kept:.0f} % of its teacher's recall: it paints less of the variety.\n"
+            )
+            yield sentence
 
 
 def of_generators(painters: Groups) -> list[str]:

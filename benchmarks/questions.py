@@ -41,8 +41,8 @@ def ask(scene: Scene, rng: np.random.Generator, mini: bool = False) -> Question:
     rest = ("background",) if mini else ("pattern", "size", "background", "view")
     names = ["colour", *(n for n in rest if rng.random() < NAMED)]
     facts = legible(scene.attributes())
-    said = [head for head in truth(scene, names) if head != "faced"]
-    expected = {head: str(facts[head]) for head in said if facts[head] is not None}
+    heads = [head for head in truth(scene, names) if head != "faced"]
+    expected = {head: str(facts[head]) for head in heads if facts[head] is not None}
     return Question(prompt(scene, names, rng), expected, group(scene))
 
 
@@ -57,8 +57,8 @@ def emoji(n: int) -> tuple[list[Question], Tensor]:
     examples = [source[i] for i in range(n)]
     groups = ["first" if often(e.attributes) > 1 else "emoji" for e in examples]
     named = zip(examples, groups, strict=True)
-    asked = [Question(e.captions[0], {"emoji": e.attributes["emoji"]}, group) for e, group in named]
-    return asked, tensor([e.picture for e in examples])
+    questions = [Question(e.captions[0], {"emoji": e.attributes["emoji"]}, group) for e, group in named]
+    return questions, tensor([e.picture for e in examples])
 
 
 def people(n: int, known: Collection[str]) -> tuple[list[Question], Tensor]:
@@ -66,8 +66,8 @@ def people(n: int, known: Collection[str]) -> tuple[list[Question], Tensor]:
     source = Words("held_out", n, ASKED)
     source.emoji = [e for e in source.emoji if e.row["group"] == "people" and e.row["name"] in known]
     examples = [source[i] for i in range(n)] if source.emoji else []
-    asked = [Question(e.captions[0], {"emoji": e.attributes["emoji"]}, "people") for e in examples]
-    return asked, tensor([e.picture for e in examples]) if examples else torch.empty(0)
+    questions = [Question(e.captions[0], {"emoji": e.attributes["emoji"]}, "people") for e in examples]
+    return questions, tensor([e.picture for e in examples]) if examples else torch.empty(0)
 
 
 def pairs(n: int, known: Collection[str]) -> tuple[list[Question], Tensor, list[str]]:
@@ -76,11 +76,11 @@ def pairs(n: int, known: Collection[str]) -> tuple[list[Question], Tensor, list[
     source.emoji, source.first = ([e for e in part if e.row["name"] in known] for part in (source.emoji, source.first))
     examples = [source[i] for i in range(1, 2 * n, 2)]  # the others are toys
     truths = [{k: e.attributes[k] for k in ("first", "second")} for e in examples]
-    asked = [
+    questions = [
         Question(e.captions[i % len(e.captions)], t, "pair")
         for i, (e, t) in enumerate(zip(examples, truths, strict=True))
     ]
-    return asked, tensor([e.picture for e in examples]), [e.attributes["place"] for e in examples]
+    return questions, tensor([e.picture for e in examples]), [e.attributes["place"] for e in examples]
 
 
 def cells(pictures: Tensor, places: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -149,5 +149,5 @@ def conditions(
         alike.append(scene)
         if len(alike) == pictures:
             full.append(list(alike))  # a copy: later scenes of this kind still join the original
-    said = [prompt(scenes[0], names) for scenes in full]
-    return said, tensor([render(scene) for scenes in full for scene in scenes])
+    prompts = [prompt(scenes[0], names) for scenes in full]
+    return prompts, tensor([render(scene) for scenes in full for scene in scenes])

@@ -43,8 +43,8 @@ def read_two(judge: Judge, first: Tensor, second: Tensor) -> Reading:
     return Reading(features, [{"first": a["emoji"], "second": b["emoji"]} for a, b in answers])
 
 
-def pairs(said: Answer) -> set[tuple[str, str]]:
-    return {(said["kind"], said["colour"]), (said["kind2"], said["colour2"])}
+def pairs(answer: Answer) -> set[tuple[str, str]]:
+    return {(answer["kind"], answer["colour"]), (answer["kind2"], answer["colour2"])}
 
 
 def marks(question: Question, answer: Answer) -> dict[str, bool]:

@@ -45,14 +45,14 @@ def main(argv: list[str] | None = None) -> int:
         steps = args.steps or row.manifest.default_steps
         guidance = row.manifest.guidance.default if args.guidance is None else args.guidance
         ImageRequest("asked", model=row.id, steps=steps, guidance=guidance)
-        said = asked(args.of, args.n)
-        prompts, seeds = [q.prompt for q in said], [args.seed + i for i in range(len(said))]
+        questions = asked(args.of, args.n)
+        prompts, seeds = [q.prompt for q in questions], [args.seed + i for i in range(len(questions))]
         pictures = paint(families.load(row), prompts, seeds, steps, guidance).permute(0, 2, 3, 1).numpy()
     except (ValueError, FileNotFoundError) as e:
         print(f"benchmarks.sheet: {e}", file=sys.stderr)
         return 2
-    grid([Example(x, (q.prompt,), {}, "") for x, q in zip(pictures, said, strict=True)], args.out)
-    print(f"{len(said)} pictures in {args.out}")
+    grid([Example(x, (q.prompt,), {}, "") for x, q in zip(pictures, questions, strict=True)], args.out)
+    print(f"{len(questions)} pictures in {args.out}")
     return 0
 
 

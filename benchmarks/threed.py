@@ -109,13 +109,13 @@ def one(args: argparse.Namespace, kind: str, colour: str, seed: int) -> dict[str
     return values
 
 
-def rows(found: list[dict[str, float]], mode: str, preset: str, asked: int) -> list[dict]:
+def rows(found: list[dict[str, float]], mode: str, preset: str, total: int) -> list[dict]:
     columns: dict[str, list[float]] = defaultdict(list)
     for values in found:
         for name, value in values.items():
             columns[name].append(value)
     out = [{"metric": k, "value": float(np.mean(v)), "sd": float(np.std(v)), "n": len(v)} for k, v in columns.items()]
-    out.append({"metric": "finished", "value": len(found) / asked, "sd": 0.0, "n": asked})
+    out.append({"metric": "finished", "value": len(found) / total, "sd": 0.0, "n": total})
     return [{"mode": mode, "preset": preset} | {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}
             for row in out]  # fmt: skip
 
@@ -131,7 +131,7 @@ def main(argv: list[str] | None = None) -> int:
     args = p.parse_args(argv)
     use_studio(args.studio)
     torch.set_num_threads(1)
-    found, asked = [], 0
+    found, total = [], 0
     for seed in range(args.seeds):
         for kind, colour in TOYS:
             if (
@@ -139,7 +139,7 @@ def main(argv: list[str] | None = None) -> int:
                 and not (run_dir(run.name_of(request_of(args, kind, colour, seed))) / "object" / "report.json").exists()
             ):
                 continue
-            asked += 1
+            total += 1
             if (values := one(args, kind, colour, seed)) is not None:
                 print(kind, json.dumps({k: round(v, 3) for k, v in values.items()}), flush=True)
                 found.append(values)
@@ -147,7 +147,7 @@ def main(argv: list[str] | None = None) -> int:
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     kept = [row for row in kept if (row["mode"], row["preset"]) != (mode, args.preset)]
     with whole_file(RESULTS) as part:
-        part.write_text(json.dumps(kept + rows(found, mode, args.preset, asked), indent=1) + "\n")
+        part.write_text(json.dumps(kept + rows(found, mode, args.preset, total), indent=1) + "\n")
     return 0
 
 

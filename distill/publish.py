@@ -70,8 +70,11 @@ def trained(run: Path) -> Trained:
         world.check_latents(facts, base)  # before the data set goes through the other autoencoder
     cfg, seed = from_saved(module.Config(), facts["config"]), facts["train"]["seed"]
     torch.manual_seed(seed)
-    asked = world.Asked(module, cfg, base, facts["dataset"], seed, facts["skip_bad"])
-    student = world.student_alone(asked, torch.device("cpu")) or world.build(asked, torch.device("cpu")).world.student
+    scene_request = world.Asked(module, cfg, base, facts["dataset"], seed, facts["skip_bad"])
+    student = (
+        world.student_alone(scene_request, torch.device("cpu"))
+        or world.build(scene_request, torch.device("cpu")).world.student
+    )
     saved = checkpoint.load(newest)
     player = "judge" if "judge" in saved.tensors else "student"
     weights = saved.tensors.get(f"{player}.ema", saved.tensors[player])

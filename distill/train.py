@@ -180,10 +180,12 @@ def follow(plan: Plan, acc: Accelerator) -> int:
     settle()
     begun = plan.run if plan.start or facts["start"] else None
     samples = cfg.steps * cfg.batch_size
-    asked = Asked(plan.module, plan.own, plan.base, facts["dataset"], cfg.seed, facts["skip_bad"], samples, begun)
+    scene_request = Asked(
+        plan.module, plan.own, plan.base, facts["dataset"], cfg.seed, facts["skip_bad"], samples, begun
+    )
     report = Reporter(plan.run, cfg, enabled=acc.is_main_process)
     with heard(report.stage):  # drawing and encoding may take minutes
-        t = prepare(asked, cfg, acc)
+        t = prepare(scene_request, cfg, acc)
     reach(t)
     newest, faults = checkpoint.newest(plan.run) if plan.resume else (None, [])
     for fault in faults:

@@ -207,12 +207,12 @@ class Trainer:
         self.step, self.samples, self.skipped = saved.step, saved.counters["samples_seen"], saved.counters["skipped"]
 
 
-def prepare(asked: Asked, cfg: TrainConfig, processes: Processes = ALONE) -> Trainer:
+def prepare(scene_request: Asked, cfg: TrainConfig, processes: Processes = ALONE) -> Trainer:
     """A trainer at step 0; of one process on the CPU, in fp32, unless told otherwise."""
     device = processes.device
     torch.manual_seed(cfg.seed)  # the initial weights of new networks
-    scene = build(asked, device)
-    method = asked.module.Method(scene.world, asked.cfg)
+    scene = build(scene_request, device)
+    method = scene_request.module.Method(scene.world, scene_request.cfg)
     for player in method.players.values():
         player.module.to(device)  # what a method made for itself, such as heads
     moving = [moves(name, p, cfg.weight_decay, cfg.optimizer) for name, p in method.players.items()]
@@ -259,7 +259,7 @@ def loop(t: Trainer, report: Reporter, run: Path, stop: Stop) -> int:
                 with torch.compiler.set_stance("force_eager"):  # a few pictures are not worth compiling for
                     if (drawn := t.draw()) is not None:
                         report.sample(t.step, *drawn)
-            if t.step % cfg.checkpoint_every == 0 or ended or asked:
+            if t.step % cfg.checkpoint_every == 0 or ended or stopping:
                 begun = time.monotonic()
                 folder = checkpoint.save(run, t.saved(), cfg.keep)
                 report.checkpoint(folder, t.step, time.monotonic() - begun)

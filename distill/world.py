@@ -217,8 +217,8 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
         drawn = draws(n, rng)
         arrays, captions, truth = rows_of(drawn)
         x0 = sent(torch.from_numpy(arrays), device).float()
-        asked = reward.asked(captions, truth, reader.classes) if reader else {}
-        labels = {k: sent(v, device) for k, v in asked.items()}
+        classes = reward.asked(captions, truth, reader.classes) if reader else {}
+        labels = {k: sent(v, device) for k, v in classes.items()}
         return Batch(step, x0=x0, cond=say(drawn), captions=captions, labels=labels, truth=truth)
 
     judge = reward.reward(reader, lambda z: coder.show(z).float()) if reader else None
@@ -263,8 +263,8 @@ def speaker(
     kept = {p.name: texts.texts(p, home, key, parts.text) for p, home in zip(cached, homes, strict=True)}
 
     def say(drawn: list[tuple[cache.Cached, int, float]]) -> Cond:
-        said = [kept[part.name](i, wording(part, i, e)) for part, i, e in drawn]
-        return texts.cond(said, parts.device)
+        encoded = [kept[part.name](i, wording(part, i, e)) for part, i, e in drawn]
+        return texts.cond(encoded, parts.device)
 
     return say
 

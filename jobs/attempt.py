@@ -150,12 +150,12 @@ class Attempt:
                 self._hear(event)
 
     def _hear(self, event: dict) -> None:
-        told = {k: v for k, kind in SPOKEN.items() if (v := _plain(event.get(k), kind)) is not None}
+        update = {k: v for k, kind in SPOKEN.items() if (v := _plain(event.get(k), kind)) is not None}
         if event["kind"] == "checkpoint":
-            told |= {"checkpoint_step": told.get("step", 0), "checkpoint_at": self.store.clock.wall()}
+            update |= {"checkpoint_step": update.get("step", 0), "checkpoint_at": self.store.clock.wall()}
             if (seconds := _plain(event.get("seconds"), (int, float))) is not None:
                 self.store.count(checkpoints=1, checkpoint_seconds=seconds)
-        self.said = replace(self.said, **told)
+        self.said = replace(self.said, **update)
         if event["kind"] == "done":
             self.finish = event
         if event["kind"] == "error":

@@ -255,14 +255,14 @@ class Store:
             "until": self.clock.wall() + LEASE,
         }
 
-    def beat(self, job: Job, said: Progress | None = None, ran: float = 0.0, size: int | None = None) -> str | None:
+    def beat(self, job: Job, progress: Progress | None = None, ran: float = 0.0, size: int | None = None) -> str | None:
         """Renew the lease and write down progress; returns the wish. Raises Fenced.
 
         ran: seconds since the last beat; size: bytes of the run folder.
         """
-        told = asdict(said or Progress())
+        progress_fields = asdict(progress or Progress())
         own = {"id": job.id, "fence": job.fence, "ran": ran, "bytes": size}
-        rows = self._rows(schema.BEAT, told | own | self._lease())
+        rows = self._rows(schema.BEAT, progress_fields | own | self._lease())
         if not rows:
             raise Fenced(f"job {job.id}, claim {job.fence}")
         return rows[0]["wish"]

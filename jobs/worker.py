@@ -84,8 +84,8 @@ class Worker:
         self.attempts = [a for a in self.attempts if not a.poll(self.stopping)]
         if self.sweeps():
             for job in self.store.sweep(self.dead):
-                told = {"job": job.id, "attempt": job.attempt, "state": str(job.state)}
-                log.warning("a job was left by a worker that is gone", extra=told)
+                fields = {"job": job.id, "attempt": job.attempt, "state": str(job.state)}
+                log.warning("a job was left by a worker that is gone", extra=fields)
                 process.end_orphans(job.id)
         if not self.stopping:
             self._start()

@@ -159,7 +159,7 @@ def get(id: str) -> Row:
     if id not in known:
         if any(r.manifest.base == id for r in known.values()) and (row := elsewhere(id)) is not None:
             return row
-        if (why := next((said for said in broken() if said.startswith(f"{id}: ")), None)) is not None:
+        if (why := next((problem for problem in broken() if problem.startswith(f"{id}: ")), None)) is not None:
             raise ValueError(f"{why}; valid: {', '.join(known)}")
         raise ValueError(f"unknown model {id!r:.80}; valid: {', '.join(known)}")
     return known[id]

@@ -138,12 +138,12 @@ def _said(picture: Picture) -> dict[str, Any]:
     """The JSON in a picture of our own."""
     text = picture.info.get(JSON_KEY)
     try:
-        said = json.loads(text) if isinstance(text, str) and len(text) <= JSON_LIMIT else None
+        request = json.loads(text) if isinstance(text, str) and len(text) <= JSON_LIMIT else None
     except (json.JSONDecodeError, RecursionError):
-        said = None
-    if not isinstance(said, dict):
+        request = None
+    if not isinstance(request, dict):
         raise ValueError("the picture's request is damaged, or it wasn't made here")
-    return said
+    return request
 
 
 def resized(source: Path | bytes | io.BytesIO) -> str | None:

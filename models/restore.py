@@ -54,8 +54,8 @@ def fitted(given: dict[str, Any]) -> Restored:
     if given.keys() - options(ImageRequest).keys():
         left.append("settings of another version")
     if left := list(dict.fromkeys(left)):
-        said = f"{', '.join(left)} left out, as {model} can't take {'it' if len(left) == 1 else 'them'}."
-        notes.append(said[0].upper() + said[1:])
+        sentence = f"{', '.join(left)} left out, as {model} can't take {'it' if len(left) == 1 else 'them'}."
+        notes.append(sentence[0].upper() + sentence[1:])
     return Restored(ImageRequest.from_dict(good).to_dict() | ({"prompt": ""} if empty else {}), tuple(notes))
 
 

@@ -96,9 +96,9 @@ def runs(seeds: Sequence[int]) -> list[tuple[int, int]]:
     return starts
 
 
-def look(asked: Sequence[Lane], crew: Mapping[str, Parts]) -> Iterator[Seen]:
+def look(lanes: Sequence[Lane], crew: Mapping[str, Parts]) -> Iterator[Seen]:
     """Every step of every lane, as it is taken; close the iterator to stop. `crew`: parts of all that paint, by id."""
-    for n, lane in enumerate(asked):
+    for n, lane in enumerate(lanes):
         before: dict[int, Step] = {}
         for event in generate(crew[lane.request.model], lane.request, crew):
             if isinstance(event, Step):
@@ -242,9 +242,9 @@ class Run:
         return [joined(self.steps[i]) for i in sorted(self.steps)]
 
 
-def collect(asked: Sequence[Lane], crew: Mapping[str, Parts]) -> list[Run]:
-    done = [Run(lane, {}) for lane in asked]
-    for seen in look(asked, crew):
+def collect(lanes: Sequence[Lane], crew: Mapping[str, Parts]) -> list[Run]:
+    done = [Run(lane, {}) for lane in lanes]
+    for seen in look(lanes, crew):
         done[seen.lane].steps.setdefault(seen.step.i, []).append(seen.step)
     return done
 
@@ -352,13 +352,13 @@ def main(argv: list[str] | None = None) -> int:
     use_studio(args.studio)
     try:
         strips.check(args.out)
-        asked = asked_for(args)
-        ids = {id for lane in asked for id in lane.request.models()}
+        lanes = asked_for(args)
+        ids = {id for lane in lanes for id in lane.request.models()}
         for id in ids:
             if reason := catalogue.available(catalogue.get(id)):
                 raise ValueError(f"{id} can't run here. {reason}")
         crew = families.load_all(ids, pick_device(args.device))
-        done = collect(asked, crew)
+        done = collect(lanes, crew)
         rows, heads, cells = draw(done, crew, args.view)
         args.out.parent.mkdir(parents=True, exist_ok=True)
         strips.write(args.out, rows, heads)

@@ -48,13 +48,13 @@ def load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
         check(path)
     try:
         options = {"use_safetensors": True, "output_loading_info": True, "variant": content.variant(folder)}
-        model, told = kind.from_pretrained(folder, dtype=dtype, **options)
+        model, info = kind.from_pretrained(folder, dtype=dtype, **options)
     except (OSError, ValueError) as e:  # what diffusers says of a file that is missing or does not fit
         reason = str(e).splitlines()[0].replace(str(folder), where)
         raise ValueError(f"the weights of {where} don't fit its config.json: {reason}") from None
     for fault, words in (("missing_keys", "lack"), ("unexpected_keys", "have, but the network has no place for,")):
-        if told[fault]:
-            raise ValueError(f"the weights of {where} {words} {min(told[fault])}")
+        if info[fault]:
+            raise ValueError(f"the weights of {where} {words} {min(info[fault])}")
     for name, tensor in model.state_dict().items():
         if not torch.isfinite(tensor).all():
             raise ValueError(f"the weights of {where} are damaged: {name} holds numbers that are not finite")

@@ -57,9 +57,9 @@ class Ask:
         """
         conds = [self.teacher.null(len(x_t)), self.teacher.cond(self.cameras, self.grounds)]
         conds += [self.teacher.cond(self.cameras, self.grounds, self.turned)] if self.turned else []
-        empty, asked, *other = self.teacher(x_t, t, conds)
-        out = torch.lerp(empty, asked, self.scale)
-        return out + VIEW_SCALE * (asked - other[0]) if other else out
+        empty, prompted, *other = self.teacher(x_t, t, conds)
+        out = torch.lerp(empty, prompted, self.scale)
+        return out + VIEW_SCALE * (prompted - other[0]) if other else out
 
 
 Score = Callable[[Tensor, Tensor], Tensor]  # x_t, t -> x0, of the renders' own distribution

@@ -164,10 +164,10 @@ def loop(run: Path, making: Making, report: Report, stop: Stop) -> list[str] | N
         stage, _ = making.where()
         if making.step % SAMPLE_EVERY == 0 or stage == "export":
             report.sample()
-        asked = stop.now()
-        if asked or stage == "export" or time.monotonic() - report.kept > CHECKPOINT_SECONDS:
+        stopping = stop.now()
+        if stopping or stage == "export" or time.monotonic() - report.kept > CHECKPOINT_SECONDS:
             report.checkpoint()
-        if asked:
+        if stopping:
             return None
     names = finish(run, making)
     making.step = making.total

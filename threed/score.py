@@ -68,10 +68,10 @@ class ScoreNetwork:
         t = 0.001 + 0.999 * torch.rand(len(z), generator=generator)
         noise = torch.randn(z.shape, generator=generator)
         hidden = torch.rand(len(z), generator=generator) < HIDDEN
-        told = Cond(cond.tokens, cond.mask, camera=cond.camera.masked_fill(hidden[:, None], 0))
+        shown = Cond(cond.tokens, cond.mask, camera=cond.camera.masked_fill(hidden[:, None], 0))
         x_t, net = add_noise(self.denoiser.schedule, z, noise, t), self.denoiser
         with torch.enable_grad(), self._on():
-            loss = F.mse_loss(net.predict(x_t, t, told).float(), from_x0(net.prediction, net.schedule, x_t, z, t))
+            loss = F.mse_loss(net.predict(x_t, t, shown).float(), from_x0(net.prediction, net.schedule, x_t, z, t))
         self.adam.zero_grad()
         loss.backward()
         self.adam.step()

@@ -37,9 +37,9 @@ class Calls:
 
     def __init__(self, app: ASGIApp, gradio: App, turns: Turns):
         self.app, self.blocks, self.turns = app, gradio.get_blocks(), turns
-        told = self.blocks.get_api_info()["named_endpoints"]
+        documented = self.blocks.get_api_info()["named_endpoints"]
         functions = {f"/{f.api_name}": f.fn for f in self.blocks.fns.values()}
-        self.endpoints = {name: _arguments(functions[name], one["parameters"]) for name, one in told.items()}
+        self.endpoints = {name: _arguments(functions[name], one["parameters"]) for name, one in documented.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or _multipart(scope):
@@ -138,11 +138,11 @@ class Argument:
         return value
 
 
-def _arguments(function: Callable | None, told: Sequence[Any]) -> dict[str, Argument]:
+def _arguments(function: Callable | None, parameters: Sequence[Any]) -> dict[str, Argument]:
     """By name, as gradio documents them; their defaults are the function's, as gradio forgets empty texts."""
     assert function is not None, "what has a name has a function"
     own = inspect.signature(function).parameters
-    names = {one["parameter_name"]: one["component"] == "File" for one in told}
+    names = {one["parameter_name"]: one["component"] == "File" for one in parameters}
     return {name: Argument(name, own[name].default, file) for name, file in names.items()}
 
 
@@ -195,4 +195,4 @@ def _with_body(scope: Scope, receive: Receive, body: bytes) -> tuple[Scope, Rece
     async def again() -> Message:
         return pending.pop() if pending else await receive()
 
-    return {**scope, "headers": [*others, *told.items()]}, again
+    return {**scope, "headers": [*others, *own.items()]}, again

@@ -97,17 +97,17 @@ def note(row: Row) -> str:
     """One line from the manifest: how it was made, how large and how good it is, how long it takes, its licence."""
     manifest = row.manifest
     data = f"trained on {manifest.dataset}" if row.hub is None else f"from the Hub, {row.hub}"
-    told = [f"{count(manifest.parameters)} parameters, {row.size} × {row.size} pixels, {data}", worth(row)]
+    facts = [f"{count(manifest.parameters)} parameters, {row.size} × {row.size} pixels, {data}", worth(row)]
     made = (manifest.about or manifest.method).removesuffix(".")
-    return ". ".join([made, *filter(None, told), manifest.licence]) + "."
+    return ". ".join([made, *filter(None, facts), manifest.licence]) + "."
 
 
 def worth(row: Row) -> str:
     """What judges read in its pictures at its own steps, in per cent right, and the time of one; "" if unmeasured."""
     found = row.manifest.quality.get(str(row.manifest.default_steps), {})
     right = ", ".join(f"{name} {100 * found[name]:.0f} %" for name in JUDGED if name in found)
-    told = [f"Right: {right}"] if right else []
-    return "; ".join(told + ([f"{found['ms']:,.0f} ms a picture"] if "ms" in found else []))
+    figures = [f"Right: {right}"] if right else []
+    return "; ".join(figures + ([f"{found['ms']:,.0f} ms a picture"] if "ms" in found else []))
 
 
 def count(n: int) -> str:

@@ -110,12 +110,17 @@ class Turns:
 
     def _painted(self, now: Painting) -> None:
         """Counted and logged, for those who look after the studio."""
-        asked, begun = now.request, now.begun or now.asked
+        request, begun = now.request, now.begun or now.asked
         seconds = time.monotonic() - begun
-        metrics.PAINTED.labels(asked.model).observe(seconds)
-        told = {"model": asked.model, "pictures": asked.num_images, "steps": asked.steps, "prompt": asked.prompt}
+        metrics.PAINTED.labels(request.model).observe(seconds)
+        fields = {
+            "model": request.model,
+            "pictures": request.num_images,
+            "steps": request.steps,
+            "prompt": request.prompt,
+        }
         times = {"waited_s": round(begun - now.asked, 3), "took_s": round(seconds, 3)}
-        log.info("painted", extra=told | times)
+        log.info("painted", extra=fields | times)
 
     def backends(self) -> dict[str, str]:
         """Who computes for each model in memory, one picture and a wall."""

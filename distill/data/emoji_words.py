@@ -139,13 +139,13 @@ def many(noun: str) -> bool:
 
 def with_article(noun: str, adjective: str = "") -> str:
     """ "fox" -> "a fox", "owl" -> "an owl", "grapes" and "bread" and "mount fuji" as they are; so with an adjective."""
-    said = f"{adjective} {noun}".strip()
+    phrase = f"{adjective} {noun}".strip()
     if noun in WITH_THE:
-        return f"the {said}"
+        return f"the {phrase}"
     if noun in PROPER or noun in UNCOUNTED or many(noun):
-        return said
-    vowel = SILENT.match(said) or (said[0] in "aeiou" and not LIKE_YOU.match(said))
-    return f"an {said}" if vowel else f"a {said}"
+        return phrase
+    vowel = SILENT.match(phrase) or (phrase[0] in "aeiou" and not LIKE_YOU.match(phrase))
+    return f"an {phrase}" if vowel else f"a {phrase}"
 
 
 def plural(noun: str) -> str | None:
@@ -175,12 +175,12 @@ def nouns(row: dict) -> tuple[str, ...]:
 def more_nouns(row: dict) -> tuple[str, ...]:
     """Those, and what else people say; of a man or a woman also what they call anyone of that trade."""
     who, _, trade = row["name"].partition(" ")
-    said = ALSO.get(row["name"], ())
+    more = ALSO.get(row["name"], ())
     role = row["subgroup"] in ("person-role", "person-fantasy") and not TAIL.search(row["name"]) and "ing " not in trade
     if who in ("man", "woman") and (trade in ALSO or role):
         short = [noun for noun in ALSO.get(trade, ()) if noun.isalpha() and "man" not in noun]
-        said += ({"man": "male", "woman": "female"}[who] + f" {trade}", *(f"{who} {noun}" for noun in short))
-    return (*nouns(row), *said)
+        more += ({"man": "male", "woman": "female"}[who] + f" {trade}", *(f"{who} {noun}" for noun in short))
+    return (*nouns(row), *more)
 
 
 def toned(noun: str, tone: str | None, place: float) -> str:
@@ -228,9 +228,9 @@ def held_out_background(name: str, backgrounds: list[str]) -> str:
 
 def say(template: str, noun: str, words: list[str], background: str | None, place: int, adjective: str = "") -> str:
     """One caption; words: one keyword or two, `place` chooses how the background is named."""
-    said = f"{adjective} {noun}".strip()
+    phrase = f"{adjective} {noun}".strip()
     several = f"{adjective} {plural(noun)}".strip()
-    text = template.format(n=said, an=with_article(noun, adjective), ns=several, k=words[0], j=words[-1])
+    text = template.format(n=phrase, an=with_article(noun, adjective), ns=several, k=words[0], j=words[-1])
     if background is None:
         return text
     on = ON_BACKGROUND[place % len(ON_BACKGROUND)].format(b=background)

@@ -98,8 +98,8 @@ def listed(file: Path, root: Path) -> Iterator[Pair]:
         yield Pair(shown, file, e)
         return
     for number, fields in rows(text):
-        name, said = (fields.get("file_name"), fields.get("text")) if isinstance(fields, dict) else (None, None)
-        if not isinstance(name, str) or said is None:
+        name, caption = (fields.get("file_name"), fields.get("text")) if isinstance(fields, dict) else (None, None)
+        if not isinstance(name, str) or caption is None:
             has = f"; it has {', '.join(map(str, fields))}" if isinstance(fields, dict) else ""
             yield Pair(f"{shown} line {number}", file, ValueError(f"needs {shape} {NEEDS}{has}"))
             continue
@@ -107,7 +107,7 @@ def listed(file: Path, root: Path) -> Iterator[Pair]:
         if not path.exists() and "\\" in name:  # written on Windows
             path = Path(os.path.normpath(file.parent / name.replace("\\", "/")))
         if not litter(path, root):
-            yield Pair(str(path.relative_to(root)) if path.is_relative_to(root) else name, path, said)
+            yield Pair(str(path.relative_to(root)) if path.is_relative_to(root) else name, path, caption)
 
 
 def beside(found: list[Path], root: Path) -> Iterator[Pair]:

@@ -52,11 +52,11 @@ def toy_captions(scene: Scene, rng: np.random.Generator) -> tuple[str, ...]:
     plain = all(thing.pattern == "plain" for thing in scene.things)
     some = ["background"] if rng.random() < 0.5 else []
     most = ["background", "view"] if plain else ["background", "pattern", "view"]
-    said = [prompt(scene, ["colour", *names], rng) for names in ([], some, most)]
+    captions = [prompt(scene, ["colour", *names], rng) for names in ([], some, most)]
     if scene.relation in ("left of", "right of"):
-        told = prompt(from_the_left(scene), ["colour", *some])
-        said.append(told.replace(RELATION_WORDS["left of"][0], BESIDE[rng.integers(len(BESIDE))], 1))
-    return tuple(dict.fromkeys(said))
+        beside = prompt(from_the_left(scene), ["colour", *some])
+        captions.append(beside.replace(RELATION_WORDS["left of"][0], BESIDE[rng.integers(len(BESIDE))], 1))
+    return tuple(dict.fromkeys(captions))
 
 
 def side_by_side(drawings: tuple[Path, Path], place: str, background: tuple[int, int, int]) -> np.ndarray:
@@ -143,6 +143,6 @@ class Pairs:
 
         plain = BESIDE if place == "left of" else PLACES[place]
         behind = emoji_words.ON_BACKGROUND[rng.integers(len(emoji_words.ON_BACKGROUND))].format(b=background)
-        said = [told(plain), told(PLACES[place]), told(PLACES[TURNED[place]], first=1)]
-        said.append(f"{told((*plain, *PLACES[place]))} {behind}")
-        return tuple(dict.fromkeys(said))
+        captions = [told(plain), told(PLACES[place]), told(PLACES[TURNED[place]], first=1)]
+        captions.append(f"{told((*plain, *PLACES[place]))} {behind}")
+        return tuple(dict.fromkeys(captions))

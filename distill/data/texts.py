@@ -51,8 +51,8 @@ def shard_of(captions: list[str], encode: Encode) -> tuple[np.ndarray, np.ndarra
     order, found = sorted(range(len(captions)), key=lambda i: len(captions[i])), {}
     for i in range(0, len(order), BATCH):
         which = order[i : i + BATCH]
-        said = encode([captions[k] for k in which])
-        both = said.tokens.half().cpu().numpy(), said.mask.cpu().numpy()  # at once: a GPU is waited for each time
+        encoded = encode([captions[k] for k in which])
+        both = encoded.tokens.half().cpu().numpy(), encoded.mask.cpu().numpy()  # at once: a GPU is waited for each time
         for k, tokens, mask in zip(which, *both, strict=True):
             found[k] = tokens[mask]
     rows = [found[k] for k in range(len(captions))]

@@ -27,8 +27,8 @@ def colour_in(path: Path) -> str | None:
 
 def coloured(row: dict, path: Path, noun: str) -> str:
     """The colour that may be said before the noun: of skin its tone is said alone, of two things in one none."""
-    told = set(noun.replace("-", " ").split()) & {*NAMES, "gold", "silver"}
-    return "" if told or row["group"] == "people" or emoji_words.TAIL.search(noun) else colour_in(path) or ""
+    colours = set(noun.replace("-", " ").split()) & {*NAMES, "gold", "silver"}
+    return "" if colours or row["group"] == "people" or emoji_words.TAIL.search(noun) else colour_in(path) or ""
 
 
 class Words(Emoji):

@@ -167,10 +167,10 @@ class Method:
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
         pixels = needed(batch.pixels)
         with torch.autocast(pixels.device.type, enabled=False):  # pictures: 8 bits of mantissa would blur them
-            shown, asked = self.augment(pixels, batch.labels, rng)
+            shown, targets = self.augment(pixels, batch.labels, rng)
         answers = self.judge(shown)
         loss, logs = torch.zeros((), device=shown.device), {}
-        for head, truth in asked.items():
+        for head, truth in targets.items():
             logits = answers[head].float()
             # a mean over the batch, not over the rows that apply: slices of a batch then add up to the batch
             options = {"ignore_index": -1, "label_smoothing": self.cfg.smoothing, "reduction": "none"}

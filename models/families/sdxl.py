@@ -27,8 +27,8 @@ class SDXLDenoiser(UNetDenoiser):
         pixels = config.sample_size * 8
         sizes = torch.tensor([pixels, pixels, 0, 0, pixels, pixels], dtype=tokens.dtype, device=tokens.device)
         width = config.projection_class_embeddings_input_dim - config.addition_time_embed_dim * len(sizes)
-        told = {"text_embeds": tokens[:, -1, :width], "time_ids": sizes.expand(len(tokens), -1)}
-        return tokens[:, :-1], {"added_cond_kwargs": told}
+        added = {"text_embeds": tokens[:, -1, :width], "time_ids": sizes.expand(len(tokens), -1)}
+        return tokens[:, :-1], {"added_cond_kwargs": added}
 
 
 def pipeline_class(row: Row) -> Any:

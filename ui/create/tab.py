@@ -227,9 +227,9 @@ class Create:
         """What an older request still says comes into the form, and in words what is left out; an empty prompt too."""
         prompt = restored.fields["prompt"]
         request = ImageRequest.from_dict(restored.fields | {"prompt": prompt or "nothing"})
-        told = self.message(request, says=" ".join(filter(None, (says, *restored.notes))), paint=bool(prompt))
-        told["request"]["prompt"] = prompt
-        return self.show(request) | {self.told: told}
+        message = self.message(request, says=" ".join(filter(None, (says, *restored.notes))), paint=bool(prompt))
+        message["request"]["prompt"] = prompt
+        return self.show(request) | {self.told: message}
 
     def compare(self, event: gr.EventData) -> dict[Block, Any]:
         """Two pictures under one slider."""

@@ -17,7 +17,7 @@ def words(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
     catalogue.get(id)
     known = desk.turns.engine.words(id)
     line = text(data, "prompt", 2000)
-    told = known.tell(line, style=STYLES.get(text(data, "style", 200), STYLES["none"]))
+    facts = known.tell(line, style=STYLES.get(text(data, "style", 200), STYLES["none"]))
     tries = [*known.prompts()[:TRIES], *([] if known.unknown(WILD) else [WILD])]
-    notes = [asdict(note) for note in told["notes"]]
-    return told | {"notes": notes, "tries": tries, "knows": known.chips()}
+    notes = [asdict(note) for note in facts["notes"]]
+    return facts | {"notes": notes, "tries": tries, "knows": known.chips()}

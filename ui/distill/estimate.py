@@ -47,11 +47,11 @@ def _hours(request: DistillRequest, steps: int, batch: int, like: Job | None) ->
         return known + "the time left is shown a minute after its start."
     before = int(_setting(DistillRequest.from_dict(like.request), "train.batch_size"))
     pace = like.ran / (like.step or 1) * batch / before
-    told = f"at {pace:.2g} s a step, as job {like.id} took"
+    pace_text = f"at {pace:.2g} s a step, as job {like.id} took"
     if request.minutes and request.minutes * 60 < pace * steps:
         reached = int(request.minutes * 60 / pace)
-        return f"The time limit will be reached near step {reached:,} of {steps:,}, {told}."
-    return f"About {lasted(pace * steps)} for {steps:,} steps, {told}."
+        return f"The time limit will be reached near step {reached:,} of {steps:,}, {pace_text}."
+    return f"About {lasted(pace * steps)} for {steps:,} steps, {pace_text}."
 
 
 def _memory(request: DistillRequest) -> str:
@@ -62,5 +62,5 @@ def _memory(request: DistillRequest) -> str:
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     adapter = "rank" in declared(request.method).settings and int(_setting(request, "rank")) > 0
     need = made.parameters * (FROZEN if adapter else TRAINED) / 1e9
-    told = f"At least {need:.2g} GB of this machine's {whole:.3g} GB of memory, for {made.parameters:,} parameters"
-    return f"{told}; teacher, critics and the pictures of a batch come on top and are shown when it starts."
+    bound = f"At least {need:.2g} GB of this machine's {whole:.3g} GB of memory, for {made.parameters:,} parameters"
+    return f"{bound}; teacher, critics and the pictures of a batch come on top and are shown when it starts."

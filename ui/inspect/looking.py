@@ -17,7 +17,7 @@ MOST_LANES, MOST_CELLS = 16, 640
 class Looking:
     """Torch is imported by the thread: the page is there before it."""
 
-    def __init__(self, engine: "Engine", asked: "Sequence[Lane]", view: str):
+    def __init__(self, engine: "Engine", lanes: "Sequence[Lane]", view: str):
         self.engine, self.view = engine, view
         self.runs: list[Run] = []
         self.cells: list[dict[str, Any]] = []

@@ -58,9 +58,9 @@ def look(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(values, list) or not values:
         raise ValueError(f"give values of {field} with commas, such as 0, 1")
     first, count = number(data, "seed", 0, 2**31 - 1), number(data, "seeds", 1, 8)
-    asked = product(request, pairs, field, values, range(first, first + count))
+    lanes = product(request, pairs, field, values, range(first, first + count))
     stop_page(data)
-    GRIDS.put(token(data, "tab"), Looking(desk.turns.engine, asked, view))
+    GRIDS.put(token(data, "tab"), Looking(desk.turns.engine, lanes, view))
     return look_more(desk, data | {"after": 0})
 
 

@@ -122,9 +122,9 @@ class JobsApi:
         return _told(self.desk.act("resume", id, self._visitor(owner, request)))
 
 
-def _filed(said: dict[str, Any]) -> dict[str, Any]:
+def _filed(event: dict[str, Any]) -> dict[str, Any]:
     """An object whose `path` is called `file`: what has a path, gradio's client takes for a download."""
-    return {"file" if k == "path" else k: v for k, v in said.items()}
+    return {"file" if k == "path" else k: v for k, v in event.items()}
 
 
 def _told(job: dict[str, Any]) -> dict[str, Any]:

@@ -180,7 +180,7 @@ class JobsDesk:
     # Moving
 
     def submit(
-        self, kind: str, asked: Any, visitor: Visitor, priority: int = 0, key: str | None = None, parent: Any = None
+        self, kind: str, fields: Any, visitor: Visitor, priority: int = 0, key: str | None = None, parent: Any = None
     ) -> Job:
         """Queue a request of a kind; its own class validates the fields. Raises ValueError."""
         self.refuse(kind)

@@ -39,8 +39,8 @@ def cost(store: Store, request: Request, sees: str | None) -> list[str]:
         return ["Less than half a minute, and 2 GB of memory.", ONE_SIDED]
     share = request.seeds * request.rounds / (preset.seeds * preset.rounds)
     seconds = preset.seconds * share
-    told = f"About {seconds / 60:.0f} minutes" if seconds >= 90 else f"About {seconds:.0f} seconds"
-    return [f"{told} on two idle cores, and {preset.memory_gb:g} GB of memory."]
+    duration = f"About {seconds / 60:.0f} minutes" if seconds >= 90 else f"About {seconds:.0f} seconds"
+    return [f"{duration} on two idle cores, and {preset.memory_gb:g} GB of memory."]
 
 
 def ready(desk: JobsDesk, request: Any, visitor: Visitor) -> str | None:

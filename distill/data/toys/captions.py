@@ -99,9 +99,9 @@ def prompt(scene: Scene, names: Collection[str], rng: Rng = None) -> str:
 
 def truth(scene: Scene, names: Collection[str]) -> dict:
     """What a prompt of these names promises: those of the scene's attributes that it says."""
-    said = scene.named()
+    facts = scene.named()
     keys = {"kind", "count", "relation", "kind2", *names, *(f"{name}2" for name in names)}
-    promised = {key: value for key, value in said.items() if key in keys and value is not None}
+    promised = {key: value for key, value in facts.items() if key in keys and value is not None}
     return promised | ({"faced": scene.faced} if "view" in names else {})
 
 
@@ -115,10 +115,10 @@ def captions(scene: Scene, rng: np.random.Generator) -> tuple[str, ...]:
     little = ["colour"] + [n for n in NAMES[3:] if rng.random() < 0.35]
     most = ["colour"] + [n for n in NAMES[1:] if rng.random() < 0.5]
     full = [n for n in NAMES if n != "view" or rng.random() < 0.7]
-    said = [bare, little, most, full]
+    choices = [bare, little, most, full]
     if all(thing.pattern == "plain" for thing in scene.things):
-        said = [[n for n in names if n != "pattern" or rng.random() < 0.25] for names in said]
-    return tuple(prompt(scene, names, rng) for names in said)
+        choices = [[n for n in names if n != "pattern" or rng.random() < 0.25] for names in choices]
+    return tuple(prompt(scene, names, rng) for names in choices)
 
 
 def questions(
