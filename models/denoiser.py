@@ -37,7 +37,6 @@ class Cond:
     tokens: Tensor  # [B, L, D]
     mask: Tensor  # [B, L] bool
     guidance: Tensor | None = None  # [B], for networks that take their guidance as an input
-    control: Tensor | None = None  # [B, C, H, W]
     camera: Tensor | None = None  # [B, ...]
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ import pytest
 
 from core.paths import ROOT
 from distill.method import Method
-from tests.test_architecture import families, pages, proofs
+from tests.test_architecture import families, fields, pages, proofs, tabs
 
 COPIED = ("ui", "jobs", "distill", "models", "docs/methods", "tests")  # what the lists change; the rest is linked
 
@@ -119,9 +119,12 @@ def example() -> str:
 
 def test_a_tab(tree):
     put(tree, "ui/shelf/tab.py", code("## A tab", "from ui.desk"))
+    files = ["ui/shelf/shelf.js is missing", "ui/shelf/shelf.css is missing"]
+    assert tabs(tree) == ["shelf is not in NAMES of ui/tab.py", *files]
     put(tree, "ui/shelf/shelf.js", code("## A tab", "still.parts.shelf"))
     put(tree, "ui/shelf/shelf.css", ".sl-shelf { color: var(--sl-ink); }\n")
     change(tree, "ui/tab.py", '"compare", ', '"compare", "shelf", ')
+    assert tabs(tree) == []
     pages, head, script, style, count, mistake = answer(tree, LOOK)
     assert pages[pages.index("compare") + 1] == "shelf" and '<a href="./shelf">Shelf</a>' in head
     assert script and style and count == {"pictures": 0} and mistake == {"error": "a call takes one object"}
@@ -164,10 +167,39 @@ print(json.dumps([desk.job({"id": id}, home)["job"]["title"], [f["name"] for f i
 
 def test_a_kind_of_job(tree):
     put(tree, "echo/request.py", REQUEST)
-    put(tree, "ui/echo/job.py", code("## A kind of job", "from ui.jobs.shown"))
     change(tree, "jobs/kinds.py", "import sys\n", "import sys\nfrom echo.request import EchoRequest, command\n")
     change(tree, "jobs/kinds.py", '{"distill": Kind(', '{"echo": Kind(EchoRequest, command), "distill": Kind(')
+    assert tabs(tree) == ["ui/echo/job.py is missing"]
+    put(tree, "ui/echo/job.py", code("## A kind of job", "from ui.jobs.shown"))
     title, fields, results, begin = answer(tree, JOB)
     assert title == "echo · a fox" and fields == ["prompt"] and begin[0].startswith("An echo starts by")
     listed = [{"path": "echo.txt", "bytes": 4, "missing": True}]
     assert results == [{"path": "echo.png", "bytes": 3, "show": "picture"}, {"show": "files", "files": listed}]
+
+
+CONTROL = """
+import json
+from io import BytesIO
+from PIL import Image
+from models import generate, picture
+from models.request import ImageRequest
+from ui import shell
+from ui.desk import Desk
+from ui.place import Place
+png = picture.png_bytes(Image.new("RGB", (8, 8)), ImageRequest("a fox", sharpness=0.5))
+demo = shell.build(Desk(Place()))
+drawn = [b.value for b in demo.blocks.values() if getattr(b, "elem_id", "") == "field-sharpness"]
+flag = generate.parser().parse_args(["a fox", "--sharpness", "0.25"]).sharpness
+named = [p["parameter_name"] for p in demo.get_api_info()["named_endpoints"]["/generate"]["parameters"]]
+print(json.dumps([picture.read(BytesIO(png)).fields["sharpness"], drawn, flag, "sharpness" in named]))
+"""
+
+
+def test_a_control(tree):
+    field = '    sharpness: float = option(0.0, "How crisp.", low=0, high=1)\n'
+    change(tree, "models/request.py", "    even: str = option(", field + "    even: str = option(")
+    assert fields(tree) == ["nothing in models/ reads sharpness"]
+    change(tree, "models/generate.py", "pink(x, request.pink)", "pink(x, request.pink + request.sharpness)")
+    assert fields(tree) == []
+    change(tree, "ui/create/tab.py", 'add("style")', 'add("style"), add("sharpness")')
+    assert answer(tree, CONTROL) == [0.5, [0.0], 0.25, True]

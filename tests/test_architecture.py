@@ -248,7 +248,34 @@ def families(root: Path) -> list[str]:
     return [f"no test compares family {name} with its pipeline" for name in served if name not in tested]
 
 
-CHECKS = (arrows, habits, randomness, doubles, names, sizes, wording, pages, proofs, families, weights)
+def tabs(root: Path) -> list[str]:
+    """Every tab is in the header's list and has its files; every kind of job says how the pages show it."""
+    out, named = [], (root / "ui/tab.py").read_text(encoding="utf-8") if (root / "ui/tab.py").exists() else ""
+    for tab in sorted((root / "ui").glob("*/tab.py")):
+        folder, text = tab.parent, tab.read_text(encoding="utf-8")
+        if f'"{folder.name}"' not in named:
+            out.append(f"{folder.name} is not in NAMES of ui/tab.py")
+        for kind, suffix in (("scripts", "js"), ("styles", "css")):
+            names = re.findall(r'"(\w+)"', (re.search(rf"{kind}=\((.*?)\)", text, re.DOTALL) or ["", ""])[1])
+            files = [folder / f"{name}.{suffix}" for name in names]
+            out += [f"{path.relative_to(root)} is missing" for path in files if not path.exists()]
+    kinds = root / "jobs/kinds.py"
+    for kind in re.findall(r'"(\w+)": Kind\(', kinds.read_text(encoding="utf-8") if kinds.exists() else ""):
+        if not (root / f"ui/{kind}/job.py").exists():
+            out.append(f"ui/{kind}/job.py is missing")
+    return out
+
+
+def fields(root: Path) -> list[str]:
+    """Every field of a request for pictures is read by the models."""
+    request = root / "models/request.py"
+    source = request.read_text(encoding="utf-8").partition("class ImageRequest")[2] if request.exists() else ""
+    texts = "".join(p.read_text(encoding="utf-8") for p in sorted((root / "models").rglob("*.py")))
+    declared = re.findall(r"^    (\w+): .* = option\(", source, re.MULTILINE)
+    return [f"nothing in models/ reads {name}" for name in declared if not re.search(rf"\.{name}\b", texts)]
+
+
+CHECKS = (tabs, fields, arrows, habits, randomness, doubles, names, sizes, wording, pages, proofs, families, weights)
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -294,6 +321,10 @@ PLANTED = {
     "a method without a page": (pages, {"distill/methods/dmd.py": ""}),
     "a method without a test": (proofs, {"distill/methods/dmd.py": "@dataclass(frozen=True)\nclass Config:"}),
     "a method whose settings change": (proofs, {"distill/methods/oracle.py": "@dataclass\nclass Config:"}),
+    "a tab without its script": (tabs, {"ui/tab.py": 'NAMES = ("a",)', "ui/a/tab.py": 'Tab("A", scripts=("a",))'}),
+    "a tab that is not named": (tabs, {"ui/tab.py": "NAMES = ()", "ui/a/tab.py": ""}),
+    "a kind of job that no page shows": (tabs, {"jobs/kinds.py": 'KINDS = {"echo": Kind(EchoRequest, command)}'}),
+    "a field that nothing reads": (fields, {"models/request.py": "class ImageRequest:\n    crisp: float = option(0.0)\n"}),
     "a family without a test": (families, {"models/families/dit.py": ""}),
     "weights without a manifest": (weights, {"assets/weights/a/x.safetensors": "weights"}),
     "other weights": (weights, {"assets/weights/a/x.safetensors": "other",
