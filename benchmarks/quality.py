@@ -4,13 +4,13 @@
     python -m benchmarks.quality --model toybox-sprint --steps 1 2 4 --cost     # only time and memory of one picture
     python -m benchmarks.quality --model my-checkpoint --choose        # another judge, to choose a checkpoint by
 
-A generator gets held-out captions, and its pictures are scored by `judge-b` (toys) and `judge-emoji`; an autoencoder gives back
-held-out pictures; a judge reads real ones. Flat rows go to results/quality.json, tables of them beside it and into
-docs/results.md and README. Each score is shown with its ceiling (real renders of the same captions), its floor and its
-teacher's. The floor of what is right: the same pictures against shuffled captions; of a distance: backgrounds alone,
-flat pictures in the colours of the toys' backgrounds; of a variety (vendi, backgrounds): 1, all alike.
-Values are means over sampling seeds, `sd` their deviation. In the same run one picture is timed,
-and its peak memory is taken.
+A generator gets held-out captions, and its pictures are scored by `judge-b` (toys) and `judge-emoji`; an autoencoder
+gives back held-out pictures; a judge is scored on real ones. Flat rows go to results/quality.json, tables of them
+beside it and into docs/results.md and README. Each score is shown with its ceiling (real renders of the same
+captions), its floor and its teacher's. The floor of what is right: the same pictures against shuffled captions; of a
+distance: backgrounds alone, flat pictures in the colours of the toys' backgrounds; of a variety (vendi, backgrounds):
+1, all alike. Values are means over sampling seeds, `sd` their deviation. In the same run one picture is timed, and its
+peak memory is taken.
 """
 
 import argparse
