@@ -154,7 +154,10 @@ class TestDistillRequest:
         "fields, why",
         [
             ({"set": ["lr=1", "lr=2"]}, "lr is set twice"),
-            ({"base": "toybox-hyper"}, "toybox-hyper is an adapter, and no base for a training; its own: toybox-sd"),
+            (
+                {"base": "toybox-hyper"},
+                "toybox-hyper is an adapter, which can't be a training base; use its base toybox-sd",
+            ),
             ({"base": "toybox-msd4"}, "toybox-msd4 is several students"),
             ({"set": ["lr"]}, "a setting is key=value, not 'lr'"),
             ({"set": ["train.log_every=0"]}, "train.log_every must be at least 1, not 0"),

@@ -86,7 +86,7 @@ BASES = [
     ("sft", "judge-a", "judge-a is a judge"),
     ("sft", "tiny-sprint", "tiny-sprint is a SANA-Sprint"),
     ("oracle", "tiny-sd", "oracle takes no base as its base; tiny-sd is"),
-    ("dmd", "tiny-hyper", "tiny-hyper is an adapter, and no base"),
+    ("dmd", "tiny-hyper", "tiny-hyper is an adapter, which can't be a training base"),
 ]
 
 
