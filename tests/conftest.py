@@ -13,6 +13,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from core.paths import ROOT
 from tests import tiny
+from tests.jobs_bench import Hands, opened
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -32,6 +33,17 @@ def studio(request, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STILL_LIFE_STUDIO", str(folder))
         yield folder
+
+
+@pytest.fixture
+def hands():
+    return Hands()
+
+
+@pytest.fixture
+def jobs(tmp_path, hands):
+    """A store of jobs under a clock that is turned by hand."""
+    return opened(tmp_path, hands)
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from jobs.worker import Worker
 from tests.standin import Chain, command
 
 KINDS = {"chain": Kind(Chain, command)}
+OUT = [{"path": "result.txt", "bytes": 1}]
 QUICK = Settings(nice=0, beat=0.2, poll=0.02, pause_grace=5.0, stop_grace=5.0)
 
 
@@ -41,6 +42,14 @@ def opened(folder: Path, hands: Hands | None = None, **limits) -> Store:
 
 def chain(store: Store, mode: str = "good", owner: str = "local", **fields) -> Job:
     return store.submit("chain", Chain(mode=mode, **fields).to_dict(), owner)
+
+
+def claimed(store: Store, **fields) -> Job:
+    """A new job, taken by a worker."""
+    chain(store, **fields)
+    job = store.claim("worker", "cpu")
+    assert job is not None
+    return job
 
 
 def worker(store: Store, **settings) -> Worker:

@@ -6,24 +6,7 @@ from core.db import DatabaseUnusable
 from jobs import files, keep
 from jobs.job import State
 from jobs.store import LEASE, Fenced
-from tests.jobs_bench import Hands, Never, chain, opened
-
-OUT = [{"path": "result.txt", "bytes": 1}]
-
-
-@pytest.fixture
-def hands():
-    return Hands()
-
-
-@pytest.fixture
-def jobs(tmp_path, hands):
-    return opened(tmp_path, hands)
-
-
-def claimed(jobs, **fields):
-    chain(jobs, **fields)
-    return jobs.claim("worker", "cpu")
+from tests.jobs_bench import OUT, Never, chain, claimed, opened
 
 
 def test_pages_of_jobs_cover_all_of_them_newest_first(jobs):

@@ -9,24 +9,7 @@ import pytest
 from jobs import keep, store
 from jobs.job import ENDED, MOVES, Progress, State, sources
 from jobs.store import BACKOFF_CAP, LEASE, Fenced
-from tests.jobs_bench import Hands, Never, chain, opened
-
-OUT = [{"path": "result.txt", "bytes": 1}]
-
-
-@pytest.fixture
-def hands():
-    return Hands()
-
-
-@pytest.fixture
-def jobs(tmp_path, hands):
-    return opened(tmp_path, hands)
-
-
-def claimed(jobs, **fields):
-    chain(jobs, **fields)
-    return jobs.claim("worker", "cpu")
+from tests.jobs_bench import OUT, Hands, Never, chain, claimed, opened
 
 
 def test_a_job_goes_from_queued_to_done(jobs):
