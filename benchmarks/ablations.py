@@ -69,18 +69,18 @@ STEPS = {"scm_ladd": (1, 2, 4), "tscd": (1, 2, 4, 8), "lcm": (1, 2, 4, 8), "dmd"
 def rows_of(method: str) -> list[report.Row]:
     rows: list[report.Row] = []
     for variant, (updates, own) in VARIANTS[method].items():
-        found: dict[str, dict[int, list[float]]] = {variant: {n: [] for n in STEPS[method]}}
+        measured: dict[str, dict[int, list[float]]] = {variant: {n: [] for n in STEPS[method]}}
         for seed in SEEDS:
             t = trainer(own.get("method", method), updates, seed, **{k: v for k, v in own.items() if k != "method"})
             while t.step < updates:
                 t.advance()
             with t.averaged():
                 for n in STEPS[method]:
-                    found[variant][n].append(measure(t, n))
+                    measured[variant][n].append(measure(t, n))
                 if variant == "four students":
                     swap(t.scene.world.student)
-                    found.setdefault("four students, each prompt to the wrong one", {1: []})[1].append(measure(t, 1))
-        for name, figures in found.items():
+                    measured.setdefault("four students, each prompt to the wrong one", {1: []})[1].append(measure(t, 1))
+        for name, figures in measured.items():
             row: report.Row = {"method": method, "variant": name, "seeds": len(SEEDS)}
             for n, values in figures.items():
                 row[f"swd_{n}"], row[f"swd_{n}_sd"] = statistics.mean(values), statistics.stdev(values)

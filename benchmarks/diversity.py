@@ -226,20 +226,22 @@ def measured(
     ground: Ground, request: ImageRequest, cure: Cure, crew: Mapping[str, Parts], seeds: Sequence[int]
 ) -> list[tuple[str, float, float | None, int]]:
     """(metric, mean over sampling seeds, their deviation, pictures a seed)."""
-    found: dict[str, list[float]] = {}
+    values_of: dict[str, list[float]] = {}
     for seed in seeds:
         reading, costs = painted(ground, request, cure, crew, seed)
         for name, value in (figures(ground, reading, seed) | costs).items():
-            found.setdefault(name, []).append(value)
+            values_of.setdefault(name, []).append(value)
     n = len(ground.prompts) * PICTURES
-    return [(name, statistics.fmean(v), statistics.stdev(v) if len(v) > 1 else None, n) for name, v in found.items()]
+    return [
+        (name, statistics.fmean(v), statistics.stdev(v) if len(v) > 1 else None, n) for name, v in values_of.items()
+    ]
 
 
-def rows_of(model: str, steps: int, cure: str, strength: float, found: Sequence[tuple]) -> list[report.Row]:
+def rows_of(model: str, steps: int, cure: str, strength: float, figures: Sequence[tuple]) -> list[report.Row]:
     place = {"model": model, "steps": steps, "cure": cure, "strength": strength}
     return [
         {**place, "metric": m, "value": float(f"{v:.5g}"), "sd": None if sd is None else float(f"{sd:.3g}"), "n": n}
-        for m, v, sd, n in found
+        for m, v, sd, n in figures
     ]
 
 

@@ -96,13 +96,13 @@ def time_figure(student: Parts, teacher: Parts, steps: int, guidance: float, rep
 def quality_figures(rows: Sequence[report.Row], ids: tuple[str, str], steps: int, guidance: float) -> list[report.Row]:
     """Of (teacher, student), as far as one of them was measured at these steps and this guidance."""
     there = {(r["model"], r["metric"]): r["value"] for r in rows if (r["steps"], r["guidance"]) == (steps, guidance)}
-    found = []
+    figures = []
     for metric, name in QUALITY.items():
         values = [there.get((id, metric)) for id in ids]
         if any(v is not None for v in values):
             scale = 100 if metric in SHARES else 1
-            found.append(figure(name, "%" if scale == 100 else "", *(v and scale * v for v in values)))
-    return found
+            figures.append(figure(name, "%" if scale == 100 else "", *(v and scale * v for v in values)))
+    return figures
 
 
 def measure(args: argparse.Namespace) -> list[report.Row]:
@@ -113,13 +113,13 @@ def measure(args: argparse.Namespace) -> list[report.Row]:
     teacher, device = catalogue.get(row.manifest.base or ""), pick_device(args.device)
     steps, guidance = args.steps or row.manifest.default_steps, row.manifest.guidance.default
     student = families.load(row, device)  # on a network of its own: a shared one has the adapter's layers in it
-    found = [time_figure(student, families.load(teacher, device), steps, guidance, args.repeats)]
+    figures = [time_figure(student, families.load(teacher, device), steps, guidance, args.repeats)]
     training = teacher.id, args.dataset or row.manifest.dataset, args.batch
-    found.append(figure("peak memory of training", "GiB", apart("copy", *training), apart("adapter", *training)))
+    figures.append(figure("peak memory of training", "GiB", apart("copy", *training), apart("adapter", *training)))
     measured = report.read(report.RESULTS / "quality.json")
-    found += quality_figures(measured, (teacher.id, row.id), steps, guidance)
+    figures += quality_figures(measured, (teacher.id, row.id), steps, guidance)
     where = {"model": row.id, "teacher": teacher.id, "steps": steps, "guidance": guidance, "batch": args.batch}
-    return [where | f for f in found]
+    return [where | f for f in figures]
 
 
 def table(rows: Sequence[report.Row]) -> str:

@@ -131,10 +131,10 @@ def history(folder: Path, count: int) -> dict[str, tuple[float, str]]:
         "submit": lambda: submit(store),
         "claim, and the end of the job": lambda: cycle(store, 0),
     }
-    found = {name: (milliseconds(work), "ms") for name, work in out.items()}
+    figures = {name: (milliseconds(work), "ms") for name, work in out.items()}
     begun = time.perf_counter()
     Store(folder, check=True).close()
-    return found | {"open, with the check for damage": (1000 * (time.perf_counter() - begun), "ms")}
+    return figures | {"open, with the check for damage": (1000 * (time.perf_counter() - begun), "ms")}
 
 
 def signal_all(job: Job, number: int) -> None:
@@ -186,8 +186,8 @@ def main(argv: list[str] | None = None) -> int:
     rows: list[Row] = [
         {"measure": name, "history": jobs, "value": float(f"{value:.3g}"), "unit": unit, "journal": journal}
         | {"sqlite": sqlite3.sqlite_version, "load": load}
-        for jobs, found in measured
-        for name, (value, unit) in found.items()
+        for jobs, figures in measured
+        for name, (value, unit) in figures.items()
     ]
     table = markdown(record(RESULTS / "jobs.json", rows, KEYS), COLUMNS)
     publish("jobs", table)

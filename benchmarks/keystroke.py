@@ -124,12 +124,12 @@ def main(argv: list[str] | None = None) -> int:
     where |= {"cores": len(os.sched_getaffinity(0))}
     try:
         with tempfile.TemporaryDirectory() as studio, app(Path(studio)) as (address, seconds):
-            found, browser = measure(address, args.model, args.pictures, args.keystrokes)
+            series, browser = measure(address, args.model, args.pictures, args.keystrokes)
     except ValueError as e:
         print(f"benchmarks.keystroke: {e}", file=sys.stderr)
         return 2
     rows: list[Row] = [where | {"measure": "start to a served page", "p50": seconds * 1000, "unit": "ms"}]
-    for name, times in found:
+    for name, times in series:
         shares = {"p50": statistics.median(times), "p95": percentile(times, 0.95), "shown": len(times)}
         rows.append(where | {"measure": name, **shares, "unit": "ms", "browser": f"Chromium {browser}"})
     all_rows = record(args.out, rows, KEYS)

@@ -102,9 +102,9 @@ def one_picture(parts: Parts, repeats: int) -> dict[str, float]:
     ours = {"generate": painting(parts, steps=steps), "generate, prompt remembered": painting(remembering, steps=steps)}
     pipeline = stock(parts)
     theirs = {} if pipeline is None else {"pipeline": pipeline_call(parts, pipeline, steps)}
-    found = rounds(bare(parts) | ours | theirs, repeats, parts.device)
-    found["bare sum"] = found["text encoder"] + found["transformer"] + found["decoder"]
-    return found
+    times = rounds(bare(parts) | ours | theirs, repeats, parts.device)
+    times["bare sum"] = times["text encoder"] + times["transformer"] + times["decoder"]
+    return times
 
 
 def peak_gib(device: torch.device, work: Work) -> float | None:
@@ -164,8 +164,8 @@ def switching(student: Parts, repeats: int) -> list[Row]:
     """A LoRA takes over the network that it shares with its base, and gives it back."""
     shared, own = student.denoiser.adapters, student.denoiser.adapter
     turns = {"switch to a LoRA": lambda: shared.use(own, 1.0), "switch back to its base": lambda: shared.use(None, 0.0)}
-    found = rounds(turns, repeats, student.device)
-    return [{"measure": name, "value": ms, "unit": "ms", "target": "≤ 100"} for name, ms in found.items()]
+    times = rounds(turns, repeats, student.device)
+    return [{"measure": name, "value": ms, "unit": "ms", "target": "≤ 100"} for name, ms in times.items()]
 
 
 def ratio(name: str, value: float, at_least: float | None = None, at_most: float | None = None) -> Row:

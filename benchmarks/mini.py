@@ -106,8 +106,8 @@ def trained(
         command += ["--set", f"{key}={value}"]
     if not any(e["kind"] == "done" and e["step"] >= int(settings["train.steps"]) for e in events.read(run)):
         subprocess.run(command, cwd=ROOT, check=True)
-    found, _ = checkpoint.newest(run)
-    if found is None or checkpoint.step_of(found) != int(settings["train.steps"]):
+    newest, _ = checkpoint.newest(run)
+    if newest is None or checkpoint.step_of(newest) != int(settings["train.steps"]):
         raise ValueError(f"run {run.name} is not at the {settings['train.steps']} steps of {id}: delete it")
     publish(run, id, studio() / "models" / id)
     return catalogue.get(id)
@@ -122,8 +122,8 @@ def astray(row: catalogue.Row) -> Parts:
 
 def figures(row: catalogue.Row, steps: int, say: quality.Say, load: quality.Load = families.load) -> dict[str, float]:
     """Of one training at one step count, at its own guidance."""
-    found = quality.of_model(row, [steps], row.manifest.guidance.default, [0], SIZES, say, load)
-    return {r["metric"]: r["value"] for r in found if r["metric"] in SHOWN}
+    rows = quality.of_model(row, [steps], row.manifest.guidance.default, [0], SIZES, say, load)
+    return {r["metric"]: r["value"] for r in rows if r["metric"] in SHOWN}
 
 
 def name(page: str, variant: str, seed: int) -> str:
@@ -136,23 +136,23 @@ def measured(page: str, variant: str, steps: tuple[int, ...], say: quality.Say) 
     """A row for each step count, means over the training seeds; and one for students that paint others' prompts."""
     method, base, settings = VARIANTS[page][variant]
     trained(base, *BASES[base])
-    found: dict[int, list[dict[str, float]]] = {n: [] for n in steps}
+    by_steps: dict[int, list[dict[str, float]]] = {n: [] for n in steps}
     wrong: list[dict[str, float]] = []
     for seed in SEEDS:
         run = run_dir(name(page, variant.removesuffix(f", {settings['train.steps']} steps"), seed))
         row = trained(name(page, variant, seed), method, base, settings, seed, run)
         for n in steps:
-            found[n].append(figures(row, n, say))
+            by_steps[n].append(figures(row, n, say))
         if variant == FOUR:
             wrong.append(figures(row, 1, say, astray))
-    rows = [summary(page, variant, n, rows) for n, rows in found.items()]
+    rows = [summary(page, variant, n, rows) for n, rows in by_steps.items()]
     return [*rows, summary(page, WRONG, 1, wrong)] if wrong else rows
 
 
-def summary(page: str, variant: str, steps: int, found: list[dict[str, float]]) -> report.Row:
-    row: report.Row = {"method": page, "variant": variant, "steps": steps, "seeds": len(found)}
+def summary(page: str, variant: str, steps: int, runs: list[dict[str, float]]) -> report.Row:
+    row: report.Row = {"method": page, "variant": variant, "steps": steps, "seeds": len(runs)}
     for metric in SHOWN:
-        values = [f[metric] for f in found]
+        values = [f[metric] for f in runs]
         row[metric] = float(f"{statistics.fmean(values):.5g}")
         row[f"{metric}_sd"] = float(f"{statistics.stdev(values):.3g}") if len(values) > 1 else None
     return row
@@ -185,8 +185,8 @@ def point(x: int, row: report.Row) -> Point:
 
 def curve(rows: Sequence[report.Row], name: str) -> Curve:
     """Of DMD or DisBack, at the counts of updates that were measured."""
-    found = {row["variant"]: row for row in rows}
-    return [point(n, found[f"{name}, {n} steps"]) for n in COUNTS if f"{name}, {n} steps" in found]
+    by_variant = {row["variant"]: row for row in rows}
+    return [point(n, by_variant[f"{name}, {n} steps"]) for n in COUNTS if f"{name}, {n} steps" in by_variant]
 
 
 def reached(points: Curve, distance: float) -> float | None:

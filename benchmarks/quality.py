@@ -88,8 +88,8 @@ class Figure:
 
     def row(self, row: Row, steps: int = 0, guidance: float = 0.0) -> report.Row:
         sd = statistics.stdev(self.values) if len(self.values) > 1 else None
-        found = {"value": statistics.fmean(self.values), "sd": sd, "ceiling": self.ceiling, "floor": self.floor}
-        rounded = {k: None if v is None else float(f"{v:.5g}") for k, v in found.items()}
+        values = {"value": statistics.fmean(self.values), "sd": sd, "ceiling": self.ceiling, "floor": self.floor}
+        rounded = {k: None if v is None else float(f"{v:.5g}") for k, v in values.items()}
         place = {"model": row.id, "kind": row.manifest.kind, "steps": steps, "guidance": guidance}
         return {**place, "metric": self.metric, **rounded, "teacher": None, "n": self.n, "seeds": len(self.values)}
 
@@ -137,12 +137,12 @@ def backgrounds(judge: Judge, n: int, size: int) -> Tensor:
 
 def share_figures(items: list[Question], real: Reading, painted: Sequence[Reading]) -> list[Figure]:
     ceiling = scoring.shares(items, real.answers)
-    found = [scoring.shares(items, p.answers) for p in painted]
+    measured = [scoring.shares(items, p.answers) for p in painted]
     floors = [scoring.shuffled(items, p.answers, seed) for seed, p in enumerate(painted)]
     figures = []
     for metric, (top, n) in ceiling.items():
         floor = statistics.fmean(f[metric][0] for f in floors)
-        figures.append(Figure(metric, [f[metric][0] for f in found], n, top, floor))
+        figures.append(Figure(metric, [f[metric][0] for f in measured], n, top, floor))
     return figures
 
 
@@ -152,9 +152,9 @@ def toy_figures(toys: Toys, brush: Brush, seeds: Sequence[int]) -> list[Figure]:
     painted = [scoring.read(toys.judge, brush(prompts, seed)) for seed in seeds]
     figures = share_figures(toys.items, toys.real, painted)
     ceiling = scoring.distances(toys.reference, toys.real.features, toys.training)
-    found = [scoring.distances(toys.reference, p.features, toys.training) for p in painted]
+    measured = [scoring.distances(toys.reference, p.features, toys.training) for p in painted]
     floor = scoring.distances(toys.reference, toys.flat, toys.training)
-    figures += [Figure(m, [f[m] for f in found], len(prompts), top, floor[m]) for m, top in ceiling.items()]
+    figures += [Figure(m, [f[m] for f in measured], len(prompts), top, floor[m]) for m, top in ceiling.items()]
     repeated = [p for p in toys.conditions for _ in range(ALIKE)]
     centre = toys.reference.mean(0)
     spread = [scoring.diversity(toys.judge.read(brush(repeated, seed))[0], centre, ALIKE) for seed in seeds]
@@ -252,17 +252,17 @@ def of_autoencoder(row: Row, sizes: Sizes, say: Say) -> list[report.Row]:
     vae, figures = load_in_full(row, torch.device("cpu")).vae, []
 
     def back(pictures: Tensor, name: str) -> Tensor:
-        found = []
+        decoded = []
         say(f"coding {name}", 0, len(pictures))
         for i, part in enumerate(pictures.split(50)):
-            found.append(vae.decode(encode(vae, to_numbers(part))).sample.clamp(-1, 1))
+            decoded.append(vae.decode(encode(vae, to_numbers(part))).sample.clamp(-1, 1))
             say(f"coding {name}", 50 * i + len(part), len(pictures))
         originals = to_numbers(pictures)
         ratio, floor = (
-            float(psnr(x, originals, 2.0).mean()) for x in (torch.cat(found), originals.mean((2, 3), keepdim=True))
+            float(psnr(x, originals, 2.0).mean()) for x in (torch.cat(decoded), originals.mean((2, 3), keepdim=True))
         )
         figures.append(Figure(f"psnr_{name}", [ratio], len(pictures), floor=floor))
-        return torch.cat(found)
+        return torch.cat(decoded)
 
     toys = questions.real(sizes.toys, questions.ASKED)
     again, judge = back(toys, "toys"), judge_named(READER)

@@ -47,11 +47,11 @@ def cell(row: Row | None, field: str = "value") -> str | None:
 
 
 def grouped(rows: Sequence[Row], *kinds: str) -> Groups:
-    found: Groups = {}
+    groups: Groups = {}
     for row in rows:
         if row["kind"] in kinds:
-            found.setdefault(tuple(row[k] for k in PLACE), {})[row["metric"]] = row
-    return found
+            groups.setdefault(tuple(row[k] for k in PLACE), {})[row["metric"]] = row
+    return groups
 
 
 def counted(groups: Groups) -> Groups:
@@ -157,13 +157,13 @@ def tables(rows: Sequence[Row]) -> str:
 
 def headline(rows: Sequence[Row]) -> str:
     """One row for each way to paint that somebody may want; of real pictures what the judges read in them."""
-    places = {place[:2]: found for place, found in grouped(rows, "model", "lora").items()}
-    lines, found = [], {}
+    places = {place[:2]: cells for place, cells in grouped(rows, "model", "lora").items()}
+    lines, cells = [], {}
     for (model, steps), best in HEADLINE.items():
-        found = places[model, steps]
-        shown = {m: number(100 * found[m]["value"] if m in SHARES else found[m]["value"]) for m in SHOWN}
+        cells = places[model, steps]
+        shown = {m: number(100 * cells[m]["value"] if m in SHARES else cells[m]["value"]) for m in SHOWN}
         lines.append({"model": model, "steps": steps, "best at": best} | shown)
-    top = {m: found[m]["ceiling"] for m in SHOWN}
+    top = {m: cells[m]["ceiling"] for m in SHOWN}
     shown = {m: number(None if c is None else 100 * c if m in SHARES else c) for m, c in top.items()}
     lines.append({"model": "*real pictures*", "steps": "–", "best at": ""} | shown)
     columns = ["model", "steps", "best at", *SHOWN]

@@ -138,14 +138,14 @@ def conditions(
 
     The first combinations that turn up often enough among scenes of the known law, all with one thing.
     """
-    rng, found = np.random.default_rng(seed), defaultdict(list)
+    rng, by_kind = np.random.default_rng(seed), defaultdict(list)
     full: list[list[Scene]] = []
     while len(full) < n:
         scene = sample_mini(rng) if mini else sample_scene(rng)
         if group(scene) != "one":
             continue
         thing = scene.things[0]
-        alike = found[thing.kind, *(scene.named()[name] for name in names)]
+        alike = by_kind[thing.kind, *(scene.named()[name] for name in names)]
         alike.append(scene)
         if len(alike) == pictures:
             full.append(list(alike))  # a copy: later scenes of this kind still join the original

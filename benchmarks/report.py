@@ -75,9 +75,9 @@ def markdown(rows: Sequence[dict], columns: Sequence[str], heads: Sequence[str] 
 def insert(text: str, name: str, table: str) -> str:
     """The text with the table between `<!-- name:start -->` and `<!-- name:end -->`."""
     start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
-    before, found, rest = text.partition(start)
+    before, opened, rest = text.partition(start)
     _, closed, after = rest.partition(end)
-    if not found or not closed:
+    if not opened or not closed:
         raise ValueError(f"there is no place for the table: {start} and then {end} must stand in the text")
     return f"{before}{start}\n{table}{end}{after}"
 
@@ -90,5 +90,5 @@ def page(name: str) -> Path | None:
 def publish(name: str, table: str) -> None:
     """Beside the results, and into the page that has a place for it."""
     (RESULTS / f"{name}.md").write_text(table, encoding="utf-8")
-    if (found := page(name)) is not None:
-        found.write_text(insert(found.read_text(encoding="utf-8"), name, table), encoding="utf-8")
+    if (doc := page(name)) is not None:
+        doc.write_text(insert(doc.read_text(encoding="utf-8"), name, table), encoding="utf-8")

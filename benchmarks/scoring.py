@@ -30,8 +30,8 @@ class Reading:
 
 
 def read(judge: Judge, pictures: Tensor) -> Reading:
-    features, found = judge.read(pictures)
-    columns = {head: [judge.classes[head][i] for i in index.tolist()] for head, index in found.items()}
+    features, answers = judge.read(pictures)
+    columns = {head: [judge.classes[head][i] for i in index.tolist()] for head, index in answers.items()}
     return Reading(features, [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
 
 
@@ -94,14 +94,14 @@ def shuffled(questions: Sequence[Question], answers: Sequence[Answer], seed: int
 
 def distances(reference: Tensor, features: Tensor, training: Tensor) -> dict[str, float]:
     """Between sets of features; `nearest` is the median distance to the nearest picture of the training set."""
-    found = support(reference, features)
+    supported = support(reference, features)
     return {
         "frechet": frechet(reference, features),
         "kernel": kernel_distance(reference, features),
-        "precision": found.precision,
-        "recall": found.recall,
-        "density": found.density,
-        "coverage": found.coverage,
+        "precision": supported.precision,
+        "recall": supported.recall,
+        "density": supported.density,
+        "coverage": supported.coverage,
         "nearest": closest(features, training),
     }
 

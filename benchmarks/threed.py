@@ -54,19 +54,19 @@ def ground(colour: str) -> str:
 
 def textured(path: Path) -> Skinned:
     """A GLB as anybody would open it."""
-    found = trimesh.load_mesh(path, process=False)
-    look = found.visual
+    mesh = trimesh.load_mesh(path, process=False)
+    look = mesh.visual
     assert isinstance(look, TextureVisuals) and isinstance(look.material, PBRMaterial)
     assert look.material.baseColorTexture is not None, "it has a picture"
     image = np.asarray(look.material.baseColorTexture.convert("RGB"))
-    return Skinned(found, np.asarray(look.uv)[np.asarray(found.faces)], image)
+    return Skinned(mesh, np.asarray(look.uv)[np.asarray(mesh.faces)], image)
 
 
 def read(judge: Judge, pictures: torch.Tensor, kind: str, colour: str) -> dict[str, float]:
     """Shares of views [B, 3, H, W] in [0, 1] that are read as what was asked for."""
-    _, found = judge.read(pictures * 2 - 1)
+    _, answers = judge.read(pictures * 2 - 1)
     right = {"kind": kind, "colour": colour}
-    return {k: float((found[k] == judge.classes[k].index(v)).float().mean()) for k, v in right.items()}
+    return {k: float((answers[k] == judge.classes[k].index(v)).float().mean()) for k, v in right.items()}
 
 
 def measured(judge: Judge, thing: Skinned, kind: str, colour: str) -> dict[str, float]:
@@ -109,13 +109,13 @@ def one(args: argparse.Namespace, kind: str, colour: str, seed: int) -> dict[str
     return values
 
 
-def rows(found: list[dict[str, float]], mode: str, preset: str, total: int) -> list[dict]:
+def rows(measured: list[dict[str, float]], mode: str, preset: str, total: int) -> list[dict]:
     columns: dict[str, list[float]] = defaultdict(list)
-    for values in found:
+    for values in measured:
         for name, value in values.items():
             columns[name].append(value)
     out = [{"metric": k, "value": float(np.mean(v)), "sd": float(np.std(v)), "n": len(v)} for k, v in columns.items()]
-    out.append({"metric": "finished", "value": len(found) / total, "sd": 0.0, "n": total})
+    out.append({"metric": "finished", "value": len(measured) / total, "sd": 0.0, "n": total})
     return [{"mode": mode, "preset": preset} | {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}
             for row in out]  # fmt: skip
 
@@ -131,7 +131,7 @@ def main(argv: list[str] | None = None) -> int:
     args = p.parse_args(argv)
     use_studio(args.studio)
     torch.set_num_threads(1)
-    found, total = [], 0
+    measured, total = [], 0
     for seed in range(args.seeds):
         for kind, colour in TOYS:
             if (
@@ -142,12 +142,12 @@ def main(argv: list[str] | None = None) -> int:
             total += 1
             if (values := one(args, kind, colour, seed)) is not None:
                 print(kind, json.dumps({k: round(v, 3) for k, v in values.items()}), flush=True)
-                found.append(values)
+                measured.append(values)
     mode = args.mode or PRESETS[args.preset].mode
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     kept = [row for row in kept if (row["mode"], row["preset"]) != (mode, args.preset)]
     with whole_file(RESULTS) as part:
-        part.write_text(json.dumps(kept + rows(found, mode, args.preset, total), indent=1) + "\n")
+        part.write_text(json.dumps(kept + rows(measured, mode, args.preset, total), indent=1) + "\n")
     return 0
 
 

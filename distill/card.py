@@ -57,8 +57,8 @@ def learnt_from(dataset: str) -> str:
     if dataset == "mixture":
         return "Trained on points of a mixture of Gaussians, not on pictures."
     folder = "a folder of the person who trained it; ask them for the licence"
-    found = dict.fromkeys(PICTURES.get(part, folder) for part in dataset.split("+"))
-    return f"Training pictures: {', and '.join(found)}."
+    origins = dict.fromkeys(PICTURES.get(part, folder) for part in dataset.split("+"))
+    return f"Training pictures: {', and '.join(origins)}."
 
 
 def renewed(text: str, lines: str) -> str:

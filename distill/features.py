@@ -15,10 +15,10 @@ class Hooked:
         self.modules, self.channels, self.kernel = seen.modules, seen.channels, seen.kernel
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> list[Tensor]:
-        found: list[Tensor] = []
+        outputs: list[Tensor] = []
 
         def keep(module: nn.Module, args: tuple, out: Tensor) -> None:
-            found.append(out)
+            outputs.append(out)
 
         hooks = [m.register_forward_hook(keep) for m in self.modules]
         try:
@@ -26,7 +26,7 @@ class Hooked:
         finally:
             for h in hooks:
                 h.remove()
-        return [tokens(f) for f in found]
+        return [tokens(f) for f in outputs]
 
 
 def tokens(x: Tensor) -> Tensor:

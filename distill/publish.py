@@ -48,8 +48,8 @@ def vocabulary(run: Path, made: Trained) -> list[str] | None:
     if kept.is_file():
         own = json.loads(kept.read_text(encoding="utf-8"))
     else:  # a run of before
-        found = sources(facts["dataset"], skip_bad=facts["skip_bad"], side=world.side(made.base))
-        own = world.words_of([cache.draw(s, cache_dir()) for s in found])
+        chosen = sources(facts["dataset"], skip_bad=facts["skip_bad"], side=world.side(made.base))
+        own = world.words_of([cache.draw(s, cache_dir()) for s in chosen])
     before: list[str] | None = start.words(run)
     if made.base is not None and made.base.manifest.kind == "model":
         known = words.vocabulary(made.base)

@@ -80,14 +80,14 @@ class Reporter:
 
     def coming(self, step: int) -> Counter[frozenset[str]]:
         """How many steps are still to come, by who moves in them: a period of the turns stands for all that follow."""
-        found: Counter[frozenset[str]] = Counter()
+        counts: Counter[frozenset[str]] = Counter()
         period = math.lcm(*(m.every for m in self.movers))
         marks = {edge for m in self.movers for edge in (m.start, m.stop) if step < edge < self.cfg.steps}
         for first, end in pairwise(sorted({step, *marks, self.cfg.steps})):
             whole, rest = divmod(end - first, period)
             for i in range(min(period, end - first)):
-                found[frozenset(m.name for m in self.movers if m.turn(first + i))] += whole + (i < rest)
-        return found
+                counts[frozenset(m.name for m in self.movers if m.turn(first + i))] += whole + (i < rest)
+        return counts
 
     def step(self, step: int, logs: dict[str, Tensor], seconds: float) -> None:
         """`step`: steps that are done; `seconds`: what the last one took."""

@@ -19,26 +19,26 @@ REPORTED = ("kind", "colour")
 def asked(captions: Sequence[str], rows: Sequence[dict], heads: labels.Heads) -> dict[str, Tensor]:
     """The truth as classes [B] by head, as far as the captions say it; -1 for the rest, and for what is no toy."""
     toys = [row if "kind" in row else {} for row in rows]
-    found = {k: v for k, v in labels.batch(toys, heads).items() if k in ALWAYS + COLOURS}
+    truths = {k: v for k, v in labels.batch(toys, heads).items() if k in ALWAYS + COLOURS}
     words = [set(caption.lower().replace(",", " ").split()) for caption in captions]
     for head in COLOURS:
-        classes: list[int] = found[head].tolist()
+        classes: list[int] = truths[head].tolist()
         for i, c in enumerate(classes):
             if c >= 0 and not words[i] & set(COLOUR_WORDS[heads[head][c]]):
-                found[head][i] = labels.NOT_APPLICABLE
-    return found
+                truths[head][i] = labels.NOT_APPLICABLE
+    return truths
 
 
 def judged(judge: Judge) -> Callable[[Tensor, Batch], dict[str, float]]:
     """Pictures [B, 3, 128, 128] in [-1, 1], batch -> share that shows the kind and the colour that was asked for."""
 
     def read(pictures: Tensor, batch: Batch) -> dict[str, float]:
-        answers, found = judge.read(pictures.float().cpu())[1], {}
+        answers, shares = judge.read(pictures.float().cpu())[1], {}
         for head, truth in asked(batch.captions, batch.truth, judge.classes).items():
             applies = truth >= 0
             if head in REPORTED and applies.any():
-                found[head] = float((answers[head] == truth)[applies].float().mean())
-        return found
+                shares[head] = float((answers[head] == truth)[applies].float().mean())
+        return shares
 
     return read
 

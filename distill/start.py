@@ -37,8 +37,8 @@ def read(row: catalogue.Row) -> dict[str, torch.Tensor]:
     assert row.folder is not None, "`request.no_start` saw to it"
     if row.manifest.kind == "lora":
         size = row.manifest.lora or {"rank": 1, "alpha": 1}
-        found = {k.removeprefix("unet."): w.float() for k, w in load_file(lora.file(row)).items()}
-        return {k: w * (size["alpha"] / size["rank"]) if "lora_B" in k else w for k, w in found.items()}
+        tensors = {k.removeprefix("unet."): w.float() for k, w in load_file(lora.file(row)).items()}
+        return {k: w * (size["alpha"] / size["rank"]) if "lora_B" in k else w for k, w in tensors.items()}
     files = [p for name in NETWORKS for p in sorted((row.folder / name).glob("*.safetensors"))]
     if len(files) != 1:
         raise ValueError(f"{row.id} has no network of its own in one file, so no training can start from it")
@@ -52,23 +52,23 @@ def words(run: Path) -> list[str]:
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
 
 
-def what(found: dict[str, torch.Tensor]) -> str:
+def what(tensors: dict[str, torch.Tensor]) -> str:
     """An adapter or a network, in words."""
-    ranks = {len(w) for k, w in found.items() if "lora_A" in k}
-    count = sum(w.numel() for w in found.values())
+    ranks = {len(w) for k, w in tensors.items() if "lora_A" in k}
+    count = sum(w.numel() for w in tensors.values())
     return f"an adapter of rank {max(ranks)}" if ranks else f"a network of {count:,} parameters"
 
 
 def give(student: Denoiser, run: Path) -> None:
     """Sets the student to what was kept. Raises ValueError where that has another shape."""
-    network, found = student.network, load_file(run / FOLDER / WEIGHTS)
+    network, tensors = student.network, load_file(run / FOLDER / WEIGHTS)
     if network is None:
         raise ValueError("--start takes one network, and this method trains several; leave it out")
     adapter = bool(lora.layers(network))
     own = get_peft_model_state_dict(network) if adapter else network.state_dict()
-    if {k: w.shape for k, w in found.items()} != {k: w.shape for k, w in own.items()}:
-        raise ValueError(f"the start is {what(found)}, and this training makes {what(own)}")
+    if {k: w.shape for k, w in tensors.items()} != {k: w.shape for k, w in own.items()}:
+        raise ValueError(f"the start is {what(tensors)}, and this training makes {what(own)}")
     if adapter:
-        set_peft_model_state_dict(network, found)
+        set_peft_model_state_dict(network, tensors)
     else:
-        network.load_state_dict(found)
+        network.load_state_dict(tensors)

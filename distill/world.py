@@ -134,8 +134,8 @@ def pixel_scene(a: Asked, device: torch.device) -> Scene:
 
 def teacher_answers(a: Asked, parts: list[cache.Cached]) -> dict[str, cache.Cached]:
     """What Real-ESRGAN makes of every picture, by the name of its source: computed once, and kept."""
-    found = images(a.dataset, a.module, a.skip_bad, a.base)
-    made = [cache.answers(s, cache_dir(), realesrgan.NAME, "enlarging", realesrgan.enlarge) for s in found]
+    chosen = images(a.dataset, a.module, a.skip_bad, a.base)
+    made = [cache.answers(s, cache_dir(), realesrgan.NAME, "enlarging", realesrgan.enlarge) for s in chosen]
     return {part.name: large for part, large in zip(parts, made, strict=True)}
 
 
@@ -204,13 +204,13 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
         raise ValueError(f"{a.method} works on latents; give a model that has an autoencoder with --base")
     if reason := catalogue.in_parts(a.base):
         raise ValueError(reason)
-    found = images(a.dataset, a.module, a.skip_bad, a.base)
+    chosen = images(a.dataset, a.module, a.skip_bad, a.base)
     tell(f"loading {a.base}", 0, 1)
     parts = load(a.base, device)
     student, teacher = networks(a, parts, device)
     coder = Latents(parts, device)
-    cached = coder.of(found)
-    draws, say = Draws(cached, often), speaker(a, parts, found, cached)
+    cached = coder.of(chosen)
+    draws, say = Draws(cached, often), speaker(a, parts, chosen, cached)
     reader = judge_of(a, cached, device) if "judge" in a.needs else None
 
     def batch(step: int, n: int, rng: Rows) -> Batch:
@@ -248,7 +248,7 @@ def reported(cached: list[cache.Cached]) -> Callable[[Tensor, Batch], dict[str, 
 
 
 def speaker(
-    a: Asked, parts: Parts, found: list[Source], cached: list[cache.Cached]
+    a: Asked, parts: Parts, chosen: list[Source], cached: list[cache.Cached]
 ) -> Callable[[list[tuple[cache.Cached, int, float]]], Cond]:
     """Encodes what is said of the rows that were drawn: beforehand, where a training draws a third as many captions as
     there are or more, since captions of like length in one batch are encoded three times as fast.
@@ -259,7 +259,7 @@ def speaker(
     if of_hub or 3 * a.samples <= sum(len(row) for part in cached for row in part.captions):
         return lambda drawn: parts.text(rows_of(drawn)[1])
     key = f"{parts.row.manifest.family}-{text.PINNED['model.safetensors'][:10]}-{parts.row.tokens}"
-    homes = [cache.folder(source, cache_dir()) for source in found]
+    homes = [cache.folder(source, cache_dir()) for source in chosen]
     kept = {p.name: texts.texts(p, home, key, parts.text) for p, home in zip(cached, homes, strict=True)}
 
     def say(drawn: list[tuple[cache.Cached, int, float]]) -> Cond:

@@ -137,8 +137,8 @@ class Judge(nn.Module):
     @torch.no_grad()
     def read(self, pictures: Tensor, chunk: int = 64) -> tuple[Tensor, dict[str, Tensor]]:
         """Features [N, 128] and the class index by head, int64 [N], in float32, a chunk at a time."""
-        found = [self.features(part).float() for part in pictures.split(chunk)]
-        features = torch.cat(found)
+        parts = [self.features(part).float() for part in pictures.split(chunk)]
+        features = torch.cat(parts)
         return features, {name: logits.argmax(1) for name, logits in self.logits(features).items()}
 
     def save(self, folder: Path) -> None:

@@ -55,13 +55,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def pairs(texts: list[str]) -> dict[str, str]:
-    found = {}
+    fields = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals:
             raise ValueError(f"--set takes key=value, not {text!r}")
-        found[key] = value
-    return found
+        fields[key] = value
+    return fields
 
 
 def submit(store: Store, args: argparse.Namespace) -> Job:
@@ -115,8 +115,8 @@ def act(store: Store, args: argparse.Namespace) -> tuple[object, str]:
     """(what `--json` prints, what people read)."""
     if args.action == "list":
         states = [State(s) for s in args.state or State]
-        found = store.jobs(states, args.owner, args.limit)
-        return [j.to_json() for j in found], "\n".join(map(line, found)) or "no jobs"
+        listed = store.jobs(states, args.owner, args.limit)
+        return [j.to_json() for j in listed], "\n".join(map(line, listed)) or "no jobs"
     if args.action == "prune":
         days = store.limits.keep_days if args.days is None else args.days
         gone = keep.prune(store, days, args.done, args.to_gb)

@@ -53,11 +53,11 @@ def open_jobs(studio: Path, busy_seconds: float, check: bool) -> tuple[sqlite3.C
     path = studio / NAME
     with _alone(studio):
         try:
-            conn, found = _migrated(path, busy_seconds, check)
+            conn, version = _migrated(path, busy_seconds, check)
         except db.DatabaseDamaged as e:
             log.error("%s; it is set aside as %s and rebuilt from the run folders", e, _set_aside(path).name)
-            conn, found = _migrated(path, busy_seconds, check=False)
-        if found == 0:
+            conn, version = _migrated(path, busy_seconds, check=False)
+        if version == 0:
             adopt(conn, studio)
         return conn, inode(studio)
 
@@ -65,7 +65,7 @@ def open_jobs(studio: Path, busy_seconds: float, check: bool) -> tuple[sqlite3.C
 def _migrated(path: Path, busy_seconds: float, check: bool) -> tuple[sqlite3.Connection, int]:
     conn = db.connect(path, busy_seconds)
     try:
-        found = db.migrate(conn, schema.STEPS)
+        version = db.migrate(conn, schema.STEPS)
         if check and not (db.sound(conn) and _readable(conn)):
             raise db.DatabaseDamaged(f"{path} is damaged")
     except db.DatabaseUnusable:
@@ -74,7 +74,7 @@ def _migrated(path: Path, busy_seconds: float, check: bool) -> tuple[sqlite3.Con
     except sqlite3.Error as e:  # damage in the schema itself shows as an error of SQL
         conn.close()
         raise db.DatabaseDamaged(f"{path} is damaged ({e})") from e
-    return conn, found
+    return conn, version
 
 
 def _readable(conn: sqlite3.Connection) -> bool:

@@ -57,13 +57,13 @@ def dead(who: str, clock: Clock) -> bool:
 
 def of_job(job_id: str) -> list[int]:
     """Every process of this user that works on a job, in whatever group it is."""
-    mark, found = f"{JOB}={job_id}".encode(), []
+    mark, pids = f"{JOB}={job_id}".encode(), []
     for entry in PROC.glob("[0-9]*") if PROC.exists() else []:
         with contextlib.suppress(OSError):
             stat = _stat(int(entry.name))
             if stat and stat[0] not in "ZX" and mark in (entry / "environ").read_bytes().split(b"\0"):
-                found.append(int(entry.name))
-    return found
+                pids.append(int(entry.name))
+    return pids
 
 
 def end_orphans(job_id: str, grace: float = 5.0) -> int:

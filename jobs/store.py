@@ -162,14 +162,14 @@ class Store:
         before: int | None = None,
     ) -> list[Job]:
         """The newest first. `before`: the `seq` of the last job of the page before."""
-        found = []
+        page = []
         for state in states:  # one index walk each, whatever the length of the history
             sql = "SELECT * FROM jobs WHERE state = ? AND NOT deleting AND seq < ?"
             values: list[Any] = [state, before or 2**62]
             if owner is not None:
                 sql, values = sql + " AND owner = ?", [*values, owner]
-            found += self._rows(f"{sql} ORDER BY seq DESC LIMIT ?", (*values, limit))
-        return [Job.from_row(r) for r in sorted(found, key=lambda r: r["seq"], reverse=True)[:limit]]
+            page += self._rows(f"{sql} ORDER BY seq DESC LIMIT ?", (*values, limit))
+        return [Job.from_row(r) for r in sorted(page, key=lambda r: r["seq"], reverse=True)[:limit]]
 
     def waiting(self) -> bool:
         """Whether anything is queued; cheap, so that idle workers don't take the lock."""
@@ -178,8 +178,8 @@ class Store:
     def counts(self, owner: str | None = None) -> dict[State, int]:
         """How many jobs are in each state, of one owner or of all."""
         whose, values = ("", ()) if owner is None else (" WHERE owner = ?", (owner,))
-        found = dict(tuple(r) for r in self._rows(f"SELECT state, COUNT(*) FROM jobs{whose} GROUP BY state", values))
-        return {state: found.get(state, 0) for state in State}
+        by_state = dict(tuple(r) for r in self._rows(f"SELECT state, COUNT(*) FROM jobs{whose} GROUP BY state", values))
+        return {state: by_state.get(state, 0) for state in State}
 
     def totals(self) -> dict[str, float]:
         """What was counted since the table was made: attempts, starts, wait_seconds, leases_lost, checkpoints, …"""
@@ -193,8 +193,8 @@ class Store:
 
     def oldest_wait(self) -> float:
         """Seconds since the longest waiting job was submitted; 0 where none waits."""
-        found = self._rows("SELECT MIN(created) FROM jobs WHERE state = 'queued' AND NOT deleting")[0][0]
-        return 0.0 if found is None else max(0.0, self.clock.wall() - found)
+        oldest = self._rows("SELECT MIN(created) FROM jobs WHERE state = 'queued' AND NOT deleting")[0][0]
+        return 0.0 if oldest is None else max(0.0, self.clock.wall() - oldest)
 
     def used(self) -> int:
         """Bytes of all run folders, as last measured."""
@@ -314,8 +314,8 @@ class Store:
 
     def sweep(self, dead: Callable[[str], bool]) -> list[Job]:
         """Take jobs from workers that are dead or let their lease run out; returns those jobs."""
-        found = self._rows("SELECT * FROM jobs WHERE state = 'running'")
-        lost = [r for r in found if self._expired(r) or dead(r["worker"])]
+        running = self._rows("SELECT * FROM jobs WHERE state = 'running'")
+        lost = [r for r in running if self._expired(r) or dead(r["worker"])]
         return [job for r in lost if (job := self._take(r)) is not None]
 
     def _expired(self, row: Any) -> bool:
@@ -377,8 +377,8 @@ class Store:
 
     def workers(self, dead: Callable[[str], bool]) -> list[dict]:
         """Those that are alive: id, devices, note, seen."""
-        found = [dict(r) for r in self._rows("SELECT * FROM workers")]
-        recent = [w for w in found if abs(self.clock.wall() - w["seen"]) < 2 * LEASE and not dead(w["id"])]
+        known = [dict(r) for r in self._rows("SELECT * FROM workers")]
+        recent = [w for w in known if abs(self.clock.wall() - w["seen"]) < 2 * LEASE and not dead(w["id"])]
         return [w | {"devices": json.loads(w["devices"])} for w in recent]
 
 

@@ -22,24 +22,24 @@ def add_lora(denoiser: Denoiser, rank: int, alpha: int | None = None) -> Denoise
 @contextlib.contextmanager
 def without(denoiser: Denoiser) -> Iterator[None]:
     """Within: the base, exactly, by the same weights."""
-    found = layers(denoiser.network)
-    for layer in found:
+    adapted = layers(denoiser.network)
+    for layer in adapted:
         layer.enable_adapters(False)
     try:
         yield
     finally:
-        for layer in found:
+        for layer in adapted:
             layer.enable_adapters(True)
 
 
 @contextlib.contextmanager
 def scaled(denoiser: Denoiser, scale: float) -> Iterator[None]:
     """Within: the adapter's effect is `scale` times as strong."""
-    found = layers(denoiser.network)
-    for layer in found:
+    adapted = layers(denoiser.network)
+    for layer in adapted:
         layer.scale_layer(scale)
     try:
         yield
     finally:
-        for layer in found:
+        for layer in adapted:
             layer.unscale_layer()  # to alpha / rank, bit for bit

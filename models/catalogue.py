@@ -51,40 +51,40 @@ def _scan() -> tuple[dict[str, Row], list[str]]:
 
 def _stamp(folder: Path) -> tuple[Path, int, int] | None:
     try:
-        found = (folder / FILE).stat()
+        stat = (folder / FILE).stat()
     except OSError:  # it went between two looks
         return None
-    return folder, found.st_mtime_ns, found.st_ino
+    return folder, stat.st_mtime_ns, stat.st_ino
 
 
 @lru_cache(maxsize=4)
 def _read(stamps: tuple[tuple[Path, int, int], ...], any_base: bool) -> tuple[dict[str, Row], list[str]]:
-    found, problems = {}, []
+    valid, problems = {}, []
     hub = {r.id: r for r in hub_rows()}
     for folder, *_ in stamps:
         try:
             manifest = Manifest.from_dict(json_object(folder / FILE))
             if manifest.id != folder.name:
                 raise ValueError(f"its id is {manifest.id!r}, which must be the folder's name")
-            if manifest.id in found or manifest.id in hub:
-                raise ValueError(f"this id is taken by a model of the {'box' if manifest.id in found else 'Hub'}")
+            if manifest.id in valid or manifest.id in hub:
+                raise ValueError(f"this id is taken by a model of the {'box' if manifest.id in valid else 'Hub'}")
         except (OSError, ValueError) as e:
             problems.append(f"{folder.name}: {e}")
             continue
-        found[manifest.id] = Row(manifest, folder=folder)
-    for id, row in list(found.items()):
+        valid[manifest.id] = Row(manifest, folder=folder)
+    for id, row in list(valid.items()):
         if row.manifest.kind in HIDDEN:
             continue
         try:
-            _same_latents(row, found | hub)
+            _same_latents(row, valid | hub)
             if not any_base:
-                _same_base(row, found | hub)
-            found[id] = _sized(row, found | hub)
+                _same_base(row, valid | hub)
+            valid[id] = _sized(row, valid | hub)
         except (OSError, ValueError) as e:
             problems.append(f"{id}: {e}")
-            del found[id]
+            del valid[id]
     box = assets() / "weights"
-    own = sorted(found.values(), key=lambda r: (r.folder.parent != box, r.manifest.default_steps, r.id))
+    own = sorted(valid.values(), key=lambda r: (r.folder.parent != box, r.manifest.default_steps, r.id))
     return {r.id: r for r in own} | hub, problems
 
 
@@ -206,15 +206,15 @@ def on_hub(row: Row, known: dict[str, Row] | None = None) -> Row | None:
 def chain(row: Row, known: dict[str, Row] | None = None) -> list[Row]:
     """The row, its base, the base of that, … Raises ValueError for a base that is missing or goes in circles."""
     known = rows() if known is None else known
-    found = [row]
-    while (base := found[-1].manifest.base) is not None:
+    links = [row]
+    while (base := links[-1].manifest.base) is not None:
         above = known.get(base) or elsewhere(base)
         if above is None:
             raise ValueError(f"its base {short(base)!r} is not there; valid: {', '.join(known)}")
         if base in [r.id for r in found]:
             raise ValueError(f"its base {base!r} is built on itself")
-        found.append(above)
-    return found
+        links.append(above)
+    return links
 
 
 def part(row: Row, name: str, known: dict[str, Row] | None = None) -> Path | None:

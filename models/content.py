@@ -63,8 +63,8 @@ def header(path: Path) -> dict[str, Any]:
 def variant(folder: Path) -> str | None:
     """The precision that a part's files are named by (`….fp16.safetensors`), where none has a plain name."""
     names = [path.name for path in sorted(folder.glob("*.safetensors"))]
-    found = [match[1] for name in names if (match := re.fullmatch(r"[^.]+\.([^.-]+).*\.safetensors", name))]
-    return found[0] if found and len(found) == len(names) else None
+    precisions = [match[1] for name in names if (match := re.fullmatch(r"[^.]+\.([^.-]+).*\.safetensors", name))]
+    return precisions[0] if precisions and len(precisions) == len(names) else None
 
 
 def weights(folder: Path) -> list[Path]:

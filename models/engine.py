@@ -44,16 +44,16 @@ class Embeddings:
 
     def __call__(self, texts: Sequence[str]) -> Cond:
         keys = [t.lower().strip() for t in texts]
-        found = {k: row for k in keys if (row := self._rows.get(k)) is not None}
-        missing = [k for k in dict.fromkeys(keys) if k not in found]
+        cached = {k: row for k in keys if (row := self._rows.get(k)) is not None}
+        missing = [k for k in dict.fromkeys(keys) if k not in cached]
         if missing:
             cond = self.encode(missing)
             lengths = cond.mask.sum(1).tolist()
             rows = zip(missing, cond.tokens, cond.mask, lengths, strict=True)
-            found |= {key: (tokens[:n], mask[:n]) for key, tokens, mask, n in rows}
+            cached |= {key: (tokens[:n], mask[:n]) for key, tokens, mask, n in rows}
         for key in keys:
-            self._rows.put(key, found[key])
-        tokens, masks = zip(*(found[k] for k in keys), strict=True)
+            self._rows.put(key, cached[key])
+        tokens, masks = zip(*(cached[k] for k in keys), strict=True)
         return Cond(pad_sequence(list(tokens), batch_first=True), pad_sequence(list(masks), batch_first=True))
 
 

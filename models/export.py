@@ -45,12 +45,12 @@ def write(parts: Parts, home: Path) -> None:
         return
     parts.pipeline.save_config(home)  # model_index.json
     for name in {parts.denoiser.folder, "vae", "scheduler"} & parts.pipeline.components.keys():
-        found = catalogue.part(row, name)
-        assert found is not None  # it was loaded from there
+        folder = catalogue.part(row, name)
+        assert folder is not None  # it was loaded from there
         if name == parts.denoiser.folder and row.manifest.kind == "lora":
             parts.denoiser.network.save_pretrained(home / name, safe_serialization=True)
         else:
-            shutil.copytree(found, home / name)
+            shutil.copytree(folder, home / name)
     parts.pipeline.tokenizer.save_pretrained(home / "tokenizer")
     text.load_encoder(text.find()).save_pretrained(home / "text_encoder", safe_serialization=True)
 

@@ -157,8 +157,8 @@ def spelt(text: str) -> str:
 
 def notes(prompt: str) -> list[Note]:
     """What of a prompt is read as something else than it looks like, or does nothing."""
-    found = [_emoji_read(prompt), _nameless(prompt), _braces(prompt), _weights(prompt), _negations(prompt)]
-    return [note for note in found if note is not None]
+    candidates = [_emoji_read(prompt), _nameless(prompt), _braces(prompt), _weights(prompt), _negations(prompt)]
+    return [note for note in candidates if note is not None]
 
 
 def _emoji_read(prompt: str) -> Note | None:

@@ -41,8 +41,8 @@ def tip(root: Path, into: Path) -> list[tuple[str, int]]:
     """The files of HEAD, written into a folder: (path, bytes), by path."""
     with tarfile.open(fileobj=io.BytesIO(git(root, "archive", "HEAD"))) as tar:
         tar.extractall(into, filter="data")
-    found = (p for p in into.rglob("*") if p.is_file() and p.name not in NOT_SENT)
-    return sorted((str(p.relative_to(into)), p.stat().st_size) for p in found)
+    paths = (p for p in into.rglob("*") if p.is_file() and p.name not in NOT_SENT)
+    return sorted((str(p.relative_to(into)), p.stat().st_size) for p in paths)
 
 
 def check(files: list[tuple[str, int]], folder: Path) -> None:

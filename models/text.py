@@ -26,8 +26,8 @@ FILES = (*PINNED, "config.json", "tokenizer_config.json")
 
 
 def in_cache() -> Path | None:
-    found = [Path(p) for f in FILES if isinstance(p := try_to_load_from_cache(HUB, f), str)]
-    return found[0].parent if len(found) == len(FILES) else None
+    paths = [Path(p) for f in FILES if isinstance(p := try_to_load_from_cache(HUB, f), str)]
+    return paths[0].parent if len(paths) == len(FILES) else None
 
 
 def in_wheel() -> Path | None:

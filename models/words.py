@@ -232,8 +232,8 @@ class Words:
 
     def chips(self) -> dict[str, list[str]]:
         """Known words by what they name, to click; of a model that knows few of those also its own commonest."""
-        found = {group: [w for w in words if self.knows(w)] for group, words in GROUPS.items()}
-        shown = {w for words in found.values() for w in words}
+        groups = {group: [w for w in words if self.knows(w)] for group, words in GROUPS.items()}
+        shown = {w for words in groups.values() for w in words}
         if len(shown) < FEW:
-            found["words"] = [w for w in self.names if w not in shown][:MOST]
-        return {group: words for group, words in found.items() if words}
+            groups["words"] = [w for w in self.names if w not in shown][:MOST]
+        return {group: words for group, words in groups.items() if words}

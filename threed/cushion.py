@@ -61,8 +61,8 @@ def given(digest: str | None) -> Pictures | None:
 
 def silhouette(cover: np.ndarray) -> np.ndarray:
     """The largest connected part of what is covered, without holes, bool [S, S]. Raises ValueError for none."""
-    found: Any = label(binary_fill_holes(cover > 0.5))
-    parts, count = found
+    labelled: Any = label(binary_fill_holes(cover > 0.5))
+    parts, count = labelled
     if not count:
         raise ValueError("the teacher's picture shows nothing that can be told from its background; try another seed")
     return parts == 1 + np.bincount(parts.ravel())[1:].argmax()

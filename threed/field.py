@@ -60,15 +60,15 @@ class Grid(nn.Module):
     def _at(self, values: Tensor, points: Tensor) -> Tensor:
         """[1, C, S, S, S] at points [N, 3] -> [C, N]."""
         where = (points / BOUND).reshape(1, 1, 1, -1, 3)
-        found = F.grid_sample(values, where, mode="bilinear", padding_mode="border", align_corners=True)
-        return found.reshape(values.shape[1], -1)
+        sampled = F.grid_sample(values, where, mode="bilinear", padding_mode="border", align_corners=True)
+        return sampled.reshape(values.shape[1], -1)
 
     def density(self, points: Tensor) -> Tensor:
         return activated(self._at(self.values[:, :1], points)[0])
 
     def forward(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        found = self._at(self.values, points)
-        return activated(found[0]), torch.sigmoid(found[1:]).T
+        sampled = self._at(self.values, points)
+        return activated(sampled[0]), torch.sigmoid(sampled[1:]).T
 
     @torch.no_grad()
     def refined(self, side: int) -> "Grid":

@@ -81,7 +81,7 @@ def extras(data: bytes) -> dict[str, Any]:
     if data[:4] != b"glTF" or data[16:20] != b"JSON":
         raise ValueError("this is no GLB file")
     (length,) = struct.unpack("<I", data[12:16])
-    found = json.loads(data[20 : 20 + length]).get("asset", {}).get("extras")
-    if not isinstance(found, dict) or "request" not in found:
+    extras_ = json.loads(data[20 : 20 + length]).get("asset", {}).get("extras")
+    if not isinstance(extras_, dict) or "request" not in extras_:
         raise ValueError("the GLB carries no settings: it wasn't made here, or they were stripped on the way")
-    return found
+    return extras_

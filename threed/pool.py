@@ -42,12 +42,12 @@ class Pictures:
 
 def outside(near: Tensor) -> Tensor:
     """Of pixels [P, S, S] that look like background, those that hang together with the frame."""
-    found = np.zeros(near.shape, bool)
+    reached = np.zeros(near.shape, bool)
     border = np.zeros(near.shape[1:], bool)
     border[[0, -1]] = border[:, [0, -1]] = True
     for k, mask in enumerate(near.numpy()):
-        found[k] = binary_propagation(border & mask, mask=mask)
-    return torch.from_numpy(found)
+        reached[k] = binary_propagation(border & mask, mask=mask)
+    return torch.from_numpy(reached)
 
 
 def cut_out(pixels: Tensor, background: Tensor, matrix: Tensor, silhouette: bool) -> Pictures:

@@ -84,7 +84,7 @@ def prepared(request: ThreeDRequest, precision: str) -> Making:
     if not found:
         raise ValueError("no background can be told from all the colours of this prompt; name fewer colours")
     bf16 = precision == "bf16"
-    return Making(request, Teacher(families.load(row), request.prompt, found, bf16), bf16, say)
+    return Making(request, Teacher(families.load(row), request.prompt, grounds, bf16), bf16, say)
 
 
 def ended(name: str) -> checkpoint.Saved:
@@ -192,7 +192,7 @@ def work(args: argparse.Namespace, run: Path, request: ThreeDRequest) -> int:
     stop = Stop()
     keep_memory()
     making = prepared(request, described(run, request)["precision"])
-    found, faults = checkpoint.newest(run)
+    newest, faults = checkpoint.newest(run)
     for sentence in faults:
         say(f"passed over {sentence}")
     if found:

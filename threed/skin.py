@@ -42,8 +42,8 @@ class Skin:
     def colours(self, points: Tensor) -> Tensor:
         """[N, 3] -> [N, 3] in [0, 1]."""
         where = (points / BOUND).reshape(1, 1, 1, -1, 3)
-        found = F.grid_sample(self.logits, where, mode="bilinear", padding_mode="border", align_corners=True)
-        return torch.sigmoid(found.reshape(3, -1)).T
+        sampled = F.grid_sample(self.logits, where, mode="bilinear", padding_mode="border", align_corners=True)
+        return torch.sigmoid(sampled.reshape(3, -1)).T
 
     def keep(self, new: Pictures) -> None:
         self.pool = Pictures.joined([self.pool, new]).newest(MOST)

@@ -36,10 +36,10 @@ class Surface:
 
     def hit(self, origin: np.ndarray, way: np.ndarray) -> Hits:
         origin, way = (np.ascontiguousarray(x, np.float32) for x in (origin, way))
-        found = self.scene.run(origin, way, query="INTERSECT", output=True)
-        ray = np.flatnonzero(found["primID"] >= 0)
-        u, v = found["u"][ray], found["v"][ray]
-        return Hits(ray, found["primID"][ray], np.stack([1 - u - v, u, v], -1))
+        crossings = self.scene.run(origin, way, query="INTERSECT", output=True)
+        ray = np.flatnonzero(crossings["primID"] >= 0)
+        u, v = crossings["u"][ray], crossings["v"][ray]
+        return Hits(ray, crossings["primID"][ray], np.stack([1 - u - v, u, v], -1))
 
     def points(self, hits: Hits) -> np.ndarray:
         return (self.triangles[hits.face] * hits.corner[..., None]).sum(1)

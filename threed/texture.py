@@ -57,10 +57,10 @@ def bake(mesh: trimesh.Trimesh, uv: np.ndarray, side: int, paint: Paint) -> np.n
     faces = np.asarray(mesh.faces)
     normals = hits.of(np.asarray(mesh.vertex_normals), faces)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
-    image, found = np.zeros((side * side, 3)), np.zeros(side * side, bool)
-    image[hits.ray], found[hits.ray] = paint(hits.of(np.asarray(mesh.vertices), faces), normals), True
-    image, found = image.reshape(side, side, 3), found.reshape(side, side)
-    nearest: Any = distance_transform_edt(~found, return_distances=False, return_indices=True)
+    image, filled = np.zeros((side * side, 3)), np.zeros(side * side, bool)
+    image[hits.ray], filled[hits.ray] = paint(hits.of(np.asarray(mesh.vertices), faces), normals), True
+    image, filled = image.reshape(side, side, 3), filled.reshape(side, side)
+    nearest: Any = distance_transform_edt(~filled, return_distances=False, return_indices=True)
     row, column = nearest  # beyond the edges of charts
     return np.round(image[row, column] * 255).clip(0, 255).astype(np.uint8)
 

@@ -12,10 +12,10 @@ Address = tuple[socket.AddressFamily, str]
 def addresses(host: str) -> list[Address]:
     """The numbers that a host name or address stands for. Raises ValueError."""
     try:
-        found = socket.getaddrinfo(bare(host), None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        answers = socket.getaddrinfo(bare(host), None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError):
         raise ValueError(f"--host {host} can't be resolved to an address; --host 127.0.0.1 is this machine") from None
-    return list(dict.fromkeys((family, str(where[0])) for family, _, _, _, where in found))
+    return list(dict.fromkeys((family, str(where[0])) for family, _, _, _, where in answers))
 
 
 def bare(host: str) -> str:

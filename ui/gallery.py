@@ -133,10 +133,10 @@ class Gallery:
         """Rows for PNGs that have none (the database was lost, or somebody put files there). Strangers stay out."""
         with self._reading() as conn:
             known = {r["id"] for r in conn.execute("SELECT id FROM pictures")}
-        found = [p for p in sorted(self.folder.glob("*.png")) if p.stem not in known and not p.is_symlink()]
-        for start in range(0, len(found), PAGE):  # in pieces, so that another process is not kept waiting
+        orphans = [p for p in sorted(self.folder.glob("*.png")) if p.stem not in known and not p.is_symlink()]
+        for start in range(0, len(orphans), PAGE):  # in pieces, so that another process is not kept waiting
             with self._writing() as conn:
-                for path in found[start : start + PAGE]:
+                for path in orphans[start : start + PAGE]:
                     with contextlib.suppress(ValueError, OSError):
                         png = path.read_bytes()
                         # a process that keeps it this moment says whose it is
@@ -167,11 +167,11 @@ class Gallery:
             page, more = where + " AND id < ?", [*values, before]
         with self._reading() as conn:
             total = conn.execute(f"SELECT COUNT(*) FROM pictures WHERE {where}", values).fetchone()[0]
-            found = conn.execute(
+            rows = conn.execute(
                 f"SELECT * FROM pictures WHERE {page} ORDER BY id DESC LIMIT ?",
                 [*more, max(1, min(limit, PAGE))],
             ).fetchall()
-        return [_item(r) for r in found], total
+        return [_item(r) for r in rows], total
 
     def get(self, id: str, owner: str = "") -> tuple[bytes, dict[str, Any]]:
         """The PNG and its request. Raises ValueError in one sentence where it isn't there (or somebody else's)."""
@@ -201,10 +201,10 @@ class Gallery:
         """Every picture that `search` finds, as one file at `target`; returns how many. Names are made here."""
         where, values = _where(owner, text, favourites)
         with self._reading() as conn:
-            found = conn.execute(f"SELECT id, request FROM pictures WHERE {where} ORDER BY id", values).fetchall()
+            rows = conn.execute(f"SELECT id, request FROM pictures WHERE {where} ORDER BY id", values).fetchall()
         count = 0
         with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-            for row in found:
+            for row in rows:
                 with contextlib.suppress(FileNotFoundError):
                     archive.write(self._file(row["id"]), f"{file_name(json.loads(row['request']))}-{row['id']}.png")
                     count += 1

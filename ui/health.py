@@ -54,14 +54,14 @@ class Health:
 
     def faults(self) -> dict[str, str]:
         """What is not ready, with the reason in a sentence."""
-        found = {
+        reasons = {
             "models": self.desk.not_warm(),
             "visitors": self.desk.full_house(self.desk.limiter.available_tokens),
             "gallery": self._gallery(),
             "jobs": self._jobs(),
             "disk": self._disk(),
         }
-        return {part: reason for part, reason in found.items() if reason is not None}
+        return {part: reason for part, reason in reasons.items() if reason is not None}
 
     def _gallery(self) -> str | None:
         try:

@@ -104,10 +104,10 @@ def note(row: Row) -> str:
 
 def worth(row: Row) -> str:
     """What judges read in its pictures at its own steps, in per cent right, and the time of one; "" if unmeasured."""
-    found = row.manifest.quality.get(str(row.manifest.default_steps), {})
-    right = ", ".join(f"{name} {100 * found[name]:.0f} %" for name in JUDGED if name in found)
+    quality = row.manifest.quality.get(str(row.manifest.default_steps), {})
+    right = ", ".join(f"{name} {100 * quality[name]:.0f} %" for name in JUDGED if name in quality)
     figures = [f"Right: {right}"] if right else []
-    return "; ".join(figures + ([f"{found['ms']:,.0f} ms a picture"] if "ms" in found else []))
+    return "; ".join(figures + ([f"{quality['ms']:,.0f} ms a picture"] if "ms" in quality else []))
 
 
 def count(n: int) -> str:

@@ -33,11 +33,11 @@ class Jobs(Collector):
 
     def collect(self) -> Iterator[Metric]:
         try:
-            found, usable = list(_figures(self.store())), 1
+            families, usable = list(_figures(self.store())), 1
         except db.DatabaseUnusable:
-            found, usable = [], 0
+            families, usable = [], 0
         yield GaugeMetricFamily("still_life_jobs_usable", "1 where the table of jobs can be used.", usable)
-        yield from found
+        yield from families
 
 
 def _figures(store: Store) -> Iterator[Metric]:

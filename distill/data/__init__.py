@@ -71,8 +71,8 @@ def often(attributes: dict) -> float:
 
 def place(dataset: str) -> Path | None:
     """The folder of a person's own data set: where it is named, or of this name among the studio's, which may move."""
-    found = (Path(dataset), datasets() / dataset, datasets() / Path(dataset).name)
-    return None if dataset in (*NAMES, "mixture") else next((p for p in found if p.is_dir()), None)
+    places = (Path(dataset), datasets() / dataset, datasets() / Path(dataset).name)
+    return None if dataset in (*NAMES, "mixture") else next((p for p in places if p.is_dir()), None)
 
 
 def named(dataset: str) -> str:

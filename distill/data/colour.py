@@ -25,16 +25,16 @@ def named(pixels: np.ndarray) -> np.ndarray:
         np.where(high == r, (g - b) / spread % 6, np.where(high == g, (b - r) / spread + 2, (r - g) / spread + 4)) * 60
     )
     edges, words = zip(*HUES, strict=True)
-    found = np.array([NAMES.index(w) for w in words])[np.searchsorted(edges, hue, side="right")]
+    indices = np.array([NAMES.index(w) for w in words])[np.searchsorted(edges, hue, side="right")]
     saturation = spread / np.maximum(high, 1e-6)
     reddish = (hue < 12) | (hue > 350)
-    found[(hue < 44) & ((high < 0.66) | ((hue > 14) & (saturation < 0.64)))] = NAMES.index("brown")
-    found[reddish & (saturation < 0.5) & (high > 0.8)] = NAMES.index("pink")
+    indices[(hue < 44) & ((high < 0.66) | ((hue > 14) & (saturation < 0.64)))] = NAMES.index("brown")
+    indices[reddish & (saturation < 0.5) & (high > 0.8)] = NAMES.index("pink")
     plain = saturation < GREY
-    found[plain & (high > PALE)] = NAMES.index("white")
-    found[plain & (high <= PALE)] = NAMES.index("grey")
-    found[(high < DARK) & (saturation < 0.5)] = NAMES.index("black")
-    return found
+    indices[plain & (high > PALE)] = NAMES.index("white")
+    indices[plain & (high <= PALE)] = NAMES.index("grey")
+    indices[(high < DARK) & (saturation < 0.5)] = NAMES.index("black")
+    return indices
 
 
 def colour_of(drawing: Image.Image) -> str | None:

@@ -66,14 +66,14 @@ def pack(package: Package, into: Path) -> Path:
         ran = subprocess.run(command, cwd=into, capture_output=True, text=True, timeout=MINUTES * 60)
     except subprocess.TimeoutExpired:
         raise RuntimeError(f"npm pack {spec} took more than {MINUTES} minutes: is the network slow?") from None
-    found = list(where.glob("*.tgz"))
-    if ran.returncode or len(found) != 1:
+    archives = list(where.glob("*.tgz"))
+    if ran.returncode or len(archives) != 1:
         reason = (ran.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise RuntimeError(f"npm pack {spec} failed ({reason}): is there a network?")
-    digest = hashlib.sha256(found[0].read_bytes()).hexdigest()
+    digest = hashlib.sha256(archives[0].read_bytes()).hexdigest()
     if digest != package.sha256:
         raise RuntimeError(f"{spec} has the sha256 {digest}, not the pinned {package.sha256}")
-    return found[0]
+    return archives[0]
 
 
 def members(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:

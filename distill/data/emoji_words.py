@@ -153,7 +153,7 @@ def plural(noun: str) -> str | None:
     if noun in PROPER | UNCOUNTED | WITH_THE or many(noun) or TAIL.search(noun) or UNTURNED.search(noun):
         return None
     before, _, last = noun.rpartition(" ")
-    before = re.sub(r"^(wo)?man$", lambda found: found[0].replace("man", "men"), before)
+    before = re.sub(r"^(wo)?man$", lambda match: match[0].replace("man", "men"), before)
     if last in IRREGULAR:
         last = IRREGULAR[last]
     elif last.endswith("man"):

@@ -110,11 +110,11 @@ def listed(file: Path, root: Path) -> Iterator[Pair]:
             yield Pair(str(path.relative_to(root)) if path.is_relative_to(root) else name, path, caption)
 
 
-def beside(found: list[Path], root: Path) -> Iterator[Pair]:
+def beside(paths: list[Path], root: Path) -> Iterator[Pair]:
     """A pair for each picture file, with the lines of the text beside it."""
-    texts = {(p.parent, p.stem): p for p in reversed(found) if p.suffix.lower() in TEXTS}
-    read_here = {(p.parent, p.stem) for p in found if p.suffix.lower() in SUFFIXES}
-    for path in found:
+    texts = {(p.parent, p.stem): p for p in reversed(paths) if p.suffix.lower() in TEXTS}
+    read_here = {(p.parent, p.stem) for p in paths if p.suffix.lower() in SUFFIXES}
+    for path in paths:
         kind, key = path.suffix.lower(), (path.parent, path.stem)
         name, text = str(path.relative_to(root)), texts.get(key, path.with_suffix(TEXTS[0]))
         if kind in OTHERS and key in texts and key not in read_here:
@@ -128,9 +128,9 @@ def beside(found: list[Path], root: Path) -> Iterator[Pair]:
 
 def pairs(root: Path) -> list[Pair]:
     """Every picture with its captions: as metadata files name them, and those that none names from beside."""
-    found = files(root)
-    named = [pair for p in found if p.name.lower() in (JSONL, CSV, UNREAD) for pair in listed(p, root)]
+    paths = files(root)
+    named = [pair for p in paths if p.name.lower() in (JSONL, CSV, UNREAD) for pair in listed(p, root)]
     if any(isinstance(pair.text, ValueError) for pair in named):
         return named  # nobody knows which pictures a broken line would have named
     known = {pair.path for pair in named}
-    return [*named, *(pair for pair in beside(found, root) if pair.path not in known)]
+    return [*named, *(pair for pair in beside(paths, root) if pair.path not in known)]

@@ -36,11 +36,11 @@ class Texts:
         return self.tokens[shard][begin:end]
 
 
-def cond(found: list[np.ndarray], device: torch.device | str = "cpu") -> Cond:
+def cond(states: list[np.ndarray], device: torch.device | str = "cpu") -> Cond:
     """Captions of several lengths as one batch, padded to the longest."""
-    lengths = np.array([len(one) for one in found])
-    tokens = np.zeros((len(found), lengths.max(), found[0].shape[1]), np.float16)
-    for row, one in zip(tokens, found, strict=True):
+    lengths = np.array([len(one) for one in states])
+    tokens = np.zeros((len(states), lengths.max(), states[0].shape[1]), np.float16)
+    for row, one in zip(tokens, states, strict=True):
         row[: len(one)] = one
     mask = torch.from_numpy(np.arange(lengths.max()) < lengths[:, None])
     return Cond(sent(torch.from_numpy(tokens), device).float(), sent(mask, device))
@@ -48,14 +48,14 @@ def cond(found: list[np.ndarray], device: torch.device | str = "cpu") -> Cond:
 
 def shard_of(captions: list[str], encode: Encode) -> tuple[np.ndarray, np.ndarray]:
     """Tokens and starts. Captions of like length share a batch."""
-    order, found = sorted(range(len(captions)), key=lambda i: len(captions[i])), {}
+    order, states = sorted(range(len(captions)), key=lambda i: len(captions[i])), {}
     for i in range(0, len(order), BATCH):
         which = order[i : i + BATCH]
         encoded = encode([captions[k] for k in which])
         both = encoded.tokens.half().cpu().numpy(), encoded.mask.cpu().numpy()  # at once: a GPU is waited for each time
         for k, tokens, mask in zip(which, *both, strict=True):
-            found[k] = tokens[mask]
-    rows = [found[k] for k in range(len(captions))]
+            states[k] = tokens[mask]
+    rows = [states[k] for k in range(len(captions))]
     return np.concatenate(rows), np.cumsum([0, *map(len, rows)])
 
 

@@ -131,8 +131,8 @@ def isometry(vae: Vae, pictures: Tensor) -> Tensor:
 def some_pictures(made: Trained, n: int) -> Tensor:
     """About n of the training set, [n, 3, H, W]."""
     facts = made.facts
-    found = sources(facts["dataset"], facts["skip_bad"], world.side(made.base))
-    parts = [cache.draw(source, cache_dir()) for source in found]
+    chosen = sources(facts["dataset"], facts["skip_bad"], world.side(made.base))
+    parts = [cache.draw(source, cache_dir()) for source in chosen]
     rows = [part[i] for part in parts for i in range(min(n // len(parts), len(part)))]
     return world.pixels(np.stack(rows))
 

@@ -87,6 +87,6 @@ class Method(dmd.Method[Config]):
         return {f"{i}.{k}": v for i, node in enumerate(self.path) for k, v in node.items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        found = sorted({int(k.partition(".")[0]) for k in state})
-        self.path = [{k.partition(".")[2]: v for k, v in state.items() if k.startswith(f"{i}.")} for i in found]
+        places = sorted({int(k.partition(".")[0]) for k in state})
+        self.path = [{k.partition(".")[2]: v for k, v in state.items() if k.startswith(f"{i}.")} for i in places]
         self.at = None

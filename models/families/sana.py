@@ -68,11 +68,11 @@ class SanaDenoiser(Denoiser):
         return SanaDenoiser(student)
 
     def features(self, blocks: Sequence[int]) -> Features:
-        found, config = self.network.transformer_blocks, self.network.config
-        if wrong := [b for b in blocks if not 0 <= b < len(found)]:
-            raise ValueError(f"blocks={wrong} are not among the teacher's {len(found)} blocks")
+        all_blocks, config = self.network.transformer_blocks, self.network.config
+        if wrong := [b for b in blocks if not 0 <= b < len(all_blocks)]:
+            raise ValueError(f"blocks={wrong} are not among the teacher's {len(all_blocks)} blocks")
         width = config.num_attention_heads * config.attention_head_dim
-        return Features([found[b] for b in blocks], [width] * len(blocks), kernel=9)
+        return Features([all_blocks[b] for b in blocks], [width] * len(blocks), kernel=9)
 
     @property
     def token_width(self) -> int:

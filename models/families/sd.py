@@ -96,8 +96,8 @@ class UNetDenoiser(Denoiser):
     def features(self, blocks: Sequence[int]) -> Features:
         """Its ends and its middle."""
         net = self.network
-        found = [net.down_blocks[0].resnets[-1], net.mid_block.resnets[-1], net.up_blocks[-1].resnets[-1]]
-        return Features(found, [m.out_channels for m in found], kernel=9)
+        modules = [net.down_blocks[0].resnets[-1], net.mid_block.resnets[-1], net.up_blocks[-1].resnets[-1]]
+        return Features(modules, [m.out_channels for m in modules], kernel=9)
 
     @property
     def token_width(self) -> int:

@@ -141,10 +141,10 @@ def chosen_view(data: dict[str, Any]) -> str:
 
 
 def grid(data: dict[str, Any]) -> Looking:
-    found = GRIDS.get(token(data, "tab"))
-    if found is None:
+    looking = GRIDS.get(token(data, "tab"))
+    if looking is None:
         raise ValueError("this page has no grid; press Look")
-    return found
+    return looking
 
 
 def stop_page(data: dict[str, Any]) -> None:

@@ -67,10 +67,10 @@ class JobsApi:
         before = None if before is None else number({"before": before}, "before", 0, 2**53)
         wanted = [_state(s) for s in _listed(states)] or list(State)
         sees = self._visitor(owner, request).sees
-        found = self.desk.store.jobs(wanted, sees, limit + 1, before)
+        page = self.desk.store.jobs(wanted, sees, limit + 1, before)
         return {
-            "jobs": [_told(told(j)) for j in found[:limit]],
-            "next": found[limit - 1].seq if len(found) > limit else None,
+            "jobs": [_told(told(j)) for j in page[:limit]],
+            "next": page[limit - 1].seq if len(page) > limit else None,
         }
 
     def status_(self, request: gr.Request, id: str, owner: str = "") -> dict:

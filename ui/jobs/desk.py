@@ -125,8 +125,8 @@ class JobsDesk:
 
     def active(self, sees: str | None) -> list[Job]:
         """What runs, then what waits in the order in which one owner's jobs start, then what is paused."""
-        found = self.store.jobs(ACTIVE, sees, 300)
-        return sorted(found, key=lambda j: (ACTIVE.index(j.state), -j.priority, j.seq))
+        listed = self.store.jobs(ACTIVE, sees, 300)
+        return sorted(listed, key=lambda j: (ACTIVE.index(j.state), -j.priority, j.seq))
 
     def trouble(self) -> str:
         """Why nothing starts, in a sentence; empty where a worker is there and well."""

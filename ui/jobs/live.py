@@ -84,10 +84,10 @@ class Run:
 
     def sample(self, step: int | None) -> dict[str, Any] | None:
         """The grid of a step (None: the newest) as a data URL; None where there is none. Raises ValueError."""
-        found = [path for at, path in self.samples if step is None or at == step]
-        if not found:
+        paths = [path for at, path in self.samples if step is None or at == step]
+        if not paths:
             return None
-        path = (self.folder / found[-1]).resolve()
+        path = (self.folder / paths[-1]).resolve()
         if not path.is_relative_to(self.folder.resolve()) or not path.is_file():
             raise ValueError("the sample is no longer there")
         out, grid = io.BytesIO(), folded(open_png(path.read_bytes()).convert("RGB"))
