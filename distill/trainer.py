@@ -253,7 +253,7 @@ def loop(t: Trainer, report: Reporter, run: Path, stop: Stop) -> int:
             )
             return NON_FINITE
         ended, signalled = t.step >= cfg.steps, anywhere(t.processes, bool(stop.signal))
-        asked = signalled or t.step == stop.until or anywhere(t.processes, stop.now())
+        stopping = signalled or t.step == stop.until or anywhere(t.processes, stop.now())
         if t.processes.is_main_process:
             if t.step % cfg.sample_every == 0 or ended:
                 with torch.compiler.set_stance("force_eager"):  # a few pictures are not worth compiling for
@@ -266,7 +266,7 @@ def loop(t: Trainer, report: Reporter, run: Path, stop: Stop) -> int:
         t.processes.wait_for_everyone()  # one that left while another writes would take it along
         if signalled and not ended:
             return stop.status
-        if asked:
+        if stopping:
             break  # the minutes are over: what there is is the result
     report.done(t.step)
     return 0

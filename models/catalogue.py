@@ -211,7 +211,7 @@ def chain(row: Row, known: dict[str, Row] | None = None) -> list[Row]:
         above = known.get(base) or elsewhere(base)
         if above is None:
             raise ValueError(f"its base {short(base)!r} is not there; valid: {', '.join(known)}")
-        if base in [r.id for r in found]:
+        if base in [r.id for r in links]:
             raise ValueError(f"its base {base!r} is built on itself")
         links.append(above)
     return links

@@ -208,7 +208,7 @@ def test_a_folder_is_distilled_on_a_folder_and_the_student_served(home, base, tm
     assert drawn == {(64, 64)}, "as large as its base paints, for the training and for the words of the card"
     further = ["lcm", "--run", "further", "--base", "mine", "--dataset", str(pictures), *settings]
     assert train.main(further) == 2
-    assert "mine is an adapter, and no base for a training; its own: sd." in capsys.readouterr().err
+    assert "mine is an adapter, which can't be a training base; use its base sd." in capsys.readouterr().err
     one = ("segments=1", "adversarial=0", "feedback_from=1")
     rewarded = ["tscd", "--run", "rewarded", *command[3:], *(part for text in one for part in ("--set", text))]
     assert train.main(rewarded) == 2

@@ -195,4 +195,4 @@ def _with_body(scope: Scope, receive: Receive, body: bytes) -> tuple[Scope, Rece
     async def again() -> Message:
         return pending.pop() if pending else await receive()
 
-    return {**scope, "headers": [*others, *own.items()]}, again
+    return {**scope, "headers": [*others, *told.items()]}, again

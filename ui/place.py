@@ -1,8 +1,8 @@
 """Where the app runs, and what a visitor may do there.
 
 On one's own machine everybody who reaches the page is its owner. On a Hugging Face Space people share one
-machine and mostly one disk that is wiped: each browser has its own gallery, and what would cost others time or disk space is
-refused in a sentence.
+machine and mostly one disk that is wiped: each browser has its own gallery, and jobs, which would slow others down,
+are refused in a sentence.
 """
 
 import os
