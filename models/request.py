@@ -107,15 +107,6 @@ class ImageRequest(Request):
     )
     start: str = option("", "Sha256 of the stored step to continue from.", longest=64)
     start_step: int = option(0, "Index of the stored step.", low=0, high=99, step=1)
-    base_steps: int = option(0, "First steps that the base model takes, for variety.", low=0, high=100, step=1)
-    base_guidance: float = option(1.0, "Guidance of those steps; 1 has none.", low=0, high=30, step=0.1)
-    skip_steps: int = option(0, "Steps skipped at the start; the next one begins with noise.", low=0, high=99, step=1)
-    pink: float = option(0.0, "Weight added to the low frequencies of the noise.", low=0, high=1, step=0.05)
-    text_noise: float = option(
-        0.0, "Noise on the prompt embedding, in its standard deviations.", low=0, high=2, step=0.05
-    )
-    start: str = option("", "Sha256 of the stored step to continue from.", longest=64)
-    start_step: int = option(0, "Index of the stored step.", low=0, high=99, step=1)
     image: str = option("", "A picture to start from: a file, or the sha256 of a kept one.", longest=64)
     strength: float = option(0.6, "Share of noise added to that picture at the start.", low=0.05, high=1, step=0.05)
     mask: str = option("", "Mask of the part to repaint: white in this picture, grey half.", longest=64)
