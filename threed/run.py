@@ -80,8 +80,8 @@ def prepared(request: ThreeDRequest, precision: str) -> Making:
     row = catalogue.get(request.model)
     if reason := catalogue.available(row):
         raise ValueError(f"{row.id} can't run here. {reason}")
-    found = backgrounds("" if request.picture else request.prompt)
-    if not found:
+    grounds = backgrounds("" if request.picture else request.prompt)
+    if not grounds:
         raise ValueError("no background can be told from all the colours of this prompt; name fewer colours")
     bf16 = precision == "bf16"
     return Making(request, Teacher(families.load(row), request.prompt, grounds, bf16), bf16, say)
@@ -195,12 +195,12 @@ def work(args: argparse.Namespace, run: Path, request: ThreeDRequest) -> int:
     newest, faults = checkpoint.newest(run)
     for sentence in faults:
         say(f"passed over {sentence}")
-    if found:
-        making.restore(checkpoint.load(found))
+    if newest:
+        making.restore(checkpoint.load(newest))
     elif request.start:
         making.go_on(ended(request.start))
-    report = Report(run, making, resumed=found is not None)
-    if request.start and not found:
+    report = Report(run, making, resumed=newest is not None)
+    if request.start and not newest:
         report.checkpoint()  # so that it goes on, whatever becomes of the other run
     names = loop(run, making, report, stop)
     if names is None:

@@ -184,7 +184,7 @@ class JobsDesk:
     ) -> Job:
         """Queue a request of a kind; its own class validates the fields. Raises ValueError."""
         self.refuse(kind)
-        request = kinds.KINDS[kind].request.from_dict(asked)
+        request = kinds.KINDS[kind].request.from_dict(fields)
         with self._starting:  # what is ready for one of two that come at once may not be for the other
             self._ready(kind, request, visitor)
             return self.store.submit(kind, request.to_dict(), visitor.owner, priority, key, parent)
