@@ -22,7 +22,7 @@ class Looking:
         self.runs: list[Run] = []
         self.cells: list[dict[str, Any]] = []
         self.error: str | None = None
-        self._waiting: list[Lane] = list(asked)
+        self._waiting: list[Lane] = list(lanes)
         self._parents: dict[int, dict[str, int]] = {}  # of a branch, by its lane: the cell that it goes on from
         self._news, self._stopped = threading.Condition(), False
         self._working = False
