@@ -21,6 +21,7 @@ LOSSES = {5: 0.00287136, 6: 0.0041643}  # of the last steps, as the program of b
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.setenv("STILL_LIFE_STUDIO", str(tmp_path))
+    AcceleratorState._reset_state(True)  # of a test before, in this process
     yield Path(shutil.copytree(KEPT, tmp_path / "runs/kept"))
     AcceleratorState._reset_state(True)
 
