@@ -336,12 +336,12 @@ def paint(args: argparse.Namespace) -> None:
         path = args.out.with_name(f"{args.out.stem}-{event.index}.png") if many else args.out
         path.write_bytes(png_bytes(event.picture, request.single(event.index)))
         done.append(event.picture)
-        said = {"path": str(path), "model": request.model, "steps": event.steps, "seed": event.seed}
-        said |= {"backend": event.backend}
-        said |= {"calls": event.calls, "latency_ms": round(event.latency_ms, 2)}
-        said |= {} if event.route is None else {"route": event.route}
-        said |= {"text": event.text, "notes": comments}
-        print(json.dumps(said) if args.json else f"{path}  seed {event.seed}  {event.latency_ms:.0f} ms")
+        facts = {"path": str(path), "model": request.model, "steps": event.steps, "seed": event.seed}
+        facts |= {"backend": event.backend}
+        facts |= {"calls": event.calls, "latency_ms": round(event.latency_ms, 2)}
+        facts |= {} if event.route is None else {"route": event.route}
+        facts |= {"text": event.text, "notes": comments}
+        print(json.dumps(facts) if args.json else f"{path}  seed {event.seed}  {event.latency_ms:.0f} ms")
     if len(done) > 1:
         args.out.write_bytes(png_bytes(grid(done), request))
 
