@@ -203,3 +203,26 @@ def test_a_control(tree):
     assert fields(tree) == []
     change(tree, "ui/create/tab.py", 'add("style")', 'add("style"), add("sharpness")')
     assert answer(tree, CONTROL) == [0.5, [0.0], 0.25, True]
+
+
+HOOK = """
+import json
+import torch
+from models import catalogue, families
+from models.generate import generate
+from models.request import ImageRequest
+parts = families.load(catalogue.get("toybox-hyper"))
+ask = lambda **more: ImageRequest("a red ball", model="toybox-hyper", steps=2, **more)
+last = lambda request: [e.x0 for e in generate(parts, request) if hasattr(e, "x0")][0]
+print(json.dumps(torch.equal(last(ask(dim=0.5)), last(ask()) * 0.5)))
+"""
+
+
+def test_a_hook(tree):
+    field = '    dim: float = option(1.0, "How much of x0 is left.", low=0, high=1)\n'
+    change(tree, "models/request.py", "    even: str = option(", field + "    even: str = option(")
+    assert fields(tree) == ["nothing in models/ reads dim"]
+    run = "        return cls(request, crew, turns, "
+    dimmed = "        turns = [replace(t, after=(*t.after, lambda x0: x0 * request.dim)) for t in turns]\n"
+    change(tree, "models/generate.py", run, dimmed + run)
+    assert fields(tree) == [] and answer(tree, HOOK) is True

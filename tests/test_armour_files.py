@@ -187,6 +187,7 @@ def test_numbers_that_are_no_picture_cost_only_that_picture(studio):
 
     class Poisoned:
         schedule, takes_guidance, route = parts.denoiser.schedule, True, parts.denoiser.route
+        network = parts.denoiser.network
         __call__ = staticmethod(poisoned)
 
     request, done = ImageRequest(prompt="a ball", model="tiny-sprint", num_images=3, seed=7), []

@@ -72,7 +72,7 @@ def wait_for(path: Path, seconds: float = 90) -> None:
     (["sft", *QUICK, "--set", "train.accumulate=0"], "train.accumulate must be at least 1, not 0"),
     (["tscd", *QUICK, "--set", "segments=8,0"], "segments must be at least 1, not 0"),
     (["scm_ladd", *QUICK, "--set", "train.batch_size=1"],
-     "under another's caption: train.batch_size must give each process 2"),
+     "train.batch_size=1: this method needs 2 samples in a step"),
     (["stf", *QUICK], "unknown method 'stf'; valid: autoencoder"),
     (["sft", *QUICK, "--resume"], "no run named 'a' to resume"),
     (["autoencoder", *QUICK], "the mixture has no pictures, which autoencoder needs; valid: toys, emoji"),

@@ -30,7 +30,7 @@ class Trial:
         """Raises ValueError where it is not there."""
         if not (folder / NAME).is_file():
             raise ValueError("its density is not there any more, so no threshold can be tried")
-        with np.load(folder / NAME, allow_pickle=False) as kept:
+        with np.load(folder / NAME) as kept:
             return cls(kept["density"].astype(np.float32), kept["agreement"])
 
     def write(self, folder: Path) -> None:

@@ -43,7 +43,7 @@ def _restore(desk: Desk):
         it can't be painted here, `notes` says in sentences what was left out."""
         if not picture:
             raise gr.Error("picture is missing; upload a PNG that was made here", print_exception=False)
-        restored = spoken(pictures.carried)(picture)
+        restored = spoken(pictures.carried)(desk, picture)
         return restored.fields | ({"notes": list(restored.notes)} if restored.notes else {})
 
     return restore
