@@ -143,7 +143,7 @@ class Method(Protocol):
     - `student(cfg, base)`: the module that is shaped and published. `base` is what it stands on: the base model's
       denoiser or, on pictures, its autoencoder, None without one; of a judge the heads that it learns;
     - `Method(world, cfg)`: this class. `needs` is a subset of {"pixels", "enlarged", "latents", "labels", "teacher",
-      "features", "judge", "prompts"}, which `World` and batches then hold; `players` says who moves, when and how fast;
+      "features", "judge", "prompts"}, which `World` and batches then hold; `players`: which move, when and how fast;
       `loss(player, batch, rng)` is what that player minimises at `batch.step`, random by `rng` alone. What else it can
       do is one of the protocols below;
     - `serve(made, home)`: lays out what is served and returns what its manifest says (distill/serve.py);

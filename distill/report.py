@@ -41,7 +41,7 @@ class Reporter:
         self.sums: dict[str, Tensor] = {}
         self.due = 0
         self.movers: list[Mover] = []
-        self.paces: dict[frozenset[str], deque[float]] = {}  # seconds of the last steps, by who moved in them
+        self.paces: dict[frozenset[str], deque[float]] = {}  # seconds of the last steps, by which players moved in them
         if enabled:
             self.events = Events(run)
             self.stages = Stages(self.events)
@@ -74,12 +74,12 @@ class Reporter:
     def seconds_left(self, step: int) -> float:
         """Steps are as long as those in which the same players moved; of unknown ones, as the longest. 0 at the end,
         and while no pace is known."""
-        pace = {who: sum(spent) / len(spent) for who, spent in self.paces.items() if spent}
+        pace = {players: sum(spent) / len(spent) for players, spent in self.paces.items() if spent}
         longest = max(pace.values(), default=0.0)
-        return sum(n * pace.get(who, longest) for who, n in self.coming(step).items())
+        return sum(n * pace.get(players, longest) for players, n in self.coming(step).items())
 
     def coming(self, step: int) -> Counter[frozenset[str]]:
-        """How many steps are still to come, by who moves in them: a period of the turns stands for all that follow."""
+        """How many steps are still to come, by which players move in them; one period of the turns stands for all."""
         counts: Counter[frozenset[str]] = Counter()
         period = math.lcm(*(m.every for m in self.movers))
         marks = {edge for m in self.movers for edge in (m.start, m.stop) if step < edge < self.cfg.steps}
@@ -93,11 +93,11 @@ class Reporter:
         """`step`: steps that are done; `seconds`: what the last one took."""
         if not self.enabled:
             return
-        who = frozenset(k.partition("/")[0] for k in logs)
-        if who in self.paces:
-            self.paces[who].append(seconds)
+        players = frozenset(k.partition("/")[0] for k in logs)
+        if players in self.paces:
+            self.paces[players].append(seconds)
         else:  # the first of its kind compiles
-            self.paces[who], self.due = deque(maxlen=RECENT), step + FEW
+            self.paces[players], self.due = deque(maxlen=RECENT), step + FEW
         if self.due and step >= self.due and all(self.paces.values()):
             self.due = 0
             self.say(f"{self.run.name}: about {lasted(self.seconds_left(step))} left at the pace so far")

@@ -196,7 +196,7 @@ class Engine:
             return [id for id, _ in self._held.items()]
 
     def backends(self) -> dict[str, str]:
-        """Who computes one picture and a wall of each model in memory."""
+        """The back end of each model in memory, for one picture and for a wall."""
         with self._lock:
             return {id: openvino.chosen(parts) for id, parts in self._held.items()}
 

@@ -1,4 +1,4 @@
-"""Pictures made larger than they were painted: by whom, how many times, and who can do it here.
+"""Pictures made larger than they were painted: by which network, how many times, and which are here.
 
 The box's own network is quick enough for a wall; the one that taught it is a choice where its two packages are
 installed. Both give four times the pixels; twice is that, halved. No torch here.
@@ -32,7 +32,7 @@ def enlarged(picture: Picture, factor: int, by: str = ENLARGER) -> Picture:
     large = fromarray(_answer(by)(np.array(picture.convert("RGB"))[None])[0])
     if factor < MOST:
         large = large.resize((picture.width * factor, picture.height * factor), Resampling.BOX)
-    large.info = dict(picture.info)  # who computed it
+    large.info = dict(picture.info)  # the back end that computed it
     return large
 
 

@@ -53,7 +53,7 @@ class Image:
     decode_ms: float  # latents to pictures so far
     enlarge_ms: float  # pictures to larger ones so far
     text: str  # what the encoder read
-    backend: str  # who computed it: torch, openvino or both
+    backend: str  # that computed it: torch, openvino or both
     route: int | None = None  # which of several students took the last step
 
 

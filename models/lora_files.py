@@ -66,7 +66,7 @@ def read(path: Path) -> dict[str, Pair]:
     weights.check(path)
     with safe_open(path, "pt") as f:
         tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118  (not a dict)
-        said = _config(path, f.metadata() or {})
+        config = _config(path, f.metadata() or {})
     if text := [name for name in tensors if TEXT.match(name)]:
         raise ValueError(
             f"{shown(path)} also changes a text encoder ({text[0]} and {len(text) - 1} more); "
@@ -86,7 +86,7 @@ def read(path: Path) -> dict[str, Pair]:
         alpha = left.pop(f"{module}.alpha", None)
         short = PREFIX.sub("", module, count=1)
         pair = Pair(left.pop(name), left.pop(other), None if alpha is None else float(alpha))
-        pairs[short] = pair if alpha is not None else _said(pair, short, said)
+        pairs[short] = pair if alpha is not None else _scaled(pair, short, config)
     if not pairs:
         raise ValueError(
             f"{shown(path)} is no LoRA: it has no pairs of matrices, but {min(tensors, default='nothing')}"
@@ -102,20 +102,20 @@ def _config(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
     """What peft's or diffusers' configuration says of ranks and alphas."""
     beside = path.with_name("adapter_config.json")
     try:
-        told = json.loads(metadata.get("lora_adapter_metadata", "{}"))
-        own = {key.split(".", 1)[-1]: value for key, value in told.items()}
+        saved = json.loads(metadata.get("lora_adapter_metadata", "{}"))
+        own = {key.split(".", 1)[-1]: value for key, value in saved.items()}
         return own or (json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {})
     except (ValueError, AttributeError):
         raise ValueError(f"{shown(path)} has a configuration that is no JSON object") from None
 
 
-def _said(pair: Pair, module: str, said: dict[str, Any]) -> Pair:
-    patterns = said.get("alpha_pattern") or {}
+def _scaled(pair: Pair, module: str, config: dict[str, Any]) -> Pair:
+    patterns = config.get("alpha_pattern") or {}
     alpha = next((v for key, v in patterns.items() if module == key or module.endswith(f".{key}")), None)
-    alpha = said.get("lora_alpha") if alpha is None else alpha
+    alpha = config.get("lora_alpha") if alpha is None else alpha
     if alpha is None:
         return pair
-    root = math.sqrt(pair.rank) if said.get("use_rslora") else None
+    root = math.sqrt(pair.rank) if config.get("use_rslora") else None
     return replace(pair, alpha=float(alpha), scale=float(alpha) / root if root else None)
 
 
@@ -131,7 +131,7 @@ def fitted(pairs: dict[str, Pair], network: nn.Module, name: str) -> dict[str, P
     flat = {n.replace(".", "_"): n for n in layers} | {
         n.removesuffix(".0"): n for n in layers if n.endswith("to_out.0")
     }
-    found, lost, wrong = {}, [], []
+    placed, lost, wrong = {}, [], []
     for module, pair in pairs.items():
         own = module if module in layers else flat.get(module)
         if own is None:
@@ -141,14 +141,14 @@ def fitted(pairs: dict[str, Pair], network: nn.Module, name: str) -> dict[str, P
         made = (pair.up.shape[0], *pair.down.shape[1:])
         if made != shape or pair.up.shape[1] != pair.rank:
             wrong.append((own, made, shape))
-        found[own] = pair
+        placed[own] = pair
     if wrong:
         module, made, shape = wrong[0]
-        told = _meant_for(pairs)
-        raise ValueError(f"it does not fit {name}: {module} would be {list(made)} and is {list(shape)}{told}")
+        hint = _meant_for(pairs)
+        raise ValueError(f"it does not fit {name}: {module} would be {list(made)} and is {list(shape)}{hint}")
     if lost:
         raise ValueError(f"{name} has no layer for {len(lost)} of its {len(pairs)}: {', '.join(sorted(lost)[:3])}")
-    return found
+    return placed
 
 
 def _as(pair: Pair, layer: nn.Module) -> Pair:

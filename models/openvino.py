@@ -83,7 +83,7 @@ class Answers:
         self.module, self.plain, self.state = module, module.forward, state
         self.signature = inspect.signature(module.forward)
         self.compiled: dict[Any, Compiled] = {}  # by state, such as the adapter in the weights
-        self.by = "torch"  # who answered last
+        self.by = "torch"  # the back end that answered last
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         compiled = self.compiled.get(self.state())
@@ -238,7 +238,7 @@ def measure(answers: Answers, compiled: Compiled, inputs: Inputs) -> dict[str, f
 
 
 def chosen(parts: Any) -> str:
-    """Who computes one picture and who a wall, network by network."""
+    """The back end for one picture and for a wall, network by network."""
     told = []
     for name, module in networks(parts).items():
         answers, state = module.forward, state_of(parts) if name == "denoiser" else None
@@ -312,6 +312,6 @@ def settled() -> None:
 
 
 def painter(parts: Any) -> str:
-    """Who answered last for its networks: torch, openvino or both."""
+    """The back end that answered last for its networks: torch, openvino or both."""
     found = {n.forward.by if isinstance(n.forward, Answers) else "torch" for n in networks(parts).values()}
     return " and ".join(sorted(found)) or "torch"

@@ -20,7 +20,7 @@ from models.restore import DEEPEST, Restored, fitted, kept
 from models.upload import DESCENT_KEY, JSON_KEY, RESIZED_KEY, TEXT_KEY, TEXTS, harm_said, upload
 
 XMP_KEY = "XML:com.adobe.xmp"
-BACKEND = "backend"  # in the info of a picture in memory: who computed it
+BACKEND = "backend"  # in the info of a picture in memory: what computed it
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 USER_COMMENT, EXIF_IFD = 0x9286, 0x8769
 CODES = {  # of a UserComment, and what tools write after them, likeliest first; whoever is right has the word "Steps: "
@@ -36,7 +36,7 @@ XMP = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 
 
 def a1111(request: ImageRequest, backend: str = "") -> str:
-    """The request as the text that AUTOMATIC1111's web UI made customary. backend: who computed the picture."""
+    """The request as the text that AUTOMATIC1111's web UI made customary. backend: what computed the picture."""
     row = request.row
     facts = {
         "Steps": request.steps,

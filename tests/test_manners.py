@@ -14,6 +14,8 @@ from tests.commands import COMMANDS
 AT_AN_IMPORT = """
 import signal, sys
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a test that runs in the background has not
+
 class Interrupts:
     def find_spec(self, name, path=None, target=None):
         if name == "argparse":

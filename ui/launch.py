@@ -41,7 +41,7 @@ def flags() -> argparse.ArgumentParser:
         "--backend",
         default="auto",
         choices=["auto", "torch", "openvino"],
-        help="who computes on a CPU; auto: torch until OpenVINO is ready, then whichever is quicker here",
+        help="what computes on a CPU; auto: torch until OpenVINO is ready, then whichever is quicker here",
     )
     parser.add_argument(
         "--auth",

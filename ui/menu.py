@@ -1,4 +1,4 @@
-"""What the page says about models: who is there, what each can be told, and why it can't run."""
+"""What the page says about models: which are there, what each can be told, and why it can't run."""
 
 from typing import Any, get_type_hints
 

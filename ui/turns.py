@@ -123,7 +123,7 @@ class Turns:
         log.info("painted", extra=fields | times)
 
     def backends(self) -> dict[str, str]:
-        """Who computes for each model in memory, one picture and a wall."""
+        """The back end of each model in memory, for one picture and for a wall."""
         return {} if self._engine is None else self._engine.backends()
 
     def stop(self, tab: str, ticket: int) -> None:

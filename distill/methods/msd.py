@@ -84,7 +84,7 @@ class Method(dmd.Method[Config]):
         return self.cfg.adversarial if step >= self.cfg.adversarial_from else 0.0
 
     def begin(self, player: str) -> None:
-        """All students and their fake scores start where score matching ended; who moves first there sees to it."""
+        """All students and their fake scores start where score matching ended, by whichever moves first."""
         if player == ("critic" if self.cfg.matching % self.cfg.ratio else "student"):
             self.spread()
             self.fake.load_state_dict(self.w.student.state_dict())

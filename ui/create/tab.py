@@ -215,7 +215,7 @@ class Create:
         return self._restored(replace(restored, fields=restored.fields | many), "Restored from the picture.")
 
     def arrive(self, came: Any, request: gr.Request) -> dict[Component, Any]:
-        """The page opens: who can paint here, and what this browser had on it, or what the link asks for."""
+        """The page opens: which models can paint here, and what this browser had on it, or what the link asks for."""
         linked = {k: v for k, v in dict(request.query_params).items() if not k.startswith("__") and k not in GRADIO}
         wanted, left_out = menu.arriving(wall.start(), came if isinstance(came, dict) else linked)
         more = {"says": left_out, "kind": "error"} if left_out else {}
