@@ -76,5 +76,5 @@ def test_weights_that_come_when_they_are_called_paint_the_same(tmp_path, where, 
     whole = picture(families.load(catalogue.get(id)))
     base, parts = load(id, after=where(tmp_path))
     before = picture(base)
-    assert np.array_equal(picture(parts), whole) if base is parts else np.abs(picture(parts) - whole).max() <= 1
+    assert np.abs(picture(parts) - whole).max() <= 1, "where weights lie in memory decides how sums are rounded"
     assert np.array_equal(picture(base), before)
