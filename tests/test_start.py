@@ -121,7 +121,10 @@ def test_it_is_published_with_the_past_of_what_it_began_as(studio, runs):
     words = json.loads((studio / "models/third/vocabulary.json").read_text())
     assert {"crimson", "teal"} <= set(words) and len(words) == len(set(words)), "it has seen both"
     told = (studio / "models/third/README.md").read_text()
-    assert f"`{first.dataset}`, then `{third.dataset}`, 16 samples" in told and "Before, as mine: Training pictures" in told
+    assert (
+        f"`{first.dataset}`, then `{third.dataset}`, 16 samples" in told
+        and "Before, as mine: Training pictures" in told
+    )
 
 
 def test_it_does_not_take_the_place_of_its_base(studio, runs):
