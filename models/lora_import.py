@@ -9,18 +9,24 @@ from core.paths import studio
 from models import catalogue, families, lora_files, recipe
 from models.generate import generate
 from models.lora_files import FILE
-from models.manifest import Manifest
+from models.manifest import Manifest, Row
 from models.request import ImageRequest
 
 ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 
 
+def takes(row: Row) -> bool:
+    """Whether LoRAs are trained on it, and its family reads them."""
+    return row.manifest.kind == "model" and hasattr(families.family(row.manifest.family), "on_base")
+
+
 def bring(path: Path, base: str, id: str, licence: str = "not said") -> Manifest:
     """Raises ValueError with one sentence for what is no LoRA for this base, or an id that is taken."""
     row = catalogue.get(base)
-    if row.manifest.kind != "model" or row.manifest.family not in ("sd", "sdxl"):
-        fits = [r.id for r in catalogue.menu() if r.manifest.kind == "model" and r.manifest.family in ("sd", "sdxl")]
-        raise ValueError(f"{base} takes no LoRA from a file; valid: {', '.join(fits)}")
+    if not takes(row):
+        raise ValueError(
+            f"{base} takes no LoRA from a file; valid: {', '.join(r.id for r in catalogue.menu() if takes(r))}"
+        )
     if not ID.fullmatch(id):
         raise ValueError(f"the id {id!r:.60} must be small letters, digits, dots, dashes and underscores")
     if id in catalogue.rows():

@@ -6,6 +6,7 @@
     many_steps(home)                          the scheduler that a teacher is served with
     pipeline_class(row)                       diffusers' own, which gives the same pictures
     call(row, steps)                          and the arguments that it is called with for that
+    on_base(row, base, …) -> Parts            a LoRA from a file, of a family that reads them
     AUTOENCODER, new_autoencoder(cfg)         the class of its autoencoder, and a new one to train
     channel_shape(cost, deviation)            how the latents' variance is shared out among the channels
 

@@ -14,7 +14,7 @@ from models.families import Parts, sd
 from models.families.sd import UNetDenoiser
 from models.manifest import ROUTER
 
-encode, many_steps, call = sd.encode, sd.many_steps, sd.call
+encode, many_steps, call, on_base = sd.encode, sd.many_steps, sd.call, sd.on_base
 
 
 class SDXLDenoiser(UNetDenoiser):
@@ -45,7 +45,7 @@ def load(
 ) -> Parts:
     """`encoder` is the box's, of no use here; `base`: a LoRA's, which is shared."""
     if row.manifest.kind == "lora":
-        return sd.on_base(row, base, device=device, dtype=dtype, attention=attention)
+        return on_base(row, base, device=device, dtype=dtype, attention=attention)
     if catalogue.on_hub(row) is None:
         raise ValueError(f"{row.id} is an SDXL whose base is none of the Hub's; valid: one of those, or a whole folder")
     if row.folder is not None and (row.folder / ROUTER).is_dir():
