@@ -24,6 +24,13 @@ PATIENCE = 60_000  # ms; a loaded machine is slow, a broken page would wait for 
 expect.set_options(timeout=PATIENCE)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def accelerators():
+    """A process has one precision, and each file of tests begins as a process of its own would."""
+    if state := sys.modules.get("accelerate.state"):
+        state.AcceleratorState._reset_state(True)
+
+
 @pytest.fixture(scope="module")
 def studio(request, tmp_path_factory):
     """A studio of the module's own, with the tiny models that its `STUDIO` lists."""

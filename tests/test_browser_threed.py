@@ -141,7 +141,7 @@ def test_a_threshold_is_tried_before_anything_is_made(visit, store, egg):
     slider.press("Home")
     expect(cut).to_be_enabled()
     cut.click()
-    expect(page.locator(".sl-words")).to_contain_text("Waits for its turn")
+    expect(page.locator(".sl-words")).to_contain_text("Waiting for its turn")
     job = store.jobs((State.QUEUED,))[0]
     asked = {k: job.request[k] for k in ("prompt", "start", "rounds", "seeds", "threshold")}
     assert asked == {"prompt": "an orange egg", "start": egg.id, "rounds": 0, "seeds": 1, "threshold": 0.6}
@@ -155,12 +155,12 @@ def test_another_seed_is_picked_and_more_rounds_are_asked_for(visit, store, egg)
     expect(seeds).to_have_count(3)
     expect(seeds.nth(1)).to_be_disabled()
     seeds.nth(2).click()
-    expect(page.locator(".sl-words")).to_contain_text("Waits for its turn")
+    expect(page.locator(".sl-words")).to_contain_text("Waiting for its turn")
     picked = store.jobs((State.QUEUED,))[0]
     assert (picked.request["start"], picked.request["pick"], picked.request["rounds"]) == (egg.id, 2, 0)
     page.go_back()
     page.get_by_role("button", name="More rounds").click()
-    expect(page.locator(".sl-words")).to_contain_text("Waits for its turn")
+    expect(page.locator(".sl-words")).to_contain_text("Waiting for its turn")
     page.wait_for_function("id => !location.search.includes(id)", arg=egg.id)
     more = next(j for j in store.jobs((State.QUEUED,)) if j.id != picked.id)
     assert (more.request["start"], more.request["pick"], more.request["rounds"]) == (egg.id, None, 10)
@@ -188,7 +188,7 @@ def test_things_that_were_made_are_there_after_a_restart(visit, app, store, egg)
 def test_a_word_that_the_teacher_does_not_know_is_said_with_near_ones(visit):
     page = visit("threed")
     page.locator("#ask-prompt").fill("a red mushrom")
-    page.get_by_title("Put mushroom for mushrom").click()
+    page.get_by_title("Replace mushrom by mushroom").click()
     expect(page.locator("#ask-prompt")).to_have_value("a red mushroom")
     expect(page.locator(".sl-notes em")).to_have_count(0)
     expect(page.locator(".sl-cost")).to_contain_text("About 40 seconds on two idle cores")
@@ -201,7 +201,7 @@ def test_a_picture_of_create_is_made_solid_by_one_click(visit, store):
     page = visit("?prompt=a+red+ball&model=tiny-sprint&seed=7&num_images=1")
     page.locator("#wall .sl-tile img").first.dblclick()
     page.get_by_role("button", name="Make it solid").click()
-    expect(page.locator(".sl-words")).to_contain_text("Waits for its turn")
+    expect(page.locator(".sl-words")).to_contain_text("Waiting for its turn")
     job = store.jobs((State.QUEUED,))[0]
     assert page.url.endswith(f"threed?id={job.id}") and job.request["prompt"] == "a red ball"
     assert (store.studio / "inputs" / f"{job.request['picture']}.png").is_file()

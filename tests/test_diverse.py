@@ -40,8 +40,8 @@ def test_of_a_flow_it_is_the_mean_velocity():
 def test_the_first_step_goes_where_the_teacher_goes():
     left = {}
     for weight in ("0", "1"):
-        t = trainer("dmd", 150, 0, **OWN, diverse=weight, alone="0", ratio="1")
-        logs = [t.advance() for _ in range(150)]
+        t = trainer("dmd", 400, 0, **OWN, diverse=weight, alone="0", ratio="1")
+        logs = [t.advance() for _ in range(400)]
         assert ("student/first" in logs[0]) == (weight == "1")
         with torch.no_grad():
             left[weight] = t.method.first_step(Batch(0, x0=NOISE, cond=COND), Rows(7, 0, len(NOISE))).mean().item()
