@@ -188,7 +188,7 @@ def test_things_that_were_made_are_there_after_a_restart(visit, app, store, egg)
 def test_a_word_that_the_teacher_does_not_know_is_said_with_near_ones(visit):
     page = visit("threed")
     page.locator("#ask-prompt").fill("a red mushrom")
-    page.get_by_title("Replace mushrom by mushroom").click()
+    page.get_by_title("Replace mushrom by mushroom", exact=True).click()
     expect(page.locator("#ask-prompt")).to_have_value("a red mushroom")
     expect(page.locator(".sl-notes em")).to_have_count(0)
     expect(page.locator(".sl-cost")).to_contain_text("About 40 seconds on two idle cores")
