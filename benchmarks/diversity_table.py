@@ -86,7 +86,7 @@ def line(name: str, strength: float, cell: Cell, own: Cell, base: Cell | None) -
         "cure": name,
         "strength": number(strength) if strength else "",
         "Vendi": spread(cell, "vendi_right"),
-        "of the base": per_cent(base and ratio(cell, base, "vendi_right")),
+        "of the base": per_cent(ratio(cell, base, "vendi_right") if base else None),
         "all": number(value(cell, "vendi")),
         "apart": number(value(cell, "apart_right")),
         "kind": per_cent(value(cell, "kind")),
