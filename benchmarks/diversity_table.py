@@ -204,7 +204,7 @@ def naming(rows: Sequence[Row]) -> str:
     return markdown(list(lines.values()), heads)
 
 
-def asked(cure: tuple[str, float]) -> dict[str, Any] | None:
+def fields_of(cure: tuple[str, float]) -> dict[str, Any] | None:
     """The request's fields of a cure that the knob may use; None of others."""
     name, strength = cure
     if name == "base_steps and pink":
@@ -220,14 +220,14 @@ def ladders(study: Cells) -> list[Row]:
     first. A student without any has one entry without fields."""
     out: list[Row] = []
     for model, steps in students(study):
-        own, found = study[model, steps][NONE], []
+        own, stops = study[model, steps][NONE], []
         for cure, cell in study[model, steps].items():
-            fields = asked(cure)
+            fields = fields_of(cure)
             gain, right, time = ratio(cell, own, "vendi_right"), ratio(cell, own, "right"), price(cell, own)
             if fields and gain and right and time and gain > 1 + GAIN and right >= KEEP:
                 facts = {"variety": round(gain, 3), "right": round(right, 3), "time": round(time, 3)}
-                found.append({"model": model, "steps": steps, "fields": fields} | facts)
-        front = [a for a in found if not any(_beats(b, a) for b in found)]
+                stops.append({"model": model, "steps": steps, "fields": fields} | facts)
+        front = [a for a in stops if not any(_beats(b, a) for b in stops)]
         front.sort(key=lambda a: a["variety"])
         out += _apart(front) or [{"model": model, "steps": steps, "fields": {}}]
     return out

@@ -34,7 +34,7 @@ HEADS = ("kind", "colour", "kind2", "colour2", "relation")
 SEED_STEP = 1_000_003
 
 
-def asked(prompts: int) -> list[Question]:
+def drawn(prompts: int) -> list[Question]:
     """Half of one thing, half of two with a relation; kinds and colours are named, and no background."""
     out = []
     for group in ("one", "relation"):
@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     args = p.parse_args(argv)
     use_studio(args.studio)
     try:
-        judge, known = judge_named(READER), asked(args.prompts)
+        judge, known = judge_named(READER), drawn(args.prompts)
         for entry in args.models:
             id, _, steps = entry.partition(":")
             parts = families.load_all([id])[id]

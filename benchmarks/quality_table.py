@@ -75,7 +75,7 @@ def bound(groups: Groups, metrics: Sequence[str], field: str, name: str) -> dict
     return {"model": name, "steps": None, "guidance": None} | {m: cell(r, field) for m, r in last.items()}
 
 
-def asked(groups: Groups, metrics: Sequence[str]) -> dict:
+def heading(groups: Groups, metrics: Sequence[str]) -> dict:
     """A line of how many pictures a sampling seed's figure stands on at the most."""
     counts = {
         m: max((rows[m]["n"] for rows in groups.values() if "n" in rows.get(m, {})), default=None) for m in metrics
@@ -88,7 +88,7 @@ def generators(groups: Groups, metrics: Sequence[str], bounds: dict[str, str]) -
         dict(zip(PLACE, place, strict=True)) | {m: cell(rows.get(m)) for m in metrics} for place, rows in groups.items()
     ]
     lines += [bound(groups, metrics, field, name) for field, name in bounds.items()]
-    lines.append(asked(groups, [m for m in metrics if m not in COSTS]))
+    lines.append(heading(groups, [m for m in metrics if m not in COSTS]))
     return markdown(lines, [*PLACE, *metrics], [*PLACE, *(NAMES.get(m, m) for m in metrics)])
 
 

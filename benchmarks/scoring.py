@@ -73,11 +73,11 @@ def marks(question: Question, answer: Answer) -> dict[str, bool]:
 
 def shares(questions: Sequence[Question], answers: Sequence[Answer]) -> dict[str, tuple[float, int]]:
     """{metric: (share that is right, how many were asked)}."""
-    found: dict[str, list[bool]] = defaultdict(list)
+    rights_of: dict[str, list[bool]] = defaultdict(list)
     for question, answer in zip(questions, answers, strict=True):
         for metric, right in marks(question, answer).items():
-            found[metric].append(right)
-    return {metric: (sum(rights) / len(rights), len(rights)) for metric, rights in found.items()}
+            rights_of[metric].append(right)
+    return {metric: (sum(rights) / len(rights), len(rights)) for metric, rights in rights_of.items()}
 
 
 def shuffled(questions: Sequence[Question], answers: Sequence[Answer], seed: int = 0) -> dict[str, tuple[float, int]]:

@@ -22,7 +22,7 @@ OF = ("toys", "emoji", "first")
 ENOUGH = 8  # questions drawn for each that is kept, so that a group fills a sheet
 
 
-def asked(of: str, n: int) -> list[Question]:
+def questions_of(of: str, n: int) -> list[Question]:
     """The first n questions of their kind."""
     if of == "toys":
         return questions.toys(n)
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         steps = args.steps or row.manifest.default_steps
         guidance = row.manifest.guidance.default if args.guidance is None else args.guidance
         ImageRequest("asked", model=row.id, steps=steps, guidance=guidance)
-        questions = asked(args.of, args.n)
+        questions = questions_of(args.of, args.n)
         prompts, seeds = [q.prompt for q in questions], [args.seed + i for i in range(len(questions))]
         pictures = paint(families.load(row), prompts, seeds, steps, guidance).permute(0, 2, 3, 1).numpy()
     except (ValueError, FileNotFoundError) as e:

@@ -34,9 +34,9 @@ class Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         own = fields(record, self.prompts)
         if self.terminal:
-            said = " ".join(f"{k}={v}" for k, v in own.items())
+            facts = " ".join(f"{k}={v}" for k, v in own.items())
             clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-            line = f"{clock} {record.levelname} {record.getMessage()}" + (f"  [{said}]" if said else "")
+            line = f"{clock} {record.levelname} {record.getMessage()}" + (f"  [{facts}]" if facts else "")
             return line + (f"\n{self.formatException(record.exc_info)}" if record.exc_info else "")
         line = {"time": round(record.created, 3), "level": record.levelname, "log": record.name}
         line |= {"message": record.getMessage()} | own

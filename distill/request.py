@@ -124,10 +124,10 @@ class DistillRequest(Request):
 
     def _settings(self) -> None:
         """Each in its range, and all of them together."""
-        found, texts = declared(self.method), dict(text.split("=", 1) for text in self.set)
-        own = override(found.config, {k: v for k, v in texts.items() if not k.startswith("train.")})
+        method, texts = declared(self.method), dict(text.split("=", 1) for text in self.set)
+        own = override(method.config, {k: v for k, v in texts.items() if not k.startswith("train.")})
         loop = {k.removeprefix("train."): v for k, v in texts.items() if k.startswith("train.")}
-        fitting(own, override(found.loop, loop, "train."))
+        fitting(own, override(method.loop, loop, "train."))
 
     def folder(self) -> Path | None:
         """Where the pictures are, when the data set is a person's own."""

@@ -16,7 +16,7 @@ COLOURS = ("colour", "colour2", "background")  # asked for where the caption has
 REPORTED = ("kind", "colour")
 
 
-def asked(captions: Sequence[str], rows: Sequence[dict], heads: labels.Heads) -> dict[str, Tensor]:
+def wanted(captions: Sequence[str], rows: Sequence[dict], heads: labels.Heads) -> dict[str, Tensor]:
     """The truth as classes [B] by head, as far as the captions say it; -1 for the rest, and for what is no toy."""
     toys = [row if "kind" in row else {} for row in rows]
     truths = {k: v for k, v in labels.batch(toys, heads).items() if k in ALWAYS + COLOURS}
@@ -34,7 +34,7 @@ def judged(judge: Judge) -> Callable[[Tensor, Batch], dict[str, float]]:
 
     def read(pictures: Tensor, batch: Batch) -> dict[str, float]:
         answers, shares = judge.read(pictures.float().cpu())[1], {}
-        for head, truth in asked(batch.captions, batch.truth, judge.classes).items():
+        for head, truth in wanted(batch.captions, batch.truth, judge.classes).items():
             applies = truth >= 0
             if head in REPORTED and applies.any():
                 shares[head] = float((answers[head] == truth)[applies].float().mean())

@@ -217,7 +217,7 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
         drawn = draws(n, rng)
         arrays, captions, truth = rows_of(drawn)
         x0 = sent(torch.from_numpy(arrays), device).float()
-        classes = reward.asked(captions, truth, reader.classes) if reader else {}
+        classes = reward.wanted(captions, truth, reader.classes) if reader else {}
         labels = {k: sent(v, device) for k, v in classes.items()}
         return Batch(step, x0=x0, cond=say(drawn), captions=captions, labels=labels, truth=truth)
 

@@ -38,16 +38,16 @@ def classes(rows: Iterable[Attributes], reads: Sequence[str]) -> dict[str, list[
 
     First and second things have the same classes, so that a mirror can swap them.
     """
-    found: dict[str, set[str]] = {head: set() for head in reads}
+    classes: dict[str, set[str]] = {head: set() for head in reads}
     for row in rows:
         truth = legible(row)
         for head in reads:
             if truth.get(head) is not None:
-                found[head].add(str(truth[head]))
+                classes[head].add(str(truth[head]))
     for name in PAIRED:
-        if found.get(name) and found.get(name + "2"):
-            found[name] = found[name + "2"] = found[name] | found[name + "2"]
-    return {head: sorted(values) for head, values in found.items() if values}
+        if classes.get(name) and classes.get(name + "2"):
+            classes[name] = classes[name + "2"] = classes[name] | classes[name + "2"]
+    return {head: sorted(values) for head, values in classes.items() if values}
 
 
 def index(heads: Heads, head: str, value: object) -> int:

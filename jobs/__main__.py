@@ -105,7 +105,7 @@ def page(store: Store, job: Job) -> str:
     return "\n".join(lines)
 
 
-def told(store: Store, job: Job) -> str:
+def progress_of(store: Store, job: Job) -> str:
     clock = store.clock
     lonely = job.state is State.QUEUED and not store.workers(lambda who: process.dead(who, clock))
     return line(job) + ("\nno worker is there: start the app, or python -m jobs.worker" if lonely else "")
@@ -126,7 +126,7 @@ def act(store: Store, args: argparse.Namespace) -> tuple[object, str]:
         }, f"{gone.jobs} jobs, {gone.bytes / 1e6:.1f} MB deleted"
     if args.action in ("submit", "rerun"):
         job = (submit if args.action == "submit" else rerun)(store, args)
-        return job.to_json(), told(store, job)
+        return job.to_json(), progress_of(store, job)
     job = store.find(args.id)
     if args.action == "delete":
         size = keep.delete(store, job.id)
@@ -134,7 +134,7 @@ def act(store: Store, args: argparse.Namespace) -> tuple[object, str]:
     if args.action == "show":
         return job.to_json() | {"missing": missing(store, job)}, page(store, job)
     job = {"cancel": store.cancel, "pause": store.pause, "resume": store.resume}[args.action](job.id)
-    return job.to_json(), told(store, job)
+    return job.to_json(), progress_of(store, job)
 
 
 def main(argv: list[str] | None = None) -> int:

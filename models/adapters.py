@@ -30,7 +30,7 @@ class Adapters:
         self.acting: tuple[str | None, float] | None = None
         self.merged: dict[tuple, list[Tensor]] = {}  # by name, scale and state of the adapter, the oldest first
 
-    def found(self, layers: list[Any]) -> None:
+    def carry(self, layers: list[Any]) -> None:
         """Every layer of the network that has an adapter, after `part` and one more adapter."""
         self.layers, self.merged = layers, {}
 

@@ -119,7 +119,7 @@ def _sized(row: Row, known: dict[str, Row]) -> Row:
     if (above := on_hub(row, known)) is not None:
         taken = ("size", "tokens", "instruction", "batch", "memory_gib")
         return dataclasses.replace(row, **{name: getattr(above, name) for name in taken})
-    config = next((found for name in NETWORKS if (found := part(row, name, known)) is not None), None)
+    config = next((folder for name in NETWORKS if (folder := part(row, name, known)) is not None), None)
     vae = part(row, "vae", known)
     if config is None or vae is None:
         raise ValueError(f"neither it nor its base has {'an autoencoder' if vae is None else 'a denoiser'}")

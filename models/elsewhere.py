@@ -117,8 +117,8 @@ def _config(where: str, name: str) -> tuple[dict[str, Any], Path]:
     if not path.is_file():
         if Path(where).is_dir():
             raise ValueError(f"{short(where)} lacks its {name}")
-        found = try_to_load_from_cache(where, name)
-        path = Path(found) if isinstance(found, str) else fetched(where, name, MAIN, where)
+        cached = try_to_load_from_cache(where, name)
+        path = Path(cached) if isinstance(cached, str) else fetched(where, name, MAIN, where)
     return json_object(path), path
 
 
@@ -126,8 +126,8 @@ def _same_schedule(where: str) -> None:
     """Raises ValueError for noise or a prediction other than Stable Diffusion's."""
     config, _ = _config(where, "scheduler/scheduler_config.json")
     for key, valid in SCHEDULE.items():
-        if (said := config.get(key, valid)) != valid:
-            raise ValueError(f"the scheduler of {short(where)} has {key} {said!r}; valid: {valid!r}")
+        if (value := config.get(key, valid)) != valid:
+            raise ValueError(f"the scheduler of {short(where)} has {key} {value!r}; valid: {valid!r}")
 
 
 def _numbers(folder: Path) -> int:

@@ -71,7 +71,7 @@ def attach(row: catalogue.Row, base: Parts, valid: tuple[str, ...]) -> Parts:
             for half in (layer.lora_A, layer.lora_B):
                 half[name].to(base.denoiser.dtype)
     _whole(row, path, sum(name in layer.lora_A for layer in adapted))
-    base.denoiser.adapters.found(adapted)
+    base.denoiser.adapters.carry(adapted)
     own = scheduler(row, valid, base.pipeline.scheduler.config if row.hub else None)
     pipeline = copy.copy(base.pipeline)  # `from_pipe` would cast the modules that are shared
     pipeline.scheduler = own

@@ -172,11 +172,11 @@ def apart(id: str) -> None:
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     atexit.register(child.kill)
     try:
-        _, told = child.communicate()
+        _, errors = child.communicate()
     finally:
         atexit.unregister(child.kill)
     if child.returncode:
-        raise ValueError(f"the networks of {id} could not be converted: {told.strip().splitlines()[-1:]}")
+        raise ValueError(f"the networks of {id} could not be converted: {errors.strip().splitlines()[-1:]}")
 
 
 # Serving
@@ -239,13 +239,13 @@ def measure(answers: Answers, compiled: Compiled, inputs: Inputs) -> dict[str, f
 
 def chosen(parts: Any) -> str:
     """The back end for one picture and for a wall, network by network."""
-    told = []
+    sentences = []
     for name, module in networks(parts).items():
         answers, state = module.forward, state_of(parts) if name == "denoiser" else None
         made = answers.compiled.get(state) if isinstance(answers, Answers) else None
         one, wall = ("openvino" if made and made.faster[n] else "torch" for n in (1, WALL))
-        told.append(f"{name} {one}, of a wall {wall}")
-    return "; ".join(told)
+        sentences.append(f"{name} {one}, of a wall {wall}")
+    return "; ".join(sentences)
 
 
 _lock = threading.Lock()
@@ -275,14 +275,14 @@ def serve(parts: Any, backend: str) -> None:
 
 def attach(parts: Any) -> dict[str, tuple[Answers, Any]]:
     """Those of its networks that are not compiled yet, each with the state that it paints in."""
-    found = {}
+    pending = {}
     for name, module in networks(parts).items():
         of = name == "denoiser" and getattr(parts.denoiser, "adapters", None) or None
         with _lock:
             if not isinstance(module.forward, Answers):
                 module.forward = Answers(module, lambda of=of: normal(of.acting) if of else None)
-        found[name] = module.forward, state_of(parts) if name == "denoiser" else None
-    return {name: (answers, state) for name, (answers, state) in found.items() if state not in answers.compiled}
+        pending[name] = module.forward, state_of(parts) if name == "denoiser" else None
+    return {name: (answers, state) for name, (answers, state) in pending.items() if state not in answers.compiled}
 
 
 def compile_all(row: catalogue.Row, wanted: dict[str, tuple[Answers, Any]], measured: bool) -> None:
@@ -313,5 +313,5 @@ def settled() -> None:
 
 def painter(parts: Any) -> str:
     """The back end that answered last for its networks: torch, openvino or both."""
-    found = {n.forward.by if isinstance(n.forward, Answers) else "torch" for n in networks(parts).values()}
-    return " and ".join(sorted(found)) or "torch"
+    backends = {n.forward.by if isinstance(n.forward, Answers) else "torch" for n in networks(parts).values()}
+    return " and ".join(sorted(backends)) or "torch"

@@ -26,7 +26,7 @@ from models.request import ImageRequest
 
 def seen(parts: Any) -> dict[str, Inputs]:
     """What each network is called with for one picture."""
-    found: dict[str, Inputs] = {}
+    examples: dict[str, Inputs] = {}
     hooks = []
     for name, module in networks(parts).items():
         answers = Answers(module, lambda: None)
@@ -34,13 +34,13 @@ def seen(parts: Any) -> dict[str, Inputs]:
         def look(_: Any, args: tuple, named: dict, name: str = name, answers: Answers = answers) -> None:
             inputs = answers.inputs(args, named)
             assert inputs is not None, f"the {name} is called with tensors alone"
-            found.setdefault(name, inputs)
+            examples.setdefault(name, inputs)
 
         hooks.append(module.register_forward_pre_hook(look, with_kwargs=True))
     list(generate(parts, ImageRequest("a red mushroom on a blue background", model=parts.row.id)))
     for hook in hooks:
         hook.remove()
-    return found
+    return examples
 
 
 class Tensors(nn.Module):

@@ -126,12 +126,12 @@ def _descent(picture: Picture) -> tuple[dict[str, Any], ...]:
     """The requests that a branch comes from; none where the picture does not tell, or tells what is none."""
     text = picture.info.get(DESCENT_KEY, "[]")
     try:
-        told = json.loads(text) if len(text) <= JSON_LIMIT else []
+        chain = json.loads(text) if len(text) <= JSON_LIMIT else []
     except (json.JSONDecodeError, RecursionError):
         return ()
-    if not isinstance(told, list) or not all(isinstance(one, dict) for one in told):
+    if not isinstance(chain, list) or not all(isinstance(one, dict) for one in chain):
         return ()
-    return tuple(told[-DEEPEST:])
+    return tuple(chain[-DEEPEST:])
 
 
 def _said(picture: Picture) -> dict[str, Any]:

@@ -113,11 +113,11 @@ def emoji(text: str) -> list[tuple[int, int, str]]:
     out, i = [], 0
     while match := _first().search(text, i):
         i = match.start()
-        found = _emoji_at(text, i)
-        if found is None:
+        emoji = _emoji_at(text, i)
+        if emoji is None:
             i += 1
             continue
-        end, name = found
+        end, name = emoji
         while end < len(text) and text[end] in (JOINER, "\ufe0e", "\ufe0f"):
             end += 1
         out.append((i, end, name))

@@ -48,13 +48,13 @@ def _done(name: str, value: Any) -> str:
         return "its base takes the first step" if value == 1 else f"its base takes the first {value} steps"
     if name == "skip_steps":
         return "the first step is left out" if value == 1 else f"the first {value} steps are left out"
-    said = {
+    words = {
         "pink": "larger shapes in the starting noise",
         "text_noise": "noise on the prompt",
         "cads": "noise on the prompt that fades",
         "adapter_first": "its adapter weaker in the first step",
     }
-    return f"{said[name]} ({value:g})"
+    return f"{words[name]} ({value:g})"
 
 
 def _percent(share: float) -> str:

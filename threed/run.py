@@ -89,10 +89,10 @@ def prepared(request: ThreeDRequest, precision: str) -> Making:
 
 def ended(name: str) -> checkpoint.Saved:
     """What another run kept last. Raises ValueError for none."""
-    found, _ = checkpoint.newest(run_dir(name))
-    if found is None:
+    newest, _ = checkpoint.newest(run_dir(name))
+    if newest is None:
         raise ValueError(f"there is nothing to go on from: run {name!r} is not in this studio, or has no checkpoint")
-    return checkpoint.load(found)
+    return checkpoint.load(newest)
 
 
 def say(text: str) -> None:
@@ -142,7 +142,7 @@ def finish(run: Path, making: Making) -> list[str]:
     facts |= {
         "way": "cushion" if making.request.one_sided else "field",
         "charts": how,
-        "seed": making.asked.seed,
+        "seed": making.job.seed,
         "best": making.best,
     }
     names = export.write(run / "object", thing, making.request, facts)

@@ -179,20 +179,20 @@ def _refusing(send: Send) -> Send:
             held = message
             return
         if held is not None:
-            told = json.loads(message["body"]).get("error")  # nothing of a fault
-            held = await send({**held, "status": 422 if told else 500})
+            sentence = json.loads(message["body"]).get("error")  # nothing of a fault
+            held = await send({**held, "status": 422 if sentence else 500})
         await send(message)
 
     return sending
 
 
 def _with_body(scope: Scope, receive: Receive, body: bytes) -> tuple[Scope, Receive]:
-    told = {b"content-length": str(len(body)).encode(), b"content-type": b"application/json"}  # curl says another type
-    left_out = (*told, b"transfer-encoding", b"accept-encoding")  # a refusal is read on its way out
+    headers = {b"content-length": str(len(body)).encode(), b"content-type": b"application/json"}  # not as curl says it
+    left_out = (*headers, b"transfer-encoding", b"accept-encoding")  # a refusal is read on its way out
     others = [(k, v) for k, v in scope["headers"] if k not in left_out]
     pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:
         return pending.pop() if pending else await receive()
 
-    return {**scope, "headers": [*others, *told.items()]}, again
+    return {**scope, "headers": [*others, *headers.items()]}, again

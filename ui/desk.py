@@ -80,22 +80,22 @@ class Desk:
         return [self.patient(f) for f in self.serve(*functions)]
 
     def _bound(self, f: Served) -> Callable[[dict[str, Any]], dict[str, Any]]:
-        def asked(data: dict[str, Any]) -> dict[str, Any]:
+        def call(data: dict[str, Any]) -> dict[str, Any]:
             return f(self, data)
 
-        asked.__name__ = f.__name__
-        return asked
+        call.__name__ = f.__name__
+        return call
 
     def patient(self, f: Callable) -> Callable:
         """A function that is served already, as one that may paint."""
 
         @functools.wraps(f)
-        async def asked(*arguments: Any) -> dict[str, Any]:
+        async def call(*arguments: Any) -> dict[str, Any]:
             if refusal := self.full_house(self.limiter.available_tokens):
                 return {"error": refusal}
             return await anyio.to_thread.run_sync(f, *arguments, limiter=self.limiter)
 
-        return asked
+        return call
 
     def full_house(self, available: float) -> str | None:
         """One sentence where nobody else can paint or wait now."""

@@ -69,10 +69,10 @@ def compared(place: Place) -> list[dict[str, Any]]:
     """The menu for the Compare page: step counts and how large each model is, its base not counted."""
     out = []
     for row in rows(place):
-        found = catalogue.get(row["id"])
+        model_row = catalogue.get(row["id"])
         steps = model(row["id"])["steps"]
-        facts = {"steps": steps, "default_steps": found.manifest.default_steps, "size": size(found)}
-        out.append(row | facts | {"hybrid": hybrid(found, steps)})
+        facts = {"steps": steps, "default_steps": model_row.manifest.default_steps, "size": size(model_row)}
+        out.append(row | facts | {"hybrid": hybrid(model_row, steps)})
     return out
 
 

@@ -27,8 +27,8 @@ def routes(gradio: App, root: str) -> list[Route]:
     """The description of what programs can call, where the page is shown below `root`."""
 
     def endpoints(request: Request) -> Response:
-        told = gradio.get_blocks().get_api_info()["named_endpoints"]
-        functions = "\n".join(_function(name, one) for name, one in told.items())
+        endpoints = gradio.get_blocks().get_api_info()["named_endpoints"]
+        functions = "\n".join(_function(name, one) for name, one in endpoints.items())
         site = html.escape(f"{request.url.scheme}://{request.url.netloc}{root}")
         body = (style.HERE / "endpoints.html").read_text(encoding="utf-8")
         body = body.replace("<!-- FUNCTIONS -->", functions).replace("<!-- SITE -->", site)
@@ -37,16 +37,17 @@ def routes(gradio: App, root: str) -> list[Route]:
     return [Route(ENDPOINTS, endpoints)]
 
 
-def _function(name: str, told: Mapping[str, Any]) -> str:
-    rows = "".join(_argument(one) for one in told["parameters"])
+def _function(name: str, endpoint: Mapping[str, Any]) -> str:
+    rows = "".join(_argument(one) for one in endpoint["parameters"])
     table = f"<table><tr><th>argument</th><th>type</th><th>default</th></tr>{rows}</table>" if rows else ""
-    about = CODE.sub(r"<code>\1</code>", html.escape(inspect.cleandoc(told.get("description") or "")))
+    about = CODE.sub(r"<code>\1</code>", html.escape(inspect.cleandoc(endpoint.get("description") or "")))
     return f"<h2>{html.escape(name)}</h2><p>{about}</p>{table}"
 
 
-def _argument(told: dict[str, Any]) -> str:
-    default = json.dumps(told.get("parameter_default")) if told["parameter_has_default"] else "none: it must be given"
-    cells = told["parameter_name"], told["python_type"]["type"], default
+def _argument(argument: dict[str, Any]) -> str:
+    has = argument["parameter_has_default"]
+    default = json.dumps(argument.get("parameter_default")) if has else "none: it must be given"
+    cells = argument["parameter_name"], argument["python_type"]["type"], default
     return f"<tr>{''.join(f'<td>{html.escape(str(cell))}</td>' for cell in cells)}</tr>"
 
 

@@ -33,7 +33,7 @@ class Painting:
     place: int = 0  # generations before it
     step: int = 0  # of the network, counted from 1; 0 before its first
     loaded: bool = False
-    asked: float = field(default_factory=time.monotonic)
+    since: float = field(default_factory=time.monotonic)
     begun: float | None = None  # since when it has the pipeline
 
     def sentence(self) -> str:
@@ -93,7 +93,7 @@ class Turns:
                         continue
                     if now.begun is None:
                         now.begun = time.monotonic()
-                        metrics.WAITED.observe(now.begun - now.asked)
+                        metrics.WAITED.observe(now.begun - now.since)
                     now.place, now.loaded = 0, True
                     if isinstance(event, Step):
                         now.step = event.i + 1
@@ -110,7 +110,7 @@ class Turns:
 
     def _painted(self, now: Painting) -> None:
         """Counted and logged, for those who look after the studio."""
-        request, begun = now.request, now.begun or now.asked
+        request, begun = now.request, now.begun or now.since
         seconds = time.monotonic() - begun
         metrics.PAINTED.labels(request.model).observe(seconds)
         fields = {
@@ -119,7 +119,7 @@ class Turns:
             "steps": request.steps,
             "prompt": request.prompt,
         }
-        times = {"waited_s": round(begun - now.asked, 3), "took_s": round(seconds, 3)}
+        times = {"waited_s": round(begun - now.since, 3), "took_s": round(seconds, 3)}
         log.info("painted", extra=fields | times)
 
     def backends(self) -> dict[str, str]:

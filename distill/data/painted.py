@@ -60,8 +60,8 @@ class Painted:
         return ImageRequest(prompt=words, model=model, seed=int(rng.integers(2**31)))
 
     def _toy(self, index: int, rng: np.random.Generator) -> str:
-        said = captions(scene_at(0, index, self.split), rng)
-        return said[int(rng.integers(len(said)))]
+        phrases = captions(scene_at(0, index, self.split), rng)
+        return phrases[int(rng.integers(len(phrases)))]
 
     def _emoji(self, rng: np.random.Generator) -> str:
         names = sorted(set(prompt.names().values()))

@@ -138,11 +138,11 @@ class Pairs:
             colour = coloured(entry.row, drawing.path, noun) if rng.random() < 0.3 else ""
             return emoji_words.with_article(emoji_words.toned(noun, drawing.tone, rng.random()), colour)
 
-        def told(words: tuple[str, ...], first: int = 0) -> str:
+        def caption(words: tuple[str, ...], first: int = 0) -> str:
             return f"{called(first)} {words[rng.integers(len(words))]} {called(1 - first)}"
 
         plain = BESIDE if place == "left of" else PLACES[place]
         behind = emoji_words.ON_BACKGROUND[rng.integers(len(emoji_words.ON_BACKGROUND))].format(b=background)
-        captions = [told(plain), told(PLACES[place]), told(PLACES[TURNED[place]], first=1)]
-        captions.append(f"{told((*plain, *PLACES[place]))} {behind}")
+        captions = [caption(plain), caption(PLACES[place]), caption(PLACES[TURNED[place]], first=1)]
+        captions.append(f"{caption((*plain, *PLACES[place]))} {behind}")
         return tuple(dict.fromkeys(captions))

@@ -63,7 +63,7 @@ class Method:
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
         cfg, (x0, _), last = self.cfg, batch.latents, len(self.cfg.times) - 1
-        cond = self.told(batch)
+        cond = self.with_guidance(batch)
         noise = rng.randn_like(x0)
         x = students.simulate(self.w.student, noise, cond, cfg.times, last, rng)
         with torch.no_grad():
@@ -71,14 +71,14 @@ class Method:
         reward, kept = students.hinged(needed(self.w.judge), x, batch, cfg.threshold), mse(x, was)
         return Out((reward + cfg.keep * kept).mean(), {"short": reward.detach().mean(), "moved": kept.detach().mean()})
 
-    def told(self, batch: Batch) -> Cond:
+    def with_guidance(self, batch: Batch) -> Cond:
         """The prompts, and the guidance where the student takes one."""
         x0, cond = batch.latents
         return replace(cond, guidance=x0.new_full((len(x0),), self.cfg.guidance)) if self.takes_guidance else cond
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
-        (x0, _), cond, times = batch.latents, self.told(batch), self.cfg.times
+        (x0, _), cond, times = batch.latents, self.with_guidance(batch), self.cfg.times
         rng = Rows(0, 0, len(batch), device=x0.device)
         return needed(self.w.show)(
             students.simulate(self.w.student, rng.randn_like(x0), cond, times, len(times) - 1, rng)

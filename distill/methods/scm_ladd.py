@@ -141,14 +141,14 @@ class Method:
         return self.student_loss(batch, cond, rng) if player == "student" else self.heads_loss(batch, cond, rng)
 
     def student_loss(self, batch: Batch, cond: Cond, rng: Rows) -> Out:
-        cfg, logs, (x0, asked) = self.cfg, {}, batch.latents
+        cfg, logs, (x0, prompts) = self.cfg, {}, batch.latents
         loss = x0.new_zeros(())
         if cfg.consistency:
             scm, size = self.consistency(batch, cond, rng)
             loss, logs = loss + cfg.consistency * scm, logs | {"scm": scm.detach(), "tangent": size}
         if cfg.adversarial:
             fake, _ = self.one_step(batch, cond, rng)
-            adversarial = -self.judge(fake, asked, rng).mean()
+            adversarial = -self.judge(fake, prompts, rng).mean()
             loss, logs = loss + cfg.adversarial * adversarial, logs | {"adversarial": adversarial.detach()}
         return Out(loss, logs)
 
@@ -188,13 +188,13 @@ class Method:
 
     def heads_loss(self, batch: Batch, cond: Cond, rng: Rows) -> Out:
         """Hinge loss on data, the student's pictures, and data under its neighbour's caption."""
-        x0, asked = batch.latents
+        x0, prompts = batch.latents
         with torch.no_grad():
             fake, _ = self.one_step(batch, cond, rng)
         t = sample_t(rng, len(batch), self.cfg.heads_t_mean, self.cfg.heads_t_std)
-        real = self.judge(x0, asked, rng, t)
-        wrong = self.judge(swap(x0), asked, rng, t)
-        fakes = self.judge(fake, asked, rng, t)
+        real = self.judge(x0, prompts, rng, t)
+        wrong = self.judge(swap(x0), prompts, rng, t)
+        fakes = self.judge(fake, prompts, rng, t)
         loss = hinge_real(real) + (hinge_fake(fakes) + hinge_fake(wrong)) / 2
         right = ((real > 0).float().mean() + (fakes < 0).float().mean()) / 2
         return Out(loss.mean() / 2, {"accuracy": right})

@@ -179,9 +179,9 @@ class Create:
         """Another model was chosen: its steps, guidance and notes."""
         request = menu.switch(self.form.start, self.form.read(data))
         # The prompt is the script's, which has newer keystrokes than any message from here.
-        told = self.message(request, paint=True, switched=True)
-        del told["request"]["prompt"]
-        return self.show(request) | {self.told: told}
+        message = self.message(request, paint=True, switched=True)
+        del message["request"]["prompt"]
+        return self.show(request) | {self.told: message}
 
     def show(self, request: ImageRequest) -> dict[Component, Any]:
         """Every widget set to a request, each as its model can obey it."""

@@ -14,11 +14,11 @@ MOST = 64  # pictures to be unlike
 
 def unlike(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
     """Stores the pictures of `requests` beside those that `unlike` has already, for a model that paints next."""
-    asked, model = data.get("requests"), text(data, "model", 200)
-    if not isinstance(asked, list) or not 1 <= len(asked) <= 16:
+    requests, model = data.get("requests"), text(data, "model", 200)
+    if not isinstance(requests, list) or not 1 <= len(requests) <= 16:
         raise ValueError("requests must be a list of 1 to 16 requests, each of one picture")
     desk.refuse(model)
-    pictures = [desk.picture(ImageRequest.from_dict(one), data).convert("RGB") for one in asked]
+    pictures = [desk.picture(ImageRequest.from_dict(one), data).convert("RGB") for one in requests]
     coder = catalogue.chain(catalogue.get(model))[-1].id
     with desk.turns.engine.crew([model]) as crew:
         latents = families.latents(crew[model], pictures)

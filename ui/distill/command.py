@@ -16,10 +16,10 @@ def trouble(module: str, *arguments: str, minutes: float) -> str:
         out = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60 * minutes)
     except subprocess.TimeoutExpired:
         return f"it was not done within {minutes:g} minutes"
-    return told(module, out.stderr) if out.returncode else ""
+    return last_sentence(module, out.stderr) if out.returncode else ""
 
 
-def told(module: str, errors: str) -> str:
+def last_sentence(module: str, errors: str) -> str:
     """The sentence of a command that failed; a fault of the code shows its last line."""
     last = (errors.strip().splitlines() or ["it ended without saying why"])[-1][:500]
     sentence = last.removeprefix(f"{module}: ")

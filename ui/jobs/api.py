@@ -14,7 +14,7 @@ from core.files import whole_file
 from jobs.attempt import Tail
 from jobs.job import Job, State
 from ui import scratch
-from ui.jobs.desk import PAGE, JobsDesk, Visitor, told, username
+from ui.jobs.desk import PAGE, JobsDesk, Visitor, facts_of, username
 from ui.wire import number, spoken, text
 
 MOST_LISTED = 200
@@ -30,9 +30,9 @@ class JobsApi:
         """Declare the endpoints inside the current Blocks."""
         for name in ("submit", "list", "status", "events", "result", "cancel", "pause", "resume"):
             gr.api(spoken(getattr(self, f"{name}_")), api_name=name, queue=False)
-        asked = [gr.Textbox(visible=False, label=label) for label in ("id", "file", "owner")]
+        fields = [gr.Textbox(visible=False, label=label) for label in ("id", "file", "owner")]
         made = gr.DownloadButton(visible=False)
-        gr.Button(visible=False).click(spoken(self.file), asked, made, api_name="file", queue=False)
+        gr.Button(visible=False).click(spoken(self.file), fields, made, api_name="file", queue=False)
 
     def _visitor(self, owner: str, request: gr.Request) -> Visitor:
         return self.desk.visitor({"owner": owner}, username(request))
@@ -51,7 +51,7 @@ class JobsApi:
             raise ValueError("key must be 1 to 200 printable characters, or left out")
         if not isinstance(kind, str):
             raise ValueError("kind must be text")
-        return _told(told(self.desk.submit(kind, fields, self._visitor(owner, request), priority, key)))
+        return _told(facts_of(self.desk.submit(kind, fields, self._visitor(owner, request), priority, key)))
 
     def list_(
         self,
@@ -69,13 +69,13 @@ class JobsApi:
         sees = self._visitor(owner, request).sees
         page = self.desk.store.jobs(wanted, sees, limit + 1, before)
         return {
-            "jobs": [_told(told(j)) for j in page[:limit]],
+            "jobs": [_told(facts_of(j)) for j in page[:limit]],
             "next": page[limit - 1].seq if len(page) > limit else None,
         }
 
     def status_(self, request: gr.Request, id: str, owner: str = "") -> dict:
         """One job: state, stage, step, total, seconds_left, checkpoint_step, attempt, resumed_from, error, outputs …"""
-        return _told(told(self._own(id, owner, request)))
+        return _told(facts_of(self._own(id, owner, request)))
 
     def events_(self, request: gr.Request, id: str, after: int = 0, owner: str = "") -> dict:
         """What a job said: `events` after a position, and `next`, the position to ask with again. An event with
@@ -102,11 +102,11 @@ class JobsApi:
 
     def file(self, request: gr.Request, id: str, file: str, owner: str = "") -> str:
         """One output of a job as a file; `file`: as /result names it, such as object/object.glb."""
-        found = self.desk.output(self._own(id, owner, request), text({"file": file}, "file", 500))
-        copy = scratch.folder() / "outputs" / id / found.name  # gradio serves from there alone
+        output = self.desk.output(self._own(id, owner, request), text({"file": file}, "file", 500))
+        copy = scratch.folder() / "outputs" / id / output.name  # gradio serves from there alone
         copy.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(copy) as part:
-            shutil.copyfile(found, part)
+            shutil.copyfile(output, part)
         return str(copy)
 
     def cancel_(self, request: gr.Request, id: str, owner: str = "") -> dict:

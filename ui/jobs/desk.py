@@ -86,11 +86,11 @@ class JobsDesk:
         return [answers(self._bound(f)) for f in functions]
 
     def _bound(self, f: Served) -> Callable[[dict[str, Any], gr.Request], dict[str, Any]]:
-        def asked(data: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+        def call(data: dict[str, Any], request: gr.Request) -> dict[str, Any]:
             return f(self, data, self.visitor(data, username(request)))
 
-        asked.__name__ = f.__name__
-        return asked
+        call.__name__ = f.__name__
+        return call
 
     # Looking
 
@@ -141,7 +141,7 @@ class JobsDesk:
         """Everything about one job. `seen`: what the answer before called so; curves come where they changed."""
         job = self.own(data.get("id"), visitor)
         run = self.store.run(job.id)
-        shown = told(job) | {"title": shown_of(job).title(job), "changed": changes(job)}
+        shown = facts_of(job) | {"title": shown_of(job).title(job), "changed": changes(job)}
         out = {"job": shown, "now": self.store.clock.wall(), "actions": actions(job)}
         out["results"] = shown_of(job).results(self, job)
         log = log_end(run)
@@ -248,10 +248,10 @@ class JobsDesk:
         if action == "resume":
             self.refuse(job.kind)
             self._ready(job.kind, kinds.KINDS[job.kind].request.from_dict(job.request), visitor)
-        return told(moves[action](job.id))
+        return facts_of(moves[action](job.id))
 
 
-def told(job: Job) -> dict[str, Any]:
+def facts_of(job: Job) -> dict[str, Any]:
     """A job as people and programs get it: all but which process works on it."""
     return {k: v for k, v in job.to_json().items() if k != "worker"}
 

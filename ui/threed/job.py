@@ -73,8 +73,8 @@ def results(desk: JobsDesk, job: Job) -> list[dict[str, Any]]:
     if not job.outputs:
         return []
     missing, run = set(desk.missing(job)), desk.store.run(job.id)
-    told = [o for o in job.outputs if o["path"] not in (REPORT, SEEDS)]
-    files = [o | {"name": LABELS[Path(o["path"]).suffix[1:]], "missing": o["path"] in missing} for o in told]
+    shown = [o for o in job.outputs if o["path"] not in (REPORT, SEEDS)]
+    files = [o | {"name": LABELS[Path(o["path"]).suffix[1:]], "missing": o["path"] in missing} for o in shown]
     report = {} if REPORT in missing else json.loads((run / REPORT).read_text(encoding="utf-8"))
     shown: list[dict[str, Any]] = []
     if report and MESH not in missing:
