@@ -51,7 +51,7 @@ def test_an_unfinished_wall_is_finished_after_a_reload(visit):
     before = int(v.count().split()[0].replace(",", ""))
     page.locator("#field-steps label", has_text="40").click()
     page.keyboard.press("Control+Enter")
-    page.wait_for_function("still.painter.busy && still.painter.wall.pictures.length > 1")
+    page.wait_for_function("still.painter.busy && still.painter.wall.kept && still.painter.wall.pictures.length > 1")
     first = v.sources()[0]
     page.reload()
     v.painted("a red ball")
