@@ -4,6 +4,7 @@ itself, sixteen times over, as in the network that taught it (Real-ESRGAN's SRVG
 """
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import torch.nn.functional as F
@@ -24,7 +25,7 @@ class Enlarger(nn.Module):
         self.config = {"width": width, "depth": depth}
         sizes = [3, *[width] * (depth - 1)]
         layers: list[nn.Module] = []
-        for i, o in zip(sizes, sizes[1:], strict=False):
+        for i, o in pairwise(sizes):
             layers += [nn.Conv2d(i, o, 3, padding=1), nn.LeakyReLU(0.1)]
         self.body = nn.Sequential(*layers, nn.Conv2d(sizes[-1], 3 * FACTOR**2, 3, padding=1))
 

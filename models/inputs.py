@@ -4,7 +4,6 @@ A request stays small and JSON: it names them by that hash, and a picture made f
 there.
 """
 
-import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ from typing import Any
 from PIL import ImageOps
 from PIL.Image import Image as Picture
 
-from core.files import sha256, whole_file
-from core.paths import studio
+from core import inputs
 from models.upload import upload
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -24,17 +22,11 @@ def keep(source: Path | bytes) -> str:
     """The hash of a picture's bytes, which are kept. Raises ValueError with one sentence for what is no picture."""
     kind = upload(source).format or "PNG"
     data = source if isinstance(source, bytes) else source.read_bytes()
-    digest = hashlib.sha256(data).hexdigest()
-    path = studio() / "inputs" / f"{digest}.{SUFFIXES[kind]}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.is_file():
-        with whole_file(path) as part:
-            part.write_bytes(data)
-    return digest
+    return inputs.keep(data, SUFFIXES[kind])
 
 
 def _file(digest: str) -> Path | None:
-    files = (studio() / "inputs" / f"{digest}.{suffix}" for suffix in SUFFIXES.values())
+    files = (inputs.file(digest, suffix) for suffix in SUFFIXES.values())
     return next((f for f in files if f.is_file()), None)
 
 
@@ -64,10 +56,8 @@ def missing(fields: dict[str, Any]) -> str:
 
 def load(digest: str, what: str = "picture") -> Picture:
     """Upright. Raises ValueError where it is gone, or no longer what it was."""
-    file = path(digest, what)
-    if sha256(file) != digest:
-        raise ValueError(f"the {what} {file.name} of the studio's inputs/ is damaged: its sha256 is not its name")
-    return ImageOps.exif_transpose(upload(file))
+    suffix = path(digest, what).suffix.removeprefix(".")
+    return ImageOps.exif_transpose(upload(inputs.checked(digest, suffix, f"the {what}")))
 
 
 def named(text: str, what: str) -> str:

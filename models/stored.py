@@ -9,7 +9,6 @@ A request names it by that hash, so a picture painted from there is restored as 
 which request it was a step of.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,12 +18,13 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from core.files import sha256, whole_file
-from core.paths import studio
+from core import inputs
 from models import weights
 from models.request import ImageRequest
 from models.restore import DEEPEST
 from models.samplers import Step
+
+SUFFIX = "safetensors"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Stored:
 
 
 def file(digest: str) -> Path:
-    return studio() / "inputs" / f"{digest}.safetensors"
+    return inputs.file(digest, SUFFIX)
 
 
 def branch(step: Step, request: ImageRequest, k: int) -> ImageRequest:
@@ -77,21 +77,12 @@ def kept(digest: str, coder: str) -> Tensor:
 def _write(tensors: dict[str, Tensor], facts: dict[str, Any]) -> str:
     """Tensors and facts as a file of inputs/; its name is the sha256 that is given back."""
     data = save({k: x.cpu().contiguous() for k, x in tensors.items()}, {"still-life": json.dumps(facts)})
-    digest = hashlib.sha256(data).hexdigest()
-    path = file(digest)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as part:
-        part.write_bytes(data)
-    return digest
+    return inputs.keep(data, SUFFIX)
 
 
 def _checked(digest: str, what: str) -> Path:
     """Its file. Raises ValueError where it is not in this studio, or is no longer what it was."""
-    path = file(digest)
-    if not path.is_file():
-        raise ValueError(f"{what} is not in this studio: {path.name} of inputs/")
-    if sha256(path) != digest:
-        raise ValueError(f"{path.name} of inputs/ is damaged: its sha256 is not its name")
+    path = inputs.checked(digest, SUFFIX, what)
     weights.check(path)
     return path
 

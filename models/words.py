@@ -159,7 +159,8 @@ class Words:
         self.known = None if words is None else frozenset(map(folded, words))
         self.names = [w for w in words or () if w not in LITTLE and len(w) > 2]
         self.look_up, self.window = look_up, window
-        self.whole = [name for name, one in zip(self.names, look_up.whole(self.names or [""]), strict=False) if one]
+        whole = look_up.whole(self.names) if self.names else []  # a tokenizer takes no empty list
+        self.whole = [name for name, one in zip(self.names, whole, strict=True) if one]
         self.table = look_up(self.whole) if self.whole else None
 
     def knows(self, word: str) -> bool:

@@ -14,7 +14,7 @@ import torch
 import trimesh
 from PIL import Image
 
-from core import checkpoint, events
+from core import checkpoint, events, inputs
 from jobs import kinds, process
 from jobs import store as stores
 from jobs.job import State
@@ -23,7 +23,7 @@ from jobs.worker import Worker
 from models import catalogue, families
 from tests import tiny
 from tests.jobs_bench import QUICK, opened, until
-from threed import glb, kept, making, run
+from threed import glb, making, run
 from threed.making import Making, NotFinite, fault
 from threed.prompts import backgrounds
 from threed.request import ThreeDRequest
@@ -202,7 +202,7 @@ def test_a_picture_is_made_solid(studio, capsys):
     def kept_as(image: np.ndarray) -> str:
         out = io.BytesIO()
         Image.fromarray(image).save(out, "PNG")
-        return kept.keep(out.getvalue())
+        return inputs.keep(out.getvalue(), "png")
 
     digest = kept_as(pixels)
     assert run.main(["a red mug", "--picture", digest, *flags, "a"]) == 0
@@ -216,7 +216,7 @@ def test_a_picture_is_made_solid(studio, capsys):
     busy = np.random.default_rng(0).integers(0, 255, pixels.shape, np.uint8)
     assert run.main(["a mug", "--picture", kept_as(busy), *flags, "c"]) == 2
     assert "the picture has no plain background" in capsys.readouterr().err
-    kept.file(digest).write_bytes(b"x")
+    inputs.file(digest, "png").write_bytes(b"x")
     assert run.main(["a mug", "--picture", digest, *flags, "d"]) == 2
     assert "is damaged" in capsys.readouterr().err
 

@@ -15,11 +15,12 @@ from PIL.Image import Resampling
 from scipy.ndimage import binary_fill_holes, distance_transform_edt, gaussian_filter, label
 from torch import Tensor
 
+from core import inputs
 from models.guidance import Turn
+from models.picture import open_png
 from models.samplers import sample
 from models.stepping import DdimSteps
 from models.views import RADIUS, Camera
-from threed import kept
 from threed.field import BOUND, Grid, nodes, occupied
 from threed.fit import Particle, draws
 from threed.pool import NEAR, Pictures, cut_out
@@ -50,7 +51,8 @@ def given(digest: str | None) -> Pictures | None:
     """A kept picture, cut out of what lies along its edges. Raises ValueError where that is not one colour."""
     if digest is None:
         return None
-    pixels = kept.load(digest).convert("RGB").resize((PIXELS, PIXELS), Resampling.LANCZOS)
+    path = inputs.checked(digest, "png", "the picture that this thing is made of")
+    pixels = open_png(path.read_bytes()).convert("RGB").resize((PIXELS, PIXELS), Resampling.LANCZOS)
     x = torch.from_numpy(np.asarray(pixels).copy()).permute(2, 0, 1)[None] / 255
     edge = torch.cat([x[0, :, 0], x[0, :, -1], x[0, :, :, 0], x[0, :, :, -1]], 1)  # [3, 4 S]
     ground = edge.median(1).values

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -102,7 +103,9 @@ class Calls:
             raise ValueError(f"data must be a list of the arguments: {', '.join(known) or 'none'}; or call v2 by name")
         if len(data) > len(known):
             raise ValueError(f"{endpoint} takes {len(known)} arguments, not {len(data)}: {', '.join(known) or 'none'}")
-        return body | {"data": list(self._named(endpoint, dict(zip(known, data, strict=False))).values())}
+        return body | {
+            "data": list(self._named(endpoint, dict(zip(islice(known, len(data)), data, strict=True))).values())
+        }
 
     def _of_the_page(self, body: dict[str, Any], key: str) -> None:
         """What the page's own scripts send names a piece of this page, and none of another server's."""

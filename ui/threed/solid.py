@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from core import inputs
 from models.request import text_of
-from threed import kept
 from ui.desk import Desk
 from ui.jobs.desk import JobsDesk, Served, Visitor
 
@@ -13,7 +13,7 @@ def solid_of(desk: Desk) -> Served:
 
     def solid(jobs: JobsDesk, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
         png, made = desk.png(data)
-        request = {"prompt": text_of(made), "preset": "draft", "picture": kept.keep(png)}
+        request = {"prompt": text_of(made), "preset": "draft", "picture": inputs.keep(png, "png")}
         return {"id": jobs.submit("threed", request, visitor).id}
 
     return solid
