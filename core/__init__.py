@@ -1,4 +1,4 @@
-"""What everything stands on. Every command begins here: whenever Ctrl+C ends one, it says so in one sentence."""
+"""The base of all other packages. Every command imports it, so Ctrl+C ends any command with one sentence."""
 
 import sys
 from types import TracebackType

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 KEEP = 2  # checkpoints, if a run doesn't say otherwise
-FULL = 2**22  # bytes; with less left on the disk, that is why writing failed
+FULL = 2**22  # bytes; with less free space, a failed write is taken for a full disk
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Saved:
 
 @contextlib.contextmanager
 def _full_disk_said(folder: Path) -> Iterator[None]:
-    """Neither safetensors nor torch raises OSError on a full disk; torch does not even name it."""
+    """Raises OSError on a full disk, as neither safetensors nor torch does; torch's message does not name it either."""
     from safetensors import SafetensorError
 
     try:
@@ -45,7 +45,7 @@ def _full_disk_said(folder: Path) -> Iterator[None]:
 
 
 def save(run: Path, state: Saved, keep: int = KEEP) -> Path:
-    """Write `run/checkpoints/step-%08d`; older ones beyond the newest `keep` go only afterwards."""
+    """Write `run/checkpoints/step-%08d`, and only then remove all but the newest `keep` checkpoints."""
     import torch
     from safetensors.torch import save_file
 
@@ -76,7 +76,7 @@ def step_of(folder: Path) -> int:
 
 
 def check(folder: Path) -> str | None:
-    """What is wrong with a checkpoint, in words; None when its sums are right."""
+    """One sentence on what is wrong with a checkpoint; None when its sums are right."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
         wrong = [n for n, s in manifest["files"].items() if sha256(folder / n) != s]

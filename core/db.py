@@ -132,7 +132,7 @@ def _code(e: sqlite3.Error) -> int:
 
 
 def damaged(e: sqlite3.Error) -> bool:
-    """True for what SQLite answers to a file with wrong bytes; a wrong header is a plain error with its own text."""
+    """True for SQLite's errors about a file with wrong bytes. A wrong header has no code of its own, only a text."""
     if _code(e) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return True
     return str(e).startswith(("Could not decode", "unsupported file format", "attached databases must use the same"))
@@ -154,7 +154,7 @@ def _sentence(e: sqlite3.Error, where: object) -> DatabaseUnusable | None:
 
 @contextlib.contextmanager
 def explained(where: sqlite3.Connection | Path) -> Iterator[None]:
-    """Turns what a disk, a lock or damage can do to SQLite into DatabaseUnusable; programming errors pass."""
+    """Turns SQLite's errors about disks, locks and damage into DatabaseUnusable; programming errors pass through."""
     try:
         yield
     except sqlite3.Error as e:

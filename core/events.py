@@ -1,7 +1,7 @@
-"""What long work says about itself: `events.jsonl` in its run folder, one JSON object a line (docs/architecture.md).
+"""The events of long work: `events.jsonl` in its run folder, one JSON object a line (docs/architecture.md).
 
-Terminal bars, the Jobs page, plots and the worker read this file; nothing parses logs. How a command ended is its exit
-status: 0 it is done, else one of those below.
+Terminal bars, the Jobs page, plots and the worker read this file; nothing parses logs. A command's exit status says how
+it ended: 0 for done, else one of those below.
 """
 
 import errno
@@ -67,7 +67,7 @@ def lines(run: Path) -> list[dict]:
 
 
 def read(run: Path) -> list[dict]:
-    """The events of the run as it stands: what an attempt said beyond the step where the next took up is dropped."""
+    """The events of the run as it stands: without those beyond the step from which a later attempt resumed."""
     kept: list[dict] = []
     for event in lines(run):
         resumed = resumed_from(event)
@@ -78,7 +78,7 @@ def read(run: Path) -> list[dict]:
 
 
 def resumed_from(event: dict) -> int | None:
-    """The step at which this event takes the run up again, where it does: what was said beyond it did not happen."""
+    """The step from which this event resumes the run, or None. Earlier events of later steps are void."""
     step = event.get("resumed_from")
     return step if isinstance(step, int) else None
 

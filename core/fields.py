@@ -2,8 +2,8 @@
 
     lr: float = option(1e-4, "Learning rate.", low=0)
 
-Its metadata is what the validator reads, and what a form or a help text shows. Whatever is wrong is one ValueError
-sentence that names what is valid.
+The validator reads the metadata of a field, and forms and help texts show it. Every fault is a ValueError of one
+sentence that names the valid choices.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Option:
-    """How one field is validated, explained and drawn. Of a list, `low` to `required` are about each item."""
+    """How one field is validated, explained and drawn. In a list, `low` to `required` apply to each item."""
 
     help: str = ""
     low: float | None = None
@@ -29,21 +29,21 @@ class Option:
     longest: int = 200  # characters of a text
     required: bool = False  # a text that must not be blank
     lines: int = 1  # of the text box
-    length: int | tuple[int, int] | None = None  # of a list: so many items, or from so many to so many
+    length: int | tuple[int, int] | None = None  # of a list: its count of items, or the least and the most
     order: Literal["", "rising", "falling"] = ""  # of a list
-    multiple: int | None = None  # of a whole number, or of each in a list: what it must be a multiple of
+    multiple: int | None = None  # a whole number, or each one in a list, must be a multiple of this
 
 
-FREE = Option(longest=100_000)  # of a field that says nothing about itself
+FREE = Option(longest=100_000)  # for a field that has no option
 
 
 def option(default: Any, help: str, **metadata: Any) -> Any:
-    """A dataclass field. `default=None` on a field that isn't optional: filled in by the request itself."""
+    """A dataclass field. Where `default` is None and the field isn't optional, the request fills in the value."""
     return field(default=default, metadata={"option": Option(help, **metadata)})
 
 
 def options(cls: type) -> dict[str, Option]:
-    """By field, in order. A subclass that gives a field another default keeps what is said of it."""
+    """The Option of each field, in order. A subclass that only changes a field's default keeps its Option."""
     out = {}
     for name in (f.name for f in dataclasses.fields(cls)):
         declared = (vars(c).get("__dataclass_fields__", {}).get(name) for c in cls.__mro__)
@@ -52,7 +52,7 @@ def options(cls: type) -> dict[str, Option]:
 
 
 def check(name: str, value: Any, kind: Any, opt: Option = FREE) -> Any:
-    """A value from JSON as a field of this type holds it."""
+    """A value from JSON, as a field of this type holds it. Raises ValueError."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return _any_of(name, value, inner, opt)
@@ -100,7 +100,7 @@ def pairs(name: str, value: Any) -> list[tuple[Any, Any]]:
 
 
 def _any_of(name: str, value: Any, kinds: Sequence[Any], opt: Option) -> Any:
-    """The first of the types that takes it; what the last of them says where none does."""
+    """The value by the first type that accepts it; the error of the last type where none does."""
     *others, last = [k for k in kinds if k is not NoneType]
     if value is None and NoneType in kinds:
         return None

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, their sha256, and a memory that forgets what was used longest ago.
+"""Files and folders that appear whole or not at all, their sha256, and an LRU cache.
 
 A reader never meets a file that is half written: it is written beside its place and renamed.
 """
@@ -32,7 +32,7 @@ def sync(path: Path) -> None:
 
 
 def beside(path: Path) -> Path:
-    """A hidden path in the same folder, this process's own."""
+    """A hidden path in the same folder, for this process alone."""
     return path.with_name(f".{path.name}.{os.getpid()}")
 
 
@@ -75,7 +75,7 @@ def whole_folder(path: Path, lasting: bool = False) -> Iterator[Path]:
 
 
 def left_over(path: Path) -> list[Path]:
-    """What writers of `path` left beside it that are no more; a process that was killed tidies nothing."""
+    """Temporary files beside `path` whose writers no longer run; a killed process leaves its own behind."""
     prefix = f".{path.name}."
     hidden = path.parent.glob(".*") if path.parent.is_dir() else ()
     pids = {p: p.name.removeprefix(prefix) for p in hidden if p.name.startswith(prefix)}
@@ -87,20 +87,20 @@ def _alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # somebody else's
+    except PermissionError:  # a process of another user
         return True
     return True
 
 
 class LRU(Generic[K, V]):
-    """Remembers values until their sizes together pass `most`; then those go that were used longest ago.
+    """A cache of values. When their sizes together pass `most`, the least recently used are dropped.
 
-    The newest stays, however large. Safe between threads.
+    The newest value stays, however large it is. Safe between threads.
     """
 
     def __init__(self, most: float = math.inf, size: Callable[[V], float] = lambda _: 1):
         self.most, self.size = most, size
-        self._held: dict[K, V] = {}  # the one used longest ago first
+        self._held: dict[K, V] = {}  # the least recently used first
         self._total = 0.0
         self._lock = threading.RLock()
 
@@ -117,14 +117,14 @@ class LRU(Generic[K, V]):
     @overload
     def get(self, key: K, otherwise: V) -> V: ...
     def get(self, key: K, otherwise: V | None = None) -> V | None:
-        """Its value, which is now the one used last; `otherwise` where it is not remembered."""
+        """The value of a key, which becomes the most recently used; `otherwise` where the key is not cached."""
         with self._lock:
             if key in self._held:
                 self._held[key] = self._held.pop(key)
             return self._held.get(key, otherwise)
 
     def pop(self, key: K) -> V | None:
-        """Forgets it."""
+        """Drops a key and returns its value."""
         with self._lock:
             if key not in self._held:
                 return None
@@ -133,6 +133,6 @@ class LRU(Generic[K, V]):
             return value
 
     def items(self) -> list[tuple[K, V]]:
-        """All of them, the one used longest ago first; looking at them is no use."""
+        """All pairs, the least recently used first. Reading them here does not count as a use."""
         with self._lock:
             return list(self._held.items())

@@ -1,4 +1,4 @@
-"""What this machine is quicker with, measured or known, so that the loop need not ask. No torch at import."""
+"""Settings that are faster on this machine, measured or known. No torch at import."""
 
 import contextlib
 import ctypes
@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-# glibc's mallopt (malloc.h): how much free memory it keeps, how much it asks for at once, how many blocks lie outside
+# Options of glibc's mallopt (malloc.h): free memory that it keeps, memory that it takes at once, number of mmap blocks
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
-NEVER = -1  # the threshold at which nothing is ever given back
-ROUNDS = 5  # of which the quickest counts: whatever else the machine did only made it slower
+NEVER = -1  # the TRIM_THRESHOLD with which no memory is given back
+ROUNDS = 5  # timed rounds; the fastest counts, as other load can only slow a round down
 
 
 def keep_memory() -> None:
     """Freed memory stays with the process, where glibc would give every large block back to the kernel at once.
 
-    To get it again, zeroed page by page, took almost half of a SANA's step.
+    The kernel zeroes each page when it is taken again, which took almost half of a SANA's training step.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         for option, value in ((MMAP_MAX, 0), (TRIM_THRESHOLD, NEVER), (TOP_PAD, 2**28)):
@@ -27,7 +27,7 @@ def keep_memory() -> None:
 
 
 def settle() -> None:
-    """Before a training: what makes this machine quicker and costs no digit that a training would miss."""
+    """Faster settings for a training, to be called before it. Their rounding is too small to matter to one."""
     import torch
 
     keep_memory()
@@ -36,7 +36,7 @@ def settle() -> None:
 
 
 def faster_precision() -> str:
-    """bf16 where this CPU is quicker with it (some emulate it); CUDA always takes it."""
+    """`bf16` on CUDA, and where this CPU is faster with it (some emulate it); else `fp32`."""
     import torch
 
     if torch.cuda.is_available():
@@ -55,14 +55,15 @@ def faster_precision() -> str:
 
 
 def several_on_cpu() -> bool:
-    """Which accelerate has to be told, or processes of torchrun don't find each other."""
+    """Whether torchrun started several processes without CUDA: accelerate must be told, or they don't connect."""
     import torch
 
     return "WORLD_SIZE" in os.environ and not torch.cuda.is_available()
 
 
 def attention(device: "torch.device") -> contextlib.AbstractContextManager:
-    """The fused CPU kernel's backward takes a quarter of a SANA step at our sizes; plain matrix products do not."""
+    """Within: attention by plain matrix products on a CPU. The backward pass of its fused kernel takes a quarter of a
+    SANA's training step at our sizes."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else contextlib.nullcontext()

@@ -1,4 +1,4 @@
-"""What a request begins with: files of `<studio>/inputs/`, each named by the sha256 of its bytes."""
+"""Files that requests start from: `<studio>/inputs/`, each named by the sha256 of its bytes."""
 
 import hashlib
 from pathlib import Path
@@ -12,7 +12,7 @@ def file(digest: str, suffix: str) -> Path:
 
 
 def keep(data: bytes, suffix: str) -> str:
-    """The hash by which a request names them."""
+    """Write these bytes; returns the sha256 by which a request names them."""
     digest = hashlib.sha256(data).hexdigest()
     path = file(digest, suffix)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -22,7 +22,7 @@ def keep(data: bytes, suffix: str) -> str:
 
 
 def checked(digest: str, suffix: str, what: str) -> Path:
-    """The file. Raises ValueError where it is not in this studio, or is no longer what it was."""
+    """The path of a stored file. Raises ValueError where it is missing or damaged."""
     path = file(digest, suffix)
     if not path.is_file():
         raise ValueError(f"{what} is not in this studio: {path.name} of inputs/")

@@ -1,7 +1,7 @@
 """Logs on standard error: one JSON object a line, or plain lines where a terminal reads them.
 
-Whatever a call passes as `extra` becomes a field: `log.info("ended", extra={"job": job.id})`. What people typed is
-replaced by a digest, so that equal prompts can be told to be equal and none can be read, unless somebody asks for it.
+What a call passes as `extra` becomes fields: `log.info("ended", extra={"job": job.id})`. Prompts and commands are
+replaced by a digest, unless a flag asks for them: equal ones can be recognised, and none can be read.
 """
 
 import hashlib
@@ -10,12 +10,12 @@ import logging
 import sys
 import time
 
-TYPED = ("prompt", "command")  # fields that hold people's words
+TYPED = ("prompt", "command")  # fields that hold what people typed
 FIXED = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 def fields(record: logging.LogRecord, prompts: bool) -> dict[str, object]:
-    """What was passed as `extra`."""
+    """The fields that a call passed as `extra`."""
     own = {k: v for k, v in vars(record).items() if k not in FIXED}
     return own if prompts else {k: digest(v) if k in TYPED else v for k, v in own.items()}
 
@@ -25,7 +25,7 @@ def digest(words: object) -> str:
 
 
 class Lines(logging.Formatter):
-    """`terminal`: for people, else JSON. `prompts`: people's words as they are."""
+    """`terminal`: plain lines for people, else JSON. `prompts`: typed words as they are, not as digests."""
 
     def __init__(self, prompts: bool, terminal: bool):
         super().__init__()
@@ -45,7 +45,7 @@ class Lines(logging.Formatter):
 
 
 def begin(prompts: bool = False) -> None:
-    """What jobs do and everybody's warnings; every painting too, but not into somebody's terminal."""
+    """Log what jobs do, all warnings and, except on a terminal, every painting."""
     terminal = sys.stderr.isatty()
     handler = logging.StreamHandler()
     handler.setFormatter(Lines(prompts, terminal))

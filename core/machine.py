@@ -13,7 +13,7 @@ class Machine:
 
 
 def here() -> Machine:
-    """Asks the driver through torch, only where there may be one."""
+    """The GPU and memory of this computer. torch asks the driver, where torch is installed."""
     ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     if importlib.util.find_spec("torch") is None:
         return Machine(None, 0.0, ram)

@@ -11,9 +11,9 @@ STUDIO = "STILL_LIFE_STUDIO"  # in the environment, of commands that this one st
 
 
 def use_studio(folder: str | Path | None = None) -> Path:
-    """Settles where the studio is for this process and all that it starts: `folder`, else where it is already.
+    """Set the studio of this process and of all that it starts: `folder`, else the one that is set already.
 
-    An absolute path from here on, so that a command that runs in another folder means the same studio.
+    The path is absolute from then on, so that a command that runs in another folder means the same studio.
     """
     home = Path(folder).expanduser().resolve() if folder else studio()
     os.environ[STUDIO] = str(home)

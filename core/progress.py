@@ -1,4 +1,4 @@
-"""How far long work is, for the person who started it: a bar on a terminal, elsewhere a plain line now and then."""
+"""The progress of long work, for the person who started it: a bar on a terminal, elsewhere a line now and then."""
 
 import atexit
 import sys
@@ -26,11 +26,11 @@ class Bar:
             self.task = self.bar.add_task(name, total=total)
 
     def begin(self, step: int) -> None:
-        """The pace counts from here."""
+        """Measure the pace from this step on."""
         self.step, self.spoke = step, time.monotonic()
 
     def show(self, step: int, values: dict[str, float], seconds_left: float, each: int, unit: str) -> None:
-        """`each`: how many of the unit a step is, such as 64 samples; for the pace."""
+        """`each`: units in a step, such as 64 samples, from which the pace is computed."""
         if self.bar:
             self.bar.update(self.task, completed=step)
         elif (spent := time.monotonic() - self.spoke) > SECONDS:

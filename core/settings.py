@@ -1,4 +1,4 @@
-"""Settings as texts: `--set key=value` onto frozen dataclasses, and forms and links, which hand in texts too."""
+"""Settings given as text, by `--set key=value`, forms and links, and applied to frozen dataclasses."""
 
 import dataclasses
 from types import NoneType, UnionType
@@ -14,7 +14,7 @@ TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
 
 
 def parse(text: str, kind: Any) -> Any:
-    """One value. Raises ValueError with what would have been right."""
+    """One value from its text. Raises ValueError with the valid forms."""
     origin = get_origin(kind)
     if origin is Literal:
         choices = get_args(kind)
@@ -44,7 +44,7 @@ def parse(text: str, kind: Any) -> Any:
 
 
 def as_text(value: Any) -> str:
-    """A value as `parse` reads it."""
+    """A value as the text that `parse` reads."""
     if value is None:
         return "none"
     return ",".join(map(as_text, value)) if isinstance(value, tuple) else str(value)
@@ -52,7 +52,7 @@ def as_text(value: Any) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """One setting of a dataclass, as people set it and as its field explains it."""
+    """One setting: the name that people use, and the type, option and default of its field."""
 
     name: str
     kind: Any
@@ -60,7 +60,7 @@ class Setting:
     default: Any
 
     def read(self, text: str) -> Any:
-        """Its value from a text. Raises ValueError with one sentence."""
+        """The value that a text gives this setting. Raises ValueError with one sentence."""
         try:
             value = parse(text, self.kind)
         except ValueError as e:
@@ -75,7 +75,7 @@ class Setting:
 
 
 def settings(config: "DataclassInstance", prefix: str = "") -> dict[str, Setting]:
-    """By name, with the prefix before it; the defaults are what this one holds."""
+    """The settings of a dataclass by name, with the prefix before it; the values of `config` are the defaults."""
     hints, opts = get_type_hints(type(config)), options(type(config))
     return {prefix + k: Setting(prefix + k, hints[k], option, getattr(config, k)) for k, option in opts.items()}
 
@@ -91,5 +91,5 @@ def override(config: T, texts: dict[str, str], prefix: str = "") -> T:
 
 
 def from_saved(config: T, saved: dict) -> T:
-    """A dataclass from the JSON of one (JSON has no tuples), whatever its ranges are by now."""
+    """A dataclass from its saved JSON, whose lists become tuples. Ranges may have changed since, so none is checked."""
     return dataclasses.replace(config, **{k: tuple(v) if isinstance(v, list) else v for k, v in saved.items()})

@@ -1,6 +1,6 @@
-"""How far work is that comes before the steps: pictures that are drawn or encoded, a model that is loaded.
+"""The progress of work before the first step: drawing or encoding pictures, loading a model.
 
-Work says `tell("drawing toys", 4000, 24000)` as often as it likes; what listens (`heard`) brings it to people.
+Such work calls `tell("drawing toys", 4000, 24000)` as often as it likes; a listener set by `heard` shows it to people.
 """
 
 import time
@@ -15,14 +15,14 @@ _ear: ContextVar[Ear | None] = ContextVar("ear", default=None)
 
 
 def tell(stage: str, done: int, total: int) -> None:
-    """`done` of `total` parts of a stage, whose name says what is done: "drawing toys"."""
+    """Report `done` of `total` parts of a stage, whose name says what is being done: "drawing toys"."""
     if (ear := _ear.get()) is not None:
         ear(stage, done, total)
 
 
 @contextmanager
 def heard(ear: Ear) -> Iterator[None]:
-    """What is told inside goes to `ear`."""
+    """Within: `tell` calls `ear`."""
     token = _ear.set(ear)
     try:
         yield
@@ -31,7 +31,7 @@ def heard(ear: Ear) -> Iterator[None]:
 
 
 class Stages:
-    """An ear that writes each stage as events, at most every `apart` seconds, with the time left at its own pace."""
+    """A listener that writes each stage as events, at most every `apart` seconds, with the time left at its pace."""
 
     def __init__(self, events: Events, apart: float = 1.0):
         self.events, self.apart = events, apart

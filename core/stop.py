@@ -1,4 +1,4 @@
-"""How long work is asked to stop: by a signal, or because its time is over (docs/jobs.md)."""
+"""Stopping long work by a signal, or because its time is over (docs/jobs.md)."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ class Stop:
 
     @property
     def status(self) -> int:
-        """What the command ends with, as a shell tells of a signal: 143, after Ctrl+C 130."""
+        """The command's exit status, as shells report signals: 130 after Ctrl+C, else 143."""
         return 128 + (self.signal or signal.SIGTERM)
 
     def _ask(self, number: int, _: object) -> None:

@@ -10,8 +10,8 @@ from models.lora import layers
 
 
 def add_lora(denoiser: Denoiser, rank: int, alpha: int | None = None) -> Denoiser:
-    """The same denoiser with an adapter that has no effect yet and alone asks for gradients; no second copy of it is
-    held. alpha: rank, if not given."""
+    """Put an adapter on this denoiser, in place, and return it. The adapter has no effect yet, and it alone takes
+    gradients. `alpha` is the rank where it is not given."""
     denoiser.requires_grad_(False)
     targets = list(denoiser.targets)
     config = LoraConfig(r=rank, lora_alpha=alpha or rank, target_modules=targets, init_lora_weights=True)
@@ -21,7 +21,7 @@ def add_lora(denoiser: Denoiser, rank: int, alpha: int | None = None) -> Denoise
 
 @contextlib.contextmanager
 def without(denoiser: Denoiser) -> Iterator[None]:
-    """Within: the base, exactly, by the same weights."""
+    """Within: the denoiser is its base, exactly; the adapter is off."""
     adapted = layers(denoiser.network)
     for layer in adapted:
         layer.enable_adapters(False)
@@ -34,7 +34,7 @@ def without(denoiser: Denoiser) -> Iterator[None]:
 
 @contextlib.contextmanager
 def scaled(denoiser: Denoiser, scale: float) -> Iterator[None]:
-    """Within: the adapter's effect is `scale` times as strong."""
+    """Within: the adapter acts at `scale` times its strength."""
     adapted = layers(denoiser.network)
     for layer in adapted:
         layer.scale_layer(scale)

@@ -5,22 +5,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-REMEMBERED = 256 * 2**20  # bytes of weights with adapters in them that a network keeps; a larger version is kept alone
+REMEMBERED = 256 * 2**20  # bytes of merged weights cached for each network; a larger version is cached alone
 HOOKS = "_diffusers_hook", "_hf_hook"  # of layerwise casting and offloading, by diffusers and by accelerate
 
 
 def plain(weight: Tensor) -> bool:
-    """Numbers that can be added to as they lie there: no quantised ones."""
+    """Whether a weight can be added to: a quantised one can't."""
     return type(weight.data) is Tensor and weight.dtype in (torch.float32, torch.bfloat16, torch.float16)
 
 
 class Adapters:
-    """The LoRAs on a network that several denoisers share: which of them acts, and how strongly.
+    """The LoRAs on a network that several denoisers share: which one is active, and how strongly.
 
-    The one that acts is part of the weights, as beside them it would make a step on a CPU about twice as long. The
-    network's own weights are kept meanwhile, and come back bit for bit. As models take turns within a picture, weights
-    with an adapter in them are remembered, too. Beside weights that are quantised, or that a hook moves or casts around
-    each call, it stays beside them: those have no room for it, or would come back without.
+    The active adapter is merged into the weights, as an unmerged one makes a step on a CPU about twice as long. The
+    original weights are kept and come back bit for bit. Models may take turns within a picture, so merged weights are
+    cached. Where weights are quantised, or a hook moves or casts them around each call, the adapter stays unmerged:
+    quantised weights can't hold it, and a hook would load the weights without it.
     """
 
     def __init__(self, network: Any):
@@ -28,14 +28,14 @@ class Adapters:
         self.layers: list[Any] = []
         self.own: list[tuple[Any, Tensor]] = []  # (layer, its weight without an adapter)
         self.acting: tuple[str | None, float] | None = None
-        self.merged: dict[tuple, list[Tensor]] = {}  # by name, scale and state of the adapter, the oldest first
+        self.merged: dict[tuple, list[Tensor]] = {}  # by name, scale and version of the adapter, the oldest first
 
     def carry(self, layers: list[Any]) -> None:
-        """Every layer of the network that has an adapter, after `part` and one more adapter."""
+        """Set the layers that have adapters. To be called after `part`, when one more adapter was added."""
         self.layers, self.merged = layers, {}
 
     def use(self, name: str | None, scale: float) -> None:
-        """None: the network as it was without any, exactly."""
+        """Activate an adapter at this scale. With None the network is exactly as it was without adapters."""
         if not self.layers or self.acting == (name, scale):
             return
         self.part()
@@ -69,7 +69,7 @@ class Adapters:
             del self.merged[next(iter(self.merged))]
 
     def part(self) -> None:
-        """No adapter is in the weights any more."""
+        """Take every adapter out of the weights."""
         for layer, weight in self.own:
             layer.get_base_layer().weight.data = weight
             layer.merged_adapters.clear()

@@ -1,7 +1,7 @@
-"""Telling a UNet where the camera is: a few numbers through its `class_embedding`, added to that of the time.
+"""Camera conditioning of a UNet: a few numbers through its `class_embedding`, added to the time embedding.
 
-All zero is "unknown", and adds exactly nothing: layers without biases keep zero zero, so a network that was never told
-a camera paints as it did.
+All zeros mean "unknown" and add exactly nothing, as layers without biases map zero to zero: without a camera the
+network paints as before.
 """
 
 import contextlib
@@ -19,13 +19,13 @@ from models.weights import check
 
 FILE = "camera.safetensors"
 NUMBERS, WIDTH = 6, 128
-GAIN = 8.0  # of what it adds: the time's own embedding is some ten long, and an optimiser moves every weight alike
+GAIN = 8.0  # of the output: the time embedding has a norm of about ten, and an optimiser moves all weights equally far
 
 
 def numbers(cameras: Sequence[Camera | None]) -> Tensor:
-    """[B, 6]: sine and cosine of the azimuth, of twice it, and of the elevation; None is unknown.
+    """[B, 6]: sine and cosine of the azimuth, of twice the azimuth, and of the elevation; None is unknown.
 
-    Distances of the camera law are so alike that nothing is told of them.
+    Distances are left out, as the camera law (models/views.py) hardly varies them.
     """
     rows = []
     for c in cameras:
@@ -38,7 +38,7 @@ def numbers(cameras: Sequence[Camera | None]) -> Tensor:
 
 
 class CameraEmbedding(nn.Module):
-    """[B, 6] -> [B, T]; without an effect until it is trained."""
+    """[B, 6] -> [B, T], the width of the time embedding. It adds zero until it is trained."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -51,7 +51,7 @@ class CameraEmbedding(nn.Module):
 
 
 def new_embedding(network: Any) -> CameraEmbedding:
-    """For a UNet2DConditionModel."""
+    """An untrained embedding that fits this UNet2DConditionModel."""
     return CameraEmbedding(network.time_embedding.linear_2.out_features)
 
 
@@ -60,7 +60,7 @@ def save(embedding: CameraEmbedding, home: Path) -> None:
 
 
 def load(network: Any, path: Path) -> CameraEmbedding:
-    """One that was saved, for this UNet. Raises ValueError for a file that is none."""
+    """A saved embedding for this UNet. Raises ValueError for a file that holds none."""
     check(path)
     embedding, saved = new_embedding(network), load_file(path)
     shapes = {k: v.shape for k, v in embedding.state_dict().items()}
@@ -72,9 +72,9 @@ def load(network: Any, path: Path) -> CameraEmbedding:
 
 @contextlib.contextmanager
 def telling(network: Any, embedding: CameraEmbedding | None, camera: Tensor | None, x: Tensor) -> Iterator[dict]:
-    """Within: the network, which others share, has this embedding; gives what it is called with beside.
+    """Within: the shared network has this embedding. Yields the extra arguments of its call.
 
-    A camera that nobody told is unknown.
+    Without `camera` the camera is unknown.
     """
     if embedding is None:
         yield {}

@@ -1,7 +1,7 @@
-"""What can be served: data only. An id is a family, a folder or a Hub id and revision, and what its manifest says.
+"""The catalogue of models that can be served: rows of data. A row has an id, a manifest, and a folder or a Hub id.
 
-A folder holds only what its id adds; `base` names the row that has the rest, down to the autoencoder. What a person
-distils on may also be no id: a diffusers folder, or a repository of the Hub (`find`). No torch here.
+A folder holds only what its model adds; `base` names the row that has the rest, down to the autoencoder. A training may
+also use a base without an id: a diffusers folder, or a repository of the Hub (`find`). No torch here.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from core.files import sha256
 from core.machine import Machine, here
 from core.paths import assets, studio
 from models.content import json_object, pixels
-from models.elsewhere import INDEX as INDEX  # who reads rows, reads these
+from models.elsewhere import INDEX as INDEX  # passed on, for readers of rows
 from models.elsewhere import NAME, NETWORKS, elsewhere, in_folder, short
 from models.hub import hub_rows, reachable
 from models.manifest import Guidance as Guidance
@@ -26,25 +26,25 @@ from models.manifest import Row as Row
 FILE = "manifest.json"
 ANY_BASE = "STILL_LIFE_ANY_BASE"  # set by --any-base, for this process and those that it starts
 LOADED = (".safetensors", ".json")  # what may be read from the folders of parts
-HIDDEN = ("autoencoder", "judge", "enlarger")  # parts of others, and tools: not in the menu
+HIDDEN = ("autoencoder", "judge", "enlarger")  # kinds that are parts of other models, or tools: not in the menu
 UNPUBLISHED: ContextVar[dict[str, Row]] = ContextVar("unpublished", default={})  # noqa: B039  # nobody changes it
 ON_CPU_GIB = 1.0  # a pipeline of the Hub or a folder that needs no more may run without a GPU
 
 
 def use_any_base(wanted: bool) -> None:
-    """LoRAs are loaded on whatever weights their base has here. Said by a flag, or by the environment."""
+    """Load LoRAs even where their base has other weights than those that they were made on."""
     if wanted:
         os.environ[ANY_BASE] = "1"
 
 
 def _folders() -> list[Path]:
-    """The box first: an id of the user's own can't shadow it."""
+    """Folders with a manifest, those of the box first, so that a person's own id can't shadow one of them."""
     homes = (assets() / "weights", studio() / "models")
     return [p for home in homes if home.is_dir() for p in sorted(home.iterdir()) if (p / FILE).is_file()]
 
 
 def _scan() -> tuple[dict[str, Row], list[str]]:
-    """Reads what changed since the last time; models are published and removed while the page is open."""
+    """The rows and the problems, read again where a folder changed: models come and go while the page is open."""
     stamps = tuple(stamp for p in _folders() if (stamp := _stamp(p)) is not None)
     return _read(stamps, bool(os.environ.get(ANY_BASE)))
 
@@ -52,7 +52,7 @@ def _scan() -> tuple[dict[str, Row], list[str]]:
 def _stamp(folder: Path) -> tuple[Path, int, int] | None:
     try:
         stat = (folder / FILE).stat()
-    except OSError:  # it went between two looks
+    except OSError:  # it was removed since it was listed
         return None
     return folder, stat.st_mtime_ns, stat.st_ino
 
@@ -106,7 +106,8 @@ def _same_base(row: Row, known: dict[str, Row]) -> None:
 
 
 def denoiser_sha256(row: Row, known: dict[str, Row] | None = None) -> str:
-    """Of the network that paints, by the manifest that has it; empty for a pipeline of the Hub or a folder."""
+    """The sha256 of the denoiser's weights, from the manifest that lists them. Empty for a pipeline of the Hub or of
+    a folder."""
     for r in chain(row, known):
         for name, digest in r.manifest.files.items():
             if name.startswith(("unet/", "transformer/")) and name.endswith(".safetensors"):
@@ -115,7 +116,7 @@ def denoiser_sha256(row: Row, known: dict[str, Row] | None = None) -> str:
 
 
 def _sized(row: Row, known: dict[str, Row]) -> Row:
-    """With the size of its pictures. On a pipeline of the Hub it also takes prompts and batches as that does."""
+    """The row with the size of its pictures and, on a pipeline of the Hub, with that pipeline's limits."""
     if (above := on_hub(row, known)) is not None:
         taken = ("size", "tokens", "instruction", "batch", "memory_gib")
         return dataclasses.replace(row, **{name: getattr(above, name) for name in taken})
@@ -127,13 +128,13 @@ def _sized(row: Row, known: dict[str, Row]) -> Row:
 
 
 def rows() -> dict[str, Row]:
-    """Every id: the box, the user's own, the Hub's, in the order of the menu."""
+    """All rows by id, in the order of the menu: the box, the person's own, the Hub's."""
     return _scan()[0] | UNPUBLISHED.get()
 
 
 @contextlib.contextmanager
 def unpublished(manifest: Manifest, folder: Path) -> Iterator[Row]:
-    """Within, for this thread: a model that lies in this folder counts as any other, to be tried before it is one."""
+    """Within, in this thread: the model in this folder is a row, so that it can be tried before it is published."""
     row = Row(manifest, folder=folder)
     row = row if manifest.kind in HIDDEN else _sized(row, rows() | {row.id: row})
     token = UNPUBLISHED.set({row.id: row})
@@ -154,7 +155,8 @@ def menu() -> list[Row]:
 
 
 def get(id: str) -> Row:
-    """An id, or what a model that is served is built on. Raises ValueError naming the valid ids, or what is wrong."""
+    """The row of an id, or of a base that a served model is built on. Raises ValueError that names the valid ids, or
+    what is wrong with the model."""
     known = rows()
     if id not in known:
         if any(r.manifest.base == id for r in known.values()) and (row := elsewhere(id)) is not None:
@@ -168,7 +170,7 @@ def get(id: str) -> Row:
 def find(name: str) -> Row:
     """The row of an id, of a diffusers folder or of `owner/name` on the Hub, for commands that a person types.
 
-    What comes over HTTP goes through `get`, so that no visitor names paths or has anything fetched.
+    HTTP requests go through `get` instead, so that no visitor can name paths or start a download.
     """
     if name in rows():
         return get(name)
@@ -181,7 +183,7 @@ def find(name: str) -> Row:
 
 
 def free(id: str, home: Path) -> None:
-    """Raises ValueError where no model may be published as this id, into this folder."""
+    """Raises ValueError unless a model may be published with this id, in this folder."""
     if not NAME.fullmatch(id):
         raise ValueError(
             f"{id!r:.80} is no valid name for a model: letters, digits, - _ and . make one, a letter or digit first"
@@ -193,18 +195,18 @@ def free(id: str, home: Path) -> None:
 
 
 def in_parts(row: Row) -> str | None:
-    """One sentence where it is no single network of its own, with which a training could go on."""
+    """One sentence where the row can't be a training base, as it is no single whole network."""
     what = "an adapter" if row.manifest.kind == "lora" else "several students" if row.routed else None
     return what and f"{row.id} is {what}, which can't be a training base; use its base {row.manifest.base}."
 
 
 def on_hub(row: Row, known: dict[str, Row] | None = None) -> Row | None:
-    """The row of the Hub, or of a pipeline elsewhere, that it is or is built on."""
+    """The Hub row, or the pipeline elsewhere, that this row is or is built on; else None."""
     return next((r for r in chain(row, known) if r.hub), None)
 
 
 def chain(row: Row, known: dict[str, Row] | None = None) -> list[Row]:
-    """The row, its base, the base of that, … Raises ValueError for a base that is missing or goes in circles."""
+    """The row, its base, that one's base, … Raises ValueError where a base is missing or built on itself."""
     known = rows() if known is None else known
     links = [row]
     while (base := links[-1].manifest.base) is not None:
@@ -218,14 +220,14 @@ def chain(row: Row, known: dict[str, Row] | None = None) -> list[Row]:
 
 
 def part(row: Row, name: str, known: dict[str, Row] | None = None) -> Path | None:
-    """The folder of a part (`transformer`, `vae`, `scheduler`, …): the nearest along the chain."""
+    """The folder of a part (`transformer`, `vae`, `scheduler`, …): the first along the chain that has it."""
     folders = [r.folder / name for r in chain(row, known) if r.folder is not None]
     return next((f for f in folders if f.is_dir()), None)
 
 
 def verify(row: Row) -> None:
-    """Compare every file along the chain with its sha256. Raises ValueError naming the first that differs, or that
-    would be loaded but is not in the manifest."""
+    """Compare every file along the chain with its sha256. Raises ValueError that names the first file that differs,
+    or that is not in the manifest and would be loaded."""
     for r in chain(row):
         home = r.folder or Path()
         for name, digest in r.manifest.files.items():
@@ -241,7 +243,7 @@ def verify(row: Row) -> None:
 
 
 def cached(row: Row) -> bool:
-    """Whether a Hub row, and its base, are in the local Hub cache. A folder is here anyway."""
+    """Whether a row and its bases are on this machine: in a folder, or in the local Hub cache."""
     from huggingface_hub import try_to_load_from_cache
 
     def here(r: Row) -> bool:

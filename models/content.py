@@ -1,4 +1,4 @@
-"""What files of models hold, looked at before a library parses them: every fault is a sentence with the file's name.
+"""Checks of model files before a library parses them: every fault is one sentence with the file's name.
 
 No torch here.
 """
@@ -26,7 +26,7 @@ def _fetched(path: Path, first: bytes) -> None:
 
 
 def json_object(path: Path) -> dict[str, Any]:
-    """Raises ValueError for what is none, and OSError for what can't be read."""
+    """The JSON object in a file. Raises ValueError where there is none, OSError where the file can't be read."""
     raw = path.read_bytes()
     _fetched(path, raw)
     try:
@@ -39,7 +39,7 @@ def json_object(path: Path) -> dict[str, Any]:
 
 
 def header(path: Path) -> dict[str, Any]:
-    """Of a safetensors file: the tensors by name, as its first bytes list them. Raises ValueError."""
+    """The header of a safetensors file: its tensors by name. Raises ValueError."""
     with path.open("rb") as f:
         start = f.read(len(POINTER))
         _fetched(path, start)
@@ -61,21 +61,21 @@ def header(path: Path) -> dict[str, Any]:
 
 
 def variant(folder: Path) -> str | None:
-    """The precision that a part's files are named by (`….fp16.safetensors`), where none has a plain name."""
+    """The precision in the names of a part's files (`….fp16.safetensors`); None where a file has a plain name."""
     names = [path.name for path in sorted(folder.glob("*.safetensors"))]
     precisions = [match[1] for name in names if (match := re.fullmatch(r"[^.]+\.([^.-]+).*\.safetensors", name))]
     return precisions[0] if precisions and len(precisions) == len(names) else None
 
 
 def weights(folder: Path) -> list[Path]:
-    """The files of a part that are read: the plain ones, or those of its one precision."""
+    """The weight files of a part: those with plain names, or those of its one precision."""
     mark = variant(folder)
     files = sorted(folder.glob("*.safetensors"))
     return [p for p in files if (f".{mark}" in p.name if mark else "." not in p.stem)]
 
 
 def pixels(denoiser: Path, vae: Path) -> int:
-    """Latents on a side times what the autoencoder blows them up by, from the configurations of both."""
+    """Pixels on a side: the latents on a side times the autoencoder's factor, from the two configurations."""
     side, config = json_object(denoiser).get("sample_size"), json_object(vae)
     blocks = config.get("encoder_block_out_channels") or config.get("block_out_channels")
     if not isinstance(side, int) or not isinstance(blocks, list):

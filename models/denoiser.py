@@ -1,7 +1,7 @@
-"""Wraps any network so that it answers in x0: `(x_t, t, cond) -> x0`, t in [0, 1] for every family.
+"""The wrapper that makes any network answer in x0: `(x_t, t, cond) -> x0`, t in [0, 1] for every family.
 
-What the network predicts is converted here and in `schedule.py`, nowhere else; so are dtype and attention chosen here.
-Each family's own wrapper, and what else is particular to its network, is in its file (`models/families/`).
+Predictions are converted here and in `schedule.py` alone. Dtype and attention are chosen here too. The wrapper of each
+family, and all else that is particular to its network, is in its file (`models/families/`).
 """
 
 from collections.abc import Callable, Sequence
@@ -32,40 +32,41 @@ ATTENTION = ("auto", "sdpa", "xformers")
 
 @dataclass(frozen=True)
 class Cond:
-    """What a picture is asked for. Rows are samples; `mask` is True where a token counts."""
+    """The condition of a picture. Rows are samples; `mask` is True where a token counts."""
 
     tokens: Tensor  # [B, L, D]
     mask: Tensor  # [B, L] bool
-    guidance: Tensor | None = None  # [B], for networks that take their guidance as an input
+    guidance: Tensor | None = None  # [B], for networks with a guidance input
     camera: Tensor | None = None  # [B, ...]
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     def map(self, f) -> "Cond":
-        """Apply f to every tensor that is there (indexing, moving, repeating)."""
+        """Apply f to every tensor that is not None (indexing, moving, repeating)."""
         return replace(self, **{k: f(v) for k, v in vars(self).items() if v is not None})
 
 
 def padded(cond: Cond, length: int) -> Cond:
-    """As many tokens as `length`; those added don't count."""
+    """The condition padded to `length` tokens, which the mask leaves out."""
     more = length - cond.tokens.shape[1]
     pad = nn.functional.pad
     return replace(cond, tokens=pad(cond.tokens, (0, 0, 0, more)), mask=pad(cond.mask, (0, more)))
 
 
 def cat(a: Cond, b: Cond) -> Cond:
-    """Two batches as one, the shorter prompts padded."""
+    """Two batches as one; the shorter prompts are padded."""
     length = max(a.tokens.shape[1], b.tokens.shape[1])
     first, second = (vars(padded(cond, length)) for cond in (a, b))
     given = [k for k, v in first.items() if v is not None]
-    assert given == [k for k, v in second.items() if v is not None], "or one would lose what it is told"
+    assert given == [k for k, v in second.items() if v is not None], "both must have the same parts"
     return Cond(**{k: torch.cat([first[k], second[k]]) for k in given})
 
 
 @dataclass(frozen=True)
 class Features:
-    """Modules of a network, and how wide what they answer with is. `kernel`: of heads on maps of a picture, or 1."""
+    """Modules of a network whose outputs a discriminator sees, and the width of each. `kernel`: the filter width of
+    the heads on them, 1 where the outputs are no maps of a picture."""
 
     modules: list[nn.Module]
     channels: list[int]
@@ -73,9 +74,9 @@ class Features:
 
 
 class Denoiser(nn.Module):
-    """A network with its prediction kind and schedule. Call it for x0; `predict` gives the network's own answer.
+    """A network with its prediction kind and schedule. A call gives x0; `predict` gives the network's own prediction.
 
-    dtype: in which it computes, remembered, as weights that are quantised are stored in another.
+    `dtype`: the compute dtype, kept here because quantised weights are stored in another.
     """
 
     prediction: Prediction
@@ -88,47 +89,47 @@ class Denoiser(nn.Module):
 
     @property
     def takes_guidance(self) -> bool:
-        """Whether the guidance scale is an input of the network (`cond.guidance`)."""
+        """Whether the network has an input for the guidance scale (`cond.guidance`)."""
         return False
 
     def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
         raise TypeError(f"{type(self).__name__} must say how its network is called")
 
     def route(self, cond: Cond) -> list[int] | None:
-        """Which of several students answers each row; None where there is one."""
+        """The student that answers each row, by index; None where there is only one network."""
         return None
 
-    # What distillers ask of a family's network
+    # What distillers need of a family's network
 
-    folder = ""  # where a pipeline of diffusers keeps it
-    targets: Sequence[str] = ()  # layers that a LoRA goes on
-    few_steps = True  # whether students are served that go to x0 and back to noise
-    lora = True  # whether adapters are served
-    several = True  # whether several small students are served in its place
+    folder = ""  # its folder in a pipeline of diffusers
+    targets: Sequence[str] = ()  # names of the layers that a LoRA adapts
+    few_steps = True  # whether students that step to x0 and back to noise can be served
+    lora = True  # whether adapters can be served
+    several = True  # whether several small students can be served in its place
 
     def with_guidance(self) -> "Denoiser":
-        """A copy whose network takes its guidance as an input that has no effect yet."""
+        """A copy whose network has a guidance input, which has no effect yet."""
         raise TypeError(f"{type(self).__name__} has no network with a guidance input")
 
     def with_camera(self) -> "Denoiser":
-        """The same, that can be told the camera, which has no effect yet."""
+        """This denoiser, in place, with a camera input that has no effect yet."""
         raise TypeError(f"{type(self).__name__} has no input for a camera")
 
     def smaller(self, width: float) -> "Denoiser":
-        """A new one whose layers are `width` times as wide."""
+        """A new network whose layers are `width` times as wide."""
         raise TypeError(f"{type(self).__name__} has no smaller network")
 
     def features(self, blocks: Sequence[int]) -> "Features":
-        """Where a discriminator looks into it. `blocks`: which, of a network of equal ones."""
+        """The modules that a discriminator sees. `blocks`: their indices, in a network of equal blocks."""
         raise TypeError(f"{type(self).__name__} has no features to look at")
 
     @property
     def token_width(self) -> int:
-        """Numbers in each token of a prompt."""
+        """Width of a token of a prompt embedding."""
         raise TypeError(f"{type(self).__name__} must say what its prompts are")
 
     def save(self, home: Path, folder: str = "") -> None:
-        """The network, in half precision, in its usual folder of `home` or in this one."""
+        """Write the network in half precision to `folder` of `home`; its usual folder where none is given."""
         self.network.half().save_pretrained(home / (folder or self.folder))
 
     def forward(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
@@ -136,12 +137,12 @@ class Denoiser(nn.Module):
 
 
 def strength(guidance: float, full: float) -> float:
-    """How strongly an adapter that has guidance folded in acts: off at 1, as it is at `full`."""
+    """The strength of an adapter with guidance folded in: 0 at guidance 1, 1 at guidance `full`."""
     return (guidance - 1) / (full - 1)
 
 
 class TrigFlow(Denoiser):
-    """A flow denoiser seen as TrigFlow, exactly and without training (SANA-Sprint, Sec. 3.1)."""
+    """A flow denoiser as a TrigFlow denoiser, exactly and without training (SANA-Sprint, Sec. 3.1)."""
 
     prediction: Prediction = "trigflow"
     schedule = Trig()
@@ -167,12 +168,12 @@ class TrigFlow(Denoiser):
 
 
 def angle(t: Tensor) -> Tensor:
-    """TrigFlow's own time, in radians, from t in [0, 1]."""
+    """TrigFlow's time in radians, from t in [0, 1]."""
     return t * (pi / 2)
 
 
 class AnswersX0(Protocol):
-    """A Denoiser, or anything else that is called like one."""
+    """A Denoiser, or anything else with the same call."""
 
     @property
     def schedule(self) -> Schedule: ...
@@ -181,7 +182,7 @@ class AnswersX0(Protocol):
 
 
 class Predicts(AnswersX0, Protocol):
-    """A Denoiser, or the exact teacher of the 2-D mixture: `predict` gives what a network would say."""
+    """A Denoiser, or the exact teacher of the 2-D mixture: `predict` gives the prediction of a network."""
 
     @property
     def prediction(self) -> Prediction: ...
@@ -190,7 +191,7 @@ class Predicts(AnswersX0, Protocol):
 
 
 def on_schedule(denoiser: AnswersX0, schedule: Schedule) -> Callable[[Tensor, Tensor, Cond], Tensor]:
-    """The denoiser for samples of another schedule: x_t is scaled, t moved, to where the signal to noise is equal.
+    """The denoiser for samples of another schedule: x_t is scaled and t is moved to equal signal to noise.
 
     Flow and TrigFlow convert into each other. Raises ValueError for other pairs.
     """
@@ -205,7 +206,7 @@ def on_schedule(denoiser: AnswersX0, schedule: Schedule) -> Callable[[Tensor, Te
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is one. Raises ValueError for a device that isn't there."""
+    """A device by name; `auto` is CUDA where there is a GPU. Raises ValueError for a device that isn't there."""
     gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     valid = ["auto", "cpu", *(["cuda"] if gpus else []), *gpus]
     if name not in valid:
@@ -216,7 +217,7 @@ def pick_device(name: str) -> torch.device:
 def pick_dtype(device: torch.device) -> torch.dtype:
     """bf16 on a GPU that has it, as SANA was trained; fp32 on a CPU.
 
-    On a CPU with AVX512-BF16 bf16 took an eighth off one picture's time, and made pictures depend on the machine.
+    On a CPU with AVX512-BF16, bf16 saved an eighth of one picture's time but made pictures depend on the machine.
     """
     if device.type != "cuda":
         return torch.float32
@@ -224,7 +225,7 @@ def pick_dtype(device: torch.device) -> torch.dtype:
 
 
 def check_attention(how: str, device: torch.device) -> None:
-    """Raises ValueError for an unknown kernel of attention, and for xformers off CUDA or not installed."""
+    """Raises ValueError for an unknown attention kernel, and for xformers without CUDA or where it isn't installed."""
     if how not in ATTENTION:
         raise ValueError(f"attention {how!r}; valid: {', '.join(ATTENTION)}")
     if how == "xformers" and device.type != "cuda":
@@ -234,8 +235,9 @@ def check_attention(how: str, device: torch.device) -> None:
 
 
 def set_attention(network: Any, how: str, device: torch.device, linear: str = "") -> str | None:
-    """Choose the kernel of softmax attention, where `check_attention` allows it; returns a sentence where the choice
-    does not apply, for the reason `linear`. `auto` and `sdpa` are torch's own.
+    """Choose the kernel of softmax attention, which `check_attention` allowed. `auto` and `sdpa` are torch's own.
+
+    `linear`: why the choice does not apply to this network, if so; the sentence that is returned says it.
     """
     check_attention(how, device)
     if how != "xformers":

@@ -6,11 +6,11 @@
     text_noise      noise on the prompt embedding, the same for every step
     cads            noise on the prompt embedding that is gone when t falls below 0.6 (Sadat et al. 2024)
     adapter_first   how strongly a LoRA student's adapter acts in its first step; 1 is the student
-    unlike          x0 of every step but the last is pushed out of a ball around each of some earlier pictures (SPELL)
+    unlike          x0 of every step but the last is pushed out of a ball around each stored picture (SPELL)
 
-A cure changes where a run begins, what the prompt is, whose turn a step is, or what becomes of the turn's answer; the
-walk knows none of them. Random numbers come from the picture's own seed, so a picture of a wall is the picture of its
-seed.
+A cure changes the starting noise, the prompt embedding, the network of a step, or the x0 of a step; the walk
+(`models/samplers.py`) knows none of them. Random numbers come from the picture's own seed, so each picture of a batch
+is the picture of its seed alone.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from models.denoiser import Cond
 from models.schedule import like
 
 NONE_BELOW, ALL_ABOVE = 0.6, 0.9  # CADS: times at which the noise begins and is full (Sadat et al. 2024, tau_1, tau_2)
-SALT = 0x5EED  # parts the seeds of embeddings from those of latents
+SALT = 0x5EED  # keeps the seeds of embeddings apart from those of latents
 
 
 def pink(white: Tensor, strength: float) -> Tensor:
@@ -33,7 +33,7 @@ def pink(white: Tensor, strength: float) -> Tensor:
     h, w = white.shape[-2:]
     f = torch.hypot(torch.fft.fftfreq(h)[:, None], torch.fft.rfftfreq(w)[None, :]).to(white)  # [h, w/2 + 1]
     gain = f.clamp_min(1 / max(h, w)) ** -strength
-    twice = torch.full_like(gain, 2.0)  # a real picture's spectrum holds every other half once more
+    twice = torch.full_like(gain, 2.0)  # the spectrum of real numbers has every other half twice
     twice[:, 0] = 1.0
     if w % 2 == 0:
         twice[:, -1] = 1.0
@@ -42,12 +42,13 @@ def pink(white: Tensor, strength: float) -> Tensor:
 
 
 def text_generators(seeds: Sequence[int], own: int) -> list[Generator]:
-    """For the embedding of each picture: a function of the picture's seed and the cure's own."""
+    """A generator for the embedding of each picture, from the picture's seed and the seed of the cure, `own`."""
     return [Generator().manual_seed((seed * 1_000_003 + own) ^ SALT) for seed in seeds]
 
 
 def drawn(cond: Cond, generators: Sequence[Generator]) -> Tensor:
-    """Standard normal numbers like the tokens, [B, L, D]: token i of a picture has its own, however long the batch."""
+    """Standard normal noise in the shape of the tokens, [B, L, D]. Token i of a picture gets the same noise however
+    long the batch is padded."""
     width = cond.tokens.shape[2]
     rows = []
     for generator, length in zip(generators, cond.mask.sum(1).tolist(), strict=True):
@@ -58,13 +59,13 @@ def drawn(cond: Cond, generators: Sequence[Generator]) -> Tensor:
 
 
 def deviation(cond: Cond) -> Tensor:
-    """Of the tokens that count, one number a row, [B]."""
+    """The standard deviation of the tokens that count, [B]."""
     rows = zip(cond.tokens, cond.mask, strict=True)
     return torch.stack([tokens[mask].float().std() for tokens, mask in rows]).to(cond.tokens)
 
 
 def noisy(cond: Cond, noise: Tensor, strength: float) -> Cond:
-    """The prompt's embedding with noise of `strength` deviations; padding stays, and the mask with it."""
+    """The prompt embedding with noise of `strength` standard deviations. Padding and mask stay as they are."""
     moved = cond.tokens + strength * like(deviation(cond), noise) * noise
     return replace(cond, tokens=torch.where(cond.mask[..., None], moved, cond.tokens))
 
@@ -75,7 +76,8 @@ def gamma(t: float) -> float:
 
 
 def annealed(cond: Cond, noise: Tensor, strength: float, t: float) -> Cond:
-    """The prompt at time t: sqrt(gamma) y + s sqrt(1 - gamma) n, brought back to y's own mean and deviation (CADS)."""
+    """The prompt embedding y at time t: sqrt(gamma) y + s sqrt(1 - gamma) n, then rescaled to the mean and deviation of
+    y (Sadat et al. 2024, CADS)."""
     left = gamma(t)
     if left == 1.0:
         return cond
@@ -90,7 +92,7 @@ def annealed(cond: Cond, noise: Tensor, strength: float, t: float) -> Cond:
 
 def shielded(x0: Tensor, others: Tensor, radius: float) -> Tensor:
     """x0 [B, ...] pushed away from every one of `others` [K, ...] that is nearer than `radius` (SPELL, Kirchhof et al.
-    2025, Eq. 5). Distances are root mean squares, so `radius` is in deviations of a latent."""
+    2025, Eq. 5). Distances are root mean squares, so `radius` is in standard deviations of a latent."""
     d = x0[:, None] - others[None].to(x0)  # [B, K, ...]
     size = d.flatten(2).pow(2).mean(2).sqrt().clamp_min(1e-6)  # [B, K]
     push = (radius / size - 1).clamp_min(0)

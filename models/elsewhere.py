@@ -1,6 +1,6 @@
-"""Bases that are no id: a folder of diffusers, or a repository of the Hub.
+"""Bases that have no id: a folder of diffusers, or a repository of the Hub.
 
-A folder of this computer is known by a name, as what is trained on it travels, and its place is nobody's business: in
+A folder of this computer goes by a name, so that a model that is trained on it can be published without its path. In
 the studio's `bases/` that name is the folder itself or a link to it.
 """
 
@@ -16,7 +16,7 @@ from models.content import header, json_object, pixels, weights
 from models.hub import TEACHER, fetched, hub_rows
 from models.manifest import Guidance, Row
 
-PIPELINES = {  # pipelines that may be no id: the row of the Hub that each is like
+PIPELINES = {  # pipeline classes that need no id: the Hub row that each is like
     "StableDiffusionPipeline": "sd15",
     "StableDiffusionXLPipeline": "sdxl",
     "SanaPipeline": "sana-sprint-0.6b",
@@ -27,7 +27,7 @@ SANA = {"about": TEACHER, "scheduler": "DPMSolverMultistepScheduler", "timesteps
 SANA |= {"prediction": "flow", "guidance": Guidance("cfg", 4.5, (1.0, 20.0))}
 SCHEDULE = {"prediction_type": "epsilon", "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-NAME = re.compile(r"[^\W_][\w.-]{0,99}")  # of what is called by a name: no part, path or list
+NAME = re.compile(r"[^\W_][\w.-]{0,99}")  # a plain name: no path and no list
 INDEX, MAIN = "model_index.json", "main"  # of a diffusers pipeline; the branch of the Hub
 
 
@@ -38,10 +38,11 @@ def place(name: str) -> Path | None:
 
 
 def elsewhere(name: str) -> Row | None:
-    """A pipeline that is no id, as a row like that of the Hub's with the same pipeline. A folder's id is its name, or
-    where it is while it has none.
+    """A pipeline without an id, as a row: it copies the Hub row of the same pipeline class. The row's id is the
+    folder's name, or its path while it has no name.
 
-    None for a name that is no folder with a pipeline and can't be the Hub's; ValueError for what can't be used.
+    Returns None for a name that is no folder with a pipeline and no possible name of the Hub. Raises ValueError for a
+    pipeline that can't be used.
     """
     folder = place(name)
     if folder is None and not HUB_ID.fullmatch(name):
@@ -73,8 +74,8 @@ def elsewhere(name: str) -> Row | None:
 
 
 def named(row: Row, taken: set[str], was: str | None = None) -> Row:
-    """A folder's row under the name that it has, or will have once it is remembered: `was`, what a run calls it that
-    goes on in another place, else its own or the next that is free. Any other row as it is."""
+    """A folder's row under the name that it has, or gets by `remember`: `was` where a run that resumes elsewhere calls
+    it so, else its own name or the next free one. Any other row is returned as it is."""
     if not in_folder(row):
         return row
     folder, names = Path(row.hub or ""), _names()
@@ -85,7 +86,7 @@ def named(row: Row, taken: set[str], was: str | None = None) -> Row:
 
 
 def remember(row: Row) -> None:
-    """From now on the folder of this row is known by its id, in this studio."""
+    """Give the folder of this row its id as its name in this studio."""
     link = paths.bases() / row.id
     if in_folder(row) and link.resolve() != Path(row.hub or ""):
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -94,23 +95,23 @@ def remember(row: Row) -> None:
 
 
 def _names() -> dict[Path, str]:
-    """What the folders are called that this studio knows."""
+    """The name of each folder that this studio knows."""
     home = paths.bases()
     return {p.resolve(): p.name for p in sorted(home.iterdir())} if home.is_dir() else {}
 
 
 def is_folder(name: str | None) -> bool:
-    """Whether a base that is no id of the catalogue is a folder of this computer, there or not."""
+    """Whether a base without an id names a folder of this computer, whether it exists or not."""
     return name is not None and not HUB_ID.fullmatch(name)
 
 
 def short(where: str) -> str:
-    """Without the way to a folder: sentences reach visitors."""
+    """The last part of a path, for sentences that visitors may read."""
     return Path(where).name if Path(where).is_absolute() else where
 
 
 def _config(where: str, name: str) -> tuple[dict[str, Any], Path]:
-    """A JSON file of a folder or of a repository, and where it lies. Raises ValueError where it isn't there."""
+    """A JSON file of a folder or a repository, and its path. Raises ValueError where it is missing."""
     from huggingface_hub import try_to_load_from_cache
 
     path = Path(where) / name
@@ -131,10 +132,10 @@ def _same_schedule(where: str) -> None:
 
 
 def _numbers(folder: Path) -> int:
-    """How many numbers the weights of a part hold, by the headers of its files."""
+    """The count of parameters of a part, from the headers of its weight files."""
     return sum(prod(tensor["shape"]) for path in weights(folder) for tensor in header(path).values())
 
 
 def in_folder(row: Row) -> bool:
-    """Whether what stands in the place of the Hub is a folder of this computer."""
+    """Whether a row's pipeline is a folder of this computer, not a repository of the Hub."""
     return row.hub is not None and Path(row.hub).is_absolute()

@@ -1,6 +1,7 @@
-"""Models in memory, shared by everybody: loaded when asked for, one generation on a pipeline at a time, in order.
+"""Models in memory, shared by all callers. A model is loaded when it is first needed, and a pipeline runs one
+generation at a time, in the order of the requests.
 
-The least recently used goes when the memory budget is spent. Prompts that were encoded lately are remembered.
+The least recently used model is dropped when the memory budget is spent. Prompt embeddings are cached.
 """
 
 import time
@@ -24,19 +25,19 @@ from models.generate import Event, generate
 from models.request import ImageRequest
 from models.words import Vectors, Window, Words, vocabulary
 
-TICK = 0.5  # seconds between two answers to somebody who waits
-PATIENCE = 60.0  # seconds for which a run whose events nobody reads may keep others waiting
+TICK = 0.5  # seconds between two `Waiting` events
+PATIENCE = 60.0  # seconds for which a run whose events nobody reads may hold up others
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """Not your turn yet."""
+    """The request is still queued."""
 
-    place: int  # generations before yours, the running one included
+    place: int  # generations before it, the running one included
 
 
 class Embeddings:
-    """Encodes prompts, and remembers the last `size` different ones. Safe between threads."""
+    """Encodes prompts, with a cache of the last `size` different ones. Safe between threads."""
 
     def __init__(self, encode: Callable[[Sequence[str]], Cond], size: int):
         self.encode = encode
@@ -57,13 +58,13 @@ class Embeddings:
         return Cond(pad_sequence(list(tokens), batch_first=True), pad_sequence(list(masks), batch_first=True))
 
 
-class Line:
-    """First come, first served. The head of the line has the pipeline."""
+class Queue:
+    """The queue of one network, first come, first served. The ticket at its head has the network."""
 
     def __init__(self, patience: float):
         self.patience = patience
         self._changed, self._tickets = Condition(), deque[object]()
-        self._away: float | None = None  # since when the head's reader has not come back
+        self._away: float | None = None  # when the reader of the head's events last left with one
 
     def join(self) -> object:
         with self._changed:
@@ -76,7 +77,7 @@ class Line:
                 self._drop(ticket)
 
     def wait(self, ticket: object, seconds: float) -> int:
-        """How many are before the ticket, after waiting for that to be none."""
+        """Wait until no ticket is before this one, at most so many seconds; returns how many still are."""
         with self._changed:
             self._changed.wait_for(lambda: self._tickets[0] is ticket, seconds)
             if self._away is not None and time.monotonic() - self._away > self.patience:
@@ -84,7 +85,7 @@ class Line:
             return self._tickets.index(ticket)
 
     def lend(self) -> None:
-        """The head's reader has an event to look at."""
+        """Note that the head's reader now has an event, and count its time until it comes back."""
         with self._changed:
             self._away = time.monotonic()
 
@@ -105,34 +106,35 @@ class Line:
         self._changed.notify_all()
 
 
-class Queue:
-    """A run's tickets in the lines of the networks that it uses."""
+class Places:
+    """The tickets of a run in the queues of all networks that it uses."""
 
-    def __init__(self, lines: Sequence[Line]):
-        self._places = [(line, line.join()) for line in lines]
+    def __init__(self, queues: Sequence[Queue]):
+        self._places = [(queue, queue.join()) for queue in queues]
 
     def wait(self, seconds: float) -> int:
-        """How many are before it in the first line whose head it is not, after waiting there for that to be none."""
-        for line, ticket in self._places:
-            if place := line.wait(ticket, seconds):
+        """Wait until it is at the head of every queue, at most so many seconds in one of them; returns how many are
+        still before it there."""
+        for queue, ticket in self._places:
+            if place := queue.wait(ticket, seconds):
                 return place
         return 0
 
     def lend(self) -> None:
-        for line, _ in self._places:
-            line.lend()
+        for queue, _ in self._places:
+            queue.lend()
 
     def back(self) -> None:
-        for line, ticket in self._places:
-            line.back(ticket)
+        for queue, ticket in self._places:
+            queue.back(ticket)
 
     def leave(self) -> None:
-        for line, ticket in self._places:
-            line.leave(ticket)
+        for queue, ticket in self._places:
+            queue.leave(ticket)
 
 
 class Engine:
-    """One per process. `embeddings`: prompts remembered per model, 0 for none. `memory_gib`: of weights."""
+    """One per process. `embeddings`: prompts cached for each model, 0 for none. `memory_gib`: budget for weights."""
 
     def __init__(
         self,
@@ -149,49 +151,49 @@ class Engine:
         self.attention, self.embeddings, self.patience, self.backend = attention, embeddings, patience, backend
         self.budget = _budget(self.device) if memory_gib is None else memory_gib
         self._lock = Lock()
-        self._lines: dict[str, Line] = {}
-        self._held: LRU[str, Parts] = LRU()  # `_make_room` says which go
+        self._queues: dict[str, Queue] = {}
+        self._held: LRU[str, Parts] = LRU()  # `_make_room` drops models
         self._words: dict[str, tuple[Row, Words]] = {}
         self._encoder: Any = None
 
     def generate(self, request: ImageRequest) -> Generator[Waiting | Event, None, None]:
-        """The events of the request, after its place in the line while others are served. Closing it gives way."""
-        with self._turn(request.models()) as queue:
+        """`Waiting` events while the request is queued, then its events. Closing the iterator leaves the queue."""
+        with self._turn(request.models()) as places:
             seconds = 0.0
-            while place := queue.wait(seconds):
+            while place := places.wait(seconds):
                 yield Waiting(place)
                 seconds = TICK
             crew = {id: self._ready(id) for id in request.models()}
             with closing(generate(crew[request.model], request, crew)) as events:
                 for event in events:
-                    queue.lend()
+                    places.lend()
                     yield event
-                    queue.back()
+                    places.back()
 
     def warm(self, id: str) -> None:
-        """Load a model before anybody asks for it."""
-        with self._turn([id]) as queue:
-            while queue.wait(TICK):
+        """Load a model before its first request."""
+        with self._turn([id]) as places:
+            while places.wait(TICK):
                 pass
             self._ready(id)
 
     @contextmanager
     def crew(self, ids: Iterable[str]) -> Iterator[dict[str, Parts]]:
-        """Within: the parts of several models, and the caller's turn on their networks. Keep it short."""
-        with self._turn(list(ids)) as queue:
-            while queue.wait(TICK):
+        """Within: the parts of several models. The caller holds their networks, so the block must be short."""
+        with self._turn(list(ids)) as places:
+            while places.wait(TICK):
                 pass
             yield {id: self._ready(id) for id in ids}
 
     def waiting(self, id: str) -> int:
-        """Generations that run or wait on a model's network."""
+        """How many generations run or wait on a model's network."""
         home = home_of(catalogue.get(id))
         with self._lock:
-            line = self._lines.get(home)
-        return line.length() if line else 0
+            queue = self._queues.get(home)
+        return queue.length() if queue else 0
 
     def loaded(self) -> list[str]:
-        """Ids in memory, the one used last at the end."""
+        """Ids of the models in memory, the most recently used last."""
         with self._lock:
             return [id for id, _ in self._held.items()]
 
@@ -201,7 +203,7 @@ class Engine:
             return {id: openvino.chosen(parts) for id, parts in self._held.items()}
 
     def words(self, id: str) -> Words:
-        """What a model knows; no turn is needed to ask."""
+        """The words that a model knows. This needs no place in a queue."""
         row = catalogue.get(id)
         encoder = self._shared_encoder()
         with self._lock:
@@ -209,25 +211,26 @@ class Engine:
                 look_up = Vectors(text.load_tokenizer(text.find()), encoder)
                 self._words[id] = row, Words(vocabulary(row), look_up)
             words = self._words[id][1]
-            words.window = words.window or Window.of(row)  # a model of the Hub may have come meanwhile
+            words.window = words.window or Window.of(row)  # a model of the Hub may have been downloaded since
             return words
 
     @contextmanager
-    def _turn(self, ids: Sequence[str]) -> Iterator["Queue"]:
-        """A place in the line of every network that these models use; LoRAs use their base's.
+    def _turn(self, ids: Sequence[str]) -> Iterator["Places"]:
+        """Within: a place in the queue of every network that these models use; LoRAs use their base's.
 
-        All lines are joined at once, so that of two runs the same one is before the other in each of them.
+        All queues are joined at once, so that two runs stand in the same order in each of them.
         """
         homes = sorted({home_of(catalogue.get(id)) for id in ids})
         with self._lock:
-            queue = Queue([self._lines.setdefault(home, Line(self.patience)) for home in homes])
+            places = Places([self._queues.setdefault(home, Queue(self.patience)) for home in homes])
         try:
-            yield queue
+            yield places
         finally:
-            queue.leave()
+            places.leave()
 
     def _ready(self, id: str) -> Parts:
-        """The parts, loaded now where they aren't, or where the model was published anew. The caller has the turn."""
+        """The parts of a model, loaded now where they are not in memory, or where the model was published anew. The
+        caller holds its network."""
         row = catalogue.get(id)
         base = self._ready(row.manifest.base or "") if row.manifest.kind == "lora" else None
         with self._lock:
@@ -257,25 +260,26 @@ class Engine:
             return self._encoder
 
     def _make_room(self, row: Row) -> None:
-        """Forget idle models, the one used longest ago first, until the new one fits."""
+        """Drop idle models, the least recently used first, until the new one fits."""
         homes = dict.fromkeys(home_of(parts.row) for _, parts in self._held.items())
         for home in homes:
             if cost(row) + sum(cost(parts.row) for _, parts in self._held.items()) <= self.budget:
                 return
-            if self._lines[home].length() == 0:
+            if self._queues[home].length() == 0:
                 for id in [id for id, parts in self._held.items() if home_of(parts.row) == home]:
                     self._held.pop(id)
 
 
 def home_of(row: Row) -> str:
-    """The id whose network it paints with: its own, or of a LoRA its base's."""
+    """The id of the model whose network it uses: its own, or a LoRA's base."""
     return (row.manifest.kind == "lora" and row.manifest.base) or row.id
 
 
 def cost(row: Row) -> float:
-    """GiB of weights, about: what the Hub's row says, else four bytes for every parameter along the chain.
+    """About how many GiB of weights a model needs: the Hub row's figure, else four bytes for each parameter along the
+    chain.
 
-    A LoRA's base is counted by itself, and once more for its weights with the LoRA in them.
+    A LoRA counts as much again, as its base's weights are kept with the LoRA merged into them.
     """
     if row.manifest.kind == "lora":
         return (row.manifest.parameters + catalogue.get(row.manifest.base or "").manifest.parameters) * 4 / 2**30
@@ -283,7 +287,7 @@ def cost(row: Row) -> float:
 
 
 def _budget(device: torch.device) -> float:
-    """Half of the computer's memory, or nine tenths of the GPU's."""
+    """GiB for weights: half of the computer's memory, or nine tenths of the GPU's."""
     from core.machine import here
 
     machine = here()

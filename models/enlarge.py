@@ -1,7 +1,7 @@
-"""Pictures made larger than they were painted: by which network, how many times, and which are here.
+"""Enlarging pictures after they are painted: the networks, the factors, and which networks are installed.
 
-The box's own network is quick enough for a wall; the one that taught it is a choice where its two packages are
-installed. Both give four times the pixels; twice is that, halved. No torch here.
+The box's own network is fast enough for a wall of pictures. Its teacher is a choice where its two packages are
+installed. Both enlarge four times; for twice, their result is halved. No torch here.
 """
 
 import functools
@@ -26,18 +26,18 @@ def missing(name: str) -> str | None:
 
 
 def enlarged(picture: Picture, factor: int, by: str = ENLARGER) -> Picture:
-    """The picture, so many times as large. Raises ValueError where the enlarger is not here."""
+    """The picture, `factor` times as large. Raises ValueError where the enlarger is not installed."""
     if factor == 1:
         return picture
     large = fromarray(_answer(by)(np.array(picture.convert("RGB"))[None])[0])
     if factor < MOST:
         large = large.resize((picture.width * factor, picture.height * factor), Resampling.BOX)
-    large.info = dict(picture.info)  # the back end that computed it
+    large.info = dict(picture.info)  # names the back end that computed the picture
     return large
 
 
 def _answer(name: str) -> Callable[[np.ndarray], np.ndarray]:
-    """uint8 [B, H, W, 3] to [B, 4H, 4W, 3]."""
+    """The enlarger's function from uint8 [B, H, W, 3] to [B, 4H, 4W, 3]."""
     if name == TEACHER:
         return realesrgan.enlarge
     row = catalogue.get(name)

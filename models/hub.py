@@ -1,13 +1,13 @@
-"""The models of the Hub that can be served, and how the Hub is asked."""
+"""The models of the Hub that can be served, and requests to the Hub."""
 
 from pathlib import Path
 from typing import Any
 
 from models.manifest import Guidance, Manifest, Row
 
-HUB_SECONDS = 3.0  # for the Hub to answer, through whatever stands between
+HUB_SECONDS = 3.0  # time limit of an answer of the Hub, proxies included
 SPRINT_STEPS = {"1": [1.5708], "2": [1.5683, 1.3], "4": [1.5683, 1.3, 1.1, 0.6]}  # SANA-Sprint, Table 7, radians
-TCD_STEPS = {  # TCDScheduler's own, from 50
+TCD_STEPS = {  # as TCDScheduler spaces them from its 50 training steps
     "1": [999],
     "2": [999, 499],
     "4": [999, 759, 499, 259],
@@ -32,7 +32,7 @@ def _hub(
     eta: float = 0.0,
     base: str | None = None,
 ) -> Manifest:
-    """Of a model that others made; with a base, a LoRA on it."""
+    """The manifest of a model that others made; with `base`, of a LoRA on that one."""
     return Manifest(
         id=id,
         family=family,
@@ -81,15 +81,16 @@ def _hub_base(id: str, family: str, hub: str, size: int, memory_gib: float, **ow
 
 
 def _hub_lora(id: str, base: Row, hub: str, file: str, **own: Any) -> Row:
-    """A LoRA on a row of the Hub."""
+    """The row of a LoRA on another row of the Hub."""
     manifest = _hub(id, base.manifest.family, base=base.id, **own)
     return Row(manifest, base.size, None, hub, "main", base.memory_gib + 0.5, base.tokens, batch=1, file=file)
 
 
 def hub_rows() -> list[Row]:
-    """Memory: two bytes for each parameter of denoiser, text encoders and autoencoder, and room to work.
+    """The rows of the Hub. Memory is estimated: two bytes for each parameter of denoiser, text encoders and
+    autoencoder, and as much as activations need.
 
-    No commit hash could be looked up when these rows were written, so they follow the branch.
+    The revision is the branch `main`, as no commit hash could be looked up when these rows were written.
     """
     small = _hub_base(
         "sd15",
@@ -121,7 +122,7 @@ def hub_rows() -> list[Row]:
         "hub": HYPER,
     }
     hyper |= {"scheduler": "TCDScheduler", "default_steps": 1, "timesteps": TCD_STEPS}
-    hyper |= {"eta": 0.3}  # of several steps: one is the same for any
+    hyper |= {"eta": 0.3}  # for several steps; one step is the same with any eta
     return [
         _hub_sprint("0.6B", 600_000_000, 10.0),
         _hub_sprint("1.6B", 1_600_000_000, 12.0),
@@ -145,7 +146,7 @@ def hub_rows() -> list[Row]:
 
 
 def file(row: Row) -> Path:
-    """The one file of a Hub row, from the local cache or the Hub."""
+    """The one file of a Hub row, from the local cache or the Hub. Raises ValueError where it is in neither."""
     return fetched(row.hub or "", row.file or "", row.revision, row.id)
 
 
@@ -162,9 +163,7 @@ def fetched(hub: str, file: str, revision: str | None, id: str) -> Path:
 
 
 def reachable() -> bool:
-    """Whether the Hub answers within a few seconds, asked the way the download goes: through the proxy and with the
-    certificates of the environment.
-    """
+    """Whether the Hub answers within a few seconds, by the proxy and the certificates that downloads use."""
     import httpx2
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session

@@ -1,9 +1,9 @@
-"""Paint on from a picture, or anew a part of it: image, strength, mask and only_masked of a request.
+"""Image to image and inpainting: the fields image, strength, mask and only_masked of a request.
 
-A run with a picture z walks the model's own steps with their angles (`models.schedule.angle`) times `strength`, so
-strength is continuous for every family and every count of steps: x = alpha z + sigma eps at the first of them. At 1 it
-is the run without the picture. What the mask keeps is put back into every x0, so each next x_t holds it with its own
-noise; after decoding the kept pixels are those of the picture.
+A run from a picture z walks the model's own steps with their angles (`models.schedule.angle`) times `strength`, so
+strength is continuous for every family and step count. It starts at x = alpha z + sigma eps of the first angle; at
+strength 1 it is the run without a picture. The latents that the mask keeps are put back into every x0, so that each
+next x_t holds them with its own noise. After decoding, the kept pixels are those of the picture.
 """
 
 from collections.abc import Sequence
@@ -29,13 +29,13 @@ LEAST = 32  # pixels of the part that only_masked paints
 
 @dataclass(frozen=True)
 class Edit:
-    """What a request's pictures come to, for a model. Sizes are the model's."""
+    """The picture and mask of a request, prepared for a model. Sizes are the model's."""
 
-    picture: Picture  # RGB, which the mask keeps parts of
-    mask: Picture | None  # L, white where it is painted anew
-    box: Box | None  # what is painted of it, enlarged to the whole; None is all
-    z: Tensor  # latents [1, C, h, w] of what is painted, of unit variance
-    m: Tensor | None  # the mask over latents, [1, 1, h, w] in [0, 1]
+    picture: Picture  # RGB, the picture to start from
+    mask: Picture | None  # L, white where the picture is repainted
+    box: Box | None  # the part that is repainted at full size; None is the whole
+    z: Tensor  # latents [1, C, h, w] of that part, of unit variance
+    m: Tensor | None  # the mask at the size of the latents, [1, 1, h, w] in [0, 1]
     strength: float
 
     @classmethod
@@ -62,7 +62,7 @@ class Edit:
         return x0 if self.m is None else torch.lerp(self.z, x0, self.m)
 
     def whole(self, painted: Picture) -> Picture:
-        """The picture with what was painted in its place; where the mask is black, its own pixels bit for bit."""
+        """The picture with the painted part in its place. Where the mask is black, its own pixels stay bit for bit."""
         if self.mask is None:
             return painted
         if self.box:
@@ -73,7 +73,7 @@ class Edit:
         return Image.composite(painted, self.picture, self.mask)
 
     def steps(self, own: SchedulerSteps, generators: Sequence[Generator]) -> DdimSteps | ConsistencySteps:
-        """The model's own steps, nearer to data by `strength`: with fresh noise where its scheduler draws some."""
+        """The model's own steps at angles times `strength`, with fresh noise where its scheduler draws some."""
         times = [time_at(own.schedule, angle(own.schedule, t) * self.strength) for t in own.times]
 
         def draw(x: Tensor) -> Tensor:
@@ -83,13 +83,14 @@ class Edit:
 
 
 def flat(picture: Picture) -> Picture:
-    """RGB; what is transparent lies on white."""
+    """The picture in RGB; transparent parts are put on white."""
     clear = picture.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
 
 
 def around(mask: Picture) -> Box | None:
-    """A square around what is not black, with some room; None where it would be the whole, or nothing is white."""
+    """A square around the part that is not black, with some room. None where it would be the whole picture, or where
+    all is black."""
     box = mask.getbbox()
     if box is None:
         return None
@@ -101,14 +102,14 @@ def around(mask: Picture) -> Box | None:
 
 
 def over_latents(mask: Picture, parts: Parts) -> Tensor:
-    """The share of each latent's square that is white, [1, 1, h, w]."""
+    """The white share of each latent's pixels, [1, 1, h, w]."""
     white = torch.from_numpy(np.array(mask, dtype=np.float32) / 255)
     return torch.nn.functional.adaptive_avg_pool2d(white[None, None], parts.latent[1:])
 
 
 @torch.no_grad()
 def encoded(parts: Parts, picture: Picture) -> Tensor:
-    """Latents [1, C, h, w] of unit variance."""
+    """The latents of a picture, [1, C, h, w], of unit variance."""
     pixels: Any = torch.from_numpy(np.array(picture, dtype=np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
     family = families.family(parts.row.manifest.family)
     return family.encode(parts.vae, pixels.to(parts.device, parts.vae_dtype)).float()

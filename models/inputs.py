@@ -1,7 +1,7 @@
-"""Pictures that a request begins with, kept in `<studio>/inputs/` under the sha256 of their bytes.
+"""Pictures that a request starts from, stored in `<studio>/inputs/` under the sha256 of their bytes.
 
-A request stays small and JSON: it names them by that hash, and a picture made from them is restored as long as they are
-there.
+A request names them by that hash, so it stays small JSON. A picture made from them can be restored as long as they are
+stored.
 """
 
 import re
@@ -19,7 +19,7 @@ SUFFIXES = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 
 
 def keep(source: Path | bytes) -> str:
-    """The hash of a picture's bytes, which are kept. Raises ValueError with one sentence for what is no picture."""
+    """Store a picture and return its hash. Raises ValueError with one sentence where it is no picture."""
     kind = upload(source).format or "PNG"
     data = source if isinstance(source, bytes) else source.read_bytes()
     return inputs.keep(data, SUFFIXES[kind])
@@ -31,7 +31,7 @@ def _file(digest: str) -> Path | None:
 
 
 def path(digest: str, what: str = "picture") -> Path:
-    """Raises ValueError where it is not in this studio."""
+    """The file of a stored picture. Raises ValueError where it is not in this studio."""
     if (file := _file(digest)) is None:
         raise ValueError(f"the {what} {digest[:12]}… that this request names is no longer in the studio's inputs/")
     return file
@@ -42,26 +42,26 @@ def there(digest: str) -> bool:
 
 
 def forget(digest: str) -> None:
-    """For a picture that nothing refers to."""
+    """Remove a stored picture that nothing refers to any more."""
     if (file := _file(digest)) is not None:
         file.unlink(missing_ok=True)
 
 
 def missing(fields: dict[str, Any]) -> str:
-    """In a sentence, what a request names that is no longer in this studio."""
+    """One sentence on the pictures that a request names and this studio no longer has; empty where it has all."""
     gone = [name for name in ("image", "mask") if fields.get(name) and not _file(fields[name])]
     verb = "is" if len(gone) == 1 else "are"
     return f"Its {' and '.join(gone)} {verb} no longer in the studio's inputs/." if gone else ""
 
 
 def load(digest: str, what: str = "picture") -> Picture:
-    """Upright. Raises ValueError where it is gone, or no longer what it was."""
+    """A stored picture, turned upright. Raises ValueError where it is missing or damaged."""
     suffix = path(digest, what).suffix.removeprefix(".")
     return ImageOps.exif_transpose(upload(inputs.checked(digest, suffix, f"the {what}")))
 
 
 def named(text: str, what: str) -> str:
-    """What a person wrote for a picture: a hash as it is, a file kept, nothing as nothing."""
+    """The hash for what a person gave as a picture: a hash stays, a file is stored, an empty text stays empty."""
     if not text or DIGEST.fullmatch(text):
         return text
     if not Path(text).is_file():

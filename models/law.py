@@ -1,6 +1,7 @@
-"""What a caption of toys may leave open, and how often each value of it is in the world. Pure.
+"""The attributes that a caption of toys may leave open, and how often each value is drawn. Pure.
 
-Colours and backgrounds (`models.palette`) are uniform, but for pairs that are not drawn; views have `models.views`.
+Colours and backgrounds (`models.palette`) are uniform, except for pairs that are not drawn; for views see
+`models.views`.
 """
 
 PATTERNS = {"plain": 0.7, "striped": 0.15, "dotted": 0.15}

@@ -1,12 +1,12 @@
-"""LoRAs (Hu et al. 2022) on a UNet that several models share in memory, in the file format of diffusers.
+"""LoRAs (Hu et al. 2022), in the file format of diffusers, on a UNet that several models share in memory.
 
-    save(network, "default", folder)         what `load_lora_weights` of a plain pipeline reads
-    attach(row, base)                        a row of kind `lora` on its base's parts
-    python -m models.lora import FILE --base ID --id NAME        one that was trained elsewhere becomes a model
-    python -m models.lora export ID --layout kohya --out FILE    and one from here a file of another program's
+    save(network, "default", folder)         writes the file that `load_lora_weights` of a plain pipeline reads
+    attach(row, base)                        puts a row of kind `lora` on its base's parts
+    python -m models.lora import FILE --base ID --id NAME        makes a model of a LoRA that was trained elsewhere
+    python -m models.lora export ID --layout kohya --out FILE    writes a LoRA from here for another program
 
-Two traps of the libraries are closed here: keys go into the file as peft has them, as converted ones are lost on the
-way back without an error, and alpha goes with them, as without it every LoRA is read with alpha = rank.
+The file avoids two silent faults of the libraries: its keys are peft's, as converted keys are dropped on loading
+without an error; and it holds alpha, as without it every LoRA is read with alpha = rank.
 """
 
 import argparse
@@ -29,11 +29,11 @@ from models import camera, catalogue, hub, lora_import, weights
 from models.families import Parts, scheduler
 from models.lora_files import FILE, LAYOUTS
 
-DOWN = re.compile(r"lora(_A|_down|\.down)\.")  # the first matrix of a pair, in every dialect that diffusers reads
+DOWN = re.compile(r"lora(_A|_down|\.down)\.")  # the first matrix of a pair, in every naming that diffusers reads
 
 
 def save(network: Any, adapter: str, home: Path) -> None:
-    """`home/lora.safetensors`."""
+    """Write an adapter to `home/lora.safetensors`."""
     StableDiffusionPipeline.save_lora_weights(
         home,
         unet_lora_layers=dict(get_peft_model_state_dict(network, adapter_name=adapter)),
@@ -47,27 +47,27 @@ def layers(network: nn.Module) -> list[LoraLayer]:
 
 
 def adapter(id: str) -> str:
-    """The name of a row's adapter among torch's modules, which no id can make a path or one of their own names."""
+    """The name of a row's adapter among torch's modules. It is a hash, so it is no path and no module's name."""
     return f"of-{hashlib.sha256(id.encode()).hexdigest()[:16]}"
 
 
 def attach(row: catalogue.Row, base: Parts, valid: tuple[str, ...]) -> Parts:
-    """Parts that paint with the base's own modules. Models of one base take turns (`engine.py`)."""
+    """Parts that paint with the base's own modules. Models of one base take turns (models/engine.py)."""
     path, name = file(row), adapter(row.id)
     network = base.pipeline.unet
     base.denoiser.adapters.part()
-    if name in getattr(network, "peft_config", {}):  # published anew
+    if name in getattr(network, "peft_config", {}):  # an older version, before the model was published anew
         base.pipeline.delete_adapters(name)
     where = {"weight_name": path.name, "local_files_only": True, "unet_config": network.config}
     read = base.pipeline.lora_state_dict(str(path.parent), return_lora_metadata=True, **where)
     state, alphas, metadata = (
-        read  # `load_lora_weights` would look for a text encoder's, too, and say that there are none
+        read  # `load_lora_weights` would also look for keys of a text encoder, and warn that there are none
     )
     base.pipeline.load_lora_into_unet(state, alphas, network, name, metadata=metadata, _pipeline=base.pipeline)
     network.eval().requires_grad_(False)
     adapted = layers(network)
     for layer in adapted:
-        if name in layer.lora_A:  # peft gives them the type of the weights beside them, which may be a quantised one
+        if name in layer.lora_A:  # peft gives them the dtype of the base weights, which may be a quantised one
             for half in (layer.lora_A, layer.lora_B):
                 half[name].to(base.denoiser.dtype)
     _whole(row, path, sum(name in layer.lora_A for layer in adapted))
@@ -88,7 +88,7 @@ def attach(row: catalogue.Row, base: Parts, valid: tuple[str, ...]) -> Parts:
 
 
 def file(row: catalogue.Row) -> Path:
-    """Raises ValueError where the file is not there, or is none."""
+    """The LoRA file of a row. Raises ValueError where it is missing or no LoRA."""
     if row.hub:
         return hub.file(row)
     assert row.folder is not None
@@ -106,7 +106,7 @@ def _whole(row: catalogue.Row, path: Path, placed: int) -> None:
 
 
 def fuse(parts: Parts) -> None:
-    """The adapter becomes part of the UNet, for good, as strong as at the default guidance."""
+    """Merge the adapter into the UNet for good, at its strength for the default guidance."""
     denoiser, guidance = parts.denoiser, parts.row.manifest.guidance.default
     denoiser.adapters.part()
     parts.pipeline.fuse_lora(lora_scale=denoiser.strength(guidance), adapter_names=[denoiser.adapter])

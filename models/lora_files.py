@@ -1,11 +1,11 @@
-"""LoRAs in files: the layouts of kohya, peft and diffusers, read into one form and written from it.
+"""LoRA files: the layouts of kohya, peft and diffusers, read into one form and written from it.
 
-    read(path) -> {module: Pair}         raises ValueError for what is no LoRA, or has what would be lost
-    fitted(pairs, network) -> {module: Pair}    by the network's own names and shapes, none left over
+    read(path) -> {module: Pair}         raises ValueError where it is no LoRA, or where a part of it would be lost
+    fitted(pairs, network) -> {module: Pair}    by the network's own module names and shapes; none may be left over
     write(pairs, path, layout)
 
 A layer's weight becomes W + scale B A, with scale = alpha / rank. Alpha stands beside the matrices (kohya), in
-`adapter_config.json` (peft) or in the file's metadata (diffusers); where nobody says it, it is the rank.
+`adapter_config.json` (peft) or in the file's metadata (diffusers); where it stands nowhere, it is the rank.
 """
 
 import json
@@ -35,12 +35,12 @@ WIDTHS = {384: "toybox-sd", 768: "Stable Diffusion 1.x", 1024: "Stable Diffusion
 
 @dataclass(frozen=True)
 class Pair:
-    """down: [rank, in, …], up: [out, rank, …]."""
+    """The two matrices of a layer: down [rank, in, …] and up [out, rank, …]."""
 
     down: Tensor
     up: Tensor
-    alpha: float | None = None  # None: the rank
-    scale: float | None = None  # where it is not alpha / rank
+    alpha: float | None = None  # None means the rank
+    scale: float | None = None  # None means alpha / rank
 
     @property
     def rank(self) -> int:
@@ -53,13 +53,13 @@ class Pair:
         return 1.0 if self.alpha is None else self.alpha / self.rank
 
     def delta(self) -> Tensor:
-        """What is added to the weight, [out, in, …] in fp32."""
+        """The change of the layer's weight, [out, in, …] in fp32."""
         down, up = self.down.float(), self.up.float()
         return self.factor * (up.flatten(1) @ down.flatten(1)).reshape(up.shape[0], *down.shape[1:])
 
 
 def read(path: Path) -> dict[str, Pair]:
-    """By module, with dots or, in kohya's files, with underscores. No weight is looked at before it is safetensors."""
+    """The pairs of a file by module name, with dots or, in kohya's files, underscores. Only safetensors are opened."""
     if path.stat().st_size > MEGABYTES * 2**20:
         size = path.stat().st_size / 2**20
         raise ValueError(f"{shown(path)} has {size:,.0f} MiB; a LoRA has at most {MEGABYTES}")
@@ -99,7 +99,7 @@ def read(path: Path) -> dict[str, Pair]:
 
 
 def _config(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
-    """What peft's or diffusers' configuration says of ranks and alphas."""
+    """The configuration of peft or diffusers, which has ranks and alphas; empty where there is none."""
     beside = path.with_name("adapter_config.json")
     try:
         saved = json.loads(metadata.get("lora_adapter_metadata", "{}"))
@@ -126,7 +126,8 @@ def _nothing_left(path: Path, left: dict[str, Any]) -> None:
 
 
 def fitted(pairs: dict[str, Pair], network: nn.Module, name: str) -> dict[str, Pair]:
-    """By the network's own names, in its layers' shapes. Raises ValueError with what has no place in it."""
+    """The pairs by the network's own module names, in the shapes of its layers. Raises ValueError that names the pairs
+    without a layer, or the first that does not fit."""
     layers = {n: m for n, m in network.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}
     flat = {n.replace(".", "_"): n for n in layers} | {
         n.removesuffix(".0"): n for n in layers if n.endswith("to_out.0")
@@ -152,7 +153,7 @@ def fitted(pairs: dict[str, Pair], network: nn.Module, name: str) -> dict[str, P
 
 
 def _as(pair: Pair, layer: nn.Module) -> Pair:
-    """Projections are linear in some networks and 1 x 1 convolutions in others: the numbers are the same."""
+    """A pair reshaped for its layer: projections are linear in some networks and 1 x 1 convolutions in others."""
     if isinstance(layer, nn.Linear) and pair.down.ndim == 4 and pair.down.shape[2:] == (1, 1):
         return replace(pair, down=pair.down[..., 0, 0], up=pair.up.flatten(1))
     if isinstance(layer, nn.Conv2d) and pair.down.ndim == 2:
@@ -161,14 +162,14 @@ def _as(pair: Pair, layer: nn.Module) -> Pair:
 
 
 def _meant_for(pairs: dict[str, Pair]) -> str:
-    """The base that its cross-attention fits, in words."""
+    """Part of an error sentence: the base that the LoRA's cross-attention fits, where it is a known one."""
     widths = {p.down.shape[1] for m, p in pairs.items() if re.search(r"attn2[._]to_k$", m)}
     known = [WIDTHS[w] for w in widths if w in WIDTHS]
     return f"; its prompts are those of {known[0]}" if known else ""
 
 
 def write(pairs: dict[str, Pair], path: Path, layout: str = "diffusers") -> None:
-    """`pairs` by the network's own names. With peft's layout, `adapter_config.json` beside it."""
+    """Write pairs that are named as in the network. Peft's layout also has an `adapter_config.json` beside the file."""
     if layout not in LAYOUTS:
         raise ValueError(f"unknown layout {layout!r}; valid: {', '.join(LAYOUTS)}")
     out, metadata = {}, {"format": "pt"}

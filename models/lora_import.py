@@ -1,4 +1,4 @@
-"""A LoRA of one's own, trained elsewhere: a model of the studio, on the base that it fits; and back into a file."""
+"""Import of a LoRA that was trained elsewhere as a model of the studio, and export of a LoRA to a file."""
 
 import json
 import re
@@ -16,12 +16,12 @@ ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 
 
 def takes(row: Row) -> bool:
-    """Whether LoRAs are trained on it, and its family reads them."""
+    """Whether the row can be the base of a LoRA from a file."""
     return row.manifest.kind == "model" and hasattr(families.family(row.manifest.family), "on_base")
 
 
 def bring(path: Path, base: str, id: str, licence: str = "not said") -> Manifest:
-    """Raises ValueError with one sentence for what is no LoRA for this base, or an id that is taken."""
+    """Make a model of a LoRA file. Raises ValueError where it does not fit the base, or where the id is taken."""
     row = catalogue.get(base)
     if not takes(row):
         raise ValueError(
@@ -65,7 +65,7 @@ def bring(path: Path, base: str, id: str, licence: str = "not said") -> Manifest
 
 
 def take(id: str, out: Path, layout: str) -> int:
-    """Write a LoRA of the catalogue in another program's layout; returns how many layers it changes."""
+    """Write a LoRA of the catalogue in another program's layout; returns the number of its layers."""
     row = catalogue.get(id)
     if row.manifest.kind != "lora" or row.folder is None:
         own = [r.id for r in catalogue.menu() if r.manifest.kind == "lora" and r.folder is not None]

@@ -1,4 +1,4 @@
-"""What is known of a model: the manifest in its folder, and the row of the catalogue around it. No torch here."""
+"""The facts about a model: the manifest in its folder, and its row of the catalogue. No torch here."""
 
 import dataclasses
 import json
@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 from core.fields import record
 
-ROUTER = "router"  # the folder of what sends a prompt to one of several students
+ROUTER = "router"  # the folder of the network that sends each prompt to one of several students
 KINDS = ("model", "lora", "autoencoder", "judge", "enlarger")
 
 
 @dataclass(frozen=True)
 class Guidance:
-    """`cfg`: two calls, combined. `embedded`: an input of the network. `none`: fixed."""
+    """The kind of guidance and its range. `cfg`: two calls, combined. `embedded`: an input of the network. `none`: it
+    can't be set."""
 
     kind: Literal["none", "cfg", "embedded"] = "none"
     default: float = 1.0
@@ -23,7 +24,7 @@ class Guidance:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What `manifest.json` says, key for key."""
+    """The contents of `manifest.json`, key by key."""
 
     id: str
     family: str  # a file of models/families/
@@ -45,14 +46,14 @@ class Manifest:
     files: dict[str, str]  # path in the folder -> sha256
     parameters: int
     quality: dict[str, dict[str, float]] = field(default_factory=dict)
-    eta: float = 0.0  # of DDIM and TCD: how much of each step is fresh noise
-    about: str = ""  # one line: how it was made and what that gives
-    latents: str = ""  # which they are: a hash of the encoder that makes them
-    base_sha256: str = ""  # of a LoRA: the weights of its base that it was made on
+    eta: float = 0.0  # for DDIM and TCD: the share of fresh noise in each step
+    about: str = ""  # one line for menus and cards: how it was made
+    latents: str = ""  # a hash of the encoder that makes its latents
+    base_sha256: str = ""  # for a LoRA: the weights of its base that it was made on
 
     @property
     def step_counts(self) -> list[int]:
-        """Step counts the model takes; empty means any."""
+        """The step counts that the model takes; empty means any."""
         return sorted(int(k) for k in self.timesteps)
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,7 +61,7 @@ class Manifest:
 
     @classmethod
     def from_dict(cls, data: Any) -> "Manifest":
-        """Raises ValueError naming the first field that is missing, unknown or wrong."""
+        """A manifest from its JSON. Raises ValueError that names the first missing, unknown or wrong field."""
         made = record(cls, data, "the manifest")
         if made.kind not in KINDS:
             raise ValueError(f"kind {made.kind!r}; valid: {', '.join(KINDS)}")
@@ -71,22 +72,22 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Row:
-    """One id. `batch`: how many pictures its denoiser takes at once."""
+    """A model of the catalogue. `batch`: the number of pictures that its denoiser takes at once."""
 
     manifest: Manifest
-    size: int = 0  # pixels on a side; 0 for what paints nothing
+    size: int = 0  # pixels on a side; 0 for a model that paints nothing
     folder: Path | None = None
     hub: str | None = None
     revision: str | None = None
-    memory_gib: float = 0.0  # of a GPU, to run at half precision; estimated
-    tokens: int = 32  # of a prompt
-    instruction: bool = False  # whether prompts follow the pipeline's own long instruction
+    memory_gib: float = 0.0  # GPU memory to run at half precision; estimated
+    tokens: int = 32  # most tokens of a prompt
+    instruction: bool = False  # whether the pipeline puts its own long instruction before prompts
     batch: int = 4
-    file: str | None = None  # in the Hub's repository, where that is not a whole pipeline
+    file: str | None = None  # file in the Hub's repository, where that is no whole pipeline
 
     @property
     def routed(self) -> bool:
-        """Whether it is several students and a router."""
+        """Whether the model is several students and a router."""
         return any(name.startswith(f"{ROUTER}/") for name in self.manifest.files)
 
     @property

@@ -1,15 +1,15 @@
-"""OpenVINO answers for a model's networks on a CPU, where it is quicker than torch.
+"""OpenVINO computes a model's networks on a CPU, where it is faster than torch.
 
-    serve(parts, "auto")                       in the background; torch answers until a network is compiled
-    python -m models.openvino_convert ID       converts the networks of a model, which the first does in a process apart
+    serve(parts, "auto")                       compiles in the background; until then torch computes
+    python -m models.openvino_convert ID       converts the networks of a model; `serve` runs this in another process
 
-A network is converted from its plain torch module: what it is called with is seen from one picture, any batch and any
-length of prompt fit afterwards. What was converted lies in the studio's cache, by the sha256 of its weights. In single
-precision its numbers are torch's to about 1e-6, and pictures to one grey level.
+A network is converted from its torch module, with the inputs that one picture gives it; the result takes any batch and
+any length of prompt. Converted networks lie in the studio's cache, by the sha256 of their weights. In single precision
+the numbers agree with torch's to about 1e-6, and pictures to one grey level.
 
-Each LoRA that is served has a compiled network of its own, with the adapter in its weights; whatever else changes what
-a network computes (another strength, a camera, gradients) is computed by torch. As inputs of one network the adapters
-would have cost each call what their merging costs once.
+Each LoRA that is served has a compiled network of its own, with the adapter merged into the weights. Calls with
+anything else that changes the network (another strength, a camera, gradients) are computed by torch. As inputs of one
+compiled network, adapters would cost every call what merging costs once.
 """
 
 import atexit
@@ -40,9 +40,9 @@ from models import catalogue, text
 
 BACKENDS = ("auto", "torch", "openvino")
 NETWORK, INPUTS = "network.xml", "inputs.json"
-LAYOUT = 1  # goes up when the same weights would be converted otherwise
-WALL = 4  # pictures of the batch that stands for a wall
-ROUNDS = 5  # of a measurement
+LAYOUT = 1  # to be raised when the conversion of the same weights changes
+WALL = 4  # pictures of the batch that is measured for walls
+ROUNDS = 5  # rounds of a measurement
 INSTALL = "pip install -r requirements.txt"
 KINDS = (torch.float32, torch.int64, torch.bool)
 Inputs = dict[str, Tensor]
@@ -54,7 +54,7 @@ def missing() -> str | None:
 
 
 def library() -> Any:
-    """The package. What it would tell its maker of each import is left out: it has a stub for that."""
+    """The package, imported without its telemetry: openvino uses a stub where that module can't be imported."""
     sys.modules.setdefault("openvino_telemetry", None)  # pyright: ignore[reportArgumentType]  # None: can't be imported
     import openvino
 
@@ -63,10 +63,10 @@ def library() -> Any:
 
 @dataclass
 class Compiled:
-    """One network, ready. `faster`: by pictures of the batch, 1 or a wall, whether it beats torch here."""
+    """One compiled network. `faster`: whether it is faster than torch here, for a batch of 1 and of a wall."""
 
     request: Any
-    names: tuple[str, ...]  # of its inputs, in order
+    names: tuple[str, ...]  # names of its inputs, in order
     faster: dict[int, bool]
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -77,13 +77,13 @@ class Compiled:
 
 
 class Answers:
-    """Takes the place of a module's forward: a compiled network answers what it can, torch the rest."""
+    """Replaces a module's forward: compiled networks compute the calls that they can, torch the others."""
 
     def __init__(self, module: nn.Module, state: Callable[[], Any]):
         self.module, self.plain, self.state = module, module.forward, state
         self.signature = inspect.signature(module.forward)
-        self.compiled: dict[Any, Compiled] = {}  # by state, such as the adapter in the weights
-        self.by = "torch"  # the back end that answered last
+        self.compiled: dict[Any, Compiled] = {}  # by state, such as the adapter in the weights (`state_of`)
+        self.by = "torch"  # the back end of the last call
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         compiled = self.compiled.get(self.state())
@@ -100,7 +100,7 @@ class Answers:
         return self.shaped(compiled(inputs), named)
 
     def inputs(self, args: tuple, named: dict[str, Any]) -> Inputs | None:
-        """Its tensors by name; None for a call that only torch can answer."""
+        """The tensors of a call by name; None for a call that only torch can compute."""
         if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
             return None
         given = {k: v for k, v in self.signature.bind(*args, **named).arguments.items() if v is not None}
@@ -115,20 +115,20 @@ class Answers:
         return compiled.faster[WALL if many else 1]
 
     def shaped(self, out: Tensor, named: dict[str, Any]) -> Any:
-        """As the module answers it."""
+        """The output in the form that the module returns."""
         if "return_dict" in named:
             return (out,)
         return BaseModelOutput(last_hidden_state=out) if "attention_mask" in named else out  # pyright: ignore[reportArgumentType]
 
 
 def networks(parts: Any) -> dict[str, nn.Module]:
-    """Those that are compiled, by name."""
+    """The networks of a model that are compiled, by name."""
     denoiser = {} if parts.row.routed else {"denoiser": parts.denoiser.network}
     return {"text": parts.pipeline.text_encoder, **denoiser, "decoder": parts.vae.decoder}
 
 
 def state_of(parts: Any) -> Any:
-    """That of its denoiser's network when it paints as it was distilled: None, or its adapter and how strong it is."""
+    """The state of the denoiser's network when it paints as it was distilled: None, or its adapter and strength."""
     denoiser = parts.denoiser
     if not hasattr(denoiser, "adapters"):
         return None
@@ -136,12 +136,12 @@ def state_of(parts: Any) -> Any:
 
 
 def normal(acting: tuple[str | None, float] | None) -> Any:
-    """Without an adapter the weights are the network's own, however strong none is."""
+    """The acting adapter and its strength as a key: without an adapter, the strength does not count."""
     return acting if acting and acting[0] is not None else None
 
 
 def digests(row: catalogue.Row) -> dict[str, str]:
-    """What each network is made of, as the name of its file."""
+    """The file name of each converted network: a digest of the files that it is made from."""
     chain = catalogue.chain(row)
     files = [(name.partition("/")[0], digest) for r in chain for name, digest in sorted(r.manifest.files.items())]
     own = row.manifest.files.get("lora.safetensors"), row.manifest.guidance.default
@@ -159,7 +159,7 @@ def home() -> Path:
 
 
 def folder(name: str, digest: str) -> Path:
-    """Where a converted network lies, with what it was called with."""
+    """The folder of a converted network, with the inputs of its first call."""
     return home() / f"{name}-{digest}"
 
 
@@ -167,7 +167,7 @@ def folder(name: str, digest: str) -> Path:
 
 
 def apart(id: str) -> None:
-    """`convert` in a process of its own, which keeps no visitor waiting. Raises ValueError where that fails."""
+    """Run `convert` in another process, so that no visitor waits for it. Raises ValueError where that fails."""
     command = [sys.executable, "-m", "models.openvino_convert", id]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     atexit.register(child.kill)
@@ -183,7 +183,7 @@ def apart(id: str) -> None:
 
 
 class Core:
-    """OpenVINO in this process: compiles, and measures what is quicker."""
+    """OpenVINO in this process. It compiles networks and measures whether they are faster than torch."""
 
     def __init__(self):
         self.openvino = library()
@@ -203,7 +203,7 @@ class Core:
 
 
 def machine() -> str:
-    """A name for this processor and how many of its threads are used."""
+    """A name for this processor with the number of threads that are used."""
     facts = Path("/proc/cpuinfo")
     lines = facts.read_text().splitlines() if facts.is_file() else []
     name = next((line for line in lines if line.startswith("model name")), "")
@@ -212,7 +212,8 @@ def machine() -> str:
 
 @torch.no_grad()
 def quicker(answers: Answers, compiled: Compiled, inputs: Inputs, kept: Path) -> dict[int, bool]:
-    """Whether it beats torch for one picture and for a wall, measured once on this machine."""
+    """Whether the compiled network is faster than torch, for one picture and for a wall; measured once on each
+    machine."""
     if kept.is_file():
         spent = {int(k): v for k, v in json.loads(kept.read_text()).items()}
     else:
@@ -225,7 +226,7 @@ def quicker(answers: Answers, compiled: Compiled, inputs: Inputs, kept: Path) ->
 
 
 def measure(answers: Answers, compiled: Compiled, inputs: Inputs) -> dict[str, float]:
-    """Median milliseconds of both, in turns."""
+    """Median milliseconds of both back ends, called in turns."""
     spent: dict[str, list[float]] = {"torch": [], "openvino": []}
     work = {"torch": lambda: answers.plain(**inputs), "openvino": lambda: compiled(inputs)}
     for k in range(ROUNDS + 1):
@@ -238,7 +239,7 @@ def measure(answers: Answers, compiled: Compiled, inputs: Inputs) -> dict[str, f
 
 
 def chosen(parts: Any) -> str:
-    """The back end for one picture and for a wall, network by network."""
+    """A sentence with the back end of each network, for one picture and for a wall."""
     sentences = []
     for name, module in networks(parts).items():
         answers, state = module.forward, state_of(parts) if name == "denoiser" else None
@@ -250,13 +251,13 @@ def chosen(parts: Any) -> str:
 
 _lock = threading.Lock()
 _jobs: queue.Queue[Callable[[], None]] = queue.Queue()
-_core: list[Core] = []  # one a process, once somebody needs it
+_core: list[Core] = []  # at most one, made when it is first needed
 _worker: list[threading.Thread] = []
 
 
 def serve(parts: Any, backend: str) -> None:
-    """From now on OpenVINO answers for the networks of a model: as soon as they are compiled where it is `auto`, else
-    before this returns. Raises ValueError where that can't be."""
+    """Let OpenVINO compute the networks of a model: with `auto` as soon as they are compiled, else before this returns.
+    Raises ValueError for an unknown back end, and where OpenVINO can't compute them."""
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; valid: {', '.join(BACKENDS)}")
     if backend == "openvino" and (reason := missing()):
@@ -274,7 +275,7 @@ def serve(parts: Any, backend: str) -> None:
 
 
 def attach(parts: Any) -> dict[str, tuple[Answers, Any]]:
-    """Those of its networks that are not compiled yet, each with the state that it paints in."""
+    """The networks of a model that are not compiled yet, each with the state in which it paints."""
     pending = {}
     for name, module in networks(parts).items():
         of = name == "denoiser" and getattr(parts.denoiser, "adapters", None) or None
@@ -300,18 +301,18 @@ def _work() -> None:
         job = _jobs.get()
         try:
             job()
-        except (ValueError, RuntimeError, OSError) as e:  # torch goes on answering
+        except (ValueError, RuntimeError, OSError) as e:  # torch goes on computing
             print(f"openvino: {e}", file=sys.stderr)
         finally:
             _jobs.task_done()
 
 
 def settled() -> None:
-    """Waits until nothing is being compiled."""
+    """Wait until nothing is being compiled."""
     _jobs.join()
 
 
 def painter(parts: Any) -> str:
-    """The back end that answered last for its networks: torch, openvino or both."""
+    """The back end of the last call of its networks: torch, openvino or both."""
     backends = {n.forward.by if isinstance(n.forward, Answers) else "torch" for n in networks(parts).values()}
     return " and ".join(sorted(backends)) or "torch"

@@ -2,8 +2,8 @@
 
     python -m models.openvino_convert ID
 
-What each is called with is seen from one picture. Tracing holds the interpreter for seconds, so the page has this done
-in a process of its own (models/openvino.py).
+The inputs of each network are recorded while one picture is painted. Tracing holds the interpreter for seconds, so the
+page runs this command in another process (models/openvino.py).
 """
 
 import argparse
@@ -25,7 +25,7 @@ from models.request import ImageRequest
 
 
 def seen(parts: Any) -> dict[str, Inputs]:
-    """What each network is called with for one picture."""
+    """The inputs of each network's call for one picture."""
     examples: dict[str, Inputs] = {}
     hooks = []
     for name, module in networks(parts).items():
@@ -44,7 +44,7 @@ def seen(parts: Any) -> dict[str, Inputs]:
 
 
 class Tensors(nn.Module):
-    """A module that takes its inputs in order, and gives one tensor."""
+    """A module that takes its inputs by position and returns one tensor."""
 
     def __init__(self, module: nn.Module, names: tuple[str, ...]):
         super().__init__()
@@ -57,14 +57,14 @@ class Tensors(nn.Module):
 
 
 def shape(x: Tensor) -> list[int]:
-    """Any batch; of words also any length."""
+    """The input's shape, with any batch and, for integer tensors and embeddings of words, any length."""
     free = 2 if x.ndim in (2, 3) else 1
     return [-1] * min(free, x.ndim) + list(x.shape[free:])
 
 
 @torch.no_grad()
 def convert(parts: Any) -> None:
-    """Writes those of its networks that are not in the cache."""
+    """Convert the networks of a model that are not in the cache."""
     openvino = library()
     made = {name: folder(name, digest) for name, digest in digests(parts.row).items()}
     wanted = {name: m for name, m in networks(parts).items() if not made[name].is_dir()}

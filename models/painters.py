@@ -1,8 +1,8 @@
-"""Which models paint which steps of a run: `toybox-sd:0` in a request lets toybox-sd take the first step.
+"""The models that paint some of a run's steps: `toybox-sd:0` in a request gives the first step to toybox-sd.
 
-    MODEL:STEP, MODEL:FIRST-LAST@GUIDANCE, …          steps count from 0; guidance left out is that model's default
+    MODEL:STEP, MODEL:FIRST-LAST@GUIDANCE, …          steps count from 0; the default guidance is that model's
 
-The run keeps its schedule, its noise and its prompts; what changes between steps is the network and its guidance.
+The run keeps its schedule, its noise and its prompts. Only the network and its guidance change between steps.
 """
 
 import re
@@ -23,7 +23,7 @@ class Painter:
 
 
 def parse(text: str) -> list[Painter]:
-    """Raises ValueError for what is no such list, or names a model that is not there."""
+    """The painters in a text. Raises ValueError where it is no such list, or names an unknown model."""
     return [_painter(entry.strip()) for entry in text.split(",")] if text.strip() else []
 
 
@@ -40,7 +40,7 @@ def _painter(entry: str) -> Painter:
 
 
 def must_fit(painters: list[Painter], row: Row, steps: int) -> None:
-    """Raises ValueError where they can't take these steps of a run of this model."""
+    """Raises ValueError where the painters can't take their steps of a run of this model."""
     taken: set[int] = set()
     for painter in painters:
         other = catalogue.get(painter.model)
@@ -58,7 +58,7 @@ def must_fit(painters: list[Painter], row: Row, steps: int) -> None:
 
 
 def base_of(row: Row) -> str:
-    """Id of the model that this one was distilled from. Raises ValueError where there is none that paints."""
+    """The id of the model that this one was distilled from. Raises ValueError where there is none that paints."""
     above = catalogue.get(row.manifest.base) if row.manifest.base else None
     if above is None or above.manifest.kind in catalogue.HIDDEN:
         raise ValueError(f"{row.id} has no base model to take its steps; base_steps must be 0")
@@ -66,7 +66,7 @@ def base_of(row: Row) -> str:
 
 
 def related(a: Row, b: Row) -> bool:
-    """Whether one can go on from the other's x_t: of one family, on one autoencoder and one text encoder."""
+    """Whether each can go on from the other's x_t: they share family, autoencoder and text encoder."""
     if a.manifest.family != b.manifest.family or a.manifest.kind in catalogue.HIDDEN:
         return False
     return catalogue.chain(a)[-1].id == catalogue.chain(b)[-1].id

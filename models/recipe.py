@@ -1,4 +1,4 @@
-"""How to paint with a model in plain diffusers, as its card says: lines that give the pictures that are given here."""
+"""The code on a model's card: lines of plain diffusers that give the same pictures as Still Life."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ pipe.scheduler.set_timesteps = lambda n, device=None, **_: spaced(n, table, devi
 
 
 def counts(row: Row) -> list[int]:
-    """Step counts worth a line."""
+    """The step counts that a card shows."""
     return row.manifest.step_counts or [row.manifest.default_steps]
 
 
@@ -25,7 +25,7 @@ def call(row: Row, steps: int) -> dict[str, Any]:
 
 
 def painting(row: Row, steps: int) -> str:
-    """The lines that paint a picture in so many steps, once `pipe` is there."""
+    """The lines that paint a picture in so many steps with `pipe`."""
     table = row.manifest.timesteps.get(str(steps), [])
     before = TABLE.format(table=[*table, 0.0]) if row.manifest.scheduler == SPRINT and len(table) > 2 else ""
     arguments = {"generator": f"torch.Generator().manual_seed({SEED})"}
@@ -35,7 +35,7 @@ def painting(row: Row, steps: int) -> str:
 
 
 def loading(row: Row, home: str | None = None) -> str:
-    """The lines that make `pipe`. home: the complete folder that `models.export` wrote; else the model's own."""
+    """The lines that make `pipe`. `home`: the complete folder that `models.export` wrote; None for the model's own."""
     m = row.manifest
     name = families.family(m.family).pipeline_class(row).__name__
     if home is not None or m.kind != "lora":
@@ -65,7 +65,7 @@ pipe.scheduler = {m.scheduler}.{scheduler}
 
 
 def section(row: Row, home: str | None = None) -> str:
-    """The part of a card: loading, then painting at each step count."""
+    """The card's section "In diffusers": loading, then painting at each step count."""
     if row.manifest.kind not in ("model", "lora"):
         return ""
     if row.routed:

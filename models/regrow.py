@@ -1,6 +1,6 @@
-"""A branched picture from elsewhere: the steps that it comes from are painted again, from the first noise on.
+"""Restoring a branched picture from another studio: the runs that it branches from are painted again.
 
-A step is named by the sha256 of its bytes, so it is known whether it came back to the last digit.
+A stored step is named by the sha256 of its bytes, so that the new one can be compared to the last digit.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,20 +18,20 @@ Crew = Callable[[list[str]], AbstractContextManager[Mapping[str, Parts]]]  # wit
 
 
 def here(request: ImageRequest) -> bool:
-    """Whether the request can be painted as it is."""
+    """Whether the stored step that the request starts from is in this studio."""
     return not request.start or stored.file(request.start).is_file()
 
 
 def regrown(request: ImageRequest, descent: Sequence[Mapping[str, Any]], crew: Crew) -> tuple[ImageRequest, bool]:
-    """The request with its start in this studio, and whether that is what it was, bit for bit.
+    """The request with its stored step painted again, and whether that step is the original one, bit for bit.
 
-    Raises ValueError where the picture does not tell of all that it comes from.
+    Raises ValueError where the picture does not carry all requests that it branches from.
     """
     line = [*(ImageRequest.from_dict(dict(one)) for one in descent), request]
     first = next((n for n in reversed(range(len(line))) if here(line[n])), None)
     if first is None:
         raise ValueError(
-            "the step that this picture starts from is not in this studio, nor does the picture tell it all"
+            "the step that this picture starts from is not in this studio, and the picture does not say how to paint it"
         )
     grown, exact = line[first], True
     for child in line[first + 1 :]:
@@ -42,7 +42,7 @@ def regrown(request: ImageRequest, descent: Sequence[Mapping[str, Any]], crew: C
 
 
 def step_of(request: ImageRequest, i: int, crew: Crew) -> Step:
-    """Step i of the one picture of a request."""
+    """Step i of the run of a request for one picture."""
     with crew(request.models()) as parts:
         for event in generate(parts[request.model], request, parts):
             if isinstance(event, Step) and event.i == i:

@@ -1,4 +1,4 @@
-"""What a person asks for: frozen, validated the same way behind page, HTTP, CLI and jobs, exact through JSON.
+"""Requests: frozen, validated by the same rules for page, HTTP, command line and jobs, and exact through JSON.
 
 A request is a frozen dataclass that inherits `Request`; each field is an `option(default, help, …)` (core/fields.py).
 """
@@ -36,7 +36,7 @@ STYLES = {
 
 @dataclass(frozen=True)
 class Request:
-    """Base of every request: validates itself when made, and goes through JSON unchanged."""
+    """Base class of requests: it validates itself when it is made, and goes through JSON unchanged."""
 
     def __post_init__(self) -> None:
         hints, opts = get_type_hints(type(self)), options(type(self))
@@ -49,15 +49,15 @@ class Request:
         self._validate()
 
     def _order(self) -> list[str]:
-        """Field names, those first that others are filled from."""
+        """Field names, in the order of filling: a field comes after those that its value depends on."""
         return [f.name for f in dataclasses.fields(self)]
 
     def _fill(self, name: str) -> Any:
-        """The value of a field that was left out."""
+        """The value of a field that was left out. Raises ValueError where the field is required."""
         raise ValueError(f"{name} is missing")
 
     def _validate(self) -> None:
-        """Rules between fields; each field alone is already valid."""
+        """Check the rules between fields; each field alone is valid already. Raises ValueError."""
 
     def to_dict(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
@@ -82,7 +82,7 @@ class Request:
 
 @dataclass(frozen=True)
 class ImageRequest(Request):
-    """Everything that affects the pictures. Steps, guidance and size left out are the model's own."""
+    """Everything that affects the pictures. Steps, guidance and size default to the model's own."""
 
     prompt: str = option(
         "", "What you want to see. {red|blue} picks one per picture.", longest=PROMPT, required=True, lines=2
@@ -135,7 +135,7 @@ class ImageRequest(Request):
 
     @cached_property
     def row(self) -> catalogue.Row:
-        """Of its model: found once, and handed on with the request."""
+        """The row of its model, looked up once and passed on with the request."""
         return catalogue.get(self.model)
 
     def _fill(self, name: str) -> Any:
@@ -178,7 +178,7 @@ class ImageRequest(Request):
             raise ValueError(f"{self.model} paints {row.size} x {row.size} pixels, and enlarge must be 1 for it")
 
     def _picture_in(self) -> None:
-        """Raises ValueError where what comes with a picture has none, or something else says where the run begins."""
+        """Raises ValueError where mask or only_masked lack their picture, or where two fields set the run's start."""
         if self.mask and not self.image:
             raise ValueError("mask says what to paint anew of a picture; give it as image")
         if self.only_masked and not self.mask:
@@ -187,7 +187,7 @@ class ImageRequest(Request):
             raise ValueError(f"image and {'start' if self.start else 'skip_steps'} both say where the run begins")
 
     def _variety(self, row: catalogue.Row) -> None:
-        """Raises ValueError for a cure that this model can't obey."""
+        """Raises ValueError for a cure for variety that this model can't have."""
         if self.skip_steps >= self.steps:
             raise ValueError(f"skip_steps must be 0 to {self.steps - 1}, not {self.skip_steps}: one step must be left")
         left = self.steps - (self.start_step or self.skip_steps)
@@ -206,43 +206,43 @@ class ImageRequest(Request):
         return [Painter(base_of(catalogue.get(self.model)), range(self.base_steps), self.base_guidance), *named]
 
     def models(self) -> list[str]:
-        """Ids of all that paint."""
+        """The ids of all models that paint."""
         return list(dict.fromkeys([self.model, *(p.model for p in self.others())]))
 
     def seeds(self) -> list[int]:
-        """The seed of each picture. Neighbours of one picture share its seed."""
+        """The seed of each picture. Variations of one picture share its seed."""
         return [self.seed if self.variation else (self.seed + k) % SEEDS for k in range(self.num_images)]
 
     def single(self, k: int) -> "ImageRequest":
-        """The request that gives picture k alone."""
+        """The request for picture k alone."""
         return self.some(k, 1)
 
     def some(self, first: int, count: int) -> "ImageRequest":
-        """The request that gives pictures first … first + count and nothing else."""
+        """The request for `count` of the pictures, from number `first` on."""
         neighbour = (self.variation_seed + first) % SEEDS if self.variation else 0
-        part = copy(self)  # as valid as the whole, so nothing is looked up again
+        part = copy(self)  # valid as the whole request is, so nothing is looked up again
         vars(part).update(seed=self.seeds()[first], num_images=count, variation_seed=neighbour)
         return part
 
     def as_painted(self) -> "ImageRequest":
-        """The request that gives the pictures as they are before they are enlarged."""
+        """The request for the same pictures before they are enlarged."""
         part = copy(self)
         vars(part).update(enlarge=1, enlarger=ENLARGER)
         return part
 
     def texts(self) -> list[str]:
-        """What the text encoder reads for each picture: wildcards chosen, emoji as their names, style put around,
-        what is open spread."""
+        """The text that the encoder reads for each picture: wildcards are chosen, emoji become names, the style and
+        words for open attributes (models/even.py) are added."""
         salts = [(self.variation_seed + k) % SEEDS if self.variation else s for k, s in enumerate(self.seeds())]
         return [completed(reading(self.prompt, salt, STYLES[self.style]).text, salt, self.even) for salt in salts]
 
     def negative_text(self) -> str:
-        """What the text encoder reads of the negative prompt."""
+        """The negative prompt as the text encoder reads it."""
         return spelt(self.negative)
 
 
 def text_of(fields: dict[str, Any]) -> str:
-    """What the text encoder read for one picture: of a request's fields, whatever became of its model since."""
+    """The text that the encoder read for one picture, from the fields of its request. The model may be gone."""
     salt = fields["variation_seed"] if fields.get("variation") else fields["seed"]
     text = reading(fields["prompt"], salt, STYLES.get(fields.get("style", "none"), "{prompt}")).text
     return completed(text, salt, fields.get("even", "nothing"))

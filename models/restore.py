@@ -1,6 +1,7 @@
-"""A request from elsewhere, as far as it can be painted here today: one of an older picture, or of another tool.
+"""Requests of older pictures and of other tools, restored as far as the models here can paint them.
 
-It is checked against today's models only to be painted (`fitted`), never to be kept and looked at (`kept`).
+A request is checked against the models only where it will be painted (`fitted`), not where it is stored and shown
+(`kept`).
 """
 
 import contextlib
@@ -11,14 +12,14 @@ from typing import Any, get_type_hints
 from models import catalogue, inputs
 from models.request import DEFAULT_MODEL, ImageRequest, check, options
 
-DEEPEST = 16  # branches of branches that a picture tells of
-NAMES = {"negative": "negative prompt", "width": "size", "height": "size"}  # what people call them
+DEEPEST = 16  # most requests in the descent of a branch
+NAMES = {"negative": "negative prompt", "width": "size", "height": "size"}  # names that people use
 
 
 @dataclass(frozen=True)
 class Restored:
-    """`fields`: of an ImageRequest that is valid, but that its prompt may be empty; `notes`: sentences on the rest;
-    `descent`: of a branch, the requests that it comes from."""
+    """`fields`: those of an ImageRequest, valid except that the prompt may be empty. `notes`: sentences on what was
+    left out. `descent`: the requests that a branch comes from."""
 
     fields: dict[str, Any]
     notes: tuple[str, ...] = ()
@@ -26,12 +27,12 @@ class Restored:
 
     @property
     def request(self) -> ImageRequest:
-        """Raises ValueError for an empty prompt."""
+        """The restored request. Raises ValueError for an empty prompt."""
         return ImageRequest.from_dict(self.fields)
 
 
 def fitted(given: dict[str, Any]) -> Restored:
-    """Field by field what a model here can obey, and in sentences what was left out."""
+    """The fields that a model here can paint with, and sentences on those that were left out."""
     menu = [r.id for r in catalogue.menu()]
     wanted, notes = given.get("model"), []
     model = wanted if wanted in menu else DEFAULT_MODEL if DEFAULT_MODEL in menu else menu[0]
@@ -40,7 +41,7 @@ def fitted(given: dict[str, Any]) -> Restored:
     prompt = given.get("prompt", "")
     empty = isinstance(prompt, str) and not prompt.strip()
     good: dict[str, Any] = {"prompt": "nothing" if empty else prompt, "model": model}
-    ImageRequest.from_dict(good)  # raises ValueError for what is no prompt
+    ImageRequest.from_dict(good)  # raises ValueError for an invalid prompt
     names = [n for n in options(ImageRequest) if n in given and n not in good]
     for name in sorted(names, key=lambda n: n == "negative"):  # last: the other painters may take one
         with contextlib.suppress(ValueError):
@@ -60,7 +61,7 @@ def fitted(given: dict[str, Any]) -> Restored:
 
 
 def kept(given: Any) -> dict[str, Any]:
-    """The fields of a picture's own request, each valid alone, whatever models there are by now. Raises ValueError."""
+    """The fields of a picture's own request, each valid by itself; its model need not exist. Raises ValueError."""
     if not isinstance(given, dict):
         raise ValueError("a request is a JSON object")
     hints, known = get_type_hints(ImageRequest), options(ImageRequest)

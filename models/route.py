@@ -1,7 +1,7 @@
-"""Which small student paints a prompt: median splits of prompt embeddings (multi-student distillation, Sec. 4.1).
+"""Routing of prompts to small students: median splits of prompt embeddings (multi-student distillation, Sec. 4.1).
 
-The prompts are cut in halves along their first principal direction, each half in halves along the second, and so on, so
-that every student has as many prompts as the others. The directions and medians are saved beside the students.
+The prompts are halved along their first principal direction, each half is halved along the second, and so on. So every
+student has the same number of prompts. The directions and medians are saved beside the students.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ FILE = "router.safetensors"
 
 
 def pooled(cond: Cond) -> Tensor:
-    """The mean of the tokens that count, [B, D]."""
+    """The mean of the tokens that the mask keeps, [B, D]."""
     mask = cond.mask[..., None].to(cond.tokens)
     return ((cond.tokens * mask).sum(1) / mask.sum(1).clamp_min(1)).float()
 
 
 class Router(nn.Module):
-    """Prompts -> index of a student. A tree of log2(K) levels; its buffers are what is saved."""
+    """Prompts -> the index of a student, by a tree of log2(K) levels. Its buffers are saved."""
 
     directions: Tensor
     medians: Tensor
@@ -38,13 +38,13 @@ class Router(nn.Module):
 
     @classmethod
     def fit(cls, prompts: Cond, students: int) -> "Router":
-        """Splits some thousand prompts into equal parts. Raises ValueError unless `students` is a power of two."""
+        """A router that splits some thousand prompts equally. Raises ValueError unless `students` is a power of two."""
         levels = students.bit_length() - 1
         if students < 1 or students != 2**levels:
             raise ValueError(f"{students} students: medians split into 1, 2, 4, 8, … parts")
         x = pooled(prompts)
         directions = torch.linalg.svd(x - x.mean(0), full_matrices=False).Vh[:levels]
-        directions = directions * directions.sum(1, keepdim=True).sign()  # svd leaves the sign open
+        directions = directions * directions.sum(1, keepdim=True).sign()  # the sign of an SVD is arbitrary
         parts, medians = [x], []
         for direction in directions:
             along = [p @ direction for p in parts]
@@ -67,7 +67,7 @@ class Router(nn.Module):
         return len(self.medians) + 1
 
     def forward(self, cond: Cond) -> Tensor:
-        """Index of the student, [B]."""
+        """The index of each prompt's student, [B]."""
         x, node = pooled(cond), torch.zeros(len(cond), dtype=torch.long, device=cond.tokens.device)
         for level, direction in enumerate(self.directions):
             right = x @ direction > self.medians[2**level - 1 + node]
@@ -76,12 +76,13 @@ class Router(nn.Module):
 
 
 def member_folder(folder: str, i: int) -> str:
-    """Of several students the first lies where a single one would."""
+    """The folder of student i. The first has the folder that a single one would have."""
     return f"{folder}-{i}" if i else folder
 
 
 class Routed(Denoiser):
-    """Several denoisers that answer as one: each row goes to its prompt's. All share prediction and schedule."""
+    """Several denoisers in one: each row of a batch goes to the student of its prompt. All share prediction and
+    schedule."""
 
     def __init__(self, router: Router, members: Sequence[Denoiser]):
         super().__init__(None)

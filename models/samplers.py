@@ -1,7 +1,7 @@
-"""The one walk from noise to data: x_t -> whose turn it is -> x0 -> the next x_t.
+"""The one walk from noise to data: x_t -> the turn of this step -> x0 -> the next x_t.
 
-Pictures (`models.generate`), figures (`benchmarks`), previews and what distillers simulate all walk here. How x_t moves
-is the stepper's (`models/stepping.py`); which network answers and how it is guided, the turn's (`models/guidance.py`).
+Pictures (`models.generate`), benchmarks, previews and the simulations of distillers all use it. The stepper moves x_t
+(`models/stepping.py`); the turn has the network and its guidance (`models/guidance.py`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,21 +18,21 @@ from models.stepping import Stepper
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a batch. Tensors stay on the model's device."""
+    """One step of a batch. Its tensors stay on the model's device."""
 
     i: int
     t: float  # in [0, 1], noise at 1
     schedule: Schedule  # of x_t: the run's own
     x_t: Tensor  # [B, C, h, w], of unit variance
-    x0: Tensor  # what the network thinks the pictures will be, [B, C, h, w]
-    x_s: Tensor  # the next step's x_t, or what the walk ends with
+    x0: Tensor  # the network's prediction of the pictures, [B, C, h, w]
+    x_s: Tensor  # the x_t of the next step, or the result after the last
     turn: Turn
-    past: tuple[Tensor, ...] = ()  # what the solver remembers of the steps before this one
-    first: int = 0  # row 0 is this picture of the request
+    past: tuple[Tensor, ...] = ()  # the solver's memory of the steps before this one
+    first: int = 0  # index in the request of the batch's first picture
 
     @property
     def painter(self) -> str:
-        """Id of the model that denoised it."""
+        """The id of the model that denoised it."""
         return self.turn.painter
 
     @property
@@ -50,7 +50,8 @@ def walk(
     begin: int = 0,
     end: int | None = None,
 ) -> Iterator[Step]:
-    """Steps begin … end - 1 (all, if None), each once it is done. `turns`: one for each time of the stepper."""
+    """Yields steps begin … end - 1 (to the last, if None) as they are done. `turns`: one for each time of the
+    stepper."""
     for i in range(begin, len(stepper.times) if end is None else end):
         t, turn, past = stepper.times[i], turns[i], stepper.past
         x0 = turn.x0(stepper.schedule, x, torch.full((len(x),), t, device=x.device), cond, null)
@@ -67,7 +68,7 @@ def sample(
     begin: int = 0,
     end: int | None = None,
 ) -> Tensor:
-    """What the walk ends with."""
+    """The result of the walk, as x [B, ...]."""
     for step in walk(stepper, x, turns, cond, null, begin, end):
         x = step.x_s
     return x

@@ -2,7 +2,7 @@
 
     x_t = alpha(t) x0 + sigma(t) eps,    t in [0, 1], data at 0, noise at 1
 
-Everything downstream (samplers, distillers, the visualiser, VSD) speaks x0: convert once, here.
+All other code (samplers, distillers, the visualiser, VSD) works in x0; predictions are converted once, here.
 Latents have unit standard deviation as a whole, so SANA-Sprint's sigma_data drops out (docs/notation.md).
 """
 
@@ -17,7 +17,7 @@ Prediction = Literal["epsilon", "v_prediction", "flow", "trigflow", "sample"]
 
 
 def like(t: Tensor, x: Tensor) -> Tensor:
-    """Reshape per-sample times [B] so that they broadcast against x [B, ...]."""
+    """Per-sample times [B], reshaped so that they broadcast against x [B, ...]."""
     return t.reshape(-1, *[1] * (x.ndim - 1))
 
 
@@ -106,12 +106,12 @@ def eps_from_x0(sch: Schedule, x_t: Tensor, x0: Tensor, t: Tensor) -> Tensor:
 
 
 def ddim(sch: Schedule, x_t: Tensor, x0: Tensor, t: Tensor, s: Tensor) -> Tensor:
-    """Move from t to s along the line through the predicted x0 (Song et al. 2021, Eq. 12 with no noise)."""
+    """x at time s, from x_t along the line through the predicted x0 (Song et al. 2021, Eq. 12 without noise)."""
     return add_noise(sch, x0, eps_from_x0(sch, x_t, x0, t), s)
 
 
 def to_x0(kind: Prediction, sch: Schedule, x_t: Tensor, out: Tensor, t: Tensor) -> Tensor:
-    """What a network predicted, as x0."""
+    """A network's prediction `out`, converted to x0."""
     a, s = like(sch.alpha(t), x_t), like(sch.sigma(t), x_t)
     match kind:
         case "sample":
@@ -126,7 +126,7 @@ def to_x0(kind: Prediction, sch: Schedule, x_t: Tensor, out: Tensor, t: Tensor) 
 
 
 def from_x0(kind: Prediction, sch: Schedule, x_t: Tensor, x0: Tensor, t: Tensor) -> Tensor:
-    """The inverse of `to_x0`: what a network of this kind would have said. Undefined where sigma(t) = 0."""
+    """The inverse of `to_x0`: the prediction of this kind for an x0. Undefined where sigma(t) = 0."""
     eps = eps_from_x0(sch, x_t, x0, t)
     a, s = like(sch.alpha(t), x_t), like(sch.sigma(t), x_t)
     match kind:
@@ -142,7 +142,7 @@ def from_x0(kind: Prediction, sch: Schedule, x_t: Tensor, x0: Tensor, t: Tensor)
 
 
 def flow_time(t: Tensor) -> Tensor:
-    """TrigFlow time to the flow time of equal signal to noise (SANA-Sprint, Sec. 3.1): s = sin / (sin + cos)."""
+    """The flow time s with the signal to noise of TrigFlow time t (SANA-Sprint, Sec. 3.1): s = sin / (sin + cos)."""
     sin, cos = (t * pi / 2).sin(), (t * pi / 2).cos()
     return sin / (sin + cos)
 
@@ -153,7 +153,7 @@ def trig_time(s: Tensor) -> Tensor:
 
 
 def flow_input(x_t: Tensor, s: Tensor) -> Tensor:
-    """A TrigFlow sample, scaled to where the flow network of time s expects it."""
+    """A TrigFlow sample, scaled as the flow network expects it at time s."""
     s = like(s, x_t)
     return x_t * (s**2 + (1 - s) ** 2).sqrt()
 

@@ -1,9 +1,9 @@
-"""Publishes the repository as a Hugging Face Space: the committed tip, not the work tree and not the history.
+"""Publishes the repository as a Hugging Face Space: the files of HEAD, without uncommitted changes and history.
 
     python -m models.space USER/NAME [--dry-run]
 
-A Space refuses plain git pushes with binaries; `upload_folder` sends them as large files. --dry-run lists what would
-go, with sizes, and needs no network.
+A Space refuses plain git pushes with binaries; `upload_folder` sends them as large files. --dry-run lists the files and
+their sizes, and needs no network.
 """
 
 import argparse
@@ -17,8 +17,8 @@ from pathlib import Path
 
 from core.paths import ROOT
 
-MAX_FILE, MAX_ALL = 30_000_000, 1_000_000_000  # bytes: this project's own limit a file; a free Space's disk
-NOT_SENT = (".gitattributes",)  # the Hub keeps its own, which says what is a large file
+MAX_FILE, MAX_ALL = 30_000_000, 1_000_000_000  # bytes: this project's limit for a file; a free Space's disk
+NOT_SENT = (".gitattributes",)  # the Hub has its own, which lists the large files
 NEEDED = ("README.md", "app.py", "requirements.txt")
 
 
@@ -46,7 +46,7 @@ def tip(root: Path, into: Path) -> list[tuple[str, int]]:
 
 
 def check(files: list[tuple[str, int]], folder: Path) -> None:
-    """Raises ValueError with what a Space would refuse or fail on."""
+    """Raises ValueError with the first fault that a Space would refuse or fail on."""
     names = dict(files)
     for name in NEEDED:
         if name not in names:
@@ -62,7 +62,7 @@ def check(files: list[tuple[str, int]], folder: Path) -> None:
 
 
 def upload(space: str, folder: Path, message: str) -> str:
-    """Creates the Space where it isn't there, and makes its files the folder's. Returns its address."""
+    """Create the Space where there is none, and replace its files by the folder's. Returns its address."""
     import httpx2
     from huggingface_hub import HfApi
     from huggingface_hub.errors import LocalTokenNotFoundError

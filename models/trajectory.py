@@ -1,15 +1,15 @@
-"""What a model thinks the picture is, at every step: x0 from (x_t, the network's answer), Gandikota & Bau 2025, Eq. 2
-(there "DT visualisation").
+"""A model's predicted picture x0 at every step, from x_t and the network's prediction (Gandikota & Bau 2025, Eq. 2,
+there "DT visualisation").
 
     python -m models.trajectory "a red ball" --models toybox-sd,toybox-hyper --steps 25,4 --seeds 1,2,3 --out grid.png
 
-A lane is a request: a model with its step count, guidance and cures, and one picture for each of its seeds. Its steps
-are those of `generate`, so nothing is computed twice, and x0 is what the loop itself moves along: it is in fp32 for
-every prediction, whatever space the scheduler works in. Lanes are set side by side by log-SNR, not by the index of a
-step: a student's second step stands where its noise is, beside the base's at equal noise.
+A lane is a request: a model with its step count, guidance and cures, and one picture for each seed. Its steps are those
+of `generate`, so nothing is computed twice. x0 is the one that the loop uses, in fp32 for every kind of prediction.
+Lanes are aligned by log-SNR, not by the index of a step: a student's second step stands beside the base's step of equal
+noise.
 
-An early x0 of a base is the mean of all pictures that x_t may become. So it is blurred, and its distance from the final
-picture counts that blur too: a curve that rises late is not only a model that decides late.
+An early x0 of a base is the mean of all pictures that x_t may become, so it is blurred, and the blur counts in its
+distance from the final picture. A curve that rises late therefore does not prove that a model decides late.
 """
 
 import argparse
@@ -44,12 +44,12 @@ VIEWS = {
     "conditional": "x0 by the prompt alone",
     "unconditional": "x0 by the empty prompt",
 }
-COMMITTED = 0.9  # share of the final picture from which a run counts as decided
+COMMITTED = 0.9  # share of the final picture at which a run counts as decided
 
 
 @dataclass(frozen=True)
 class Lane:
-    """One row of the grid for each of the request's pictures."""
+    """A request and its label; each of its pictures is one row of the grid."""
 
     request: ImageRequest
     label: str
@@ -57,7 +57,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Seen:
-    """A step of one lane, as it was taken."""
+    """A step of a lane."""
 
     lane: int
     step: Step
@@ -71,8 +71,8 @@ def product(
     values: Sequence[object],
     seeds: Sequence[int],
 ) -> list[Lane]:
-    """A lane for each model with its step count, each value of a field such as guidance or base_steps, and each run of
-    seeds that follow one another. None is the model's own; a value of None leaves the field as it is."""
+    """A lane for each model, each value of a field such as guidance or base_steps, and each run of consecutive seeds.
+    A step count of None is the model's own; a value of None leaves the field as it is."""
     fields = request.to_dict() | {"guidance": None, "width": None, "height": None}
     out = []
     for model, steps in models:
@@ -86,7 +86,7 @@ def product(
 
 
 def runs(seeds: Sequence[int]) -> list[tuple[int, int]]:
-    """(first, how many) of seeds that follow one another: a lane paints those as one batch."""
+    """Runs of consecutive seeds, as (first, count): a lane paints them in one batch."""
     starts: list[tuple[int, int]] = []
     for seed in seeds:
         if starts and seed == (starts[-1][0] + starts[-1][1]) % SEEDS and starts[-1][1] < 16:
@@ -97,7 +97,8 @@ def runs(seeds: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def look(lanes: Sequence[Lane], crew: Mapping[str, Parts]) -> Iterator[Seen]:
-    """Every step of every lane, as it is taken; close the iterator to stop. `crew`: parts of all that paint, by id."""
+    """Every step of every lane, when it is done; close the iterator to stop. `crew`: the parts of all painters, by
+    id."""
     for n, lane in enumerate(lanes):
         before: dict[int, Step] = {}
         for event in generate(crew[lane.request.model], lane.request, crew):
@@ -112,8 +113,8 @@ def at(step: Step) -> Tensor:
 
 @torch.no_grad()
 def latents(seen: Seen, view: str, cond: Cond | None = None) -> Tensor:
-    """[B, C, h, w] of one of VIEWS. `cond`: the prompts, or empty ones, that the two halves of guidance are asked with,
-    which costs a call of the network. Raises ValueError for an unknown view."""
+    """The latents [B, C, h, w] of one of VIEWS. `cond`: the prompts, or the empty ones, for the views of the two halves
+    of guidance, which take another call of the network. Raises ValueError for an unknown view."""
     step = seen.step
     match view:
         case "x0":
@@ -125,21 +126,21 @@ def latents(seen: Seen, view: str, cond: Cond | None = None) -> Tensor:
         case "change":
             return step.x0.float() - (step.x_t if seen.before is None else seen.before.x0).float()
         case "conditional" | "unconditional":
-            assert cond is not None, "a half of guidance is asked with a prompt"
+            assert cond is not None, "a half of guidance needs a prompt"
             own = step.turn.w if getattr(step.turn.net, "takes_guidance", False) else None
             return Turn(step.turn.net, own).x0(step.schedule, step.x_t, at(step), cond, None)
     raise ValueError(f"view {view!r}; valid: {', '.join(VIEWS)}")
 
 
 def prompts(parts: Parts, request: ImageRequest, step: Step, empty: bool) -> Cond:
-    """What the pictures of a step are asked for, or the empty prompt as often."""
+    """The prompt embeddings of a step's pictures, or as many empty ones."""
     texts = request.texts()[step.first : step.first + len(step.x_t)]
     return parts.text([request.negative] * len(texts) if empty else texts)
 
 
 @torch.no_grad()
 def pictures(parts: Parts, z: Tensor, difference: bool = False) -> Tensor:
-    """uint8 [B, 3, H, W] of latents. Of a difference: of what decodes to mid grey where nothing changed."""
+    """Decoded latents, as uint8 [B, 3, H, W]. A `difference` decodes to mid grey where nothing changed."""
     z = z.to(parts.vae_dtype) / parts.vae.config.scaling_factor
     pixels = parts.vae.decode(z, return_dict=False)[0].float()
     if difference:
@@ -148,15 +149,15 @@ def pictures(parts: Parts, z: Tensor, difference: bool = False) -> Tensor:
 
 
 def shown(parts: Parts, request: ImageRequest, seen: Seen, view: str) -> Tensor:
-    """uint8 [B, 3, H, W]: one cell for each picture of the step."""
+    """The cells of a step, uint8 [B, 3, H, W]: one for each of its pictures."""
     halves = view in ("conditional", "unconditional")
     cond = prompts(parts, request, seen.step, view == "unconditional") if halves else None
     return pictures(parts, latents(seen, view, cond), view == "change")
 
 
 def columns(steps: Sequence[Sequence[float]]) -> list[list[int]]:
-    """The column of each step of each lane, from the log-SNR of its steps: the lane with most steps has one column
-    each, and every other step stands in the nearest that its lane has not passed."""
+    """The column of each step of each lane, from the log-SNR of the steps. The lane with most steps has one column for
+    each; any other step takes the nearest column that its lane has not passed."""
     longest = max(steps, key=len)
     out = []
     for own in steps:
@@ -170,7 +171,7 @@ def columns(steps: Sequence[Sequence[float]]) -> list[list[int]]:
 
 @dataclass(frozen=True)
 class Curve:
-    """A figure at each step, and how far it may be off: 1.96 standard errors over the pictures."""
+    """A value at each step, with its uncertainty: 1.96 standard errors over the pictures."""
 
     t: list[float]
     log_snr: list[float]
@@ -179,16 +180,16 @@ class Curve:
 
 
 def _curve(steps: Sequence[Step], rows: Tensor) -> Curve:
-    """rows: [steps, pictures]."""
+    """The curve of `rows` [steps, pictures], averaged over the pictures."""
     n = rows.shape[1]
     error = 1.96 * rows.std(1) / n**0.5 if n > 1 else torch.zeros(len(rows))
     return Curve([s.t for s in steps], [s.log_snr for s in steps], rows.mean(1).tolist(), error.tolist())
 
 
 def commitment(steps: Sequence[Step]) -> Curve:
-    """How much of the final picture is in x0 at each step, of 1: 1 - |x0 - final|^2 / |final - mean|^2, in latents.
+    """The share of the final picture that is in x0 at each step: 1 - |x0 - final|^2 / |final - mean|^2, in latents.
 
-    The mean is over the final pictures of the lane, or zero where there is one, so 0 is knowing no more than that.
+    The mean is over the final pictures of the lane, or zero where there is one; an x0 equal to the mean has 0.
     """
     final = steps[-1].x_s.float()
     centre = final.mean(0) if len(final) > 1 else torch.zeros_like(final[0])
@@ -198,7 +199,7 @@ def commitment(steps: Sequence[Step]) -> Curve:
 
 
 def spread(steps: Sequence[Step]) -> Curve | None:
-    """How different x0 is between the lane's pictures: the mean root-mean-square distance of each to the others."""
+    """The difference between the lane's pictures at each step: the mean root-mean-square distance between their x0."""
     n = len(steps[0].x0)
     if n < 2:
         return None
@@ -214,7 +215,7 @@ def spread(steps: Sequence[Step]) -> Curve | None:
 
 
 def decided(curve: Curve) -> float:
-    """The share of the way, 1 - t, at which COMMITTED of the final picture is there; straight between two steps."""
+    """The share of the run, 1 - t, at which x0 has COMMITTED of the final picture; linear between two steps."""
     points = list(zip([1 - t for t in curve.t], curve.value, strict=True))
     if points[0][1] >= COMMITTED:
         return points[0][0]
@@ -225,7 +226,7 @@ def decided(curve: Curve) -> float:
 
 
 def joined(parts_of: Sequence[Step]) -> Step:
-    """The same step of several batches of one lane, as one."""
+    """The same step of several batches of a lane, as one step."""
     first = parts_of[0]
     x_t, x0, x_s = (torch.cat([getattr(s, name) for s in parts_of]) for name in ("x_t", "x0", "x_s"))
     return replace(first, x_t=x_t, x0=x0, x_s=x_s, past=(), first=0)
@@ -233,10 +234,10 @@ def joined(parts_of: Sequence[Step]) -> Step:
 
 @dataclass
 class Run:
-    """What one lane has given so far, for curves, sheets and files."""
+    """The steps of a lane so far, for curves, sheets and files."""
 
     lane: Lane
-    steps: dict[int, list[Step]]  # by index, the batches in order
+    steps: dict[int, list[Step]]  # by index: its batches, in order
 
     def whole(self) -> list[Step]:
         return [joined(self.steps[i]) for i in sorted(self.steps)]
@@ -250,7 +251,7 @@ def collect(lanes: Sequence[Lane], crew: Mapping[str, Parts]) -> list[Run]:
 
 
 def facts(run: Run) -> dict[str, Any]:
-    """Schedule and curves of a lane, as JSON has them."""
+    """The schedule and curves of a lane, for JSON."""
     steps = run.whole()
     committed, different = commitment(steps), spread(steps)
     return {
@@ -268,7 +269,7 @@ def facts(run: Run) -> dict[str, Any]:
 
 
 def save_raw(folder: Path, done: Sequence[Run]) -> None:
-    """`lane-N.npz` with x_t and x0 [steps, pictures, C, h, w] and final, and `schedule.json`."""
+    """Write `lane-N.npz` with x_t and x0 [steps, pictures, C, h, w] and the final latents, and `schedule.json`."""
     folder.mkdir(parents=True, exist_ok=True)
     for n, run in enumerate(done):
         steps = run.whole()
@@ -327,7 +328,8 @@ def asked_for(args: argparse.Namespace) -> list[Lane]:
 
 
 def draw(done: Sequence[Run], crew: Mapping[str, Parts], view: str) -> tuple[list[strips.Row], list[str], list[dict]]:
-    """Rows and heads of a sheet, and a fact for each cell with its picture, rows in the order of lanes and seeds."""
+    """The rows and column heads of a sheet, and a dict for each cell, with its picture. Rows are in the order of lanes
+    and seeds."""
     wholes = [run.whole() for run in done]
     places = columns([[s.log_snr for s in steps] for steps in wholes])
     longest = max(wholes, key=len)
@@ -372,7 +374,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def tell(args: argparse.Namespace, done: Sequence[Run], cells: Sequence[dict]) -> None:
-    """A line a cell, or a line a lane."""
+    """Print a JSON line for each cell, or a line of text for each lane."""
     if not args.json:
         for run in done:
             where = decided(commitment(run.whole()))

@@ -1,4 +1,4 @@
-"""A picture that somebody brings, decoded, or one sentence for whatever it is instead."""
+"""Decoding of pictures that people upload, with one sentence for every fault."""
 
 import contextlib
 import io
@@ -13,20 +13,20 @@ from PIL.Image import Image as Picture
 from models.png import without_text
 
 JSON_KEY, TEXT_KEY, RESIZED_KEY = "still-life", "parameters", "still-life-resized"
-DESCENT_KEY = "still-life-descent"  # of a branch: the requests that it comes from
-TEXTS = JSON_KEY, TEXT_KEY, RESIZED_KEY, DESCENT_KEY  # what is read of a PNG's texts
+DESCENT_KEY = "still-life-descent"  # for a branch: the requests that it comes from
+TEXTS = JSON_KEY, TEXT_KEY, RESIZED_KEY, DESCENT_KEY  # the texts of a PNG that are read
 MEGAPIXELS, MEGABYTES = 25, 64
 FORMATS = ("PNG", "JPEG", "WEBP")
 
 
 def upload(source: Path | bytes | io.BytesIO) -> Picture:
-    """Somebody's picture, decoded. Raises ValueError with one sentence for whatever it may be instead."""
+    """An uploaded picture, decoded. Raises ValueError with one sentence where it can't be."""
     data = source if isinstance(source, bytes) else _bytes(source)
     if len(data) > MEGABYTES * 2**20:
         raise ValueError(f"the file has {len(data) / 2**20:.0f} MiB; at most {MEGABYTES} are read")
     data = without_text(data, keep=TEXTS)
     with harm_said(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the next lines are stricter
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the next check is stricter
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
     pixels = picture.width * picture.height
     if pixels > MEGAPIXELS * 1e6:
@@ -38,7 +38,7 @@ def upload(source: Path | bytes | io.BytesIO) -> Picture:
 
 @contextlib.contextmanager
 def harm_said() -> Iterator[None]:
-    """One sentence for whatever Pillow says of somebody's file."""
+    """Within: every error of Pillow about a file becomes a ValueError of one sentence."""
     try:
         yield
     except Image.DecompressionBombError:

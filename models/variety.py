@@ -1,9 +1,9 @@
-"""The knob Variety: for each model what gives it variety back, weakest first, as `benchmarks.diversity` measured it.
+"""The slider Variety: the cures that give each model variety, weakest first, as `benchmarks.diversity` measured them.
 
-    ladder(row, steps) -> rungs; a knob from 0 to 1 has a stop for each of them, and 0 is the model as it is
+    ladder(row, steps) -> rungs; a slider from 0 to 1 has a stop for each, and 0 is the model without a cure
 
-assets/variety.json is that table. It names fields of a request; the knob is none itself, so that a picture says what
-was done and not how a knob stood.
+assets/variety.json is that table. It sets fields of a request. The slider itself is no field, so that a picture's
+metadata say what was done, not where the slider stood.
 """
 
 import functools
@@ -20,22 +20,23 @@ from models.request import ImageRequest
 
 CURES = ("base_steps", "base_guidance", "skip_steps", "pink", "text_noise", "cads", "adapter_first")
 UNMEASURED: tuple[dict[str, Any], ...] = ({"text_noise": 0.2}, {"base_steps": 1}, {"base_steps": 1, "text_noise": 0.4})
-ALIKE = 0.03  # of a share right or of a time: less is "about"
+ALIKE = 0.03  # smaller relative differences are "about" the same
 
 
 @dataclass(frozen=True)
 class Rung:
-    """`variety`, `right` and `time` are in parts of the model's own; None where nobody has measured it."""
+    """A stop of the slider. `variety`, `right` and `time` are relative to the model without a cure; None where they
+    were not measured."""
 
     fields: dict[str, Any]
     variety: float | None = None
     right: float | None = None
     time: float | None = None
-    steps: int | None = None  # at which it was measured
+    steps: int | None = None  # step count at which it was measured
 
     @property
     def words(self) -> str:
-        """What is done, and what it brings and costs, in one line."""
+        """One line: what is done, what it brings and what it costs."""
         done = ", ".join(_done(name, value) for name, value in self.fields.items() if name != "base_guidance")
         done = done[0].upper() + done[1:]
         if self.variety is None or self.right is None or self.time is None:
@@ -79,8 +80,8 @@ def table() -> list[dict[str, Any]]:
 
 
 def ladder(row: Row, steps: int) -> list[Rung]:
-    """The rungs of a model at so many steps: those of the nearest count that was measured, as far as they can be taken
-    here; of a model that nobody has measured some that often help."""
+    """The rungs of a model at a step count: those that were measured at the nearest count and that it can take here. A
+    model without measurements gets some that often help."""
     measured = [entry for entry in table() if entry["model"] == row.id]
     if not measured:
         return [Rung(fields) for fields in UNMEASURED if able(row, steps, fields)]
@@ -90,7 +91,7 @@ def ladder(row: Row, steps: int) -> list[Rung]:
 
 
 def able(row: Row, steps: int, fields: dict[str, Any]) -> bool:
-    """Whether this model can be asked for that; one step of its own must be left."""
+    """Whether a request to this model may have these fields. At least one step of its own must be left."""
     if fields.get("adapter_first", 1) != 1 and row.manifest.kind != "lora":
         return False
     return fields.get("base_steps", 0) + fields.get("skip_steps", 0) < steps and (
@@ -99,7 +100,7 @@ def able(row: Row, steps: int, fields: dict[str, Any]) -> bool:
 
 
 def based(row: Row) -> bool:
-    """Whether there is a base model that takes steps of it, and can be asked here."""
+    """Whether its base model can take steps of its runs, and can run here."""
     try:
         return catalogue.available(catalogue.get(base_of(row))) is None
     except ValueError:
@@ -107,12 +108,12 @@ def based(row: Row) -> bool:
 
 
 def usual() -> dict[str, Any]:
-    """The cures' fields as they are when nobody asks for any."""
+    """The fields of all cures, at their defaults."""
     return {name: getattr(ImageRequest("a"), name) for name in CURES if name in options(ImageRequest)}
 
 
 def knob(row: Row, steps: int) -> dict[str, Any]:
-    """What a page needs: the rungs with their words, and why there are none."""
+    """The data of the page's slider: the rungs with their words, or the reason why there are none."""
     rungs = [{"fields": usual() | rung.fields, "words": rung.words} for rung in ladder(row, steps)]
     reason = "" if rungs else f"Nothing that was tried gives {row.id} more variety at {steps} step{'s' * (steps != 1)}."
     return {"rungs": rungs, "reason": reason}

@@ -1,8 +1,8 @@
 """The camera law and the words for views: the same for toys, for prompts and for text to 3D. Pure.
 
-The world is right-handed with y up. Things stand around the origin, fit in a ball of radius 1 and look along +z.
-Azimuth 0 looks at a thing's front, 90 at its own right side (which is -x), 180 at its back; elevation 90 looks
-straight down. Both are in degrees.
+The world is right-handed with y up. Things stand around the origin, fit in a ball of radius 1 and face +z. At azimuth 0
+the camera sees a thing's front, at 90 the thing's own right side (which is -x), at 180 its back; at elevation 90 it
+looks straight down. Both are in degrees.
 
 The law for pictures of one thing (`sample_camera`): first a view word (front 0.50, side 0.25, back 0.15, overhead
 0.10), then an azimuth uniform within that word's sector, an elevation uniform in [5, 40] (overhead: [61, 75]), a
@@ -38,8 +38,8 @@ class Camera:
 
 
 def view_word(azimuth: float, elevation: float) -> str:
-    """The word of a direction, as DreamFusion's view prompts (Poole et al. 2022, Sec. 3): overhead above 60 degrees,
-    front and back within 45 degrees of their axes, side elsewhere."""
+    """The view word of a direction, as in DreamFusion's view prompts (Poole et al. 2022, Sec. 3): overhead above 60
+    degrees of elevation, front and back within 45 degrees of their axes, else side."""
     if elevation > 60:
         return "overhead"
     turn = abs((azimuth + 180) % 360 - 180)  # 0 front .. 180 back
@@ -47,15 +47,16 @@ def view_word(azimuth: float, elevation: float) -> str:
 
 
 def position(camera: Camera) -> np.ndarray:
-    """Where the camera is, [3]."""
+    """The camera's position, [3]."""
     a, e = radians(camera.azimuth), radians(camera.elevation)
     return camera.radius * np.array([-cos(e) * sin(a), sin(e), cos(e) * cos(a)])
 
 
 def camera_matrix(camera: Camera) -> np.ndarray:
-    """Camera to world, [4, 4], OpenGL: columns right, up, backward, position; it looks at the origin along -z.
+    """The matrix from camera to world, [4, 4], as in OpenGL: its columns are right, up, backward and position. The
+    camera looks at the origin along -z.
 
-    Built from the angles, so it is defined straight above as well.
+    It is built from the angles, so it is defined straight above too.
     """
     a, e = radians(camera.azimuth), radians(camera.elevation)
     matrix = np.eye(4)
@@ -69,7 +70,7 @@ def camera_matrix(camera: Camera) -> np.ndarray:
 def ray_directions(camera: Camera, size: int) -> np.ndarray:
     """World directions through the centres of size x size pixels, [size, size, 3], row 0 at the top.
 
-    Not normalised: their depth along the camera's axis is 1, so a distance along them is a depth.
+    They are not normalised: their length along the camera's axis is 1, so that a distance along them is a depth.
     """
     half = tan(radians(camera.fov) / 2)
     line = ((np.arange(size) + 0.5) / size * 2 - 1) * half
@@ -78,14 +79,14 @@ def ray_directions(camera: Camera, size: int) -> np.ndarray:
 
 
 def project(camera: Camera, points: np.ndarray) -> np.ndarray:
-    """Points [N, 3] to the picture, [N, 2]: x to the right and y up, the frame is [-1, 1]."""
+    """Points [N, 3] projected onto the picture, [N, 2]: x to the right, y up, with the frame in [-1, 1]."""
     matrix = camera_matrix(camera)
     local = (points - matrix[:3, 3]) @ matrix[:3, :3]
     return local[:, :2] / (-local[:, 2:] * tan(radians(camera.fov) / 2))
 
 
 def sample_azimuth(rng: np.random.Generator, view: str) -> float:
-    """Uniform within the sector of a view word; all around for overhead."""
+    """An azimuth, uniform within the sector of a view word; for overhead, uniform all around."""
     if view == "overhead":
         return float(rng.uniform(-180, 180))
     if view == "side":
@@ -94,7 +95,7 @@ def sample_azimuth(rng: np.random.Generator, view: str) -> float:
 
 
 def sample_camera(rng: np.random.Generator, chances: dict[str, float] = CHANCES) -> Camera:
-    """One camera of the law above; `chances` of the view words may differ, and sum to 1."""
+    """One camera of the law above. `chances`: other probabilities of the view words, which sum to 1."""
     view = str(rng.choice(list(chances), p=list(chances.values())))
     azimuth = sample_azimuth(rng, view)
     elevation = float(rng.uniform(*ELEVATION.get(view, LEVEL)))

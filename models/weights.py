@@ -1,7 +1,7 @@
-"""Weights from a file: safetensors by content, whole, and nothing else.
+"""Loading of weights, with strict checks. Only safetensors are read, by their content and not by their name.
 
-diffusers fills what a file lacks with random numbers, passes over what it has too much, and serves numbers that are
-not finite. Each of these is a refusal here, in one sentence that names the file.
+diffusers fills missing tensors with random numbers, ignores extra ones, and serves numbers that are not finite. Here
+each of these raises one sentence that names the file.
 """
 
 import functools
@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from models import content
 
-for library in (diffusers, transformers):  # a person waits for a picture, not for a file
+for library in (diffusers, transformers):  # their bars count files, which do not matter to a person
     library.utils.logging.disable_progress_bar()
 
 P = ParamSpec("P")
@@ -28,9 +28,9 @@ TENSORS = 20_000  # far above any model of ours, far below what takes seconds to
 
 
 def alone(build: Callable[P, R]) -> Callable[P, R]:
-    """One at a time in a process. While diffusers, transformers and peft build a network they change torch for every
-    thread (default dtype, where parameters are made), so one that another thread builds meanwhile comes out wrong,
-    without an error."""
+    """Let a process build one network at a time. diffusers, transformers and peft change torch for all threads while
+    they build (default dtype, initialisation, device of parameters), so a network that another thread builds meanwhile
+    would be wrong without an error."""
 
     @functools.wraps(build)
     def wrapped(*args: P.args, **named: P.kwargs) -> R:
@@ -49,7 +49,7 @@ def load(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
     try:
         options = {"use_safetensors": True, "output_loading_info": True, "variant": content.variant(folder)}
         model, info = kind.from_pretrained(folder, dtype=dtype, **options)
-    except (OSError, ValueError) as e:  # what diffusers says of a file that is missing or does not fit
+    except (OSError, ValueError) as e:  # of diffusers, for a file that is missing or does not fit
         reason = str(e).splitlines()[0].replace(str(folder), where)
         raise ValueError(f"the weights of {where} don't fit its config.json: {reason}") from None
     for fault, words in (("missing_keys", "lack"), ("unexpected_keys", "have, but the network has no place for,")):
@@ -70,7 +70,7 @@ def digest(network: torch.nn.Module) -> str:
 
 
 def check(path: Path) -> None:
-    """Raises ValueError where the content is no safetensors file of floating-point numbers, whatever its name."""
+    """Raises ValueError unless the file's content, whatever its name, is safetensors with floating-point numbers."""
     names = content.header(path)
     if len(names) > TENSORS:
         raise ValueError(f"{content.shown(path)} holds {len(names):,} tensors; at most {TENSORS:,} are read")

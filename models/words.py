@@ -1,8 +1,8 @@
-"""What a small model knows: the words it was trained on; those of a prompt that it never saw, and near ones it did.
+"""The vocabulary of a small model: the words of its training, the words of a prompt outside it, and near known words.
 
-A word that the text encoder has no single token for is looked at as a typing mistake: near is near in spelling. Any
-other is spelt right, and near is near in meaning: the cosine of the encoder's input embeddings, which cost nothing to
-look up. What is near in neither is not suggested.
+A word without a single token in the text encoder is taken for a typing mistake, and near words are near in spelling.
+Any other word is spelt right, and near words are near in meaning, by the cosine of the encoder's input embeddings. A
+word that is near in neither is not suggested.
 """
 
 import json
@@ -22,9 +22,9 @@ from models.catalogue import Row
 from models.prompt import Note, Traced
 
 FILE = "vocabulary.json"
-MARKS = "".join(c for c in map(chr, range(0x300, 0x10000)) if unicodedata.category(c) in ("Mn", "Mc"))  # on letters
+MARKS = "".join(c for c in map(chr, range(0x300, 0x10000)) if unicodedata.category(c) in ("Mn", "Mc"))  # accents
 WORD = re.compile(rf"[^\W\d_](?:[\w'’-]|[{MARKS}])*")
-ALIKE = 0.3  # cosine from which two words are near in meaning; tests/test_words.py has the pairs that it was set by
+ALIKE = 0.3  # least cosine of two words of near meaning, chosen by the pairs in tests/test_words.py
 LITTLE = frozenset(
     "a an and any at by for from in into is it its of on one or some that the there these this to up very with".split()
 )
@@ -40,7 +40,7 @@ GROUPS = {
     "signs": "circle triangle checkmark infinity".split(),
     "places": "front side back above behind background left right top".split(),
 }
-FEW, MOST = 24, 60  # of the groups' words, below which a model shows its own, and of those
+FEW, MOST = 24, 60  # a model that knows fewer of the groups' words also shows its own; at most so many
 PROMPTS = (
     "a red mushroom",
     "a fox",
@@ -60,10 +60,8 @@ PROMPTS = (
 
 
 def vocabulary(row: Row) -> list[str] | None:
-    """The words of the model, or of the nearest base that says, in the order of the file: the commonest first.
-
-    None for models that know a whole language.
-    """
+    """The words of a model, or of its nearest base that lists them, the commonest first. None for models that know a
+    whole language."""
     for r in catalogue.chain(row):
         if r.folder is not None and (r.folder / FILE).is_file():
             entries = json.loads((r.folder / FILE).read_text(encoding="utf-8"))
@@ -72,7 +70,7 @@ def vocabulary(row: Row) -> list[str] | None:
 
 
 def tokenizer(row: Row) -> Any | None:
-    """The tokenizer of the model's prompts; None while its pipeline of the Hub is not on this machine."""
+    """The tokenizer of a model; None while its pipeline of the Hub is not on this machine."""
     above = catalogue.on_hub(row)
     if above is None:
         return text.load_tokenizer(text.find())
@@ -85,7 +83,7 @@ def tokenizer(row: Row) -> Any | None:
 
 
 class Vectors:
-    """Words as unit vectors [N, D]: the mean of their pieces' input embeddings, centred on all pieces."""
+    """Words as unit vectors [N, D]: the mean input embedding of a word's tokens, less the mean of all tokens."""
 
     def __init__(self, tokenizer: Callable, encoder: Any):
         self.tokenizer = tokenizer
@@ -98,12 +96,12 @@ class Vectors:
         return nn.functional.normalize((means - self.centre).float(), dim=-1)
 
     def whole(self, words: Sequence[str]) -> list[bool]:
-        """Which words are one piece: those that the encoder has met as words."""
+        """Whether each word is a single token, and so a word that the encoder knows."""
         return [len(ids) == 1 for ids in self.tokenizer(list(words), add_special_tokens=False).input_ids]
 
 
 class Window:
-    """What the text encoder takes of a text: so many tokens of a tokenizer, its own marks included."""
+    """The context length of a text encoder: a tokenizer and the most tokens, special ones included."""
 
     def __init__(self, tokenizer: Any, tokens: int):
         self.tokenizer, self.tokens = tokenizer, min(tokens, tokenizer.model_max_length)
@@ -111,30 +109,30 @@ class Window:
     @classmethod
     def of(cls, row: Row) -> "Window | None":
         made = tokenizer(row)
-        margin = 2 if row.instruction else 0  # what the pipeline's own instruction takes of them
+        margin = 2 if row.instruction else 0  # tokens that the pipeline's own instruction may take
         return None if made is None or not made.is_fast else cls(made, row.tokens - margin)
 
     def end(self, line: str) -> int:
-        """How many characters are read; the rest is cut off."""
+        """The number of characters that are read; the rest is cut off."""
         spans = self.tokenizer(line, return_offsets_mapping=True, truncation=False).offset_mapping
-        after = next((i for i, (start, end) in enumerate(reversed(spans)) if end > start), 0)  # marks at the end
+        after = next((i for i, (start, end) in enumerate(reversed(spans)) if end > start), 0)  # special tokens
         kept = self.tokens - after
         return len(line) if len(spans) <= self.tokens else spans[kept][0]
 
 
 def folded(word: str) -> str:
-    """As the text encoder of the box sees it: lower case, without accents, with straight apostrophes."""
+    """A word as the text encoder of the box sees it: lower case, without accents, with straight apostrophes."""
     plain = unicodedata.normalize("NFD", word.lower().replace("’", "'"))
     return "".join(c for c in plain if unicodedata.category(c) != "Mn")
 
 
 def scripts(word: str) -> set[str]:
-    """ "LATIN", "CYRILLIC", "HIRAGANA" …: the first word of each letter's name."""
+    """The scripts of a word's letters: "LATIN", "CYRILLIC", "HIRAGANA" …, the first word of each letter's name."""
     return {unicodedata.name(c, "unknown").split()[0] for c in word if c.isalpha()}
 
 
 def slips(a: str, b: str, most: int) -> int:
-    """Letters to add, drop, change or swap with their neighbour to make b of a; more than `most` is most + 1."""
+    """The edit distance between a and b: letters to add, drop, change or swap with a neighbour; at most `most` + 1."""
     if abs(len(a) - len(b)) > most:
         return most + 1
     before, last = [], list(range(len(b) + 1))
@@ -149,9 +147,9 @@ def slips(a: str, b: str, most: int) -> int:
 
 
 class Words:
-    """A vocabulary that can be asked, its commonest words first. `known=None` knows every word.
+    """A vocabulary, its commonest words first; `known=None` knows every word.
 
-    `window`: what of a prompt is read at all; None where nobody knows yet.
+    `window`: the context length of the text encoder; None where it is not known yet.
     """
 
     def __init__(self, known: Iterable[str] | None, look_up: Vectors, window: Window | None = None):
@@ -159,12 +157,12 @@ class Words:
         self.known = None if words is None else frozenset(map(folded, words))
         self.names = [w for w in words or () if w not in LITTLE and len(w) > 2]
         self.look_up, self.window = look_up, window
-        whole = look_up.whole(self.names) if self.names else []  # a tokenizer takes no empty list
+        whole = look_up.whole(self.names) if self.names else []  # tokenizers don't take empty lists
         self.whole = [name for name, one in zip(self.names, whole, strict=True) if one]
         self.table = look_up(self.whole) if self.whole else None
 
     def knows(self, word: str) -> bool:
-        """Plural and possessive count as the word itself, hyphenated ones as their parts."""
+        """Whether a word is known. Plurals and possessives count as the word, hyphenated words as their parts."""
         word = folded(word)
         if self.known is None or word in self.known or word in LITTLE:
             return True
@@ -176,8 +174,8 @@ class Words:
         return len(parts) > 1 and all(self.knows(p) for p in parts if p)
 
     def unknown(self, line: str) -> dict[str, str]:
-        """Words that are read of the prompt and that the model never saw, in order, each with what was typed for it:
-        itself, or an emoji."""
+        """The words of a prompt that are read and that the model never saw, in order, each with its typed form: the
+        word itself, or an emoji."""
         read = prompt.named(Traced.typed(line))
         icons = {start: line[start:end] for start, end, _ in prompt.emoji(line)}
         words = {m[0].lower(): icons.get(read.places[m.start()], m[0]) for m in WORD.finditer(read.text)}
@@ -185,15 +183,15 @@ class Words:
 
     @cached_property
     def letters(self) -> list[str]:
-        """Scripts that the vocabulary has words in, the commonest first."""
+        """The scripts of the vocabulary, the commonest first."""
         return [name for name, _ in Counter(s for word in self.known or () for s in scripts(word)).most_common()]
 
     def foreign(self, word: str) -> bool:
-        """Whether the vocabulary has no word at all in the word's letters."""
+        """Whether the vocabulary has no word in the script of this one."""
         return self.known is not None and scripts(word).isdisjoint(self.letters)
 
     def near(self, word: str, n: int = 3) -> list[str]:
-        """Known words that may have been meant, the likeliest first."""
+        """Known words that this one may have meant, the likeliest first."""
         if self.table is None or self.foreign(word):
             return []
         if self.look_up.whole([word]) == [True]:
@@ -205,8 +203,8 @@ class Words:
         return [w for distance, _, w in ranked if distance <= most][:n]
 
     def tell(self, line: str, seed: int = 0, style: str = "{prompt}", most: int = 8) -> dict[str, Any]:
-        """What of a prompt is not read as it was typed: `unknown` words, at most so many, each with near ones; `notes`;
-        and how much of it is `read`, in characters, where that is not all."""
+        """The parts of a prompt that are not read as typed: at most `most` `unknown` words, each with near ones;
+        `notes`; and the number of characters that are `read`, where that is not all."""
         strange = self.unknown(line)
         foreign = [word for word in strange if self.foreign(word)]
         near = [{"word": w, "typed": t, "near": self.near(w)} for w, t in strange.items() if w not in foreign]
@@ -220,7 +218,7 @@ class Words:
         return {"unknown": near[:most], "notes": notes, "read": read}
 
     def read(self, line: str, seed: int, style: str) -> int | None:
-        """Where in the prompt reading stops; None where all of it is read."""
+        """The place in the prompt where reading stops; None where all of it is read."""
         if self.window is None:
             return None
         whole = prompt.reading(line, seed, style)
@@ -228,11 +226,11 @@ class Words:
         return None if end >= len(whole.text) else whole.places[end]
 
     def prompts(self) -> list[str]:
-        """Examples of which every word is known."""
+        """Example prompts whose words are all known."""
         return [p for p in PROMPTS if not self.unknown(p)]
 
     def chips(self) -> dict[str, list[str]]:
-        """Known words by what they name, to click; of a model that knows few of those also its own commonest."""
+        """Known words in groups, to click. A model that knows few of them also gets its own commonest words."""
         groups = {group: [w for w in words if self.knows(w)] for group, words in GROUPS.items()}
         shown = {w for words in groups.values() for w in words}
         if len(shown) < FEW:

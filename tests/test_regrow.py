@@ -94,5 +94,5 @@ def test_a_picture_that_does_not_tell_enough_is_one_sentence(crew, studio):
     descent = stored.descent(last)
     forget(studio)
     for told in ([], descent[1:]):
-        with pytest.raises(ValueError, match="nor does the picture tell it all"):
+        with pytest.raises(ValueError, match="the picture does not say how to paint it"):
             regrown(last, told, crew)

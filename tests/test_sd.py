@@ -225,7 +225,7 @@ def test_the_engine_keeps_one_network_for_base_and_loras(studio):
         assert ended.picture.size == (128, 128)
     assert set(engine.loaded()) == {"tiny-sd", "tiny-hyper", "tiny-cfg"}
     assert len({id(p.denoiser.network) for _, p in engine._held.items()}) == 1
-    assert list(engine._lines) == ["tiny-sd"], "who shares a network shares its line"
+    assert list(engine._queues) == ["tiny-sd"], "models that share a network share its queue"
     alone = latents(families.load(catalogue.get("tiny-hyper")), ask("tiny-hyper"))[1]
     assert np.abs(alone - np.asarray(ended.picture, dtype=int)).max() <= 1
     engine.budget = 0

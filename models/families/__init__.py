@@ -1,18 +1,18 @@
-"""One file a family, which answers all that is particular to it. Here: what they share.
+"""The families of models. Each has one file, with all that is particular to it; this file has what they share.
 
-    load(row, device, dtype, …) -> Parts      a row of the catalogue, ready to paint
-    encode(vae, pixels)                       pictures to latents of unit variance
-    new(cfg)                                  a network that knows nothing yet, for the box's latents and text
-    many_steps(home)                          the scheduler that a teacher is served with
-    pipeline_class(row)                       diffusers' own, which gives the same pictures
-    call(row, steps)                          and the arguments that it is called with for that
-    on_base(row, base, …) -> Parts            a LoRA from a file, of a family that reads them
-    AUTOENCODER, new_autoencoder(cfg)         the class of its autoencoder, and a new one to train
-    channel_shape(cost, deviation)            how the latents' variance is shared out among the channels
+    load(row, device, dtype, …) -> Parts      loads a row of the catalogue, ready to paint
+    encode(vae, pixels)                       turns pictures into latents of unit variance
+    new(cfg)                                  makes an untrained network, for the box's latents and text encoder
+    many_steps(home)                          writes the scheduler of a teacher into a folder
+    pipeline_class(row)                       is the class of diffusers that gives the same pictures
+    call(row, steps)                          gives the arguments of that pipeline's call
+    on_base(row, base, …) -> Parts            loads a LoRA from a file, in a family that has LoRAs
+    AUTOENCODER, new_autoencoder(cfg)         are the class of its autoencoder, and a new one to train
+    channel_shape(cost, deviation)            divides the latents' variance among the channels
 
-`load` is all that a family needs to be served, and `call` and `pipeline_class` for its card; the others are read by
-the methods that train it.
-Beside them its `Denoiser`: how the network is called, where a LoRA goes on, what a discriminator sees, how it is saved.
+A family needs `load` to be served, and `call` and `pipeline_class` for its model card. The others are used by the
+methods that train it. The family's `Denoiser` says how its network is called, which layers a LoRA adapts, what a
+discriminator sees and how it is saved.
 """
 
 import warnings
@@ -34,7 +34,7 @@ from models.denoiser import Cond, set_attention
 
 @dataclass(frozen=True)
 class Parts:
-    """A model that is ready to paint. The pipeline is diffusers' own, around the same parts."""
+    """A model that is ready to paint. `pipeline` is the one of diffusers, around the same parts."""
 
     row: Row
     text: Callable[[Sequence[str]], Cond]  # one row a text, padded to the longest
@@ -42,23 +42,23 @@ class Parts:
     vae: Any
     scheduler: Any
     pipeline: Any
-    device: torch.device  # where it computes; weights that are offloaded lie elsewhere until they are called
-    vae_dtype: torch.dtype  # in which the autoencoder computes; weights that are quantised are stored in another
+    device: torch.device  # of the computation; offloaded weights lie elsewhere until they are used
+    vae_dtype: torch.dtype  # of the autoencoder's computation; quantised weights are stored in another
 
     @property
     def latent(self) -> tuple[int, int, int]:
-        """[C, h, w] of one picture."""
+        """The shape of one picture's latents, [C, h, w]."""
         side = self.row.size // self.pipeline.vae_scale_factor
         return self.vae.config.latent_channels, side, side
 
 
 def names() -> list[str]:
-    """Every family that is served; the 2-D mixture is not."""
+    """The families that are served: all but the 2-D mixture."""
     return sorted(p.stem for p in Path(__file__).parent.glob("[a-z]*.py") if p.stem != "toy2d")
 
 
 def family(name: str) -> Any:
-    """Its module. Raises ValueError for a name that is none."""
+    """The module of a family. Raises ValueError for an unknown name."""
     valid = names()
     if name not in valid:
         raise ValueError(f"unknown family {name!r:.80}; valid: {', '.join(valid)}")
@@ -72,20 +72,20 @@ def load(
     backend: str = "torch",
     **options: Any,
 ) -> Parts:
-    """Ready to paint by this back end (models/openvino.py). Raises ValueError for what can't be loaded."""
+    """A model ready to paint, by this back end (models/openvino.py). Raises ValueError where it can't be loaded."""
     parts = _load(row, device, dtype, **options)
     openvino.serve(parts, backend)
     return parts
 
 
 def of_autoencoder(vae: Any) -> Any:
-    """The module of the family whose autoencoder this is."""
+    """The module of the family that this autoencoder belongs to."""
     return next(own for own in map(family, names()) if isinstance(vae, getattr(own, "AUTOENCODER", ())))
 
 
 @weights.alone
 def _load(row: Row, device: torch.device | str, dtype: torch.dtype | None, **options: Any) -> Parts:
-    """Every file is compared with its sha256, before and after."""
+    """Load a row. Its files are compared with their sha256 before and after, as it may be published anew meanwhile."""
     own = family(row.manifest.family)
     if row.manifest.kind in catalogue.HIDDEN:
         raise ValueError(f"{row.id} paints nothing: it is part of other models")
@@ -99,7 +99,7 @@ def _load(row: Row, device: torch.device | str, dtype: torch.dtype | None, **opt
 
 
 def load_all(ids: Iterable[str], device: torch.device | str = "cpu", **options: Any) -> dict[str, Parts]:
-    """Several models by id; those that are LoRAs share their base's network."""
+    """Several models by id. LoRAs share their base's network."""
     loaded: dict[str, Parts] = {}
 
     def take(id: str) -> Parts:
@@ -114,7 +114,7 @@ def load_all(ids: Iterable[str], device: torch.device | str = "cpu", **options: 
 
 @torch.no_grad()
 def latents(parts: Parts, pictures: Sequence[Picture]) -> Tensor:
-    """Pictures of any size as this model has them, [K, C, h, w], of unit variance."""
+    """The latents of pictures of any size, at this model's size: [K, C, h, w], of unit variance."""
     side = parts.row.size
     pixels = parts.pipeline.image_processor.preprocess(list(pictures), height=side, width=side)
     encode = import_module(f"models.families.{parts.row.manifest.family}").encode
@@ -122,7 +122,7 @@ def latents(parts: Parts, pictures: Sequence[Picture]) -> Tensor:
 
 
 def part(row: Row, name: str) -> Path:
-    """The folder of a part of the row, or of its base. Raises ValueError where neither has it."""
+    """The folder of a part, in the row's folder or its base's. Raises ValueError where neither has it."""
     folder = catalogue.part(row, name)
     if folder is None:
         raise ValueError(f"{row.id} has no folder {name}/, and neither has its base")
@@ -139,9 +139,9 @@ def scheduler(row: Row, valid: Sequence[str], config: Any = None) -> Any:
 
 
 def from_hub(kind: Any, row: Row, dtype: torch.dtype, **options: Any) -> Any:
-    """A pipeline from its folder, or from the local cache, which is completed where the Hub can be reached.
+    """A pipeline from its folder, or from the local Hub cache, which is completed where the Hub can be reached.
 
-    `options` may hold parts of it, which are then not read from there.
+    Parts that `options` holds are not read from there.
     """
     make, local = kind.from_pretrained, catalogue.in_folder(row) or not catalogue.reachable()
     options |= {"dtype": dtype, "use_safetensors": True, "local_files_only": local, "variant": _precision(row)}
@@ -154,7 +154,7 @@ def from_hub(kind: Any, row: Row, dtype: torch.dtype, **options: Any) -> Any:
 
 
 def _precision(row: Row) -> str | None:
-    """That the files of a folder's network are named by, if they are."""
+    """The precision in the names of a folder's weight files; None where they have plain names."""
     if not catalogue.in_folder(row):
         return None
     variants = (content.variant(Path(row.hub or "") / network) for network in catalogue.NETWORKS)
@@ -162,9 +162,9 @@ def _precision(row: Row) -> str | None:
 
 
 def prepare(row: Row, pipeline: Any, network: Any, device: torch.device, attention: str, linear: str = "") -> None:
-    """Onto the device, silent and frozen.
+    """Put the pipeline on the device, frozen and without progress bars.
 
-    linear: says why another kernel of attention does not apply to this network.
+    `linear`: why a choice of attention kernel does not apply to this network, if so.
     """
     pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)

@@ -49,8 +49,8 @@ class SanaDenoiser(Denoiser):
         return v.to(x_t.dtype)
 
     def with_guidance(self) -> "SanaDenoiser":
-        """Differs in the first layer of the embedder from zero (N(0, 0.02)), or it would never learn."""
-        # `_use_default_values` would undo the line after.
+        """The guidance embedder's first layer is N(0, 0.02), as it would never learn from zero."""
+        # `_use_default_values` would override the guidance_embeds that is set next.
         config = {k: v for k, v in self.network.config.items() if k != "_use_default_values"}
         config["guidance_embeds"] = True
         student = type(self.network).from_config(config)
@@ -86,7 +86,7 @@ def load(
     encoder: Any = None,
     attention: str = "auto",
 ) -> Parts:
-    """`encoder`: a text encoder of the box that is already loaded, to share it."""
+    """`encoder`: the box's text encoder, where it is loaded already and can be shared."""
     device = torch.device(device)
     dtype = pick_dtype(device) if dtype is None else dtype
     above = catalogue.on_hub(row)
@@ -121,13 +121,13 @@ def call(row: Row, steps: int) -> dict[str, Any]:
 
 
 def _from_hub(row: Row, above: Row, dtype: torch.dtype) -> Pipeline:
-    """A row of a folder brings transformer and scheduler, and takes everything else from the pipeline above it."""
+    """A row with a folder has its own transformer and scheduler, and all else from the Hub pipeline `above` it."""
     own = {} if row.hub else {"transformer": transformer(row, dtype), "scheduler": families.scheduler(row, SCHEDULERS)}
     return families.from_hub(pipeline_class(row), above, dtype, **own)
 
 
 def _from_folders(row: Row, dtype: torch.dtype, encoder: Any) -> Pipeline:
-    """A row that is an autoencoder alone gives a pipeline without transformer and scheduler."""
+    """The pipeline of a row; without transformer and scheduler where the row is an autoencoder alone."""
     home, alone = text.find(), row.manifest.kind == "autoencoder"
     return pipeline_class(row)(
         tokenizer=text.load_tokenizer(home),
@@ -143,10 +143,10 @@ def transformer(row: Row, dtype: torch.dtype) -> SanaTransformer2DModel:
 
 
 class Text:
-    """Prompts through the pipeline's `encode_prompt`, padded to the longest of them and no further.
+    """Prompts through the pipeline's `encode_prompt`, padded to the longest of them only.
 
-    The pipeline pads every prompt to its maximum and masks the padding out. The pictures are the same (the mask adds
-    -10,000 to the logits, whose exponential is zero), for a third of the time.
+    The pipeline pads every prompt to its maximum and masks the padding. The pictures are the same (the mask adds
+    -10,000 to the logits, whose exponential is zero) in a third of the time.
     """
 
     def __init__(self, row: Row, pipeline: Any, device: torch.device):
@@ -157,7 +157,7 @@ class Text:
     @torch.no_grad()
     def __call__(self, texts: Sequence[str]) -> Cond:
         ids = self.pipeline.tokenizer([t.lower().strip() for t in texts], truncation=False, padding=False).input_ids
-        margin = 2 if self.instruction else 0  # where the instruction ends, tokens may merge differently
+        margin = 2 if self.instruction else 0  # tokens may merge differently at the end of the instruction
         tokens, mask = self.pipeline.encode_prompt(
             list(texts),
             device=self.device,
@@ -169,7 +169,7 @@ class Text:
 
 
 def _instruction(pipeline: type[Pipeline]) -> list[str]:
-    """The default that the class's own call would use."""
+    """The default instruction of the pipeline's call."""
     return inspect.signature(pipeline.__call__).parameters["complex_human_instruction"].default
 
 
@@ -179,7 +179,7 @@ def encode(vae: Any, pixels: Tensor) -> Tensor:
 
 
 def new(cfg: Any) -> SanaDenoiser:
-    """Of `cfg.layers` layers, each `cfg.width` wide."""
+    """An untrained network of `cfg.layers` layers, each `cfg.width` wide."""
     heads = cfg.width // 32
     network = SanaTransformer2DModel(
         in_channels=16,
@@ -206,7 +206,7 @@ def many_steps(home: Path) -> dict[str, Any]:
 
 
 def new_autoencoder(cfg: Any) -> AutoencoderDC:
-    """Of `cfg.width` channels at full resolution."""
+    """An untrained autoencoder with `cfg.width` channels at full resolution."""
     w = cfg.width
     return AutoencoderDC(
         latent_channels=cfg.latent_channels,
@@ -227,5 +227,6 @@ def new_autoencoder(cfg: Any) -> AutoencoderDC:
 
 
 def channel_shape(cost: Tensor, deviation: Tensor) -> Tensor:
-    """What channels of latents are divided by, but for a factor of all: a unit of error costs the pictures the same."""
+    """The divisor of each channel of latents, up to one common factor: afterwards a unit of error in any channel costs
+    the pictures the same."""
     return 1 / cost

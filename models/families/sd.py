@@ -21,7 +21,7 @@ from models.schedule import VP, Prediction
 SCHEDULERS = ("DDIMScheduler", "EulerDiscreteScheduler", "LCMScheduler", "TCDScheduler")
 BETAS = {"beta_start": VP.beta_start, "beta_end": VP.beta_end, "beta_schedule": "scaled_linear", "steps_offset": 1}
 AUTOENCODER = AutoencoderKL
-TARGETS = (  # of a LoRA: DMD2's
+TARGETS = (  # layers that a LoRA adapts: those of DMD2
     "to_q",
     "to_k",
     "to_v",
@@ -40,7 +40,7 @@ TARGETS = (  # of a LoRA: DMD2's
 
 
 class UNetDenoiser(Denoiser):
-    """UNet2DConditionModel with the schedule of Stable Diffusion. As there, it sees the padding of a prompt too."""
+    """UNet2DConditionModel with the schedule of Stable Diffusion. As there, it also attends to a prompt's padding."""
 
     prediction: Prediction = "epsilon"
     schedule = VP()
@@ -50,12 +50,12 @@ class UNetDenoiser(Denoiser):
         super().__init__(network, dtype)
         self.adapters = Adapters(network)
         self.adapter: str | None = None
-        self.full: float | None = None  # guidance at which the adapter acts as it is; at 1 it is off
-        self.camera: CameraEmbedding | None = None  # of a network that can be told `cond.camera`
-        self.share = 1.0  # of that strength
+        self.full: float | None = None  # guidance at which the adapter has strength 1; at guidance 1 it has 0
+        self.camera: CameraEmbedding | None = None  # of a network with a camera input
+        self.share = 1.0  # factor of that strength
 
     def adapted(self, name: str | None, full: float | None = None, share: float = 1.0) -> "UNetDenoiser":
-        """The same network with this adapter on, at a share of its strength."""
+        """A denoiser on the same network that activates this adapter, at `share` of its strength."""
         other = type(self)(self.network, self.dtype)
         other.adapters, other.adapter, other.full, other.share = self.adapters, name, full, share
         return other
@@ -77,7 +77,7 @@ class UNetDenoiser(Denoiser):
         return out.to(x_t.dtype)
 
     def conditions(self, tokens: Tensor) -> tuple[Tensor, dict[str, Any]]:
-        """What cross-attention sees, and what else the network is told."""
+        """The tokens for cross-attention, and the network's other arguments."""
         return tokens, {}
 
     def with_camera(self) -> "UNetDenoiser":
@@ -85,7 +85,7 @@ class UNetDenoiser(Denoiser):
         return self
 
     def smaller(self, width: float) -> "UNetDenoiser":
-        """It begins as a part of this one."""
+        """The smaller network begins with a part of this one's weights (`thinned`)."""
         config = {k: v for k, v in self.network.config.items() if k != "_use_default_values"}
         groups = config["norm_num_groups"]
         channels = [max(groups, int(c * width) // groups * groups) for c in config["block_out_channels"]]
@@ -94,7 +94,7 @@ class UNetDenoiser(Denoiser):
         return type(self)(made)
 
     def features(self, blocks: Sequence[int]) -> Features:
-        """Its ends and its middle."""
+        """The outputs of its first and last blocks and of its middle block."""
         net = self.network
         modules = [net.down_blocks[0].resnets[-1], net.mid_block.resnets[-1], net.up_blocks[-1].resnets[-1]]
         return Features(modules, [m.out_channels for m in modules], kernel=9)
@@ -105,11 +105,11 @@ class UNetDenoiser(Denoiser):
 
 
 def thinned(wide: dict[str, Tensor], narrow: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Channels of `wide` at equal distances, in the shapes of `narrow`: at half the width every second one.
+    """Evenly spaced channels of `wide`, in the shapes of `narrow`: at half the width every second one.
 
-    So heads, groups and frequencies of the time embedding stay what they were. Answers of a layer keep their size: its
-    weights grow by the root of how many inputs it lost. As in pruning of diffusion models (Fang et al. 2023), the
-    small network goes on from what the large one knows, which the paper's, new ones, have to learn.
+    Heads, groups and frequencies of the time embedding keep their meaning. A layer's outputs keep their size, as its
+    weights grow by the square root of the ratio of inputs. As in pruning of diffusion models (Fang et al. 2023), the
+    small network starts from the large one's weights; the multi-student paper starts from new ones.
     """
     out = {}
     for name, shape in ((name, w.shape) for name, w in narrow.items()):
@@ -129,7 +129,7 @@ def load(
     attention: str = "auto",
     base: Parts | None = None,
 ) -> Parts:
-    """`encoder`: a text encoder of the box that is already loaded, to share it; `base`: a LoRA's, likewise."""
+    """`encoder`, `base`: the box's text encoder and a LoRA's base, where they are loaded already and can be shared."""
     if row.manifest.kind == "lora":
         return on_base(row, base, device=device, dtype=dtype, encoder=encoder, attention=attention)
     device = torch.device(device)
@@ -146,7 +146,7 @@ def load(
 
 
 class Waiting(UNetDenoiser):
-    """A student that is read from its folder when its first prompt comes."""
+    """A student that is loaded from its folder at its first prompt."""
 
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype):
         super().__init__(None, dtype)
@@ -160,14 +160,14 @@ class Waiting(UNetDenoiser):
 
 
 def routed(row: Row, first: Denoiser, device: torch.device, dtype: torch.dtype) -> Routed:
-    """Multi-student distillation's row: a router, and as many students as it has leaves."""
+    """The denoiser of multi-student distillation: a router, and as many students as it has leaves."""
     router = Router.load(families.part(row, ROUTER)).to(device)
     others = [families.part(row, member_folder("unet", i)) for i in range(1, router.students)]
     return Routed(router, [first, *(Waiting(folder, device, dtype) for folder in others)])
 
 
 def on_base(row: Row, base: Parts | None, **options: Any) -> Parts:
-    """A LoRA on its base, which is loaded where it isn't given."""
+    """A LoRA on its base, which is loaded here where it isn't given."""
     from models import lora  # brings peft
 
     return lora.attach(row, base or families.load(catalogue.get(row.manifest.base or ""), **options), SCHEDULERS)
@@ -178,7 +178,7 @@ def pipeline_class(row: Row) -> Any:
 
 
 def call(row: Row, steps: int) -> dict[str, Any]:
-    """Guidance of one is none: a LoRA that folds its guidance in has it in the strength of its adapter."""
+    """For a LoRA with guidance folded in the pipeline's guidance is 1, which is none: its adapter's strength is set."""
     manifest = row.manifest
     scale = manifest.guidance.default if manifest.guidance.kind == "cfg" else 1.0
     arguments: dict[str, Any] = {"num_inference_steps": steps, "guidance_scale": scale}
@@ -189,9 +189,9 @@ def call(row: Row, steps: int) -> dict[str, Any]:
 
 
 def from_hub(kind: Any, row: Row, dtype: torch.dtype, **options: Any) -> Any:
-    """A row of a folder brings UNet and scheduler, and takes everything else from the pipeline that it is built on."""
+    """A row with a folder has its own UNet and scheduler, and all else from the Hub pipeline that it is built on."""
     above = catalogue.on_hub(row)
-    assert above is not None, "whoever asks has looked"
+    assert above is not None, "callers check that the row is on the Hub"
     if row.hub is None:
         options |= {"unet": weights.load(UNet2DConditionModel, families.part(row, "unet"), dtype)}
     pipeline = families.from_hub(kind, above, dtype, **options)
@@ -200,7 +200,7 @@ def from_hub(kind: Any, row: Row, dtype: torch.dtype, **options: Any) -> Any:
 
 
 def _from_folders(row: Row, dtype: torch.dtype, encoder: Any) -> StableDiffusionPipeline:
-    """A row that is an autoencoder alone gives a pipeline without UNet and scheduler."""
+    """The pipeline of a row; without UNet and scheduler where the row is an autoencoder alone."""
     home, alone = text.find(), row.manifest.kind == "autoencoder"
     tokenizer = text.load_tokenizer(home)
     tokenizer.model_max_length = row.tokens  # the pipeline pads to it
@@ -218,7 +218,7 @@ def _from_folders(row: Row, dtype: torch.dtype, encoder: Any) -> StableDiffusion
 
 
 class Text:
-    """Prompts through the pipeline's `encode_prompt`: all of one length, and the UNet sees the padding."""
+    """Prompts through the pipeline's `encode_prompt`: all have one length, and the UNet attends to the padding."""
 
     def __init__(self, pipeline: StableDiffusionPipeline, device: torch.device):
         self.pipeline, self.device = pipeline, device
@@ -236,7 +236,7 @@ def encode(vae: Any, pixels: Tensor) -> Tensor:
 
 
 def new(cfg: Any) -> UNetDenoiser:
-    """Of `cfg.channels` channels, one number a resolution, with `cfg.blocks` blocks at each."""
+    """An untrained UNet: `cfg.channels` has the channels of each resolution, `cfg.blocks` the blocks at each."""
     network = UNet2DConditionModel(
         in_channels=16,
         out_channels=16,
@@ -254,17 +254,18 @@ def new(cfg: Any) -> UNetDenoiser:
 
 
 def many_steps(home: Path) -> dict[str, Any]:
-    """DDIM from the noisiest step there is (Lin et al. 2024, "trailing") to clean data."""
+    """Write DDIM from the noisiest timestep ("trailing", Lin et al. 2024) to clean data; returns its manifest
+    fields."""
     DDIMScheduler(**BETAS, clip_sample=False, timestep_spacing="trailing").save_pretrained(home / "scheduler")
     return {"scheduler": "DDIMScheduler", "default_steps": 25}
 
 
 def new_autoencoder(cfg: Any) -> AutoencoderKL:
-    """Of `cfg.width` channels at half the resolution. Its latents have no noise: the log variance is the least that
-    diffusers takes, and nothing trains it.
+    """An untrained autoencoder with `cfg.width` channels at half the resolution. Its latents have no noise: the log
+    variance is fixed at the least that diffusers takes.
 
-    Narrow at full resolution, where it has a block whatever one asks for. Two groups: a group of one channel took half
-    of a step's time.
+    At full resolution AutoencoderKL always has a block, so it is narrow there. It has two normalisation groups, as
+    groups of one channel took half of a step's time.
     """
     w = cfg.width
     vae = AutoencoderKL(
@@ -287,8 +288,8 @@ def new_autoencoder(cfg: Any) -> AutoencoderKL:
 
 
 def channel_shape(cost: Tensor, deviation: Tensor) -> Tensor:
-    """What channels of latents are divided by, but for a factor of all: between unit deviation and unit cost each, in
-    logarithms. The noise of its schedule never quite hides the latents, so in a channel far wider than the others the
-    background would show through what should be pure noise.
+    """The divisor of each channel of latents, up to one common factor: the geometric mean of the divisors for unit
+    deviation and for unit cost. The schedule's noisiest step does not quite hide the latents, so a channel far wider
+    than the others would let the background show through.
     """
     return (deviation / cost).sqrt()

@@ -1,4 +1,4 @@
-"""SDXL from the Hub, and what was distilled from it."""
+"""SDXL from the Hub, and models that were distilled from it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ encode, many_steps, call, on_base = sd.encode, sd.many_steps, sd.call, sd.on_bas
 
 
 class SDXLDenoiser(UNetDenoiser):
-    """SDXL's UNet. The pooled text rides as the last token; the sizes it is told are those of the picture."""
+    """SDXL's UNet. The pooled text embedding is the last token; the size conditions are the picture's own size."""
 
     several = False
 
@@ -43,7 +43,7 @@ def load(
     attention: str = "auto",
     base: Parts | None = None,
 ) -> Parts:
-    """`encoder` is the box's, of no use here; `base`: a LoRA's, which is shared."""
+    """`encoder` is the box's text encoder, which SDXL does not use; `base`: a LoRA's base, which is shared."""
     if row.manifest.kind == "lora":
         return on_base(row, base, device=device, dtype=dtype, attention=attention)
     if catalogue.on_hub(row) is None:
@@ -61,9 +61,9 @@ def load(
 
 
 class Text:
-    """Prompts through the pipeline's `encode_prompt`; the pooled text is the last token, padded with zeros.
+    """Prompts through the pipeline's `encode_prompt`. The pooled text embedding is the last token, padded with zeros.
 
-    An empty prompt is all zeros where the pipeline's configuration says so.
+    The empty prompt is all zeros where the pipeline's configuration says so.
     """
 
     def __init__(self, pipeline: Any, device: torch.device):

@@ -1,6 +1,6 @@
-"""The 2-D Gaussian mixture, whose denoiser is known exactly: teacher, oracle of tests, and the smallest net there is.
+"""The 2-D Gaussian mixture, whose denoiser is known exactly: the teacher and the reference of tests, and a small net.
 
-x is [B, 2]. A prompt is which Gaussian: tokens are one-hot [B, 1, K]; all zeros is the empty prompt, any of them.
+x is [B, 2]. A prompt names a Gaussian: its token is one-hot, [B, 1, K]. All zeros are the empty prompt: any Gaussian.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def labels(index: Tensor, num: int) -> Cond:
 
 @dataclass(frozen=True)
 class Mixture:
-    """Equally likely Gaussians of width `std` around `means` [K, 2]; called, it gives E[x0 | x_t] in closed form."""
+    """Equally likely Gaussians of deviation `std` around `means` [K, 2]. A call gives E[x0 | x_t] in closed form."""
 
     means: Tensor
     std: float
@@ -35,13 +35,13 @@ class Mixture:
 
     @property
     def prediction(self) -> Prediction:
-        """What `predict` gives: what a network of this schedule usually predicts."""
+        """The kind of `predict`'s answer: the one that is usual with this schedule."""
         kinds: dict[type, Prediction] = {Flow: "flow", Trig: "trigflow", VP: "epsilon"}
         return kinds[type(self.schedule)]
 
     @classmethod
     def ring(cls, num: int = 8, radius: float = 1.35, std: float = 0.15, schedule: Schedule | None = None) -> "Mixture":
-        """Gaussians on a circle, of about unit standard deviation per coordinate, as latents have."""
+        """Gaussians on a circle. As with latents, each coordinate has about unit standard deviation."""
         angle = torch.arange(num) * (2 * pi / num)
         return cls(radius * torch.stack([angle.cos(), angle.sin()], -1), std, schedule or Flow())
 
@@ -51,13 +51,13 @@ class Mixture:
         return torch.where(named.sum(-1, keepdim=True) > 0, named, torch.ones_like(named))
 
     def sample(self, cond: Cond, generator: torch.Generator) -> Tensor:
-        """Data [B, 2]. The generator lives on the CPU, so that data don't depend on the device."""
+        """Data [B, 2]. The generator is on the CPU, so that data don't depend on the device."""
         k = torch.multinomial(self.weights(cond).cpu(), 1, generator=generator)[:, 0]
         noise = torch.randn(len(k), 2, generator=generator)
         return (self.means[k].cpu() + self.std * noise).to(cond.tokens)
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
-        """Posterior mean: each component's own, weighted by how likely it made x_t."""
+        """The posterior mean [B, 2]: that of each component, weighted by the component's probability given x_t."""
         a, s = like(self.schedule.alpha(t), x_t), like(self.schedule.sigma(t), x_t)
         means = self.means.to(x_t)
         var = a**2 * self.std**2 + s**2  # [B, 1]
@@ -75,7 +75,7 @@ class Mixture:
 
 
 class Net(nn.Module):
-    """A small MLP: (x_t, t, cond) -> velocity [B, 2]. With `guided`, cond.guidance is one more input."""
+    """A small MLP: (x_t, t, cond) -> velocity [B, 2]. With `guided`, `cond.guidance` is an input too."""
 
     def __init__(self, num_cond: int = 8, dim: int = 64, guided: bool = False):
         super().__init__()
@@ -88,7 +88,7 @@ class Net(nn.Module):
         time = torch.stack([t, t**2], -1)
         h = self.first(torch.cat([x_t, time, self.prompt(cond.tokens[:, 0])], -1))
         if self.guidance is not None:
-            assert cond.guidance is not None, "this net is told its guidance"
+            assert cond.guidance is not None, "this net has a guidance input"
             w = cond.guidance * GUIDANCE_SCALE
             h = h + self.guidance(torch.stack([w.sin(), w.cos()], -1))
         return self.body(h)
@@ -102,7 +102,7 @@ class Net(nn.Module):
 
 
 class ToyDenoiser(Denoiser):
-    """Around `Net`, which gives the velocity."""
+    """The denoiser around `Net`, which predicts the velocity."""
 
     prediction: Prediction = "flow"
     schedule = Flow()
@@ -119,7 +119,7 @@ class ToyDenoiser(Denoiser):
         return ToyDenoiser(Net(prompt.in_features, max(8, int(prompt.out_features * width))))
 
     def features(self, blocks: Sequence[int]) -> Features:
-        """Its two hidden layers."""
+        """The outputs of its two hidden layers."""
         first, second = self.network.first, self.network.body[1]
         return Features([first, second], [first.out_features] * 2, kernel=1)
 
@@ -129,7 +129,7 @@ class ToyDenoiser(Denoiser):
 
 
 def still(first: nn.Linear, last: nn.Linear) -> nn.Sequential:
-    """An embedder without effect that can learn: only its last layer is zero, else no gradient would pass."""
+    """An embedder that has no effect yet and can learn: only its last layer is zero, so that gradients pass."""
     nn.init.normal_(first.weight, std=0.02)
     nn.init.zeros_(first.bias)
     nn.init.zeros_(last.weight)
@@ -146,5 +146,5 @@ def student(num_cond: int = 8, dim: int = 64, seed: int = 0) -> ToyDenoiser:
 
 @torch.no_grad()
 def integrate(denoiser: AnswersX0, noise: Tensor, cond: Cond, steps: int) -> Tensor:
-    """Deterministic samples from pure noise, uniform steps of DDIM in the denoiser's own schedule."""
+    """Deterministic samples [B, 2] from pure noise, by uniform steps of DDIM in the denoiser's own schedule."""
     return sample(DdimSteps(denoiser.schedule, steps), noise, [Turn(denoiser)] * steps, cond)
