@@ -1,10 +1,10 @@
-"""generate(parts, request) -> iterator of events: pictures of a request, by the one loop of every family.
+"""Paints the pictures of a request, by one loop for all families.
 
     python -m models.generate "a red mushroom" --model toybox-sprint --steps 1 --seed 7 --num-images 4 --out out.png
 
-The diffusers pipeline encodes prompts and decodes latents, and its scheduler steps; the loop is `walk` of
-models/samplers.py. Previews and visualisers read its events. Two models in one run, and a run that goes on from a
-stored step, are fields of the request. To stop, close the iterator.
+`generate(parts, request)` is an iterator of events, which previews and visualisers read; to stop, close it. Two models
+in one run, and a start from a stored step, are fields of the request. The diffusers pipeline encodes prompts and
+decodes latents, and its scheduler steps; the loop itself is `walk` of models/samplers.py.
 """
 
 import argparse
