@@ -3,7 +3,7 @@
 import copy
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +19,7 @@ from core.paths import cache as cache_dir
 from core.stage import tell
 from distill import features, reward, start
 from distill.data import NAMES, SIDE, Source, cache, often, sources, texts
+from distill.data.steered import drawn as by_hand
 from distill.method import Batch, Rows, World, needed, sent
 from evals import labels as judge_labels
 from evals.judges import Judge
@@ -212,6 +213,7 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
     cached = coder.of(chosen)
     draws, say = Draws(cached, often), speaker(a, parts, chosen, cached)
     reader = judge_of(a, cached, device) if "judge" in a.needs else None
+    steer = steering(a, chosen, device) if "control" in a.needs else None
 
     def batch(step: int, n: int, rng: Rows) -> Batch:
         drawn = draws(n, rng)
@@ -219,7 +221,9 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
         x0 = sent(torch.from_numpy(arrays), device).float()
         classes = reward.wanted(captions, truth, reader.classes) if reader else {}
         labels = {k: sent(v, device) for k, v in classes.items()}
-        return Batch(step, x0=x0, cond=say(drawn), captions=captions, labels=labels, truth=truth)
+        cond = say(drawn)
+        cond = steer(cond, drawn, rng) if steer else cond
+        return Batch(step, x0=x0, cond=cond, captions=captions, labels=labels, truth=truth)
 
     judge = reward.reward(reader, lambda z: coder.show(z).float()) if reader else None
     seen = (lambda blocks: features.of(needed(teacher), blocks)) if "features" in a.needs else None
@@ -228,6 +232,17 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
     beside = [m for m in (*parts.pipeline.components.values(), reader) if isinstance(m, nn.Module)]
     world = World(student, teacher, null, judge=judge, features=seen, prompts=prompts, show=coder.show)
     return Scene(world, batch, reported(cached), beside, lambda: words_of(cached))
+
+
+def steering(a: Asked, chosen: list[Source], device: torch.device) -> Callable[..., Cond]:
+    """Adds what steers each row that was drawn."""
+    drawer = by_hand.Steering([cache.draw(s, cache_dir()) for s in chosen], a.module.shares(a.cfg))
+
+    def steer(cond: Cond, rows: list[tuple[cache.Cached, int, float]], rng: Rows) -> Cond:
+        control, kinds = drawer(rows, rng)
+        return replace(cond, control=sent(control, device), control_kind=sent(kinds, device))
+
+    return steer
 
 
 def judge_of(a: Asked, cached: list[cache.Cached], device: torch.device) -> Judge:

@@ -38,6 +38,8 @@ class Cond:
     mask: Tensor  # [B, L] bool
     guidance: Tensor | None = None  # [B], for networks with a guidance input
     camera: Tensor | None = None  # [B, ...]
+    control: Tensor | None = None  # [B, ...] of a control beside the network: a drawing [B, 3, H, W] in [0, 1]
+    control_kind: Tensor | None = None  # [B] which of `manifest.CONTROLS` it is
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -114,6 +116,10 @@ class Denoiser(nn.Module):
     def with_camera(self) -> "Denoiser":
         """This denoiser, in place, with a camera input that has no effect yet."""
         raise TypeError(f"{type(self).__name__} has no input for a camera")
+
+    def with_control(self) -> "Denoiser":
+        """The same with a branch beside it that is told `cond.control`, which has no effect yet."""
+        raise TypeError(f"{type(self).__name__} has no place for a control")
 
     def smaller(self, width: float) -> "Denoiser":
         """A new network whose layers are `width` times as wide."""

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from core.fields import record
 
 ROUTER = "router"  # the folder of the network that sends each prompt to one of several students
-KINDS = ("model", "lora", "autoencoder", "judge", "enlarger")
+KINDS = ("model", "lora", "control", "autoencoder", "judge", "enlarger")
+CONTROLS = ("sketch", "edges", "depth", "colours")  # kinds of control, in the order of the branch's token
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ class Example:
     captions: tuple[str, ...]  # several wordings, all true
     attributes: dict  # the truth, as JSON
     key: str  # hex hash of the content
+    conditions: np.ndarray | None = None  # uint8 [side, side, 3] of `distill.data.steered`: what can steer it
 
 
 Split = Literal["train", "held_out"]

@@ -7,7 +7,7 @@ rename) and are read as memory maps.
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ class Cached:
     arrays: list[np.ndarray]
     captions: list[list[str]]
     attributes: list[dict]
+    conditions: tuple[np.ndarray, ...] = ()  # uint8 [N, H, W, 3], of a source that is `steered`
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -74,11 +75,12 @@ def draw(source: Source, root: Path, say: Callable[[str], None] = print) -> Cach
     """Every picture of the source, drawing the shards that are missing."""
     home = folder(source, root)
     home.mkdir(parents=True, exist_ok=True)
-    arrays, captions, attributes = [], [], []
+    steered = getattr(source, "steered", False)
+    arrays, captions, attributes, conditions = [], [], [], []
     for start in range(0, len(source), SHARD):
         pictures, facts = home / f"pictures-{start:07d}.npy", home / f"facts-{start:07d}.json"
-        n = min(SHARD, len(source) - start)
-        if len(facts_in(facts)) < n or not whole(pictures, n):
+        n, steering = min(SHARD, len(source) - start), home / f"conditions-{start:07d}.npy"
+        if len(facts_in(facts)) < n or not whole(pictures, n) or steered and not whole(steering, n):
             say(f"drawing {source.name} {start:,} to {start + n:,} of {len(source):,}")
             examples = []
             for i in range(start, start + n):
@@ -86,13 +88,16 @@ def draw(source: Source, root: Path, say: Callable[[str], None] = print) -> Cach
                     tell(f"drawing {source.name}", i, len(source))
                 examples.append(source[i])
             write(pictures, save_array(np.stack([e.picture for e in examples])))
+            if steered:
+                write(steering, save_array(np.stack([e.conditions for e in examples])))
             text = json.dumps([{"captions": e.captions, "attributes": e.attributes} for e in examples])
             write(facts, lambda p, text=text: p.write_text(text))
         rows = facts_in(facts)[:n]
         arrays.append(np.load(pictures, mmap_mode="r")[:n])
+        conditions += [np.load(steering, mmap_mode="r")[:n]] if steered else []
         captions += [r["captions"] for r in rows]
         attributes += [r["attributes"] for r in rows]
-    return Cached(source.name, arrays, captions, attributes)
+    return Cached(source.name, arrays, captions, attributes, tuple(conditions))
 
 
 def latents(
@@ -127,4 +132,4 @@ def answers(
                 rows.append(answer(np.asarray(shard[i : i + OFTEN])))
             write(path, save_array(np.concatenate(rows)))
         arrays.append(np.load(path, mmap_mode="r")[: len(shard)])
-    return Cached(source.name, arrays, pictures.captions, pictures.attributes)
+    return replace(pictures, arrays=arrays)

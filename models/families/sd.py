@@ -8,10 +8,11 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from torch import Tensor, nn
 
-from models import catalogue, families, text, weights
+from models import catalogue, control, families, text, weights
 from models.adapters import Adapters
 from models.camera import CameraEmbedding, new_embedding, telling
 from models.catalogue import Row
+from models.control import Control
 from models.denoiser import Cond, Denoiser, Features, pick_dtype, strength
 from models.families import Parts
 from models.manifest import ROUTER
@@ -53,11 +54,20 @@ class UNetDenoiser(Denoiser):
         self.full: float | None = None  # guidance at which the adapter has strength 1; at guidance 1 it has 0
         self.camera: CameraEmbedding | None = None  # of a network with a camera input
         self.share = 1.0  # factor of that strength
+        self.control: Control | None = None  # the branch that reads `cond.control`, where there is one
+        self.control_share = 1.0  # factor of the branch's residuals
 
     def adapted(self, name: str | None, full: float | None = None, share: float = 1.0) -> "UNetDenoiser":
         """A denoiser on the same network that activates this adapter, at `share` of its strength."""
         other = type(self)(self.network, self.dtype)
         other.adapters, other.adapter, other.full, other.share = self.adapters, name, full, share
+        other.camera, other.control, other.control_share = self.camera, self.control, self.control_share
+        return other
+
+    def controlled(self, branch: Control, share: float) -> "UNetDenoiser":
+        """A denoiser on the same network with this control beside it, at `share` of its strength."""
+        other = self.adapted(self.adapter, self.full, self.share)
+        other.control, other.control_share = branch, share
         return other
 
     @property
@@ -71,9 +81,11 @@ class UNetDenoiser(Denoiser):
         guidance = 1.0 if cond.guidance is None else float(cond.guidance[0])  # pictures of a batch share it
         self.adapters.use(self.adapter, self.strength(guidance))
         tokens, more = self.conditions(cond.tokens.to(self.dtype))
-        timestep = t * VP.num_train_timesteps - 1
+        timestep, x = t * VP.num_train_timesteps - 1, x_t.to(self.dtype)
+        if self.control is not None and cond.control is not None:
+            more = more | self.control(x, timestep, tokens, cond, self.control_share)
         with telling(self.network, self.camera, cond.camera, x_t) as place:
-            out = self.network(x_t.to(self.dtype), timestep, tokens, **more, **place, return_dict=False)[0]
+            out = self.network(x, timestep, tokens, **more, **place, return_dict=False)[0]
         return out.to(x_t.dtype)
 
     def conditions(self, tokens: Tensor) -> tuple[Tensor, dict[str, Any]]:
@@ -82,6 +94,10 @@ class UNetDenoiser(Denoiser):
 
     def with_camera(self) -> "UNetDenoiser":
         self.camera = new_embedding(self.network)
+        return self
+
+    def with_control(self) -> "UNetDenoiser":
+        self.control = control.new(self.network)
         return self
 
     def smaller(self, width: float) -> "UNetDenoiser":

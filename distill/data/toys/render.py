@@ -1,4 +1,7 @@
-"""A scene's picture: rays through 2 x 2 points a pixel, and the light that `bake` found."""
+"""A scene's picture: rays through 2 x 2 points a pixel, and the light that `bake` found.
+
+What the rays met beside the colour is kept too (`Seen`): it gives outlines, creases and depth exactly.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -178,42 +181,67 @@ def _window(camera: Camera, placed: Placed, size: int) -> tuple[slice, slice]:
     return slice(y0, y1), slice(x0, x1)
 
 
-def _draw(camera: Camera, things: list[Placed], k: int, image: np.ndarray, depth: np.ndarray, way: np.ndarray) -> None:
-    """Draw thing k into image [S, S, 3] where it is nearer than depth [S, S]."""
+@dataclass(frozen=True)
+class Seen:
+    """What the ray of each point met; S is `SAMPLES` times the picture's side."""
+
+    image: np.ndarray  # [S, S, 3] float32, 0 to 255
+    depth: np.ndarray  # [S, S] float32, inf where there is nothing
+    thing: np.ndarray  # [S, S] int16: which thing, -1 where there is none
+    paint: np.ndarray  # [S, S] int16: which of its paints
+    normal: np.ndarray  # [S, S, 3] float32, of the triangle, of length 1
+
+
+def _draw(camera: Camera, things: list[Placed], k: int, seen: Seen, way: np.ndarray) -> None:
+    """Draw thing k where it is nearer than what is there."""
     placed = things[k]
-    rows, columns = _window(camera, placed, len(image))
+    rows, columns = _window(camera, placed, len(seen.image))
     d = np.ascontiguousarray(way[rows, columns].reshape(-1, 3))
     if not len(d):
         return
     start = ((position(camera) - placed.at) / placed.scale).astype(np.float32)
     hit = placed.solid.scene.run(np.tile(start, (len(d), 1)), d, query="INTERSECT", output=True)
     far = hit["tfar"] * placed.scale
-    view = depth[rows, columns]
+    view = seen.depth[rows, columns]
     idx = np.flatnonzero((hit["primID"] >= 0) & (far < view.ravel()))
     face, u, v = hit["primID"][idx], hit["u"][idx, None], hit["v"][idx, None]
     light = placed.solid.light[face]
     light = light[:, 0] * (1 - u - v) + light[:, 1] * u + light[:, 2] * v
     points = start + d[idx] * hit["tfar"][idx, None]
+    normals = hit["Ng"][idx] / np.linalg.norm(hit["Ng"][idx], axis=1, keepdims=True)
     others = things[:k] + things[k + 1 :]
     if others:
-        normals = hit["Ng"][idx] / np.linalg.norm(hit["Ng"][idx], axis=1, keepdims=True)
         light = light * _shadow(points * placed.scale + placed.at, -normals, others)
     shown = _albedo(placed, face, points) * light * EXPOSURE
     colour = CURVE[np.minimum(shown * (len(CURVE) / 2.0), len(CURVE) - 1).astype(np.int32)]
     y, x = np.divmod(idx, columns.stop - columns.start)
-    image[y + rows.start, x + columns.start] = colour
-    depth[y + rows.start, x + columns.start] = far[idx]
+    at = y + rows.start, x + columns.start
+    seen.image[at], seen.depth[at], seen.thing[at] = colour, far[idx], k
+    seen.paint[at], seen.normal[at] = placed.solid.paint[face], normals
+
+
+def look(scene: Scene, size: int = SIDE) -> Seen:
+    """What the rays of a picture of this size meet."""
+    fine = size * SAMPLES
+    things, grid = place(scene), (fine, fine)
+    image = np.empty((*grid, 3), np.float32)
+    image[:] = BACKGROUNDS[scene.background]
+    nothing = np.full(grid, -1, np.int16)
+    depth, normal = np.full(grid, np.inf, np.float32), np.zeros((*grid, 3), np.float32)
+    seen = Seen(image, depth, nothing, nothing.copy(), normal)
+    way = ray_directions(scene.camera, fine).astype(np.float32)
+    for k in range(len(things)):
+        _draw(scene.camera, things, k, seen, way)
+    return seen
+
+
+def picture(seen: Seen) -> np.ndarray:
+    """uint8 [size, size, 3]."""
+    size = len(seen.image) // SAMPLES
+    small = seen.image.reshape(size, SAMPLES, size, SAMPLES, 3).mean((1, 3))
+    return (small + 0.5).astype(np.uint8)
 
 
 def render(scene: Scene, size: int = SIDE) -> np.ndarray:
     """The picture, uint8 [size, size, 3]."""
-    fine = size * SAMPLES
-    things = place(scene)
-    image = np.empty((fine, fine, 3), np.float32)
-    image[:] = BACKGROUNDS[scene.background]
-    depth = np.full((fine, fine), np.inf, np.float32)
-    way = ray_directions(scene.camera, fine).astype(np.float32)
-    for k in range(len(things)):
-        _draw(scene.camera, things, k, image, depth, way)
-    small = image.reshape(size, SAMPLES, size, SAMPLES, 3).mean((1, 3))
-    return (small + 0.5).astype(np.uint8)
+    return picture(look(scene, size))

@@ -1,0 +1,57 @@
+"""Pictures with what can steer them: outlines, edges and depth, moved and shrunk together with the picture.
+
+    python -m distill.data.steered --preview grid.png --of toys+emoji        a sheet to look at
+
+Of toys all three are exact, since the renderer knows them; of other pictures lines are found (`found.py`) and there is
+no depth. What a hand would draw of them is made anew for every step of a training (`drawn.py`).
+"""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from distill.data import Example, Source
+from distill.data.steered import exact, found
+from distill.data.steered.lines import Lines
+from distill.data.toys import Toys
+
+STEERED = 1  # goes up when the same pictures would be steered otherwise, so that caches know
+MOVED = 0.6  # of the pictures are shrunk and moved
+SPAN = (0.3, 1.0)  # of the frame that a moved picture takes
+
+
+class Steered:
+    """Example `index` is that of `source`, somewhere in the frame, with its lines and depth."""
+
+    steered = True
+
+    def __init__(self, source: Source):
+        self.source = source
+        self.name = f"{source.name}-steered"
+        self.signature = "steered", STEERED, getattr(source, "signature", source.name)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Example:
+        example = self.source[index]
+        toys = isinstance(self.source, Toys)
+        lines = exact.lines(self.source.scene(index)) if toys else found.lines(example.picture)
+        ground = found.ground(example.picture)
+        rng = np.random.default_rng([STEERED, index])
+        if ground is not None and rng.random() < MOVED:
+            example, lines = moved(example, lines, ground, rng)
+        return replace(example, conditions=lines.stacked())
+
+
+def moved(example: Example, lines: Lines, ground: np.ndarray, rng: np.random.Generator) -> tuple[Example, Lines]:
+    """Picture and lines, shrunk alike and put anywhere in the frame; what is around is the picture's ground [3]."""
+    side = len(example.picture)
+    small = max(1, round(side * rng.uniform(*SPAN)))
+    x, y = rng.integers(side - small + 1, size=2)
+    frame = np.broadcast_to(ground, example.picture.shape).astype(np.uint8)
+    frame[y : y + small, x : x + small] = Image.fromarray(example.picture).resize((small, small), Image.Resampling.BOX)
+    key = hashlib.sha256(frame.tobytes()).hexdigest()
+    return replace(example, picture=frame, key=key), lines.moved(small, x, y)
