@@ -110,8 +110,8 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
             (part / words.FILE).write_text(json.dumps(known, ensure_ascii=False, indent=0))
         curve(run, part / "curve.png")
         files = {str(p.relative_to(part)): sha256(p) for p in sorted(part.rglob("*")) if p.is_file()}
-        adapter = own.get("kind") == "lora"
-        counted = [p for k, p in made.student.named_parameters() if not adapter or "lora_" in k]
+        of_base = own.get("kind") in ("lora", "control")
+        counted = [p for k, p in made.student.named_parameters() if not of_base or "lora_" in k or "control." in k]
         manifest = Manifest(
             **(USUAL | history(id, made, home, alone="base" in own) | own),
             id=id,
@@ -122,7 +122,7 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
             licence=made.base.manifest.licence if made.base else LICENCE,
             files=files,
             parameters=sum(p.numel() for p in counted),
-            base_sha256=facts.get("base_sha256", "") if adapter else "",
+            base_sha256=facts.get("base_sha256", "") if of_base else "",
         )
         (part / "README.md").write_text(card(manifest, facts, tried(manifest, part)))
         (part / "manifest.json").write_text(json.dumps(manifest.to_dict(), indent=1))

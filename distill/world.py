@@ -332,7 +332,8 @@ def mixture_scene(a: Asked, device: torch.device) -> Scene:
     def batch(step: int, n: int, rng: Rows) -> Batch:
         component = rng.randint(0, k, n)
         x0 = teacher.means[component] + teacher.std * rng.randn(n, 2)
-        return Batch(step, x0=x0.to(device), cond=toy2d.labels(component, k).map(lambda v: v.to(device)))
+        cond = (toy2d.controlled if "control" in a.needs else toy2d.labels)(component, k)
+        return Batch(step, x0=x0.to(device), cond=cond.map(lambda v: v.to(device)))
 
     null = toy2d.labels(torch.tensor([-1]), k).map(lambda v: v.to(device))
     frozen = copy.deepcopy(net).to(device).requires_grad_(False)

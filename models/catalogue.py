@@ -26,7 +26,8 @@ from models.manifest import Row as Row
 FILE = "manifest.json"
 ANY_BASE = "STILL_LIFE_ANY_BASE"  # set by --any-base, for this process and those that it starts
 LOADED = (".safetensors", ".json")  # what may be read from the folders of parts
-HIDDEN = ("autoencoder", "judge", "enlarger")  # kinds that are parts of other models, or tools: not in the menu
+ALONE = ("autoencoder", "judge", "enlarger")  # kinds without a base
+HIDDEN = ("control", *ALONE)  # kinds that are parts of other models, or tools: not in the menu
 UNPUBLISHED: ContextVar[dict[str, Row]] = ContextVar("unpublished", default={})  # noqa: B039  # nobody changes it
 ON_CPU_GIB = 1.0  # a pipeline of the Hub or a folder that needs no more may run without a GPU
 
@@ -73,7 +74,7 @@ def _read(stamps: tuple[tuple[Path, int, int], ...], any_base: bool) -> tuple[di
             continue
         valid[manifest.id] = Row(manifest, folder=folder)
     for id, row in list(valid.items()):
-        if row.manifest.kind in HIDDEN:
+        if row.manifest.kind in ALONE:
             continue
         try:
             _same_latents(row, valid | hub)
@@ -96,7 +97,7 @@ def _same_latents(row: Row, known: dict[str, Row]) -> None:
 
 
 def _same_base(row: Row, known: dict[str, Row]) -> None:
-    """Raises ValueError for a LoRA that was made on other weights of its base."""
+    """Raises ValueError for a LoRA or a control that was made on other weights of its base."""
     m = row.manifest
     if m.base_sha256 and m.base_sha256 != denoiser_sha256(row, known):
         raise ValueError(
@@ -136,7 +137,7 @@ def rows() -> dict[str, Row]:
 def unpublished(manifest: Manifest, folder: Path) -> Iterator[Row]:
     """Within, in this thread: the model in this folder is a row, so that it can be tried before it is published."""
     row = Row(manifest, folder=folder)
-    row = row if manifest.kind in HIDDEN else _sized(row, rows() | {row.id: row})
+    row = row if manifest.kind in ALONE else _sized(row, rows() | {row.id: row})
     token = UNPUBLISHED.set({row.id: row})
     try:
         yield row
@@ -198,6 +199,16 @@ def in_parts(row: Row) -> str | None:
     """One sentence where the row can't be a training base, as it is no single whole network."""
     what = "an adapter" if row.manifest.kind == "lora" else "several students" if row.routed else None
     return what and f"{row.id} is {what}, which can't be a training base; use its base {row.manifest.base}."
+
+
+def home_of(row: Row) -> str:
+    """The id of the model whose network it uses: its own, or a LoRA's base."""
+    return (row.manifest.kind == "lora" and row.manifest.base) or row.id
+
+
+def controls(row: Row) -> list[Row]:
+    """The controls that were trained on this row's network. A LoRA takes those of its base."""
+    return [r for r in rows().values() if r.manifest.kind == "control" and r.manifest.base == home_of(row)]
 
 
 def on_hub(row: Row, known: dict[str, Row] | None = None) -> Row | None:

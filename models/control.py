@@ -9,6 +9,7 @@ begin at zero; the last layer of what reads the drawing does not, as two layers 
 from math import isqrt
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from diffusers import ControlNetModel
 from torch import Tensor, nn
@@ -17,7 +18,8 @@ from models.denoiser import Cond
 from models.manifest import CONTROLS
 
 FOLDER = "controlnet"
-STEM = (16, 32, 48, 64, 96)  # channels that the drawing is read by; all but the first halve its side
+STEM = (8, 16, 32, 64, 96)  # channels that the drawing is read by; all but the first halve its side
+LAYOUT = torch.channels_last  # of the drawing on its way: a quarter of the time on a CPU
 CELLS = 10  # on a side: areas of colour
 COPIED = ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim", "attention_head_dim")
 COPIED += ("norm_num_groups", "flip_sin_to_cos", "freq_shift", "act_fn", "norm_eps", "use_linear_projection")
@@ -34,6 +36,7 @@ class Control(nn.Module):
     def __init__(self, network: ControlNetModel):
         super().__init__()
         self.network = network
+        network.controlnet_cond_embedding.to(memory_format=LAYOUT)
 
     def forward(self, x: Tensor, timestep: Tensor, tokens: Tensor, cond: Cond, strength: float) -> dict[str, Any]:
         assert cond.control is not None and cond.control_kind is not None, "whoever calls has looked"
@@ -41,7 +44,7 @@ class Control(nn.Module):
             x,
             timestep,
             tokens,
-            controlnet_cond=cond.control.to(x.dtype),
+            controlnet_cond=cond.control.to(x.dtype).contiguous(memory_format=LAYOUT),
             class_labels=cond.control_kind,
             conditioning_scale=strength,
             return_dict=False,

@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from core.files import LRU
 from models import catalogue, families, openvino, text
-from models.catalogue import Row
+from models.catalogue import Row, home_of
 from models.denoiser import ATTENTION, Cond, pick_device, pick_dtype
 from models.families import Parts
 from models.generate import Event, generate
@@ -268,11 +268,6 @@ class Engine:
             if self._queues[home].length() == 0:
                 for id in [id for id, parts in self._held.items() if home_of(parts.row) == home]:
                     self._held.pop(id)
-
-
-def home_of(row: Row) -> str:
-    """The id of the model whose network it uses: its own, or a LoRA's base."""
-    return (row.manifest.kind == "lora" and row.manifest.base) or row.id
 
 
 def cost(row: Row) -> float:

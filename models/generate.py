@@ -35,6 +35,7 @@ from models.prompt import notes
 from models.request import SEEDS, ImageRequest
 from models.samplers import Step, walk
 from models.schedule import add_noise
+from models.steer import Steer
 from models.stepping import SchedulerSteps, Stepper, stepper
 from models.stored import Stored
 
@@ -143,6 +144,7 @@ class Run:
     start: Stored | None
     others: Tensor | None  # latents to keep away from, [K, C, h, w]
     edit: Edit | None
+    steer: Steer | None
     clock: Clock
 
     @classmethod
@@ -160,7 +162,11 @@ class Run:
         edit = Edit.of(crew[request.model], request)
         if edit is not None:
             turns = [replace(turn, after=(edit.kept,)) for turn in turns]
-        return cls(request, crew, turns, request.texts(), start, others, edit, Clock(crew[request.model].device))
+        steer = Steer.of(crew[request.model], request)
+        if steer is not None:
+            turns = [replace(turn, net=steer.beside(turn.net)) for turn in turns]
+        clock = Clock(crew[request.model].device)
+        return cls(request, crew, turns, request.texts(), start, others, edit, steer, clock)
 
     @property
     def parts(self) -> Parts:
@@ -181,6 +187,8 @@ def generate(
     run = Run.of(request, {**(others or {}), request.model: parts})
     run.clock.start()
     cond, null = encode(parts, request, run.texts, any(t.needs_null for t in run.turns))
+    if run.steer is not None:
+        cond, null = run.steer.told(cond), null and run.steer.told(null)
     run.clock.stop("text")
     for first in range(0, request.num_images, parts.row.batch):
         which = range(first, min(first + parts.row.batch, request.num_images))
@@ -323,7 +331,7 @@ def paint(args: argparse.Namespace) -> None:
     if args.out.suffix.lower() != ".png":
         raise ValueError(f"--out {args.out} must end in .png")
     fields = {k: v for k, v in vars(args).items() if k in options(ImageRequest)}
-    fields |= {name: inputs.named(fields[name], name) for name in ("image", "mask") if name in fields}
+    fields |= {name: inputs.named(fields[name], name) for name in inputs.FIELDS if name in fields}
     request = ImageRequest(**fields)
     for id in request.models():
         if reason := catalogue.available(catalogue.get(id)):

@@ -15,6 +15,7 @@ from core import inputs
 from models.upload import upload
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
+FIELDS = {"image": "picture", "mask": "mask", "control": "drawing"}  # of a request that name one
 SUFFIXES = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 
 
@@ -49,7 +50,7 @@ def forget(digest: str) -> None:
 
 def missing(fields: dict[str, Any]) -> str:
     """One sentence on the pictures that a request names and this studio no longer has; empty where it has all."""
-    gone = [name for name in ("image", "mask") if fields.get(name) and not _file(fields[name])]
+    gone = [name for name in FIELDS if fields.get(name) and not _file(fields[name])]
     verb = "is" if len(gone) == 1 else "are"
     return f"Its {' and '.join(gone)} {verb} no longer in the studio's inputs/." if gone else ""
 

@@ -16,6 +16,7 @@ from core.fields import between, check, keyed, option, options, short
 from models import catalogue
 from models.enlarge import ENLARGER, ENLARGERS, FACTORS
 from models.even import EVEN, completed
+from models.manifest import CONTROLS
 from models.painters import Painter, base_of, must_fit, parse
 from models.prompt import reading, spelt
 
@@ -111,6 +112,9 @@ class ImageRequest(Request):
     strength: float = option(0.6, "Share of noise added to that picture at the start.", low=0.05, high=1, step=0.05)
     mask: str = option("", "Mask of the part to repaint: white in this picture, grey half.", longest=64)
     only_masked: bool = option(False, "Repaint only the masked part, enlarged, and put it back.")
+    control: str = option("", "A drawing to follow: a file, or the sha256 of a kept one.", longest=64)
+    control_kind: str = option("sketch", "What that drawing says.", choices=lambda: list(CONTROLS))
+    control_strength: float = option(1.0, "How closely it is followed; 0 not at all.", low=0, high=2, step=0.05)
     base_steps: int = option(0, "First steps that the base model takes, for variety.", low=0, high=100, step=1)
     base_guidance: float = option(1.0, "Guidance of those steps; 1 has none.", low=0, high=30, step=0.1)
     skip_steps: int = option(0, "Steps skipped at the start; the next one begins with noise.", low=0, high=99, step=1)
@@ -164,6 +168,7 @@ class ImageRequest(Request):
             "unlike": "stored pictures",
             "image": "a kept picture",
             "mask": "a kept picture",
+            "control": "a kept picture",
         }
         for name, what in stored.items():
             if not re.fullmatch(r"([0-9a-f]{64})?", value := getattr(self, name)):
@@ -172,6 +177,8 @@ class ImageRequest(Request):
             raise ValueError(f"start_step must be 0 to {self.steps - 1 if self.start else 0}, not {self.start_step}")
         self._variety(row)
         self._picture_in()
+        if self.control:
+            self._steered()
         if self.enlarge not in FACTORS:
             raise ValueError(f"enlarge must be {_any_of(FACTORS)}, not {self.enlarge}")
         if self.enlarge > 1 and catalogue.on_hub(row) is not None:
@@ -185,6 +192,13 @@ class ImageRequest(Request):
             raise ValueError("only_masked needs a mask")
         if self.image and (self.start or self.skip_steps):
             raise ValueError(f"image and {'start' if self.start else 'skip_steps'} both say where the run begins")
+
+    def _steered(self) -> None:
+        """Raises ValueError where one of the painters has no control."""
+        for id in self.models():
+            if not catalogue.controls(catalogue.get(id)):
+                able = [r.id for r in catalogue.menu() if catalogue.controls(r)]
+                raise ValueError(f"{id} has no control, so it follows no drawing; valid: {', '.join(able) or 'none'}")
 
     def _variety(self, row: catalogue.Row) -> None:
         """Raises ValueError for a cure for variety that this model can't have."""

@@ -4,7 +4,7 @@ x is [B, 2]. A prompt names a Gaussian: its token is one-hot, [B, 1, K]. All zer
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import pi
 
 import torch
@@ -23,6 +23,12 @@ def labels(index: Tensor, num: int) -> Cond:
     """Prompts from component indices [B]; -1 is the empty prompt."""
     tokens = nn.functional.one_hot(index.clamp_min(0), num) * (index >= 0)[:, None]
     return Cond(tokens[:, None].float(), torch.ones(len(index), 1, dtype=torch.bool, device=index.device))
+
+
+def controlled(index: Tensor, num: int) -> Cond:
+    """Empty prompts, and a control that says which component."""
+    said = labels(index, num).tokens[:, 0]
+    return replace(labels(torch.full_like(index, -1), num), control=said, control_kind=torch.zeros_like(index))
 
 
 @dataclass(frozen=True)
@@ -84,9 +90,10 @@ class Net(nn.Module):
         self.body = nn.Sequential(nn.SiLU(), nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, 2))
         self.guidance = still(nn.Linear(2, dim), nn.Linear(dim, dim)) if guided else None
 
-    def forward(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
+    def forward(self, x_t: Tensor, t: Tensor, cond: Cond, beside: Tensor | None = None) -> Tensor:
         time = torch.stack([t, t**2], -1)
         h = self.first(torch.cat([x_t, time, self.prompt(cond.tokens[:, 0])], -1))
+        h = h if beside is None else h + beside
         if self.guidance is not None:
             assert cond.guidance is not None, "this net has a guidance input"
             w = cond.guidance * GUIDANCE_SCALE
@@ -108,8 +115,19 @@ class ToyDenoiser(Denoiser):
     schedule = Flow()
     targets = "first", "body.1", "body.3"
 
+    def __init__(self, network: nn.Module | None, dtype: torch.dtype = torch.float32):
+        super().__init__(network, dtype)
+        self.control: nn.Module | None = None  # beside the network: it is told which Gaussian, [B, K]
+
     def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
-        return self.network(x_t, t, cond)
+        if self.control is None or cond.control is None:
+            return self.network(x_t, t, cond)
+        return self.network(x_t, t, cond, self.control(torch.cat([x_t, t[:, None], cond.control], -1)))
+
+    def with_control(self) -> "ToyDenoiser":
+        k, dim = self.token_width, self.network.prompt.out_features
+        self.control = still(nn.Linear(3 + k, dim), nn.Linear(dim, dim))
+        return self
 
     def with_guidance(self) -> "ToyDenoiser":
         return ToyDenoiser(self.network.with_guidance())

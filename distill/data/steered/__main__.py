@@ -1,6 +1,6 @@
 """A sheet to look at: each picture, its exact lines, edges and depth, and two drawings of it.
 
-    python -m distill.data.steered --preview sheet.png --of toys+emoji
+python -m distill.data.steered --preview sheet.png --of toys+emoji
 """
 
 import argparse

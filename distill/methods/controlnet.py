@@ -1,0 +1,90 @@
+"""A control (ControlNet, Zhang et al. 2023): a branch beside a frozen UNet, so that a drawing says where things are.
+
+    L = w(t) | eps(x_t, t, c, control) - eps |^2        (their Eq. 5, with the weights of `sft`)
+
+Trained on the base alone and used unchanged by every LoRA of it: what adapters change is how the UNet walks, not what
+its skips mean. One branch knows all kinds of control by a token; a share of the captions is hidden, so that it reads
+the drawing. What a picture shows where is decided in noise: t is drawn above `t_min`. How it differs from the paper's
+copy of the encoder is said in models/control.py.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from core.fields import option
+from distill import students
+from distill.data import PICTURES, Source
+from distill.data import sources as plain
+from distill.method import Batch, Out, Player, Rows, World, needed
+from distill.serve import Trained
+from models.control import FOLDER
+from models.denoiser import Denoiser
+from models.guidance import Turn
+from models.samplers import sample
+from models.schedule import add_noise
+from models.stepping import DdimSteps
+
+ABOUT = "A control: a sketch, edges, depth or areas of colour say where things are, in its base and all LoRAs of it."
+BASES = ("sd",)
+
+
+@dataclass(frozen=True)
+class Config:
+    lr: float = option(1e-3, "Learning rate.", low=0, high=1)
+    sketch: float = option(0.55, "Share of samples told by a sketch.", low=0, high=1)
+    edges: float = option(0.15, "Share of samples told by exact edges.", low=0, high=1)
+    depth: float = option(0.15, "Share of samples told by depth, where it is known.", low=0, high=1)
+    colours: float = option(0.15, "Share of samples told by areas of colour.", low=0, high=1)
+    drop: float = option(0.2, "Share of samples trained without their caption.", low=0, high=1)
+    t_min: float = option(0.15, "The smallest time t that is trained.", low=0, high=1)
+    preview_steps: int = option(12, "Denoising steps of the sample grids.", low=1)
+    preview_guidance: float = option(3.0, "Guidance of the sample grids.", low=0, high=30)
+
+
+def sources(names: str, skip_bad: bool = False, side: int = 128) -> list[Source]:
+    """Its pictures, each with what can steer it."""
+    from distill.data.steered import Steered
+
+    return [Steered(source) for source in plain(names, toys=PICTURES, skip_bad=skip_bad, side=side)]
+
+
+def shares(cfg: Config) -> tuple[float, ...]:
+    """How often each kind of control is asked for, in the order of `manifest.CONTROLS`."""
+    return cfg.sketch, cfg.edges, cfg.depth, cfg.colours
+
+
+def student(cfg: Config, base: Denoiser | None) -> Denoiser:
+    """The base, frozen, with a branch beside it that has no effect yet."""
+    return students.taught(base).requires_grad_(False).with_control()
+
+
+class Method:
+    needs = {"latents", "control"}
+
+    def __init__(self, world: World, cfg: Config):
+        self.w, self.cfg = world, cfg
+        self.players = {"student": Player(world.student, cfg.lr, ema=True)}
+
+    def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
+        cfg, net, b, (x0, cond) = self.cfg, self.w.student, len(batch), batch.latents
+        t = 1 - (1 - cfg.t_min) * rng.rand(b)
+        x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)
+        cond = students.drop(cond, self.w.null_like(cond), rng.rand(b) < cfg.drop)
+        return Out(students.apart(net, x_t, t, cond, x0).mean())
+
+    @torch.no_grad()
+    def preview(self, batch: Batch) -> Tensor:
+        """Guided samples of the batch's captions and controls."""
+        net, (x0, cond) = self.w.student, batch.latents
+        noise = Rows(0, 0, len(x0), device=x0.device).randn_like(x0)
+        steps, turn = DdimSteps(net.schedule, self.cfg.preview_steps), Turn(net, self.cfg.preview_guidance)
+        return needed(self.w.show)(sample(steps, noise, [turn] * len(steps.times), cond, self.w.null_like(cond)))
+
+
+def serve(made: Trained, home: Path) -> dict:
+    assert made.base is not None, "a control stands on a base"
+    made.student.control.network.half().save_pretrained(home / FOLDER)
+    return {"kind": "control", "family": made.base.manifest.family, "scheduler": None, "prediction": None}

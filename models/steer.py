@@ -1,0 +1,94 @@
+"""Follow a drawing: control, control_kind and control_strength of a request.
+
+A control (models/control.py) stands beside the network for the run and is told the drawing with every prompt, the empty
+one too. Strength 0 is the run without it, bit for bit.
+"""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import ControlNetModel
+from PIL import Image, ImageOps
+from PIL.Image import Image as Picture
+from torch import Tensor
+
+from models import catalogue, inputs, weights
+from models.catalogue import Row
+from models.control import FOLDER, Control, areas
+from models.denoiser import Cond
+from models.families import Parts
+from models.img2img import flat
+from models.manifest import CONTROLS
+from models.request import ImageRequest
+
+DARK = 128  # a paper darker than this has light ink
+FAINT = 0.1  # of the way from paper to black: less is no ink
+
+
+@dataclass(frozen=True)
+class Steer:
+    """What a request's drawing comes to, for a model."""
+
+    branch: Control
+    drawing: Tensor  # [1, 3, H, W] in [0, 1]
+    kind: int  # an index of `CONTROLS`
+    strength: float
+
+    @classmethod
+    def of(cls, parts: Parts, request: ImageRequest) -> "Steer | None":
+        if not request.control or not request.control_strength:
+            return None
+        (row, *_), kind = catalogue.controls(parts.row), request.control_kind
+        drawing = shown(flat(inputs.load(request.control, "drawing")), kind, parts.row.size).to(parts.device)
+        branch = load(row, parts.device, parts.denoiser.dtype)
+        return cls(branch, drawing, CONTROLS.index(kind), request.control_strength)
+
+    def beside(self, net: Any) -> Any:
+        """A denoiser with this control beside it."""
+        return net.controlled(self.branch, self.strength)
+
+    def told(self, cond: Cond) -> Cond:
+        kinds = torch.full((len(cond),), self.kind, device=self.drawing.device)
+        return replace(cond, control=self.drawing.expand(len(cond), -1, -1, -1), control_kind=kinds)
+
+
+def shown(picture: Picture, kind: str, side: int) -> Tensor:
+    """What a control is told of an RGB picture, [1, 3, side, side] in [0, 1]: ink, nearness and colour are what is 1.
+
+    Raises ValueError for a sketch or edges without a line.
+    """
+    fitted = ImageOps.fit(picture, (side, side), Image.Resampling.BOX)
+    if kind in ("sketch", "edges"):
+        grey = ink(np.asarray(fitted.convert("L"), np.float32))
+    elif kind == "depth":
+        grey = np.asarray(fitted.convert("L"), np.float32) / 255
+    else:
+        colours = torch.from_numpy(np.array(fitted, np.float32) / 255)
+        return areas(colours.permute(2, 0, 1)[None])
+    return torch.from_numpy(grey).expand(1, 3, side, side)
+
+
+def ink(grey: np.ndarray) -> np.ndarray:
+    """[H, W] in [0, 1], the strongest line 1: what differs from the paper, dark on light or light on dark."""
+    paper = float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
+    away = (grey - paper) / max(255 - paper, 1) if paper < DARK else (paper - grey) / paper
+    if away.max() < FAINT:
+        raise ValueError("the drawing has no line; draw one, dark on light or light on dark")
+    return (away / away.max()).clip(0, 1)
+
+
+def load(row: Row, device: torch.device, dtype: torch.dtype) -> Control:
+    """A control of the catalogue, read once. Raises ValueError where a file is damaged."""
+    assert row.folder is not None, "a control is a folder"
+    return _read(row.folder, tuple(sorted(row.manifest.files.items())), row.id, device, dtype)
+
+
+@lru_cache(maxsize=4)
+def _read(folder: Path, files: tuple, id: str, device: torch.device, dtype: torch.dtype) -> Control:
+    catalogue.verify(catalogue.get(id))
+    network = weights.load(ControlNetModel, folder / FOLDER, dtype)
+    return Control(network.to(device)).eval().requires_grad_(False)
