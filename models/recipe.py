@@ -12,6 +12,21 @@ table = {table}  # the pipeline has no schedule of its own for so many steps
 spaced = pipe.scheduler.set_timesteps
 pipe.scheduler.set_timesteps = lambda n, device=None, **_: spaced(n, table, device, None, None)
 """
+CONTROL = """\
+## In diffusers
+
+White lines on black; likewise `edges`, `depth` (light is near) and `colours` (soft areas, ten on a side).
+
+```python
+from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
+from diffusers.utils import load_image
+
+# python -m models.export {id} CONTROL; python -m models.export {base} BASE
+branch = ControlNetModel.from_pretrained("{home}/sketch")
+pipe = StableDiffusionControlNetPipeline.from_pretrained("BASE", controlnet=branch)
+image = pipe("{prompt}", image=load_image("lines.png"), guidance_scale=3.0).images[0]
+```
+"""
 
 
 def counts(row: Row) -> list[int]:
@@ -66,6 +81,8 @@ pipe.scheduler = {m.scheduler}.{scheduler}
 
 def section(row: Row, home: str | None = None) -> str:
     """The card's section "In diffusers": loading, then painting at each step count."""
+    if row.manifest.kind == "control":
+        return CONTROL.format(id=row.id, base=row.manifest.base, home=home or "CONTROL", prompt=PROMPT)
     if row.manifest.kind not in ("model", "lora"):
         return ""
     if row.routed:

@@ -21,7 +21,11 @@ COMMANDS = (  # what a person types, and the module whose `main` it is
     *(("app.py", "ui.launch"), ("models.generate",) * 2, ("models.export",) * 2, ("models.space",) * 2),
     ("models.lora",) * 2,
     *(("distill.train",) * 2, ("distill.publish",) * 2, ("distill.data.emoji",) * 2),
-    *(("distill.data.toys", "distill.data.toys.__main__"), ("threed.run",) * 2),
+    *(
+        ("distill.data.toys", "distill.data.toys.__main__"),
+        ("distill.data.steered", "distill.data.steered.__main__"),
+        ("threed.run",) * 2,
+    ),
     *(("jobs", "jobs.__main__"), ("jobs.worker",) * 2),
     *((f"benchmarks.{name}",) * 2 for name in ("quality", "latency", "keystroke", "sheet", "threed")),
 )

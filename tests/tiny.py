@@ -20,7 +20,7 @@ from diffusers import (
 
 from core.files import sha256
 from distill.methods import autoencoder
-from models import lora
+from models import catalogue, control, lora
 from models.adapt import add_lora
 from models.catalogue import Guidance, Manifest
 from models.families import sd
@@ -130,6 +130,22 @@ def build(studio: Path, half: bool = False) -> Path:
         guidance=Guidance("embedded", 3.5, (2.0, 5.0)),
         prediction="trigflow",
     )
+    return studio
+
+
+@torch.no_grad()
+def build_control(studio: Path, base: str = "tiny-sd") -> Path:
+    """studio/models/tiny-control: a control of `base`, of `build_sd`, that has an effect."""
+    home = studio / "models" / "tiny-control"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        branch = control.new(UNet2DConditionModel.from_pretrained(studio / "models" / base / "unet"), (4, 4, 4, 8, 8))
+        for block in (*branch.network.controlnet_down_blocks, branch.network.controlnet_mid_block):
+            torch.nn.init.normal_(block.weight, std=0.3)
+        torch.nn.init.normal_(branch.network.class_embedding.weight)
+    branch.network.save_pretrained(home / control.FOLDER)
+    sha = catalogue.denoiser_sha256(catalogue.get(base))
+    manifest("tiny-control", home, family="sd", base=base, kind="control", base_sha256=sha)
     return studio
 
 
