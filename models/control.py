@@ -55,7 +55,7 @@ class Control(nn.Module):
 def plain(control: Control, kind: str) -> ControlNetModel:
     """The same for one kind alone, as any pipeline of diffusers takes it: the token becomes part of the time's bias."""
     config = {k: v for k, v in control.network.config.items() if k != "_use_default_values"}
-    made = ControlNetModel.from_config(config | {"num_class_embeds": None})
+    made: Any = ControlNetModel.from_config(config | {"num_class_embeds": None})
     weights = dict(control.network.state_dict())
     token = weights.pop("class_embedding.weight")[CONTROLS.index(kind)]
     weights["time_embedding.linear_2.bias"] = weights["time_embedding.linear_2.bias"] + token
@@ -67,7 +67,7 @@ def new(unet: Any, stem: tuple[int, ...] = STEM) -> Control:
     """For a UNet2DConditionModel, without an effect yet. What it shares with the encoder begins as a copy."""
     config = {name: unet.config[name] for name in COPIED}
     types = ["DownBlock2D", *unet.config["down_block_types"][1:]]
-    network = ControlNetModel(
+    network: Any = ControlNetModel(
         **config,
         down_block_types=tuple(types),
         conditioning_embedding_out_channels=stem,

@@ -118,7 +118,7 @@ class Denoiser(nn.Module):
         raise TypeError(f"{type(self).__name__} has no input for a camera")
 
     def with_control(self) -> "Denoiser":
-        """The same with a branch beside it that is told `cond.control`, which has no effect yet."""
+        """The same with a branch beside it that reads `cond.control` and has no effect yet."""
         raise TypeError(f"{type(self).__name__} has no place for a control")
 
     def smaller(self, width: float) -> "Denoiser":

@@ -188,7 +188,7 @@ def generate(
     run.clock.start()
     cond, null = encode(parts, request, run.texts, any(t.needs_null for t in run.turns))
     if run.steer is not None:
-        cond, null = run.steer.told(cond), null and run.steer.told(null)
+        cond, null = run.steer.conditioned(cond), null and run.steer.conditioned(null)
     run.clock.stop("text")
     for first in range(0, request.num_images, parts.row.batch):
         which = range(first, min(first + parts.row.batch, request.num_images))

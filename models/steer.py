@@ -1,7 +1,7 @@
 """Follow a drawing: control, control_kind and control_strength of a request.
 
-A control (models/control.py) stands beside the network for the run and is told the drawing with every prompt, the empty
-one too. Strength 0 is the run without it, bit for bit.
+The model's control (models/control.py) acts beside its network during the run. The drawing comes with every prompt, the
+empty one too. Strength 0 gives the run without it, bit for bit.
 """
 
 from dataclasses import dataclass, replace
@@ -51,13 +51,13 @@ class Steer:
         """A denoiser with this control beside it."""
         return net.controlled(self.branch, self.strength)
 
-    def told(self, cond: Cond) -> Cond:
+    def conditioned(self, cond: Cond) -> Cond:
         kinds = torch.full((len(cond),), self.kind, device=self.drawing.device)
         return replace(cond, control=self.drawing.expand(len(cond), -1, -1, -1), control_kind=kinds)
 
 
 def shown(picture: Picture, kind: str, side: int) -> Tensor:
-    """What a control is told of an RGB picture, [1, 3, side, side] in [0, 1]: ink, nearness and colour are what is 1.
+    """A control's input from an RGB picture, [1, 3, side, side] in [0, 1]: ink is 1, what is near is 1, colours are colours.
 
     Raises ValueError for a sketch or edges without a line.
     """

@@ -139,7 +139,9 @@ def build_control(studio: Path, base: str = "tiny-sd") -> Path:
     home = studio / "models" / "tiny-control"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        branch = control.new(UNet2DConditionModel.from_pretrained(studio / "models" / base / "unet"), (4, 4, 4, 8, 8))
+        branch = control.new(
+            UNet2DConditionModel.from_pretrained(catalogue.part(catalogue.get(base), "unet")), (4, 4, 4, 8, 8)
+        )
         for block in (*branch.network.controlnet_down_blocks, branch.network.controlnet_mid_block):
             torch.nn.init.normal_(block.weight, std=0.3)
         torch.nn.init.normal_(branch.network.class_embedding.weight)

@@ -72,6 +72,7 @@ def compared(place: Place) -> list[dict[str, Any]]:
         model_row = catalogue.get(row["id"])
         steps = model(row["id"])["steps"]
         facts = {"steps": steps, "default_steps": model_row.manifest.default_steps, "size": size(model_row)}
+        facts |= {"follows": bool(catalogue.controls(model_row))}  # lines, by a control
         out.append(row | facts | {"hybrid": hybrid(model_row, steps)})
     return out
 

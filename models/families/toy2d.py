@@ -117,7 +117,7 @@ class ToyDenoiser(Denoiser):
 
     def __init__(self, network: nn.Module | None, dtype: torch.dtype = torch.float32):
         super().__init__(network, dtype)
-        self.control: nn.Module | None = None  # beside the network: it is told which Gaussian, [B, K]
+        self.control: nn.Module | None = None  # a branch that reads `cond.control`: which Gaussian, [B, K]
 
     def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
         if self.control is None or cond.control is None:

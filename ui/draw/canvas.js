@@ -166,6 +166,50 @@ still.canvas = (changed) => {
     return out;
   }
 
+  /* What the drawing shows: nothing yet, lines on paper, or areas of colour. */
+  function shows() {
+    const side = 128,
+      data = flat(side).getContext("2d").getImageData(0, 0, side, side).data,
+      paper = [1, 3, 5].map((i) => parseInt(state.ground.slice(i, i + 2), 16));
+    let ink = 0,
+      coloured = 0;
+    for (let i = 0; i < data.length; i += 4) {
+      const rgb = [data[i], data[i + 1], data[i + 2]];
+      if (Math.max(...rgb.map((v, k) => Math.abs(v - paper[k]))) < 40) continue;
+      ink += 1;
+      if (Math.max(...rgb) - Math.min(...rgb) > 48) coloured += 1;
+    }
+    if (!ink) return "nothing";
+    return ink < 0.4 * side * side && coloured < 0.05 * ink ? "lines" : "colours";
+  }
+  /* Its lines, black on white: where neighbouring pixels differ. */
+  function outlined(side) {
+    const out = make("canvas", { width: side, height: side }),
+      pen = out.getContext("2d"),
+      from = flat(side).getContext("2d").getImageData(0, 0, side, side).data,
+      to = pen.createImageData(side, side),
+      reach = Math.max(1, Math.round(side / 200));
+    const at = (x, y) => 4 * (Math.min(side - 1, Math.max(0, y)) * side + Math.min(side - 1, Math.max(0, x)));
+    const apart = (a, b) => Math.max(...[0, 1, 2].map((k) => Math.abs(from[a + k] - from[b + k])));
+    for (let y = 0; y < side; y++)
+      for (let x = 0; x < side; x++) {
+        const edge = Math.max(apart(at(x - reach, y), at(x + reach, y)), apart(at(x, y - reach), at(x, y + reach))) > 48;
+        to.data.set(edge ? [0, 0, 0, 255] : [255, 255, 255, 255], 4 * (y * side + x));
+      }
+    pen.putImageData(to, 0, 0);
+    return out;
+  }
+  /* The drawing becomes its lines, to be drawn on. */
+  function outline() {
+    const found = outlined(SIDE);
+    remember(whole());
+    ground("#ffffff");
+    pens.colour.clearRect(0, 0, SIDE, SIDE);
+    pens.lines.globalCompositeOperation = "source-over";
+    pens.lines.drawImage(found, 0, 0);
+    changed(true);
+  }
+
   function smooth(pen, corners) {
     const middle = (a, b) => [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
     pen.moveTo(...middle(corners.at(-1), corners[0]));
@@ -235,6 +279,9 @@ still.canvas = (changed) => {
     undo: () => swap(past, future),
     redo: () => swap(future, past),
     flat,
+    shows,
+    outlined,
+    outline,
     sketch,
     clear,
     place,

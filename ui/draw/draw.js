@@ -16,7 +16,10 @@ still.parts.draw = (element, part) => {
     steps: Number(query.get("steps")) || 1,
     strength: Number(query.get("strength")) || 0.7,
     seed: Number(query.get("seed")) || 1,
+    control_strength: Number(query.get("control_strength") ?? 1),
   };
+  const READ = { auto: "as it looks", colours: "as colours", lines: "as lines", both: "as both" };
+  let reads = query.get("reads") in READ ? query.get("reads") : "auto"; // how the drawing is read
   let known = [],
     dirty = false,
     moving = false, // the pen is down: one picture will do
@@ -89,6 +92,7 @@ still.parts.draw = (element, part) => {
     button("Redo", "Redo (Ctrl+Shift+Z)", canvas.redo),
     button("Ground", "The brush's colour becomes the ground", () => canvas.ground(state.colour)),
     button("Clear", "Clear the drawing", canvas.clear),
+    button("Outline", "The drawing becomes its lines, to draw on", canvas.outline),
     button("Picture…", "Draw on a picture", () => file(canvas.place)),
     button("Trace…", "Show a picture to trace over; it is no part of the drawing", () => file(traced)),
     button("Whole", "Show the whole drawing again", canvas.whole),
@@ -101,6 +105,10 @@ still.parts.draw = (element, part) => {
   const steps = make("select", { ariaLabel: "Steps", onchange: () => ((asked.steps = Number(steps.value)), want(true)) });
   const strength = make("input", { type: "range", min: 0.05, max: 1, step: 0.01, value: asked.strength, id: "draw-strength", ariaLabel: "How freely the drawing is read", oninput: () => ((asked.strength = Number(strength.value)), (amount.textContent = strength.value), want(true)) });
   const amount = make("output", {}, String(asked.strength));
+  const reading = make("select", { id: "draw-reads", ariaLabel: "How the drawing is read", onchange: () => ((reads = reading.value), want(true)) });
+  reading.append(...Object.entries(READ).map(([value, words]) => make("option", { value, selected: value === reads }, words)));
+  const follow = make("input", { type: "range", min: 0, max: 2, step: 0.05, value: asked.control_strength, id: "draw-follow", ariaLabel: "How closely the lines are followed", oninput: () => ((asked.control_strength = Number(follow.value)), (followed.textContent = follow.value), want(true)) });
+  const followed = make("output", {}, String(asked.control_strength));
   const seeds = make("button", { type: "button", className: "sl-small", onclick: () => ((asked.seed = crypto.getRandomValues(new Uint32Array(1))[0] >>> 1), want(true)) }, "New seeds");
   const keep = make("button", { type: "button", className: "sl-go", id: "draw-keep", onclick: () => paint(true) }, "Keep");
   const large = make("img", { className: "sl-draw-large", alt: "", hidden: true }),
@@ -135,7 +143,7 @@ still.parts.draw = (element, part) => {
           "div",
           { className: "sl-draw-side" },
           strip,
-          make("div", { className: "sl-draw-fields" }, field("Model", model, steps), field("Freedom", strength, amount), field("Over the drawing", skin)),
+          make("div", { className: "sl-draw-fields" }, field("Model", model, steps), field("Read", reading), field("Freedom", strength, amount), field("Follow lines", follow, followed), field("Over the drawing", skin)),
           make("div", { className: "sl-acts" }, seeds, flipped, back),
           pace,
         ),
@@ -148,8 +156,25 @@ still.parts.draw = (element, part) => {
     const row = known.find((m) => m.id === id);
     if (!row.steps.includes(asked.steps)) asked.steps = row.default_steps;
     steps.replaceChildren(...row.steps.map((n) => make("option", { value: n, selected: n === asked.steps }, still.plural(n, "step"))));
+    for (const control of [reading, follow]) {
+      control.disabled = !row.follows;
+      control.title = row.follows ? "" : `${id} has no control, so it follows no lines: it reads the drawing as colours.`;
+    }
     mean = 100;
     want(true);
+  }
+
+  /* What the model gets of the drawing: a picture to begin with, lines to follow, or both; null for an empty sheet. */
+  function parts() {
+    const shown = canvas.shows();
+    if (shown === "nothing") return null;
+    const follows = known.find((m) => m.id === asked.model).follows,
+      as = !follows ? "colours" : reads === "auto" ? shown : reads;
+    return {
+      as,
+      ...(as === "lines" ? {} : { drawing: sent(canvas.flat(SENT)) }),
+      ...(as === "colours" ? {} : { lines: sent(shown === "lines" ? canvas.flat(SENT) : canvas.outlined(SENT)) }),
+    };
   }
 
   /* The newest drawing: at once where the model is quick, else shortly after the last stroke. */
@@ -161,31 +186,33 @@ still.parts.draw = (element, part) => {
     if (mean < QUICK_MS) return void paint();
     timer = setTimeout(paint, done ? REST_MS : 3 * REST_MS);
   }
-  const sent = () => {
-    const png = canvas.flat(SENT).toDataURL();
-    return png.length <= HEAVY ? png : canvas.flat(SENT).toDataURL("image/webp", 0.92);
+  const sent = (sheet) => {
+    const png = sheet.toDataURL();
+    return png.length <= HEAVY ? png : sheet.toDataURL("image/webp", 0.92);
   };
 
   async function paint(keeping = false) {
     if (!asked.prompt.trim()) return still.say("Type what the drawing shows.");
     if (busy && !keeping) return undefined;
     while (busy) await new Promise((f) => setTimeout(f, 20));
-    busy = true;
     dirty = false;
+    const { as, ...drawn } = parts() ?? {};
+    if (!as) return void (pace.textContent = "Draw something, then it is painted on.");
+    busy = true;
     remember();
     const began = performance.now();
     const request = { ...asked, strength: Math.min(1, Math.max(0.05, asked.strength)), num_images: moving && !keeping ? 1 : 4 };
-    const answer = await still.call("draw", { drawing: sent(), request, ticket: ++ticket, keep: keeping });
+    const answer = await still.call("draw", { ...drawn, request, ticket: ++ticket, keep: keeping });
     busy = false;
     const ms = performance.now() - began;
     if (answer?.pictures) {
       if (request.num_images === 1) mean = 0.6 * mean + 0.4 * ms;
       show(answer.pictures);
-      pace.textContent = `${still.plural(answer.pictures.length, "picture")} in ${Math.round(ms)} ms by ${asked.model}.`;
+      pace.textContent = `${still.plural(answer.pictures.length, "picture")} in ${Math.round(ms)} ms by ${asked.model}, ${READ[as]}.`;
       still.say(keeping ? "4 pictures kept in the gallery." : "");
       if (keeping) still.emit("kept");
     }
-    if (dirty) want(true);
+    if (dirty) want(!moving);
     return undefined;
   }
 
@@ -204,7 +231,7 @@ still.parts.draw = (element, part) => {
   }
 
   function remember() {
-    history.replaceState(null, "", `${location.pathname}?${new URLSearchParams(asked)}`);
+    history.replaceState(null, "", `${location.pathname}?${new URLSearchParams({ ...asked, reads })}`);
   }
 
   /* Keys, where nothing is typed; and pictures that are dropped or pasted. */

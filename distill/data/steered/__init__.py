@@ -37,8 +37,8 @@ class Steered:
 
     def __getitem__(self, index: int) -> Example:
         example = self.source[index]
-        toys = isinstance(self.source, Toys)
-        lines = exact.lines(self.source.scene(index)) if toys else found.lines(example.picture)
+        toys = self.source if isinstance(self.source, Toys) else None
+        lines = exact.lines(toys.scene(index)) if toys else found.lines(example.picture)
         ground = found.ground(example.picture)
         rng = np.random.default_rng([STEERED, index])
         if ground is not None and rng.random() < MOVED:
@@ -52,6 +52,7 @@ def moved(example: Example, lines: Lines, ground: np.ndarray, rng: np.random.Gen
     small = max(1, round(side * rng.uniform(*SPAN)))
     x, y = rng.integers(side - small + 1, size=2)
     frame = np.broadcast_to(ground, example.picture.shape).astype(np.uint8)
-    frame[y : y + small, x : x + small] = Image.fromarray(example.picture).resize((small, small), Image.Resampling.BOX)
+    shrunk = Image.fromarray(example.picture).resize((small, small), Image.Resampling.BOX)
+    frame[y : y + small, x : x + small] = np.asarray(shrunk)
     key = hashlib.sha256(frame.tobytes()).hexdigest()
     return replace(example, picture=frame, key=key), lines.moved(small, x, y)

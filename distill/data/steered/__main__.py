@@ -13,7 +13,7 @@ from PIL import Image
 
 from distill.data import sources
 from distill.data.steered import Steered
-from distill.data.steered.drawn import floats, told
+from distill.data.steered.drawn import control_input, floats
 from distill.method import Rows
 from models.manifest import CONTROLS
 
@@ -27,7 +27,7 @@ def sheet(of: str, n: int) -> np.ndarray:
     rows = [pictures, *(c.expand_as(pictures) for c in conditions.split(1, 1))]
     for step, kind in enumerate(("sketch", "sketch", "colours")):
         kinds = torch.full((n,), CONTROLS.index(kind))
-        rows.append(told(conditions, pictures, kinds, Rows(0, step, n)))
+        rows.append(control_input(conditions, pictures, kinds, Rows(0, step, n)))
     whole = torch.cat([torch.cat(list(row), 2) for row in rows], 1)
     return (whole * 255).round().byte().permute(1, 2, 0).numpy()
 

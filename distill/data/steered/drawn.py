@@ -59,8 +59,8 @@ def sketch(outline: Tensor, edges: Tensor, rng: Rows) -> Tensor:
     return thickened(lines, pen.clamp(min=0)) * (0.7 + 0.3 * u[:, 4])
 
 
-def told(conditions: Tensor, pictures: Tensor, kinds: Tensor, rng: Rows) -> Tensor:
-    """What the control is told of each sample, [B, 3, H, W] in [0, 1].
+def control_input(conditions: Tensor, pictures: Tensor, kinds: Tensor, rng: Rows) -> Tensor:
+    """The control's input for each sample, [B, 3, H, W] in [0, 1].
 
     conditions: [B, 3, H, W] in [0, 1], as `Lines` stacks them; pictures likewise; kinds [B] index `CONTROLS`.
     """
@@ -91,7 +91,7 @@ class Steering:
         known = torch.ones(len(drawn), len(CONTROLS), dtype=torch.bool)
         known[:, CONTROLS.index("depth")] = conditions[:, 2].flatten(1).any(1)
         kinds = chosen(known, self.shares, rng)
-        return told(conditions, pictures, kinds, rng), kinds
+        return control_input(conditions, pictures, kinds, rng), kinds
 
 
 def floats(pictures: Sequence[np.ndarray]) -> Tensor:

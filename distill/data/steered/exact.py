@@ -60,7 +60,7 @@ def creases(seen: Seen) -> np.ndarray:
 def whole(points: np.ndarray) -> np.ndarray:
     """uint8 at the picture's size: 255 where a line passes through the pixel."""
     side = len(points) // SAMPLES
-    return points.reshape(side, SAMPLES, side, SAMPLES).any((1, 3)).astype(np.uint8) * 255
+    return np.where(points.reshape(side, SAMPLES, side, SAMPLES).any((1, 3)), 255, 0).astype(np.uint8)
 
 
 def depth(seen: Seen) -> np.ndarray:
