@@ -21,7 +21,7 @@ from ui.wire import text, token
 URL = re.compile(r"data:image/(?:png|webp|jpeg);base64,")
 LONGEST = 240_000  # characters of a drawing: what the guard lets through
 PARTS = {"drawing": "image", "lines": "control"}  # what the page sends, by the field of the request that names it
-PASSING: LRU[str, str] = LRU(256)  # by page and field: the file that its last drawing made, which nothing refers to yet
+PASSING: LRU[str, frozenset[str]] = LRU(256)  # by page: the files that its last drawing made
 KEPT: LRU[str, bool] = LRU(100_000)  # drawings of pictures that were kept since the start
 
 
@@ -46,21 +46,22 @@ def draw(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("draw something, then it is painted on")
     digests = {name: hashlib.sha256(drawing).hexdigest() for name, drawing in parts.items()}
     wanted = ImageRequest.from_dict(request | dict.fromkeys(PARTS.values(), "") | digests)
-    for name in PARTS.values():
-        pass_on(f"{tab} {name}", parts.get(name), digests.get(name, ""), kept=data.get("keep") is True)
+    pass_on(tab, {digests[name]: drawing for name, drawing in parts.items()}, kept=data.get("keep") is True)
     return painting.paint(desk, data | {"request": wanted.to_dict(), "first": 0, "count": wanted.num_images})
 
 
-def pass_on(page: str, drawing: bytes | None, digest: str, kept: bool) -> None:
-    """Keep a drawing in inputs/. The one before it of this page and field goes, unless a kept picture needs it."""
-    before, new = PASSING.get(page, ""), drawing is not None and not inputs.there(digest)
-    if before and before != digest and not KEPT.get(before):
-        inputs.forget(before)
-    if drawing is not None:
+def pass_on(page: str, drawings: dict[str, bytes], kept: bool) -> None:
+    """Keep drawings, by digest, in inputs/. Those before them of this page go, unless a kept picture needs them."""
+    before = PASSING.get(page, frozenset())
+    own = frozenset(digest for digest in drawings if digest in before or not inputs.there(digest))
+    for digest in before - drawings.keys():
+        if not KEPT.get(digest):
+            inputs.forget(digest)
+    for digest, drawing in drawings.items():
         inputs.keep(drawing)
-    if kept and drawing is not None:
-        KEPT.put(digest, True)
-    PASSING.put(page, digest if new or before == digest else "")
+        if kept:
+            KEPT.put(digest, True)
+    PASSING.put(page, own)
 
 
 def picture(url: str) -> bytes:
