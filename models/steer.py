@@ -57,7 +57,7 @@ class Steer:
 
 
 def shown(picture: Picture, kind: str, side: int) -> Tensor:
-    """A control's input from an RGB picture, [1, 3, side, side] in [0, 1]: ink and what is near are 1, colours themselves.
+    """A control's input from an RGB picture, [1, 3, side, side] in [0, 1]: ink 1, near 1, colours as they are.
 
     Raises ValueError for a sketch or edges without a line.
     """
