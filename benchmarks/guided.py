@@ -28,7 +28,7 @@ from distill.method import needed
 from distill.methods import cfg_lora
 from distill.settings import TrainConfig
 from distill.trainer import Trainer, prepare
-from distill.world import Asked
+from distill.world import SceneRequest
 from models import catalogue, families
 from models.denoiser import Cond, pick_device
 from models.families import Parts
@@ -62,7 +62,7 @@ def copied() -> ModuleType:
 def trainer(how: str, base: str, dataset: str, batch: int) -> Trainer:
     module = cfg_lora if how == "adapter" else copied()
     return prepare(
-        Asked(module, cfg_lora.Config(), catalogue.get(base), dataset, seed=0), TrainConfig(batch_size=batch)
+        SceneRequest(module, cfg_lora.Config(), catalogue.get(base), dataset, seed=0), TrainConfig(batch_size=batch)
     )
 
 

@@ -13,7 +13,7 @@ from core.settings import override
 from distill import declared
 from distill.settings import TrainConfig
 from distill.trainer import Trainer, prepare
-from distill.world import Asked
+from distill.world import SceneRequest
 from evals.metrics import sliced_wasserstein
 from models.denoiser import Cond, TrigFlow
 from models.families.toy2d import Mixture, integrate, labels
@@ -57,7 +57,7 @@ def trainer(method: str, steps: int, seed: int = 0, batch_size: int = 256, **own
     torch.set_num_threads(1)
     module = declared.module(method)
     cfg = TrainConfig(steps=steps, batch_size=batch_size, precision="fp32", warmup=10, ema=0.99, seed=seed)
-    return prepare(Asked(module, override(module.Config(), own), None, "mixture", seed), cfg)
+    return prepare(SceneRequest(module, override(module.Config(), own), None, "mixture", seed), cfg)
 
 
 def measure(t: Trainer, steps: int) -> float:

@@ -1,8 +1,8 @@
-"""The model card, in the Hub's format, and the picture of the training curve beside it.
+"""The model card, in the Hub's format, and the plot of the training curve beside it.
 
     python -m distill.card
 
-writes how each model of the box is painted with in diffusers into its card anew.
+rewrites the section "In diffusers" in the card of each model of the box.
 """
 
 import re
@@ -31,7 +31,7 @@ WORDS = "Its vocabulary is `vocabulary.json`; it knows no other words.\n"
 
 
 def curve(run: Path, out: Path) -> None:
-    """Every loss of the run against its steps."""
+    """Plot every loss of the run against its steps."""
     series: dict[str, list[tuple[int, float]]] = {}
     for e in events.read(run):
         if e["kind"] == "metric":
@@ -53,7 +53,7 @@ def curve(run: Path, out: Path) -> None:
 
 
 def learnt_from(dataset: str) -> str:
-    """One sentence on whose pictures they were."""
+    """One sentence on the origin of the training pictures."""
     if dataset == "mixture":
         return "Trained on points of a mixture of Gaussians, not on pictures."
     folder = "a folder of the person who trained it; ask them for the licence"
@@ -62,13 +62,13 @@ def learnt_from(dataset: str) -> str:
 
 
 def renewed(text: str, lines: str) -> str:
-    """A card with other lines for diffusers."""
+    """A card with new lines for diffusers."""
     kept = re.sub(r"## In diffusers\n.*(?=!\[training curve\])", "", text, flags=re.S)
     return kept.replace("![training curve]", f"{lines}\n![training curve]" if lines else "![training curve]", 1)
 
 
 def card(m: Manifest, facts: dict, lines: str = "") -> str:
-    """`facts`: of the run, as its run.json has them. `lines`: how it is painted with in diffusers."""
+    """The text of the card. `facts`: the run.json of the run. `lines`: the section "In diffusers"."""
     base = f"base_model: {m.base}\n" if m.base else ""
     commands = m.command.replace(" && ", "\n")
     rows = facts["config"] | {f"train.{k}": v for k, v in facts["train"].items()}

@@ -1,4 +1,4 @@
-"""The command line of a training: what a person types, and what that was, when a run is made again."""
+"""The command line of a training: its flags, and the command that makes a run again."""
 
 import argparse
 import dataclasses
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
-DATASET = "toys+emoji"  # of a command that names none
+DATASET = "toys+emoji"  # the default
 
 
 def pair(text: str) -> tuple[str, str]:
@@ -22,7 +22,7 @@ def pair(text: str) -> tuple[str, str]:
 def command(
     args: argparse.Namespace, cfg: "DataclassInstance", own: "DataclassInstance", loop: "DataclassInstance"
 ) -> str:
-    """What a person types to make this run again: whatever is not the default. loop: the defaults of the loop."""
+    """The command that makes this run again, with all settings that are not defaults. `loop`: the loop's defaults."""
     parts = ["python -m distill.train", args.method, "--run", args.run, "--dataset", quote(args.dataset)]
     parts += (["--base", quote(args.base)] if args.base else []) + (["--start", args.start] if args.start else [])
     parts += ["--skip-bad"] if args.skip_bad else []
@@ -36,14 +36,15 @@ def command(
 
 
 def resumed(saved: dict, step: int, args: argparse.Namespace, settings: dict[str, str]) -> str:
-    """The same for a run that went on with other settings at `step`: what it was until then, then what changed."""
+    """The commands that make again a run that was resumed with other settings at `step`: the old one, then the
+    change."""
     before = saved["command"] + (f" --until {step}" if step < saved["train"]["steps"] else "")
     changes = " ".join(f"--set {key}={value}" for key, value in settings.items())
     return f"{before} && python -m distill.train {args.method} --run {args.run} --resume {changes}"
 
 
 def parser(about: str | None) -> argparse.ArgumentParser:
-    """`about`: what its help says first."""
+    """The flags of the command. `about`: the description in its help."""
     p = argparse.ArgumentParser("distill.train", description=about, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("method", help="the name of a file in distill/methods")
     p.add_argument("--run", required=True, help="name of the run's folder in the studio")

@@ -1,7 +1,8 @@
-"""The methods, and what each file of `distill/methods/` declares of itself without torch.
+"""The methods, and the declarations of their files, read without torch.
 
-torch takes seconds to import, and forms, the command line of jobs and their checks need none of it. So of such a file
-ABOUT, BASES, STEPS and Config are run, with what they stand on; the whole file is run by a training.
+A method's file imports torch, which takes seconds. Forms, the command line of jobs and checks of requests need only its
+ABOUT, BASES, STEPS and Config. So those statements alone are run, with the statements whose names they use. They are
+data, as in any module: a comment has no meaning, and a declaration that needs torch works too, but imports it.
 """
 
 import ast
@@ -17,7 +18,7 @@ from core.settings import Setting, settings
 from distill.settings import TrainConfig
 
 HOME = Path(__file__).parent / "methods"
-BASES = {  # kinds of base, as `BASES` of a method's file names them
+BASES = {  # the kinds of base that `BASES` of a method's file may name
     "none": "no base",
     "autoencoder": "an autoencoder (in the box toybox-dcae or toybox-kl)",
     "sana": "a SANA (in the box toybox-sana)",
@@ -33,25 +34,26 @@ def methods() -> list[str]:
 
 
 def known(name: str) -> str:
-    """The name. Raises ValueError where no file has it."""
+    """The name, checked. Raises ValueError where there is no method of this name."""
     if name not in (valid := methods()):
         raise ValueError(f"unknown method {name!r}; valid: {', '.join(valid)}")
     return name
 
 
 def module(name: str) -> ModuleType:
-    """The whole file, for those who train or publish. Its name is the method's name."""
+    """The whole module of a method, for training and publishing. Raises ValueError for an unknown name."""
     return import_module(f"distill.methods.{known(name)}")
 
 
 @dataclass(frozen=True)
 class Declared:
-    """`settings`: the method's own, and the loop's with `train.` before them. `seed` is a field of the request."""
+    """The declarations of a method. `settings`: its own, and the loop's with `train.` before them, except `train.seed`,
+    which is a field of the request."""
 
     about: str  # one line
     bases: tuple[str, ...]  # kinds of base that it takes
     settings: Mapping[str, Setting]
-    config: Any  # the method's own, as they are unless set
+    config: Any  # the method's Config with its defaults
     loop: TrainConfig
 
 
@@ -70,7 +72,7 @@ def _declared(file: Path, stamp: int) -> Declared:
 
 
 def _declarations(file: Path) -> dict[str, Any]:
-    """ABOUT, BASES, STEPS and Config of a method's file, and what they stand on, run: by name."""
+    """The values of ABOUT, BASES, STEPS and Config of a method's file, and of the names that they use, by name."""
     wanted, nodes = {"ABOUT", "BASES", "STEPS", "Config"}, []
     for node in reversed(ast.parse(file.read_text(encoding="utf-8"), str(file)).body):
         if wanted & _defined(node):
@@ -86,7 +88,7 @@ def _declarations(file: Path) -> dict[str, Any]:
 
 
 def _defined(node: ast.stmt) -> set[str]:
-    """The names that a statement at the top of a file gives a meaning."""
+    """The names that a statement at the top of a file defines."""
     match node:
         case ast.Import(names=names) | ast.ImportFrom(names=names):
             return {(a.asname or a.name).partition(".")[0] for a in names}

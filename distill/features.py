@@ -1,4 +1,4 @@
-"""Frozen features of a teacher's network, for discriminators: what its blocks say of x_t at time t."""
+"""Frozen features of a teacher's network, for discriminators: the outputs of its blocks for x_t at time t."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from models.families.toy2d import Mixture, ToyDenoiser, labels
 
 
 class Hooked:
-    """Outputs of chosen modules of the denoiser's network, as tokens [B, N, C]; gradients flow to x_t."""
+    """The outputs of chosen modules of the denoiser's network, as tokens [B, N, C]. Gradients flow to x_t."""
 
     def __init__(self, denoiser: Denoiser, seen: Features):
         self.denoiser, self.schedule = denoiser, denoiser.schedule
@@ -40,7 +40,7 @@ def of(denoiser: Denoiser, blocks: tuple[int, ...]) -> Hooked:
 
 
 def pretrained_toy(net: ToyDenoiser, teacher: Mixture, steps: int = 400) -> ToyDenoiser:
-    """The net after a short regression on the exact teacher of the 2-D mixture: where distillers start."""
+    """The net after a short regression on the exact teacher of the 2-D mixture, from which distillers start."""
     k = len(teacher.means)
     rng = torch.Generator().manual_seed(0)
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3)

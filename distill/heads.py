@@ -1,7 +1,8 @@
 """Discriminator heads on frozen features of the teacher (LADD, Sauer et al. 2024; StyleGAN-T's head).
 
-One small head a feature map. Each sees tokens only: text and noise level reach it through the teacher. Differs from
-the paper: group norm in place of batch statistics over virtual batches of eight, which say nothing at small batches.
+Each feature map has one small head. A head sees tokens only: text and noise level reach it through the teacher. It
+differs from the paper by group norm in place of batch statistics over virtual batches of eight, which are too noisy at
+small batches.
 """
 
 import torch
@@ -26,7 +27,7 @@ class Head(nn.Module):
 
 
 class Heads(nn.Module):
-    """Features [B, N, C] each -> logits [B, all N]."""
+    """The heads of all feature maps, each [B, N, C], -> logits [B, sum of N]."""
 
     def __init__(self, channels: list[int], kernel: int = 9):
         super().__init__()

@@ -16,22 +16,23 @@ def l1(a: Tensor, b: Tensor) -> Tensor:
 
 
 def edges(a: Tensor, b: Tensor) -> Tensor:
-    """L1 between horizontal and vertical differences of pictures [B, C, H, W]: keeps outlines sharp."""
+    """L1 between the differences of neighbouring pixels of pictures [B, C, H, W]; it keeps outlines sharp."""
     d = a.float() - b.float()
     return l1(d[..., 1:], d[..., :-1]) + l1(d[..., 1:, :], d[..., :-1, :])
 
 
 def huber(a: Tensor, b: Tensor, c: float) -> Tensor:
-    """Pseudo-Huber, smooth near zero (Song & Dhariwal 2023)."""
+    """The pseudo-Huber loss, smooth near zero (Song & Dhariwal 2023)."""
     return (a.float() - b.float()).square().flatten(1).sum(1).add(c * c).sqrt() - c
 
 
 def snr_weight(schedule: Schedule, t: Tensor, low: float = 0.25, high: float = 5.0) -> Tensor:
-    """Of a loss in eps, [B]: an x0's error weighs its signal to noise ratio, kept between two bounds.
+    """The weight [B] of a loss in eps, with which the squared error of x0 is weighed by the signal-to-noise ratio,
+    clamped to [low, high].
 
-    Above, as detail would count for more than what is seen (Min-SNR, Hang et al. 2023, Eq. 9). Below, as what is
-    decided in noise would be learnt last, and students of few steps begin there (Salimans & Ho 2022 keep it above 1).
-    Velocities need none: there an x0's error weighs 1 / t^2 already.
+    Without the upper bound, invisible detail would dominate (Min-SNR, Hang et al. 2023, Eq. 9). Without the lower one,
+    the noisiest times would be learnt last, and students of few steps start there (Salimans & Ho 2022 clamp at 1).
+    Losses in velocity get weight 1, as they weigh the error of x0 by 1 / t^2 already.
     """
     if not isinstance(schedule, VP):
         return torch.ones_like(t)
@@ -40,7 +41,7 @@ def snr_weight(schedule: Schedule, t: Tensor, low: float = 0.25, high: float = 5
 
 
 def hinge_real(logits: Tensor) -> Tensor:
-    """Discriminator on data (LADD, hinge): zero once logits pass 1. Logits [B, N]."""
+    """The hinge loss of a discriminator on data (LADD), [B], from logits [B, N]: zero for logits above 1."""
     return F.relu(1 - logits.float()).flatten(1).mean(1)
 
 

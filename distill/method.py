@@ -1,4 +1,4 @@
-"""What a distillation method is: the players that move, and the loss that each minimises."""
+"""The contract of a distillation method: the players that are trained, and the loss of each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,16 +14,16 @@ T = TypeVar("T")
 
 
 def sent(x: Tensor, device: torch.device | str) -> Tensor:
-    """On the device, without waiting until what it was told before is done."""
+    """A copy on the device. On a GPU the copy does not wait for earlier work."""
     device = torch.device(device)
     return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
 
 
 class Rows:
-    """Random numbers of this process's rows of the global batch.
+    """The random numbers for this process's rows of the global batch.
 
-    They are a function of (seed, step, index of the sample in the global batch): every process draws the numbers of
-    the whole batch and keeps its own rows, so that two processes see what one would have seen.
+    They are a function of (seed, step, index of the sample in the global batch). Every process draws the numbers of the
+    whole batch and keeps its own rows, so that any number of processes computes the same batch.
     """
 
     def __init__(
@@ -53,38 +53,39 @@ class Rows:
 
 
 def needed(given: T | None) -> T:
-    """What is there because the method asked for it, by its `needs` or its settings."""
-    assert given is not None, "a method uses only what it asked for"
+    """An optional value that is there, as the method's `needs` or settings name it."""
+    assert given is not None, "a method uses only what its `needs` name"
     return given
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A method that trains on pictures finds them in `pixels`; one that trains on latents finds those in `x0`."""
+    """One batch. Methods that train on pictures read `pixels`, those that train on latents read `x0`."""
 
     step: int
     x0: Tensor | None = None  # latents [B, ...], unit standard deviation as a whole
     cond: Cond | None = None
     pixels: Tensor | None = None  # [B, 3, H, W] in [-1, 1]
-    enlarged: Tensor | None = None  # uint8 [B, 3, 4H, 4W], what Real-ESRGAN makes of them
-    labels: dict[str, Tensor] = field(default_factory=dict)  # attributes, for the judges
+    enlarged: Tensor | None = None  # uint8 [B, 3, 4H, 4W], enlarged by Real-ESRGAN
+    labels: dict[str, Tensor] = field(default_factory=dict)  # attributes as classes, for the judges
     captions: list[str] = field(default_factory=list)
-    truth: list[dict] = field(default_factory=list)  # all that is true of each picture
+    truth: list[dict] = field(default_factory=list)  # all true attributes of each picture
 
     def __len__(self) -> int:
         return len(self.x0 if self.x0 is not None else needed(self.pixels))
 
     @property
     def latents(self) -> tuple[Tensor, Cond]:
-        """x0 and what it shows, for a method that trains on latents."""
+        """x0 and its prompt embeddings, for a method that trains on latents."""
         return needed(self.x0), needed(self.cond)
 
 
 @dataclass(frozen=True)
 class Player:
-    """Parameters that share an optimiser: those of `module` that ask for a gradient when training starts.
+    """Parameters that share an optimiser: those of `module` that require gradients when training starts.
 
-    Moves on steps in [start, stop) where step % every == phase. Two players may move one module, at different times.
+    It is trained on steps in [start, stop) where step % every == phase. Two players may train one module, at different
+    steps.
     """
 
     module: nn.Module
@@ -93,33 +94,33 @@ class Player:
     phase: int = 0
     start: int = 0
     stop: int = 1 << 60
-    ema: bool = False  # a moving average of this player is kept, and served
+    ema: bool = False  # whether a moving average of its weights is kept and served
 
 
 class Features(Protocol):
     """Frozen features of a teacher: `(x_t, t, cond) -> [[B, N, C], …]`, through which gradients flow to x_t."""
 
     schedule: Schedule  # of x_t and t
-    channels: list[int]  # C of each map
-    kernel: int  # width of a head's filter along the tokens
+    channels: list[int]  # C of each feature map
+    kernel: int  # filter width of a head along the tokens
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> list[Tensor]: ...
 
 
 @dataclass(frozen=True)
 class World:
-    """What every method is given, and nothing else. A method names what it `needs`; the rest is None."""
+    """Everything that a method gets. It holds the parts that the method `needs`; the others are None."""
 
-    student: Any = None  # Denoiser, autoencoder or judge: the module that is shaped and published
+    student: Any = None  # the module that is trained and published: a Denoiser, an autoencoder or a judge
     teacher: Predicts | None = None  # frozen
     null: Cond | None = None  # the empty prompt, one row
-    judge: Callable[[Tensor, Batch], Tensor] | None = None  # x0 -> log probability [B] of what was asked, 0 if unknown
+    judge: Callable[[Tensor, Batch], Tensor] | None = None  # x0 -> log probability [B] of the caption, 0 if unreadable
     prompts: Cond | None = None  # some thousand prompts of the training set
-    features: Callable[[tuple[int, ...]], Features] | None = None  # of the teacher's blocks, for discriminators
+    features: Callable[[tuple[int, ...]], Features] | None = None  # features of these blocks of the teacher
     show: Callable[[Tensor], Tensor] | None = None  # latents -> pictures [B, 3, H, W] in [-1, 1]
 
     def null_like(self, cond: Cond) -> Cond:
-        """The empty prompt, as many rows and tokens as `cond`."""
+        """The empty prompt, with as many rows and tokens as `cond`."""
         b, n, d = cond.tokens.shape
         tokens, mask = cond.tokens.new_zeros(b, n, d), torch.zeros_like(cond.mask)
         null = needed(self.null)
@@ -140,24 +141,25 @@ class Method(Protocol):
     - `ABOUT`: one line in plain words, for forms, menus and model cards;
     - `BASES`: the kinds of base that it takes, as distill/declared.py names them;
     - `Config`: a frozen dataclass, each field an `option(default, "What it is.")` of core/fields.py;
-    - `student(cfg, base)`: the module that is shaped and published. `base` is what it stands on: the base model's
-      denoiser or, on pictures, its autoencoder, None without one; of a judge the heads that it learns;
+    - `student(cfg, base)`: makes the module that is trained and published. `base` is the base model's denoiser or, for
+      methods on pictures, its autoencoder; None without a base; for a judge, its heads;
     - `Method(world, cfg)`: this class. `needs` is a subset of {"pixels", "enlarged", "latents", "labels", "teacher",
-      "features", "judge", "prompts"}, which `World` and batches then hold; `players`: which move, when and how fast;
-      `loss(player, batch, rng)` is what that player minimises at `batch.step`, random by `rng` alone. What else it can
-      do is one of the protocols below;
-    - `serve(made, home)`: lays out what is served and returns what its manifest says (distill/serve.py);
+      "features", "judge", "prompts"}, and names the parts of `World` and `Batch` that it uses. `players` says which
+      parameters are trained, when and how fast. `loss(player, batch, rng)` is the loss of that player at `batch.step`;
+      all its random numbers come from `rng`. The protocols below are optional;
+    - `serve(made, home)`: writes the served model into a folder and returns its manifest's fields (distill/serve.py);
 
-    and where they apply
+    and, where they apply,
 
-    - `STEPS`: how many steps a training usually takes;
-    - `new(cfg, family)`: a network that knows nothing yet, for a base that is an autoencoder alone;
-    - `also_needs(cfg)`: what only some settings need; `reads(cfg)`: the attributes that a judge learns;
-    - `sources(names, skip_bad, side)`: its own choice of a data set's pictures.
+    - `STEPS`: the usual number of training steps;
+    - `FURTHER`: True where the trained model is its base, trained on, and not a student of it;
+    - `new(cfg, family)`: makes an untrained network, for a base that is an autoencoder alone;
+    - `also_needs(cfg)`: further `needs` of some settings; `reads(cfg)`: the attributes that a judge learns;
+    - `sources(names, skip_bad, side)`: the method's own choice of a data set's pictures.
 
-    ABOUT, STEPS and Config are read without torch too (distill/declared.py), so they stand on core, the standard
-    library, other methods' Config and plain constants. A whole method, that a training, a form and a card can take up
-    (docs/adding.md):
+    ABOUT, BASES, STEPS and Config are also read without torch (distill/declared.py), so they should use only core, the
+    standard library, other methods' Config and plain constants. A whole method, with all that a training, a form and a
+    card need (docs/adding.md):
 
         from dataclasses import dataclass
 
@@ -169,7 +171,7 @@ class Method(Protocol):
         from distill.method import Out, Player, needed
         from models.schedule import add_noise
 
-        ABOUT = "Regression: what the teacher answers is learnt by heart."
+        ABOUT = "Regression: the student learns the teacher's answers."
         BASES = ("sd", "sdxl")
 
         @dataclass(frozen=True)
@@ -206,21 +208,21 @@ class Method(Protocol):
 
 @runtime_checkable
 class Previews(Protocol):
-    """A method that draws pictures [N, 3, H, W] of what its student has learnt."""
+    """A method that draws sample pictures [N, 3, H, W] of its student."""
 
     def preview(self, batch: Batch) -> Tensor: ...
 
 
 @runtime_checkable
 class Staged(Protocol):
-    """A method whose loss changes on the way: what each stage is, and the step at which it begins."""
+    """A method whose loss has stages: the name of each, and the step at which it begins."""
 
     stages: dict[str, int]
 
 
 @runtime_checkable
 class Keeps(Protocol):
-    """A method that stores networks on its way: the bytes of all of them."""
+    """A method that stores networks during the training: the bytes of all of them."""
 
     keeps: int
 
@@ -234,7 +236,7 @@ class Begins(Protocol):
 
 @runtime_checkable
 class Remembers(Protocol):
-    """A method with state that is no player, for checkpoints."""
+    """A method with state of its own, besides its players, for checkpoints."""
 
     def state_dict(self) -> dict[str, Tensor]: ...
 

@@ -1,4 +1,4 @@
-"""A player as the loop moves it: the tensors it may change, at what rate, their optimisers, their moving average."""
+"""Players in the loop: their tensors, learning rates, optimisers and moving averages."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +14,7 @@ BETAS = (0.9, 0.99)
 
 
 def rate(cfg: TrainConfig, step: int) -> float:
-    """Warm-up, constant, linear decay; the factor on a player's learning rate."""
+    """The factor on a player's learning rate: linear warm-up, constant, linear decay."""
     falling = max(1, round(cfg.steps * cfg.decay))
     return min(1.0, (step + 1) / max(1, cfg.warmup), max(0, cfg.steps - step) / falling)
 
@@ -32,9 +32,9 @@ class Mover:
     stop: int
     lr: float
     weights: dict[str, nn.Parameter]
-    buffers: dict[str, Tensor]  # what its module remembers beside, such as the vectors of a spectral norm
+    buffers: dict[str, Tensor]  # the module's buffers, such as the vectors of a spectral norm
     optimisers: dict[str, torch.optim.Optimizer]
-    flat: list[tuple[nn.Parameter, nn.Parameter]]  # (weight, what Muon knows it as)
+    flat: list[tuple[nn.Parameter, nn.Parameter]]  # (weight, the view of it that Muon trains)
     ema: dict[str, Tensor] | None
 
     def turn(self, step: int) -> bool:
@@ -46,16 +46,17 @@ class Mover:
         return self.start + (self.phase - self.start) % self.every
 
     def average(self, step: int) -> dict[str, Tensor] | None:
-        """What is shown and served at `step`: until its first turn, what other players made of the module."""
+        """The weights that are shown and served at `step`: before its first turn the module's own weights, as other
+        players may have trained them, then the moving average. None where the player has no average."""
         return self.ema if self.ema is None or step > self.first else {k: w.detach() for k, w in self.weights.items()}
 
     def begin(self) -> None:
-        """The average starts where the module stands at the player's first turn."""
+        """Start the average at the module's weights, at the player's first turn."""
         for k, average in (self.ema or {}).items():
             average.copy_(self.weights[k].detach())
 
     def update(self, rate: float, keep: float) -> None:
-        """One step along the gradients, at `rate` times the player's lr; the average keeps `keep` of itself."""
+        """One step of the optimisers, at `rate` times the player's lr; `keep` is the decay of the average."""
         for w, view in self.flat:
             view.grad = None if w.grad is None else w.grad.flatten(1)
         for optimiser in self.optimisers.values():
@@ -72,7 +73,8 @@ class Mover:
 
 
 def moves(name: str, p: Player, weight_decay: float, optimiser: Optimiser) -> Mover:
-    """muon: matrices by Muon at rates of AdamW's size (Liu et al. 2025, Eq. 4), the rest by AdamW."""
+    """The mover of a player. With `muon`, matrices are trained by Muon at rates of AdamW's size (Liu et al. 2025, Eq.
+    4), other weights by AdamW."""
     weights = {k: w for k, w in p.module.named_parameters() if w.requires_grad}
     buffers = {k: v for k, v in p.module.state_dict(keep_vars=True).items() if not isinstance(v, nn.Parameter)}
     flat = [(w, matrix(w)) for w in weights.values() if is_matrix(w)] if optimiser == "muon" else []
@@ -92,12 +94,12 @@ def moves(name: str, p: Player, weight_decay: float, optimiser: Optimiser) -> Mo
 
 
 def is_matrix(w: Tensor) -> bool:
-    """A linear map of one place: matrices, and filters of one pixel, which hold most of a SANA's weights."""
+    """Whether a weight is a matrix, or a filter of one pixel. These are most of a SANA's weights."""
     return w.ndim >= 2 and min(w.shape[:2]) > 1 and w.shape[2:].numel() == 1
 
 
 def matrix(w: nn.Parameter) -> nn.Parameter:
-    """The same memory as [out, in], since torch's Muon takes nothing else."""
+    """The same memory as a parameter [out, in], the only shape that torch's Muon takes."""
     view = nn.Parameter(w.detach().flatten(1))
-    assert view.data_ptr() == w.data_ptr(), "a view, or Muon would move a copy"
+    assert view.data_ptr() == w.data_ptr(), "must be a view, as Muon would train a copy"
     return view

@@ -1,9 +1,9 @@
-"""Makes a run a served model: weights in half precision, manifest and card, in the studio or in the box.
+"""Publishes a run as a served model: weights in half precision, manifest and card, in the studio or in the box.
 
     python -m distill.publish RUN --id ID [--box]
 
-The moving average of the newest good checkpoint is what goes out, laid out by its method's `serve`. A folder appears
-whole.
+The weights are the moving average of the newest good checkpoint. The method's `serve` writes them. The folder appears
+whole or not at all.
 """
 
 import argparse
@@ -40,14 +40,14 @@ def code_version() -> str:
 
 
 def vocabulary(run: Path, made: Trained) -> list[str] | None:
-    """The words that it was trained on, the commonest first, then those that its start or its base knew.
+    """The words of its training, the commonest first, then those that its start or its base knew.
 
-    None for what knows a whole language, as a student of a model of the Hub does.
+    None for a model that knows a whole language, such as a student of a model of the Hub.
     """
     facts, kept = made.facts, run / start.WORDS
     if kept.is_file():
         own = json.loads(kept.read_text(encoding="utf-8"))
-    else:  # a run of before
+    else:  # an older run, which did not store its words
         chosen = sources(facts["dataset"], skip_bad=facts["skip_bad"], side=world.side(made.base))
         own = world.words_of([cache.draw(s, cache_dir()) for s in chosen])
     before: list[str] | None = start.words(run)
@@ -58,7 +58,7 @@ def vocabulary(run: Path, made: Trained) -> list[str] | None:
 
 
 def trained(run: Path) -> Trained:
-    """What the run was, and its student standing at the moving average."""
+    """The facts of a run, and its student with the weights of the moving average. Raises ValueError."""
     facts = json.loads((run / "run.json").read_text())
     newest, _ = checkpoint.newest(run)
     if newest is None:
@@ -70,7 +70,7 @@ def trained(run: Path) -> Trained:
         world.check_latents(facts, base)  # before the data set goes through the other autoencoder
     cfg, seed = from_saved(module.Config(), facts["config"]), facts["train"]["seed"]
     torch.manual_seed(seed)
-    scene_request = world.Asked(module, cfg, base, facts["dataset"], seed, facts["skip_bad"])
+    scene_request = world.SceneRequest(module, cfg, base, facts["dataset"], seed, facts["skip_bad"])
     student = (
         world.student_alone(scene_request, torch.device("cpu"))
         or world.build(scene_request, torch.device("cpu")).world.student
@@ -80,16 +80,17 @@ def trained(run: Path) -> Trained:
     weights = saved.tensors.get(f"{player}.ema", saved.tensors[player])
     parameters = dict(student.named_parameters())
     unknown = weights.keys() - parameters.keys()
-    assert not unknown, f"the checkpoint holds {sorted(unknown)[:3]} that this network has not"
+    assert not unknown, f"the checkpoint holds {sorted(unknown)[:3]}, which this network does not have"
     for name, w in weights.items():
         parameters[name].data.copy_(w)
-    for name, kept in saved.tensors.get(f"{player}.buffers", {}).items():  # such as where a router parts prompts
+    for name, kept in saved.tensors.get(f"{player}.buffers", {}).items():  # such as the medians of a router
         student.get_buffer(name).copy_(kept)
     return Trained(facts, cfg, base, student.eval(), saved.counters["samples_seen"], saved.step)
 
 
 def publish(run: Path, id: str, home: Path) -> Manifest:
-    """Raises ValueError for a run without a good checkpoint, or a place that the box hides."""
+    """Publish a run as the model `id` in the folder `home`. Raises ValueError for a run without a good checkpoint or of
+    points, and for an id that a model of the box has."""
     box = assets() / "weights" / id
     if home != box and box.is_dir():
         raise ValueError(f"{id} is a model of the box, which hides the studio's: take another --id, or --box")
@@ -130,7 +131,7 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
 
 
 def tried(manifest: Manifest, folder: Path) -> str:
-    """How it is painted with in diffusers, once it has painted a picture. Raises ValueError where it can't."""
+    """The card's section "In diffusers", after the model has painted a picture. Raises ValueError where it can't."""
     with catalogue.unpublished(manifest, folder) as row:
         if manifest.kind not in catalogue.HIDDEN:
             for _ in generate(families.load(row), ImageRequest("a picture", model=row.id)):
@@ -139,13 +140,13 @@ def tried(manifest: Manifest, folder: Path) -> str:
 
 
 def further(made: Trained) -> bool:
-    """Whether it is its base, trained on, and no student of it that began to learn from it."""
+    """Whether the model is its base, trained further, and not a student of it."""
     module = declared.module(made.facts["method"])
     return made.base is not None and made.base.manifest.kind == "model" and getattr(module, "FURTHER", False)
 
 
 def learnt(made: Trained) -> str:
-    """The data sets that it has learnt from; of a folder its name alone, which says nothing of this computer."""
+    """The data sets that the model was trained on. A folder is given by its name, without its path."""
     own = [made.facts["dataset"] if place(made.facts["dataset"]) is None else Path(made.facts["dataset"]).name]
     before = made.base.manifest.dataset.split("+") if made.base is not None and further(made) else []
     known = [part for name in own for part in (name.split("+") if place(name) is None else [name])]
@@ -153,9 +154,9 @@ def learnt(made: Trained) -> str:
 
 
 def history(id: str, run: Trained, home: Path, alone: bool) -> dict:
-    """What it is built on, how it was made, from how many samples; with the past of what it goes on from: a student
-    that it started from, or its base, whose place it takes. `alone`: what it is built on is part of it. Raises
-    ValueError for a start and a base's place at once."""
+    """The manifest's base, command and number of samples. They include the history of a student that the run started
+    from, or of a base that the model replaces. `alone`: the model contains its base, as an autoencoder does. Raises
+    ValueError where the run has a start and the model would replace its base."""
     facts, samples = run.facts, run.samples
     box = " --box" if home.is_relative_to(assets()) else ""
     until = f" --until {run.step}" if run.step < facts["train"]["steps"] else ""
@@ -183,7 +184,7 @@ def history(id: str, run: Trained, home: Path, alone: bool) -> dict:
 
 
 def pathless(facts: dict, base: Row | None) -> str:
-    """Its command, with the names of folders instead of where they lie on this computer."""
+    """The run's command, with the names of folders in place of their paths."""
     line, dataset = facts["command"], facts["dataset"]
     if place(dataset) is not None or Path(dataset).is_absolute():
         line = line.replace(f"--dataset {quote(dataset)}", f"--dataset {quote(Path(dataset).name)}")
@@ -191,7 +192,7 @@ def pathless(facts: dict, base: Row | None) -> str:
 
 
 def forget_paths(home: Path) -> None:
-    """diffusers notes where a network was loaded from; that is nobody else's business."""
+    """Remove the paths of this computer that diffusers writes into configurations."""
     for path in home.rglob("config.json"):
         config = json.loads(path.read_text())
         if config.pop("_name_or_path", None) is not None:

@@ -1,4 +1,4 @@
-"""What a training shows: events.jsonl, TensorBoard, sample grids, a bar on a terminal and plain lines elsewhere."""
+"""The reports of a training: events.jsonl, TensorBoard, sample grids, and a bar on a terminal or plain lines."""
 
 import math
 from collections import Counter, deque
@@ -18,8 +18,8 @@ from core.stage import Stages
 from distill.mover import Mover
 from distill.settings import TrainConfig
 
-RECENT = 50  # steps of a kind whose length tells how long others will take
-FEW = 10  # steps after which the hours are told, from the beginning and from where another player begins
+RECENT = 50  # last steps of each kind, from which the time left is estimated
+FEW = 10  # steps after which the time left is printed, at the start and when another player begins
 SHOWN = 16  # samples in a grid
 
 
@@ -41,7 +41,7 @@ class Reporter:
         self.sums: dict[str, Tensor] = {}
         self.due = 0
         self.movers: list[Mover] = []
-        self.paces: dict[frozenset[str], deque[float]] = {}  # seconds of the last steps, by which players moved in them
+        self.paces: dict[frozenset[str], deque[float]] = {}  # seconds of the last steps, by the players that moved
         if enabled:
             self.events = Events(run)
             self.stages = Stages(self.events)
@@ -53,12 +53,12 @@ class Reporter:
             say(text)
 
     def stage(self, name: str, done: int, total: int) -> None:
-        """What comes before the steps."""
+        """Report the progress of work before the steps, such as drawing pictures."""
         if self.enabled:
             self.stages(name, done, total)
 
     def start(self, step: int, movers: list[Mover], processes: int, held: int) -> None:
-        """`held`: bytes, which are shown before the first step."""
+        """Print the size of the training, before its first step. `held`: bytes of memory besides activations."""
         self.movers = movers
         if not self.enabled:
             return
@@ -72,14 +72,14 @@ class Reporter:
         self.say(f"{self.run.name}: {need}; the activations of a batch come on top")
 
     def seconds_left(self, step: int) -> float:
-        """Steps are as long as those in which the same players moved; of unknown ones, as the longest. 0 at the end,
-        and while no pace is known."""
+        """The estimate from earlier steps in which the same players moved; a step of an unknown kind counts as the
+        longest. 0 at the end, and while no pace is known."""
         pace = {players: sum(spent) / len(spent) for players, spent in self.paces.items() if spent}
         longest = max(pace.values(), default=0.0)
         return sum(n * pace.get(players, longest) for players, n in self.coming(step).items())
 
     def coming(self, step: int) -> Counter[frozenset[str]]:
-        """How many steps are still to come, by which players move in them; one period of the turns stands for all."""
+        """The number of steps left, by the players that move in them, extrapolated from one period of the turns."""
         counts: Counter[frozenset[str]] = Counter()
         period = math.lcm(*(m.every for m in self.movers))
         marks = {edge for m in self.movers for edge in (m.start, m.stop) if step < edge < self.cfg.steps}
@@ -90,19 +90,19 @@ class Reporter:
         return counts
 
     def step(self, step: int, logs: dict[str, Tensor], seconds: float) -> None:
-        """`step`: steps that are done; `seconds`: what the last one took."""
+        """Report a step. `step`: the number of steps done. `seconds`: the duration of the last one."""
         if not self.enabled:
             return
         players = frozenset(k.partition("/")[0] for k in logs)
         if players in self.paces:
             self.paces[players].append(seconds)
-        else:  # the first of its kind compiles
+        else:  # the first step of its kind is slow, as it compiles
             self.paces[players], self.due = deque(maxlen=RECENT), step + FEW
         if self.due and step >= self.due and all(self.paces.values()):
             self.due = 0
             self.say(f"{self.run.name}: about {lasted(self.seconds_left(step))} left at the pace so far")
         for k, v in logs.items():
-            v = v.detach().double()  # read when it is shown: a GPU would be waited for
+            v = v.detach().double()  # read only when it is shown, as reading waits for the GPU
             both = torch.stack([torch.where(v.isfinite(), v, 0), v.isfinite()])
             self.sums[k] = self.sums[k] + both if k in self.sums else both
         if step % self.cfg.log_every == 0 or step == self.cfg.steps:
@@ -120,7 +120,7 @@ class Reporter:
         self.bar.show(step, values, left, self.cfg.batch_size, "samples")
 
     def sample(self, step: int, pictures: Tensor, right: dict[str, float]) -> None:
-        """`right`: what a judge read in the pictures, by attribute."""
+        """Write a sample grid. `right`: the share of right pictures by attribute, as a judge reads them."""
         path = self.run / "samples" / f"step-{step:08d}.png"
         path.parent.mkdir(exist_ok=True)
         grid(pictures[:SHOWN]).save(path)
@@ -132,7 +132,7 @@ class Reporter:
         self.events.write("sample", step=step, path=str(path.relative_to(self.run)))
 
     def checkpoint(self, folder: Path, step: int, seconds: float) -> None:
-        """`seconds`: how long it took to write."""
+        """Report a checkpoint. `seconds`: the time that writing it took."""
         where = str(folder.relative_to(self.run))
         self.events.write("checkpoint", step=step, path=where, seconds=round(seconds, 3))
 

@@ -1,7 +1,7 @@
-"""What a training is asked for: the method, what it starts from, what it looks at, how long; checked without torch.
+"""The request of a training: method, base, start, data, time limit and settings; checked without torch.
 
-Settings (`lr`, `train.steps`, …) are the loop's and those that the method's file declares, so a name or a value that
-the command would refuse is refused here, before anything waits in a queue.
+Settings (`lr`, `train.steps`, …) are those of the loop and of the method's Config. So a name or a value that the
+command would refuse is refused here, before the job is queued.
 """
 
 from collections.abc import Mapping
@@ -17,19 +17,19 @@ from distill.settings import TrainConfig
 from models import catalogue
 from models.request import SEEDS, Request
 
-MOST = 60  # settings of one request
+MOST = 60  # most settings of one request
 
 
 def _shipped() -> tuple[str, ...]:
     """The data sets of the project."""
-    from distill.data import NAMES  # brings numpy, which listing jobs can do without
+    from distill.data import NAMES  # imports numpy, which listing jobs does not need
 
     return (*NAMES, "mixture")
 
 
 def datasets() -> list[str]:
-    """The data sets of the project, and the folders that a person put into the studio's `datasets/`."""
-    from distill.data.metadata import litter  # likewise
+    """The data sets of the project, and a person's folders in the studio's `datasets/`."""
+    from distill.data.metadata import litter  # imports numpy too
 
     home, shipped = paths.datasets(), _shipped()
     own = sorted(p.name for p in home.iterdir() if p.is_dir() and not litter(p, home)) if home.is_dir() else []
@@ -41,7 +41,7 @@ def bases() -> list[str]:
 
 
 def no_base(method: str, row: catalogue.Row | None, dataset: str) -> str | None:
-    """One sentence where this method does not train on that base; the mixture's is its own."""
+    """One sentence where this method does not take that base. The mixture has a base of its own."""
     if dataset == "mixture":
         return None
     takes = declared(method).bases
@@ -66,7 +66,7 @@ def unreached(begins: Mapping[str, int], steps: int) -> str | None:
 
 
 def fitting(own: Any, loop: TrainConfig) -> None:
-    """Raises ValueError for settings of a method and of the loop that are no training together."""
+    """Raises ValueError where settings of the method and of the loop do not fit together."""
     if reason := unreached(getattr(own, "stages", {}), loop.steps):
         raise ValueError(reason)
     if loop.batch_size < (least := getattr(own, "least", 1)):
@@ -74,7 +74,7 @@ def fitting(own: Any, loop: TrainConfig) -> None:
 
 
 def no_start(row: catalogue.Row, base: str | None) -> str | None:
-    """One sentence where no training on this base can begin as that row."""
+    """One sentence where no training on this base can start from that row's weights."""
     made = row.manifest
     if made.base is None or made.base != base:
         of = f"one of {made.base}" if made.base else "no student"
@@ -85,13 +85,13 @@ def no_start(row: catalogue.Row, base: str | None) -> str | None:
 
 
 def starts() -> list[str]:
-    """What a training can begin as, given the right base."""
+    """The ids of models whose weights a training can start from, given the right base."""
     return [r.id for r in catalogue.rows().values() if not no_start(r, r.manifest.base)]
 
 
 @dataclass(frozen=True)
 class DistillRequest(Request):
-    """A training. `set` holds settings as `key=value`; over JSON it may be an object too."""
+    """A training. `set` holds settings as `key=value`; in JSON it may be an object too."""
 
     method: str = option("sft", "The training method.", choices=methods)
     base: str | None = option(None, "The base model: the teacher, or the model to train further.", choices=bases)
@@ -123,14 +123,14 @@ class DistillRequest(Request):
             raise ValueError(reason)
 
     def _settings(self) -> None:
-        """Each in its range, and all of them together."""
+        """Check each setting's range, and the rules between settings. Raises ValueError."""
         method, texts = declared(self.method), dict(text.split("=", 1) for text in self.set)
         own = override(method.config, {k: v for k, v in texts.items() if not k.startswith("train.")})
         loop = {k.removeprefix("train."): v for k, v in texts.items() if k.startswith("train.")}
         fitting(own, override(method.loop, loop, "train."))
 
     def folder(self) -> Path | None:
-        """Where the pictures are, when the data set is a person's own."""
+        """The folder of a person's own data set; None for one of the project."""
         return None if self.dataset in _shipped() else paths.datasets() / self.dataset
 
     @classmethod

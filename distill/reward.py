@@ -1,4 +1,4 @@
-"""What a judge thinks of a picture, as a reward: the log probability of what its caption asked for."""
+"""A judge's reward for a picture: the log probability of the attributes that its caption states."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,14 +10,14 @@ from distill.method import Batch
 from evals import labels
 from evals.judges import Judge
 
-ALWAYS = ("kind", "kind2", "count", "relation")  # every caption names them where they apply
-COLOURS = ("colour", "colour2", "background")  # asked for where the caption has the word
+ALWAYS = ("kind", "kind2", "count", "relation")  # attributes that every caption names where they apply
+COLOURS = ("colour", "colour2", "background")  # attributes that count where the caption has the word
 
 REPORTED = ("kind", "colour")
 
 
 def wanted(captions: Sequence[str], rows: Sequence[dict], heads: labels.Heads) -> dict[str, Tensor]:
-    """The truth as classes [B] by head, as far as the captions say it; -1 for the rest, and for what is no toy."""
+    """The classes [B] of each head that the captions state; -1 for all others, and for pictures that are no toys."""
     toys = [row if "kind" in row else {} for row in rows]
     truths = {k: v for k, v in labels.batch(toys, heads).items() if k in ALWAYS + COLOURS}
     words = [set(caption.lower().replace(",", " ").split()) for caption in captions]
@@ -30,7 +30,8 @@ def wanted(captions: Sequence[str], rows: Sequence[dict], heads: labels.Heads) -
 
 
 def judged(judge: Judge) -> Callable[[Tensor, Batch], dict[str, float]]:
-    """Pictures [B, 3, 128, 128] in [-1, 1], batch -> share that shows the kind and the colour that was asked for."""
+    """A function of pictures [B, 3, 128, 128] in [-1, 1] and their batch: the share with the right kind, and with the
+    right colour."""
 
     def read(pictures: Tensor, batch: Batch) -> dict[str, float]:
         answers, shares = judge.read(pictures.float().cpu())[1], {}
@@ -44,7 +45,8 @@ def judged(judge: Judge) -> Callable[[Tensor, Batch], dict[str, float]]:
 
 
 def reward(judge: Judge, decode: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Batch], Tensor]:
-    """x0, batch -> mean log probability [B] over what was asked, 0 where nothing was. Gradients reach x0."""
+    """A function of x0 and its batch: the mean log probability [B] of the stated attributes, 0 where there are none.
+    Gradients reach x0."""
 
     def score(x0: Tensor, batch: Batch) -> Tensor:
         logits, total, n = judge(decode(x0)), x0.new_zeros(len(x0)), x0.new_zeros(len(x0))

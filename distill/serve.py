@@ -1,9 +1,9 @@
-"""How what a training made is laid out to be served: what the methods' own `serve` share.
+"""Writing a trained model for serving: the parts that the methods' `serve` share.
 
     def serve(made: Trained, home: Path) -> dict
 
-writes weights and scheduler into `home`, and returns what the manifest says of them: `scheduler`, `timesteps`,
-`default_steps`, `guidance`, `prediction` and, where they are not the usual, `kind`, `family`, `lora`, `about`.
+writes weights and scheduler into `home`, and returns their fields of the manifest: `scheduler`, `timesteps`,
+`default_steps`, `guidance`, `prediction` and, where they differ from the usual, `kind`, `family`, `lora`, `about`.
 """
 
 import shutil
@@ -17,7 +17,7 @@ from models.catalogue import Row
 from models.families.sd import BETAS
 from models.schedule import VP
 
-Steps = Mapping[str, Sequence[float]]  # timesteps by step count
+Steps = Mapping[str, Sequence[float]]  # the timesteps of each step count
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Trained:
     facts: dict  # its run.json
     cfg: Any  # the method's Config
     base: Row | None
-    student: Any  # at its moving average
-    samples: int = 0  # that it has seen
-    step: int = 0  # where it ended, which may be before all of its steps
+    student: Any  # with the weights of its moving average
+    samples: int = 0  # samples of its training
+    step: int = 0  # its last step, which may be before all of its steps
 
 
 def network(made: Trained, home: Path) -> dict:
-    """The student's network, or of one with a LoRA the adapter alone, or several with their router."""
+    """Write the student: its network, its adapter alone where it has a LoRA, or several networks and their router."""
     assert made.base is not None, "such a student has a base"
     student = made.student
     facts = {"family": made.base.manifest.family, "prediction": student.prediction}
@@ -46,19 +46,19 @@ def network(made: Trained, home: Path) -> dict:
 
 
 def few_steps(made: Trained, home: Path, scheduler: Any, timesteps: Steps) -> dict:
-    """A student with this scheduler, and the timesteps of each step count; the fewest are its usual."""
+    """Write a student with this scheduler and the timesteps of each step count. The fewest steps are the default."""
     scheduler(**BETAS).save_pretrained(home / "scheduler")
     facts = {"scheduler": scheduler.__name__, "timesteps": timesteps, "default_steps": min(map(int, timesteps))}
     return network(made, home) | facts
 
 
 def at_times(times: Sequence[float]) -> Steps:
-    """As many steps as there are times, at these times, as timesteps."""
+    """The timesteps of one step count: a step at each of these times."""
     return {str(len(times)): [round(t * VP.num_train_timesteps) - 1 for t in times]}
 
 
 def as_its_base(made: Trained, home: Path) -> dict:
-    """The scheduler, steps and guidance of its base."""
+    """Write the student with the scheduler, steps and guidance of its base. Raises ValueError where it has none."""
     base = made.base
     if base is None or (scheduler := catalogue.part(base, "scheduler")) is None:
         raise ValueError(f"a model trained from {base and base.id} can't be served; valid bases: models published here")

@@ -1,4 +1,4 @@
-"""Settings of the training loop; a method's own are its file's `Config`. Imports no torch."""
+"""The settings of the training loop. A method's own settings are the `Config` of its file. Imports no torch."""
 
 from dataclasses import dataclass
 from typing import Literal

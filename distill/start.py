@@ -1,7 +1,7 @@
-"""A training that goes on from a student that is served, instead of from its base.
+"""The start of a training from a published student's weights, instead of its base's.
 
-What the start was is kept with the run when that is made: in `start/` the weights as they are served and the words, in
-run.json how they came to be. So a run resumes exactly and keeps its whole history, even if that model is deleted.
+A new run stores its start: the served weights and the words in `start/`, their history in run.json. So the run resumes
+exactly and keeps its whole history, even if that model is deleted.
 """
 
 import json
@@ -20,11 +20,11 @@ NETWORKS = ("unet", "transformer")
 
 
 def keep(row: catalogue.Row, run: Path) -> dict:
-    """Copies what the run needs of it, and returns what its run.json says of it."""
-    assert row.folder is not None, "`request.no_start` saw to it"
+    """Copy the weights and words of a model into the run; returns the start's entry in run.json."""
+    assert row.folder is not None, "`request.no_start` checked it"
     catalogue.verify(row)
     home, made = run / FOLDER, row.manifest
-    shutil.rmtree(home, ignore_errors=True)  # of an attempt that took no step
+    shutil.rmtree(home, ignore_errors=True)  # left by an attempt that took no step
     home.mkdir(parents=True)
     save_file(read(row), home / WEIGHTS)
     if (row.folder / WORDS).is_file():
@@ -33,8 +33,8 @@ def keep(row: catalogue.Row, run: Path) -> dict:
 
 
 def read(row: catalogue.Row) -> dict[str, torch.Tensor]:
-    """By name, in fp32. An adapter's as if its alpha were its rank, as in a training."""
-    assert row.folder is not None, "`request.no_start` saw to it"
+    """The weights of a model by name, in fp32. An adapter's are scaled to alpha = rank, as in a training."""
+    assert row.folder is not None, "`request.no_start` checked it"
     if row.manifest.kind == "lora":
         size = row.manifest.lora or {"rank": 1, "alpha": 1}
         tensors = {k.removeprefix("unet."): w.float() for k, w in load_file(lora.file(row)).items()}
@@ -47,20 +47,20 @@ def read(row: catalogue.Row) -> dict[str, torch.Tensor]:
 
 
 def words(run: Path) -> list[str]:
-    """Those that the start of a run was trained on."""
+    """The words of the training of a run's start."""
     file = run / FOLDER / WORDS
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
 
 
 def what(tensors: dict[str, torch.Tensor]) -> str:
-    """An adapter or a network, in words."""
+    """A phrase for an error: an adapter with its rank, or a network with its parameters."""
     ranks = {len(w) for k, w in tensors.items() if "lora_A" in k}
     count = sum(w.numel() for w in tensors.values())
     return f"an adapter of rank {max(ranks)}" if ranks else f"a network of {count:,} parameters"
 
 
 def give(student: Denoiser, run: Path) -> None:
-    """Sets the student to what was kept. Raises ValueError where that has another shape."""
+    """Set the student to the stored weights. Raises ValueError where their shapes differ."""
     network, tensors = student.network, load_file(run / FOLDER / WEIGHTS)
     if network is None:
         raise ValueError("--start takes one network, and this method trains several; leave it out")

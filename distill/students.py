@@ -1,4 +1,4 @@
-"""What the methods share: how a student is made of a teacher, walks its steps, and is pulled towards something."""
+"""Parts that methods share: making a student of a teacher, simulating its steps, and common losses."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,22 +28,22 @@ class Ranked(Protocol):
 
 
 def taught(base: Denoiser | None) -> Denoiser:
-    """Raises ValueError without a teacher, or for one whose students nothing would serve."""
+    """The teacher. Raises ValueError where there is none, or where students of its family can't be served."""
     if base is None:
         raise ValueError("this method distils a teacher; give one with --base, such as toybox-sd")
     if not base.few_steps:
-        raise ValueError("this method distils a Stable Diffusion UNet, such as toybox-sd; scm_ladd distils a SANA")
+        raise ValueError("this method distils a Stable Diffusion UNet; give one with --base, such as toybox-sd")
     return base
 
 
 def student(cfg: Ranked, base: Denoiser | None) -> Denoiser:
-    """The base itself, or the base with an adapter."""
+    """The student: the base itself where the rank is 0, else the base with an adapter."""
     base = taught(base)
     return add_lora(base, cfg.rank) if cfg.rank else base
 
 
 def denoising(net: Denoiser, x0: Tensor, cond: Cond, rng: Rows, t_min: float = T_MIN) -> Tensor:
-    """Denoising score matching of `net` on x0, [B], in what the network predicts."""
+    """The loss of denoising score matching of `net` on x0, [B], on the network's own prediction."""
     t = t_min + (1 - t_min) * rng.rand(len(x0))
     x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)
     return apart(net, x_t, t, cond, x0)
@@ -60,9 +60,9 @@ def matching(
     guided_below: float = 1.0,
     noisy: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
-    """A loss [B] whose gradient moves x along the direction of DMD (Eq. 7), and how long that direction is.
+    """A loss [B] whose gradient moves x along the direction of DMD (Eq. 7), and the direction's mean absolute value.
 
-    Guidance acts on times below `guided_below` only (Kynkäänniemi et al. 2024), as far as it is more than 1.
+    Guidance acts only at times below `guided_below` (Kynkäänniemi et al. 2024). Times are drawn as u^(1 / noisy).
     """
     t = T_MIN + (T_MAX - T_MIN) * rng.rand(len(x)) ** (1 / noisy)
     scale = torch.where(t < guided_below, guidance, 1.0) if guidance != 1 else 1.0
@@ -73,7 +73,8 @@ def matching(
 
 
 def simulate(net: Denoiser, x: Tensor, cond: Cond, times: tuple[float, ...], step: int, rng: Rows) -> Tensor:
-    """x0 of the student at its step number `step`, from noise x through the steps before it (DMD2, Sec. 4.4)."""
+    """x0 [B, ...] of the student at step number `step`, from noise x through the steps before it (DMD2, Sec. 4.4).
+    Gradients flow through the last step alone."""
     steps, turns = ConsistencySteps(net.schedule, times[: step + 1], rng.randn_like), [Turn(net)] * (step + 1)
     with torch.no_grad():
         x = sample(steps, x, turns, cond, end=step)
@@ -87,11 +88,12 @@ def drop(cond: Cond, null: Cond, hidden: Tensor) -> Cond:
 
 
 def apart(net: Predicts, x_t: Tensor, t: Tensor, cond: Cond, x0: Tensor) -> Tensor:
-    """How far the network's answer is from x0, in what it predicts, all times weighed alike; [B]."""
+    """The squared error [B] of the network's prediction against that for x0, with the weight of `snr_weight`."""
     target = from_x0(net.prediction, net.schedule, x_t, x0, t)
     return snr_weight(net.schedule, t) * mse(net.predict(x_t, t, cond), target)
 
 
 def hinged(judge: Callable[[Tensor, Batch], Tensor], x0: Tensor, batch: Batch, threshold: float) -> Tensor:
-    """How far the judge is from being sure enough of what was asked, [B]; zero where it can't be asked."""
+    """The hinge [B] of the judge's log probability of the caption's content: zero from `threshold` on, and where the
+    caption has nothing that the judge reads."""
     return F.relu(threshold - judge(x0, batch))

@@ -1,9 +1,9 @@
-"""The command that trains, of one process or, under `accelerate launch` or `torchrun`, of several.
+"""The command that trains, in one process or, under `accelerate launch` or `torchrun`, in several.
 
     python -m distill.train METHOD --run NAME [--base ID] [--dataset toys+emoji] [--set lr=1e-4 …] [--resume] …
 
-The run's folder gets run.json, events.jsonl, samples and checkpoints. The loop is `distill/trainer.py`. SIGTERM:
-checkpoint, exit 143; Ctrl+C likewise, exit 130.
+It writes run.json, events.jsonl, samples and checkpoints into the run's folder. The loop is in `distill/trainer.py`.
+After SIGTERM it writes a checkpoint and exits with status 143, after Ctrl+C with 130.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from distill.request import fitting, no_base, no_start
 from distill.settings import TrainConfig
 from distill.start import WORDS
 from distill.trainer import defaults, loop, prepare, reach
-from distill.world import Asked, check_latents
+from distill.world import SceneRequest, check_latents
 from models import catalogue, elsewhere
 from models.catalogue import Row
 from models.request import SEEDS
@@ -46,21 +46,21 @@ from models.request import SEEDS
 
 @dataclass(frozen=True)
 class Plan:
-    """A training, decided: what the command said, merged with what the run was where it goes on."""
+    """A planned training: the command's settings, merged with those of a run that is resumed."""
 
     run: Path
     module: ModuleType  # of the method
     base: Row | None
-    start: Row | None  # of a run that begins as a student
+    start: Row | None  # the student whose weights a new run starts from
     cfg: TrainConfig
     own: Any  # the method's Config
-    facts: dict  # what run.json will say, but for a new run's start
+    facts: dict  # the contents of run.json, without a new run's start
     minutes: float | None
     until: int | None
     resume: bool
 
     def write(self) -> None:
-        """run.json, a name for a base that is a folder, and a copy of the student that a new run begins as."""
+        """Write run.json, give a base that is a folder its name, and copy the student that a new run starts from."""
         if self.base is not None:
             elsewhere.remember(self.base)
         begun = {"start": start.keep(self.start, self.run)} if self.start else {}
@@ -69,7 +69,7 @@ class Plan:
 
 
 def planned(args: argparse.Namespace) -> Plan:
-    """Raises ValueError for a command that can't be followed."""
+    """The plan of a command. Raises ValueError where the command can't be carried out."""
     run, module = run_dir(args.run), declared.module(args.method)
     check_limits(args)
     settings = dict(pair(text) for text in args.set) | ({} if args.seed is None else {"train.seed": str(args.seed)})
@@ -95,7 +95,7 @@ def planned(args: argparse.Namespace) -> Plan:
     cfg, own = configured(cfg, own, settings)
     fitting(own, cfg)
     line = saved.get("command") if (cfg, own) == before else None
-    if line is None:  # a new run, or one that goes on with other settings from its newest checkpoint
+    if line is None:  # a new run, or one that is resumed with other settings
         newest, _ = checkpoint.newest(run)
         step = checkpoint.step_of(newest) if newest else None
         line = resumed(saved, step, args, settings) if step else command(args, cfg, own, defaults(module))
@@ -107,7 +107,7 @@ def planned(args: argparse.Namespace) -> Plan:
 
 
 def moved(args: argparse.Namespace, saved: dict) -> tuple[str | None, str]:
-    """Base and data set of a run that goes on; where they are folders, which may have moved, as the command says."""
+    """The base and data set of a run that is resumed. Where they are folders that moved, the command may name them."""
     folder = saved["base"] not in catalogue.rows() and elsewhere.is_folder(saved["base"])
     base = args.base if args.base and folder else saved["base"]
     own = saved["dataset"] not in (*NAMES, "mixture") and args.dataset and place(args.dataset)
@@ -115,14 +115,14 @@ def moved(args: argparse.Namespace, saved: dict) -> tuple[str | None, str]:
 
 
 def check_limits(args: argparse.Namespace) -> None:
-    """Raises ValueError for a limit that ends no training."""
+    """Raises ValueError for a limit or a seed out of its range."""
     for name, least in (("minutes", 0.001), ("until", 1), ("seed", 0)):
         if (value := getattr(args, name)) is not None and not least <= value < SEEDS:
             raise ValueError(f"--{name} must be {least} or more, and less than {SEEDS}, not {value}")
 
 
 def saved_facts(args: argparse.Namespace, run: Path) -> dict:
-    """The run.json of a run that goes on."""
+    """The run.json of a run that is resumed. Raises ValueError where the command does not fit the run."""
     if not (run / "run.json").exists():
         raise ValueError(f"there is no run named {args.run!r} to resume")
     saved = json.loads((run / "run.json").read_text())
@@ -134,7 +134,7 @@ def saved_facts(args: argparse.Namespace, run: Path) -> dict:
 
 
 def configured(cfg: TrainConfig, own: Any, settings: dict[str, str]) -> tuple[TrainConfig, Any]:
-    """`--set` onto the loop's settings (`train.` before the key) and the method's."""
+    """The loop's settings and the method's, with those of `--set` applied; the loop's have `train.` before the key."""
     mine = {k: v for k, v in settings.items() if not k.startswith("train.")}
     cfg = override(cfg, {k.removeprefix("train."): v for k, v in settings.items() if k not in mine}, "train.")
     if cfg.precision == "auto":
@@ -148,7 +148,7 @@ class Taken(ValueError):
 
 @contextlib.contextmanager
 def locked(run: Path, main: bool) -> Iterator[None]:
-    """Within: no other command trains this run. Of several processes the main one holds the lock."""
+    """Within: no other command trains this run. The main process holds the lock. Raises Taken."""
     run.mkdir(parents=True, exist_ok=True)
     with (run / "lock").open("w") as lock:
         try:
@@ -175,12 +175,12 @@ def train(plan: Plan) -> int:
 
 
 def follow(plan: Plan, acc: Accelerator) -> int:
-    """From the newest good checkpoint where the run goes on, to the end."""
+    """Train to the end or a stop, from the newest good checkpoint where the run is resumed; returns the exit status."""
     cfg, stop, facts = plan.cfg, Stop(plan.minutes, plan.until), plan.facts
     settle()
     begun = plan.run if plan.start or facts["start"] else None
     samples = cfg.steps * cfg.batch_size
-    scene_request = Asked(
+    scene_request = SceneRequest(
         plan.module, plan.own, plan.base, facts["dataset"], cfg.seed, facts["skip_bad"], samples, begun
     )
     report = Reporter(plan.run, cfg, enabled=acc.is_main_process)
@@ -208,7 +208,7 @@ def follow(plan: Plan, acc: Accelerator) -> int:
 def main(argv: list[str] | None = None) -> int:
     use_studio()
     args = parser(__doc__).parse_args(argv)
-    ours = os.environ.get(JOB) == args.run  # a refused command has no run; a name may be that of another's
+    ours = os.environ.get(JOB) == args.run  # a refused command may name a run that is not its own
     try:
         plan, ours = planned(args), True
         return train(plan)

@@ -1,7 +1,7 @@
-"""The training loop. One loop, every method: nothing below knows what is being distilled.
+"""The one training loop of all methods.
 
-Randomness is a function of (seed, step, index of the sample in the global batch), checkpoints are atomic, so a run
-that was killed and resumed is, on one thread, bit for bit the run that was not. SIGTERM: checkpoint, exit 143.
+Random numbers are a function of (seed, step, index of the sample in the global batch), and checkpoints are atomic. So a
+run that was killed and resumed equals, bit for bit on one thread, a run that was not.
 """
 
 import contextlib
@@ -23,16 +23,16 @@ from distill.mover import Mover, ema_rate, moves, rate
 from distill.report import SHOWN, Reporter
 from distill.request import unreached
 from distill.settings import TrainConfig
-from distill.world import Asked, Scene, build
+from distill.world import Scene, SceneRequest, build
 
 MAX_SKIPS = 5
-JUDGED = 48  # samples that a judge reads
+JUDGED = 48  # samples that the judge reads
 
 
 class Processes(Protocol):
-    """The processes that train a run together, as this one sees them: where it computes, and how they meet.
+    """The processes that train a run together: this one's device and index, and how they exchange tensors.
 
-    accelerate's Accelerator is one; `distill/train.py` makes it.
+    accelerate's Accelerator implements it; `distill/train.py` makes one.
     """
 
     @property
@@ -71,7 +71,7 @@ ALONE = Alone()
 
 
 def reduced(processes: Processes, x: Tensor, how: str = "mean") -> Tensor:
-    """Of all processes."""
+    """A tensor reduced over all processes."""
     out = processes.reduce(x, how)
     assert isinstance(out, Tensor), "one tensor gives one"
     return out
@@ -79,7 +79,7 @@ def reduced(processes: Processes, x: Tensor, how: str = "mean") -> Tensor:
 
 @dataclass
 class Trainer:
-    """What a step needs and a checkpoint holds."""
+    """The state of a training: everything that a step needs and a checkpoint holds."""
 
     method: Method
     scene: Scene
@@ -92,7 +92,7 @@ class Trainer:
     in_a_row: int = 0
 
     def slices(self, player: int) -> Iterator[tuple[Batch, Rows]]:
-        """This process's part of the batch, in `accumulate` slices, each with its rows' random numbers."""
+        """This process's part of the batch, in `accumulate` slices, each with the random numbers of its rows."""
         share = self.cfg.batch_size // (self.processes.num_processes * self.cfg.accumulate)
         for i in range(self.cfg.accumulate):
             start = (self.processes.process_index * self.cfg.accumulate + i) * share
@@ -101,7 +101,8 @@ class Trainer:
             yield drawn, Rows(*where, stream=player + 1, device=self.processes.device)
 
     def move(self, index: int, mover: Mover) -> dict[str, Tensor]:
-        """One turn of one player: gradients of all slices and processes, clipped; no step on non-finite numbers."""
+        """One turn of a player: gradients are summed over slices and processes, and clipped. Where they are not finite,
+        the step is skipped."""
         for w in (w for other in self.movers for w in other.weights.values()):
             w.requires_grad_(False)
         for w in mover.weights.values():
@@ -144,7 +145,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """Within: every player that has a moving average stands at it."""
+        """Within: all players that have a moving average have its weights."""
         averages = [(m, average) for m in self.movers if (average := m.average(self.step)) is not None]
         swaps = [(m.weights[k].data, w) for m, average in averages for k, w in average.items()]
         before = [a.clone() for a, _ in swaps]
@@ -158,7 +159,7 @@ class Trainer:
 
     @torch.no_grad()
     def draw(self) -> tuple[Tensor, dict[str, float]] | None:
-        """Pictures on fixed seeds, of the moving average where there is one, and what a judge reads in them."""
+        """Samples on fixed seeds, with the moving average where there is one, and the judge's readings of them."""
         if not isinstance(self.method, Previews):
             return None
         n = min(JUDGED if self.scene.judged else SHOWN, self.cfg.batch_size)
@@ -168,7 +169,7 @@ class Trainer:
         return pictures, self.scene.judged(pictures, batch) if self.scene.judged else {}
 
     def held(self) -> int:
-        """Bytes of networks, gradients, moments and averages, and of what the method will keep."""
+        """Bytes of networks, gradients, moments and averages, and of the networks that the method will store."""
         world, own = self.scene.world, vars(self.method).values()
         players = [p.module for p in self.method.players.values()]
         networks = [world.student, world.teacher, *self.scene.beside, *own, *players]
@@ -191,7 +192,7 @@ class Trainer:
         return checkpoint.Saved(self.step, tensors, optimisers, counters)
 
     def restore(self, saved: checkpoint.Saved) -> None:
-        """A player that the run's settings have added since, such as heads, starts as new."""
+        """Set the state of a checkpoint. A player that the settings have added since, such as heads, starts anew."""
         for m in (m for m in self.movers if m.name in saved.tensors):
             targets: dict[str, dict] = {m.name: m.weights} | ({f"{m.name}.ema": m.ema} if m.ema is not None else {})
             targets |= {f"{m.name}.buffers": m.buffers} if m.buffers else {}
@@ -202,30 +203,30 @@ class Trainer:
             for k, optimiser in m.optimisers.items():
                 optimiser.load_state_dict(saved.optimizers[m.name][k])
         if "method" in saved.tensors:
-            assert isinstance(self.method, Remembers), "what it saved it can read"
+            assert isinstance(self.method, Remembers), "a method that saved state can load it"
             self.method.load_state_dict(saved.tensors["method"])
         self.step, self.samples, self.skipped = saved.step, saved.counters["samples_seen"], saved.counters["skipped"]
 
 
-def prepare(scene_request: Asked, cfg: TrainConfig, processes: Processes = ALONE) -> Trainer:
-    """A trainer at step 0; of one process on the CPU, in fp32, unless told otherwise."""
+def prepare(scene_request: SceneRequest, cfg: TrainConfig, processes: Processes = ALONE) -> Trainer:
+    """A trainer at step 0; by default in one process on the CPU, in fp32."""
     device = processes.device
     torch.manual_seed(cfg.seed)  # the initial weights of new networks
     scene = build(scene_request, device)
     method = scene_request.module.Method(scene.world, scene_request.cfg)
     for player in method.players.values():
-        player.module.to(device)  # what a method made for itself, such as heads
+        player.module.to(device)  # modules that the method made itself, such as heads
     moving = [moves(name, p, cfg.weight_decay, cfg.optimizer) for name, p in method.players.items()]
     return Trainer(method, scene, cfg, processes, moving)
 
 
 def defaults(module: ModuleType) -> TrainConfig:
-    """The loop's settings, with as many steps as the method's own settings ask for."""
+    """The loop's default settings, with the method's usual number of steps."""
     return TrainConfig(steps=getattr(module, "STEPS", TrainConfig.steps))
 
 
 def reach(t: Trainer) -> None:
-    """Raises ValueError for a training that would end before a stage of its method begins."""
+    """Raises ValueError where the training would end before a stage of its method begins."""
     begins = {f"its {m.name}'s first turn": m.first for m in t.movers}
     begins |= t.method.stages if isinstance(t.method, Staged) else {}
     if reason := unreached(begins, t.cfg.steps):
@@ -233,7 +234,7 @@ def reach(t: Trainer) -> None:
 
 
 def anywhere(processes: Processes, flag: bool) -> bool:
-    """Whether it is true in any process, so that all stop after the same step."""
+    """Whether the flag is true in any process, so that all stop after the same step."""
     if processes.num_processes == 1:
         return flag
     return bool(reduced(processes, torch.tensor(float(flag), device=processes.device), "sum") > 0)
@@ -263,10 +264,10 @@ def loop(t: Trainer, report: Reporter, run: Path, stop: Stop) -> int:
                 begun = time.monotonic()
                 folder = checkpoint.save(run, t.saved(), cfg.keep)
                 report.checkpoint(folder, t.step, time.monotonic() - begun)
-        t.processes.wait_for_everyone()  # one that left while another writes would take it along
+        t.processes.wait_for_everyone()  # a process that exits early would end the one that still writes
         if signalled and not ended:
             return stop.status
         if stopping:
-            break  # the minutes are over: what there is is the result
+            break  # the time is over, and the current state is the result
     report.done(t.step)
     return 0

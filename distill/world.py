@@ -1,4 +1,4 @@
-"""Builds what a method asks for: the student, the frozen teacher, the data. Nothing else knows where they come from."""
+"""Builds the `World` and the batches of a training: the student, the frozen teacher and the data."""
 
 import copy
 from collections import Counter
@@ -33,29 +33,29 @@ from models.words import WORD
 
 @dataclass(frozen=True)
 class Scene:
-    """A world, and its data: `batch(step, rows, rng)`, a function of its arguments; `rng` draws on the CPU."""
+    """A world and its data. `batch(step, rows, rng)` is a pure function; `rng` draws on the CPU."""
 
     world: World
     batch: Callable[[int, int, Rows], Batch]
-    judged: Callable[[Tensor, Batch], dict[str, float]] | None = None  # what pictures of a batch have right
-    beside: Sequence[nn.Module] = ()  # networks that encode for it and decode
-    words: Callable[[], list[str]] | None = None  # of its captions, the commonest first
+    judged: Callable[[Tensor, Batch], dict[str, float]] | None = None  # share of right pictures, by attribute
+    beside: Sequence[nn.Module] = ()  # other networks in memory: encoders, decoders and a judge
+    words: Callable[[], list[str]] | None = None  # the words of its captions, the commonest first
 
 
 def pixels(pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
-    """uint8 [B, H, W, 3] -> [B, 3, H, W] in [-1, 1]."""
+    """Pictures uint8 [B, H, W, 3] as [B, 3, H, W] in [-1, 1]."""
     return sent(torch.from_numpy(np.array(pictures)), device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 class Draws:
-    """Rows of cached sources, with replacement: every source as often, its rows as often as they weigh."""
+    """Draws rows of cached sources, with replacement: sources equally often, the rows of each by their weight."""
 
     def __init__(self, parts: list[cache.Cached], weigh: Callable[[dict], float] = lambda _: 1.0):
         self.parts = parts
         self.edges = [np.cumsum([weigh(row) for row in part.attributes]) for part in parts]
 
     def __call__(self, n: int, rng: Rows) -> list[tuple[cache.Cached, int, float]]:
-        """(source, index, a uniform number to choose a caption by) for each row."""
+        """For each of n rows: (source, index, a uniform number that chooses a caption)."""
         which, where, extra = (rng.rand(n).double().numpy() for _ in range(3))
         source, rows = (which * len(self.parts)).astype(int), np.zeros(n, int)
         for i, edges in enumerate(self.edges):
@@ -72,23 +72,23 @@ def rows_of(draws: list[tuple[cache.Cached, int, float]]) -> tuple[np.ndarray, l
 
 
 def wording(part: cache.Cached, i: int, extra: float) -> int:
-    """Which of the captions of row i a uniform number in [0, 1) chooses."""
+    """The index of the caption of row i that a uniform number in [0, 1) chooses."""
     return int(extra * len(part.captions[i]))
 
 
 def side(base: Row | None) -> int:
-    """Pixels of the pictures that a training on this base sees."""
+    """The pixels on a side of the training pictures for this base."""
     return (base.size if base else 0) or SIDE
 
 
 def images(names: str, module: ModuleType, skip_bad: bool, base: Row | None) -> list[Source]:
-    """The sources of a training on this base; a method may choose its own from a data set."""
+    """The sources of a training on this base. A method may choose its own of a data set."""
     return getattr(module, "sources", sources)(names, skip_bad=skip_bad, side=side(base))
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a training is built from."""
+class SceneRequest:
+    """Everything that a scene is built from."""
 
     module: ModuleType  # of the method
     cfg: object
@@ -96,8 +96,8 @@ class Asked:
     dataset: str
     seed: int
     skip_bad: bool = False
-    samples: int = 0  # as many as the training will see, where that is known
-    start: Path | None = None  # a run that has kept one: what the student begins as
+    samples: int = 0  # samples of the whole training; 0 where it is not known
+    start: Path | None = None  # the run folder that holds the student's starting weights
 
     @property
     def method(self) -> str:
@@ -105,13 +105,13 @@ class Asked:
 
     @property
     def needs(self) -> set[str]:
-        """Of the method, and of its settings."""
+        """The `needs` of the method and of its settings."""
         also = getattr(self.module, "also_needs", None)
         return self.module.Method.needs | (also(self.cfg) if also else set())
 
 
-def pixel_scene(a: Asked, device: torch.device) -> Scene:
-    """Pictures, with the truth about each where the method asks for labels."""
+def pixel_scene(a: SceneRequest, device: torch.device) -> Scene:
+    """The scene of a method on pictures, with labels where the method needs them. Raises ValueError."""
     if "enlarged" in a.needs and (reason := realesrgan.missing()):
         raise ValueError(reason)
     parts = [cache.draw(s, cache_dir()) for s in images(a.dataset, a.module, a.skip_bad, a.base)]
@@ -133,8 +133,8 @@ def pixel_scene(a: Asked, device: torch.device) -> Scene:
     return Scene(World(student=student), batch)
 
 
-def teacher_answers(a: Asked, parts: list[cache.Cached]) -> dict[str, cache.Cached]:
-    """What Real-ESRGAN makes of every picture, by the name of its source: computed once, and kept."""
+def teacher_answers(a: SceneRequest, parts: list[cache.Cached]) -> dict[str, cache.Cached]:
+    """Every picture enlarged by Real-ESRGAN, by the name of its source. They are computed once and cached."""
     chosen = images(a.dataset, a.module, a.skip_bad, a.base)
     made = [cache.answers(s, cache_dir(), realesrgan.NAME, "enlarging", realesrgan.enlarge) for s in chosen]
     return {part.name: large for part, large in zip(parts, made, strict=True)}
@@ -143,18 +143,18 @@ def teacher_answers(a: Asked, parts: list[cache.Cached]) -> dict[str, cache.Cach
 def large_of(
     drawn: list[tuple[cache.Cached, int, float]], enlarged: dict[str, cache.Cached], device: torch.device
 ) -> Tensor:
-    """uint8 [B, 3, 4H, 4W]: as bytes, since a method may look at a part of each."""
+    """The enlarged pictures of the drawn rows, uint8 [B, 3, 4H, 4W]; bytes, as a method may need a part of each."""
     rows = np.stack([enlarged[part.name][i] for part, i, _ in drawn])
     return sent(torch.from_numpy(rows), device).permute(0, 3, 1, 2)
 
 
 class Latents:
-    """The base's autoencoder: pictures to latents and back, with the size that denoisers know."""
+    """The base's autoencoder: pictures to latents of the scale that denoisers take, and back."""
 
     def __init__(self, parts: Parts, device: torch.device):
         self.vae, self.device = parts.vae.eval().requires_grad_(False), device
         self.family = import_module(f"models.families.{parts.row.manifest.family}")
-        self.key = weights.digest(self.vae.encoder)  # latents of one autoencoder are never taken for another's
+        self.key = weights.digest(self.vae.encoder)  # so that the cache never mixes the latents of two autoencoders
 
     @torch.no_grad()
     def encode(self, pictures: np.ndarray) -> np.ndarray:
@@ -167,11 +167,11 @@ class Latents:
         return [cache.latents(s, cache_dir(), self.key, self.encode) for s in sources]
 
 
-def networks(a: Asked, parts: Parts, device: torch.device) -> tuple[Any, Any]:
-    """The student, and the frozen teacher where the method needs one: a copy of the base as it is."""
+def networks(a: SceneRequest, parts: Parts, device: torch.device) -> tuple[Any, Any]:
+    """The student, and the frozen teacher where the method needs one: a copy of the base."""
     teacher = copy.deepcopy(parts.denoiser).eval().requires_grad_(False) if "teacher" in a.needs else None
     if parts.denoiser is not None:
-        parts.denoiser.requires_grad_(True)  # a method that adapts it says otherwise
+        parts.denoiser.requires_grad_(True)  # `add_lora` freezes it again
     if parts.denoiser is None and hasattr(a.module, "new"):
         student = a.module.new(a.cfg, parts.row.manifest.family)
     else:
@@ -182,14 +182,14 @@ def networks(a: Asked, parts: Parts, device: torch.device) -> tuple[Any, Any]:
 
 
 def words_of(parts: Sequence[cache.Cached]) -> list[str]:
-    """Every word of the captions, the commonest first."""
+    """All words of the captions, the commonest first."""
     captions = (c for part in parts for row in part.captions for c in row)
     counts = Counter(word for text in captions for word in WORD.findall(text.lower()))
     return sorted(counts, key=lambda word: (-counts[word], word))
 
 
-def student_alone(a: Asked, device: torch.device) -> Any:
-    """The student without its data, which may be gone when it is published; None where it is made from that."""
+def student_alone(a: SceneRequest, device: torch.device) -> Any:
+    """The student without its data, which may be gone when it is published; None where building it needs the data."""
     if a.dataset == "mixture" or "labels" in a.needs:
         return None
     parts = load(a.base, device) if a.base else None
@@ -199,14 +199,14 @@ def student_alone(a: Asked, device: torch.device) -> Any:
     return networks(a, parts, device)[0]
 
 
-def latent_scene(a: Asked, device: torch.device) -> Scene:
-    """Latents of the base's autoencoder, and captions through its text encoder."""
+def latent_scene(a: SceneRequest, device: torch.device) -> Scene:
+    """The scene of a method on latents of the base's autoencoder, with embedded captions. Raises ValueError."""
     if a.base is None:
         raise ValueError(f"{a.method} works on latents; give a model that has an autoencoder with --base")
     if reason := catalogue.in_parts(a.base):
         raise ValueError(reason)
     chosen = images(a.dataset, a.module, a.skip_bad, a.base)
-    tell(f"loading {a.base}", 0, 1)
+    tell(f"loading {a.base.id}", 0, 1)
     parts = load(a.base, device)
     student, teacher = networks(a, parts, device)
     coder = Latents(parts, device)
@@ -234,8 +234,8 @@ def latent_scene(a: Asked, device: torch.device) -> Scene:
     return Scene(world, batch, reported(cached), beside, lambda: words_of(cached))
 
 
-def steering(a: Asked, chosen: list[Source], device: torch.device) -> Callable[..., Cond]:
-    """Adds what steers each row that was drawn."""
+def steering(a: SceneRequest, chosen: list[Source], device: torch.device) -> Callable[..., Cond]:
+    """A function that adds the control of each drawn row to the condition."""
     drawer = by_hand.Steering([cache.draw(s, cache_dir()) for s in chosen], a.module.shares(a.cfg))
 
     def steer(cond: Cond, rows: list[tuple[cache.Cached, int, float]], rng: Rows) -> Cond:
@@ -245,8 +245,8 @@ def steering(a: Asked, chosen: list[Source], device: torch.device) -> Callable[.
     return steer
 
 
-def judge_of(a: Asked, cached: list[cache.Cached], device: torch.device) -> Judge:
-    """The judge that rewards, which reports nothing."""
+def judge_of(a: SceneRequest, cached: list[cache.Cached], device: torch.device) -> Judge:
+    """The judge that gives rewards; it never reports figures. Raises ValueError where the data have no toys."""
     if not toys_in(cached):
         with_toys = "mini, toys, toys+emoji, toys+words+pairs"
         raise ValueError(f"the judge that rewards reads toys, and {a.dataset} has none; valid: {with_toys}")
@@ -258,17 +258,18 @@ def toys_in(cached: list[cache.Cached]) -> bool:
 
 
 def reported(cached: list[cache.Cached]) -> Callable[[Tensor, Batch], dict[str, float]] | None:
-    """What judge-b, which rewards nothing, reads in samples of toys; None where it or they are not there."""
+    """The readings of judge-b, which never gives rewards, in samples of toys; None where judge-b or toys are
+    missing."""
     return reward.judged(judge_named("judge-b")) if toys_in(cached) and "judge-b" in catalogue.rows() else None
 
 
 def speaker(
-    a: Asked, parts: Parts, chosen: list[Source], cached: list[cache.Cached]
+    a: SceneRequest, parts: Parts, chosen: list[Source], cached: list[cache.Cached]
 ) -> Callable[[list[tuple[cache.Cached, int, float]]], Cond]:
-    """Encodes what is said of the rows that were drawn: beforehand, where a training draws a third as many captions as
-    there are or more, since captions of like length in one batch are encoded three times as fast.
+    """A function that gives the embedded captions of drawn rows. Where the training draws at least a third as many
+    captions as there are, all are encoded beforehand: batches of captions of similar length take a third of the time.
 
-    Only the box's own encoder: the states of a large one would fill the disk.
+    Only embeddings of the box's own encoder are cached, as those of a large one would fill the disk.
     """
     of_hub = any(r.hub for r in catalogue.chain(parts.row))
     if of_hub or 3 * a.samples <= sum(len(row) for part in cached for row in part.captions):
@@ -292,7 +293,7 @@ def judge_named(id: str) -> Judge:
 
 
 def some_captions(parts: list[cache.Cached], n: int = 4000) -> list[str]:
-    """At most n captions of the training set, evenly from all its parts, none twice."""
+    """At most about n captions of the training set, evenly from all its parts, each of another row."""
     return [
         c
         for part in parts
@@ -302,7 +303,7 @@ def some_captions(parts: list[cache.Cached], n: int = 4000) -> list[str]:
 
 
 def scatter(x: Tensor, truth: toy2d.Mixture, size: int = 256, reach: float = 2.5) -> Tensor:
-    """Points [B, 2] over axes and the truth, as one picture [1, 3, size, size] in [-1, 1]."""
+    """A plot of points [B, 2] with axes and the mixture's components, as one picture [1, 3, size, size] in [-1, 1]."""
     picture = Image.new("RGB", (size, size), "white")
     pen = ImageDraw.Draw(picture)
 
@@ -314,7 +315,7 @@ def scatter(x: Tensor, truth: toy2d.Mixture, size: int = 256, reach: float = 2.5
     for v in (-2, -1, 1, 2):
         pen.text((place(v), size / 2 + 3), str(v), "#999999", anchor="mt")
         pen.text((size / 2 + 4, place(v, up=True)), str(v), "#999999", anchor="lm")
-    r = 2 * truth.std / reach / 2 * size  # 86 % of a component lie within two deviations
+    r = 2 * truth.std / reach / 2 * size  # two standard deviations, which hold 86 % of a component
     for a, b in truth.means.tolist():
         pen.ellipse((place(a) - r, place(b, True) - r, place(a) + r, place(b, True) + r), outline="#d9a066")
     for a, b in x.cpu().clamp(-reach, reach).tolist():
@@ -323,8 +324,9 @@ def scatter(x: Tensor, truth: toy2d.Mixture, size: int = 256, reach: float = 2.5
     return torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None] / 127.5 - 1
 
 
-def mixture_scene(a: Asked, device: torch.device) -> Scene:
-    """The 2-D Gaussian mixture, whose denoiser is known; students start from a net that has learnt it a little."""
+def mixture_scene(a: SceneRequest, device: torch.device) -> Scene:
+    """The scene of the 2-D Gaussian mixture, whose denoiser is known. Students start from a net that was trained a
+    little."""
     teacher = toy2d.Mixture.ring()
     k = len(teacher.means)
     net = features.pretrained_toy(toy2d.student(k, seed=a.seed), teacher)
@@ -341,7 +343,7 @@ def mixture_scene(a: Asked, device: torch.device) -> Scene:
     every = toy2d.labels(torch.arange(1000) % k, k).map(lambda v: v.to(device))
 
     def judge(x0: Tensor, batch: Batch) -> Tensor:
-        """The log posterior of the component that was asked for."""
+        """The log posterior [B] of the prompt's component."""
         return teacher.posterior(x0).log_softmax(1).gather(1, needed(batch.cond).tokens[:, 0].argmax(1)[:, None])[:, 0]
 
     seen = lambda _: features.of(frozen, ())  # noqa: E731
@@ -352,7 +354,7 @@ def mixture_scene(a: Asked, device: torch.device) -> Scene:
 
 
 def check_latents(facts: dict, base: Row | None) -> None:
-    """Raises ValueError for a run whose base has other latents by now. `facts`: its run.json."""
+    """Raises ValueError for a run whose base has other latents now. `facts`: its run.json."""
     run, id, latents = facts["run"], facts["base"], base.manifest.latents if base else ""
     if facts.get("latents", "") != latents:
         raise ValueError(f"run {run!r} was trained on other latents than {id} has now; train it anew")
@@ -362,8 +364,8 @@ def load(base: Row, device: torch.device) -> Parts:
     return import_module(f"models.families.{base.manifest.family}").load(base, device, torch.float32)
 
 
-def build(a: Asked, device: torch.device) -> Scene:
-    """Raises ValueError where the data set and the method do not go together."""
+def build(a: SceneRequest, device: torch.device) -> Scene:
+    """The scene of a training. Raises ValueError where the data set and the method do not fit."""
     on_pictures = "pixels" in a.needs
     if a.start and (on_pictures or a.dataset == "mixture"):
         raise ValueError("--start takes a training on latents of pictures; leave it out")

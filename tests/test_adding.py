@@ -97,7 +97,7 @@ def test_a_method(tree):
     assert proofs(tree) == []
     status, samples, rank, help, names, served = answer(tree, TRAIN)
     assert (status, samples, rank, names, served) == (0, 16, 0, ["lr", "rank"], True)
-    assert help == "Regression: what the teacher answers is learnt by heart."
+    assert help == "Regression: the student learns the teacher's answers."
 
 
 def test_a_family(tree):

@@ -16,7 +16,7 @@ from distill import students
 from distill.method import Batch
 from distill.methods import cfg_lora, disback, lcm, tscd
 from distill.trainer import reach
-from distill.world import Asked
+from distill.world import SceneRequest
 from models.adapt import scaled, without
 from models.guidance import guided
 from models.score import vsd_direction
@@ -121,7 +121,7 @@ def test_segments_end_where_the_one_of_the_neighbour_starts():
 def test_a_judge_is_asked_for_only_where_it_rewards():
     before = tscd.Config(feedback_from=10**9)  # as runs of before have it
     for config, judged in ((tscd.Config(), False), (tscd.Config(feedback_from=5), True), (before, False)):
-        assert ("judge" in Asked(tscd, config, None, "mixture", 0).needs) == judged
+        assert ("judge" in SceneRequest(tscd, config, None, "mixture", 0).needs) == judged
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from core import checkpoint
 from core.paths import assets
+from core.stage import heard
 from distill import card, declared, publish, world
 from distill.data.toys import Toys
 from distill.methods import scm_ladd
@@ -23,7 +24,7 @@ from distill.serve import Trained
 from distill.settings import TrainConfig
 from distill.train import main
 from distill.trainer import prepare
-from distill.world import Asked
+from distill.world import SceneRequest
 from evals import judges
 from models import catalogue, families, weights
 from models.catalogue import Manifest
@@ -171,9 +172,12 @@ def test_a_judge_is_served_as_it_was_trained(published, run, studio):
             assert not torch.allclose(fresh.eval()(x / 127.5 - 1)[head], logits, atol=2e-2), head
 
 
-def test_the_memory_that_is_told_counts_what_encodes_and_decodes(studio, pictures):
-    asked = Asked(scm_ladd, scm_ladd.Config(blocks=(0, 1)), catalogue.get("tiny-sana"), str(pictures), 0)
-    t = prepare(asked, TrainConfig())
+def test_the_memory_of_a_training_includes_encoder_and_decoder(studio, pictures):
+    request = SceneRequest(scm_ladd, scm_ladd.Config(blocks=(0, 1)), catalogue.get("tiny-sana"), str(pictures), 0)
+    stages = []
+    with heard(lambda *stage: stages.append(stage)):
+        t = prepare(request, TrainConfig())
+    assert ("loading tiny-sana", 0, 1) in stages
     parts = families.load(catalogue.get("tiny-sana"))
     networks = (parts.vae, parts.pipeline.text_encoder, parts.pipeline.transformer)
     rest = replace(t, scene=replace(t.scene, beside=())).held()

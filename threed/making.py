@@ -26,7 +26,7 @@ from threed.mesh import Cut, cut
 from threed.modes import scores
 from threed.pool import Pictures
 from threed.request import ThreeDRequest
-from threed.rounds import Asked, dress, shape
+from threed.rounds import Guide, dress, shape
 from threed.score import ScoreNetwork
 from threed.skin import Skin
 from threed.surface import Surface
@@ -89,9 +89,9 @@ class Making:
         return "done", 0
 
     @property
-    def job(self) -> Asked:
+    def guide(self) -> Guide:
         r = self.request
-        return Asked(self.teacher, r.mode, r.seed + AGAIN * self.restarts, r.rays)
+        return Guide(self.teacher, r.mode, r.seed + AGAIN * self.restarts, r.rays)
 
     def _begin(self) -> None:
         self.particles = [Particle.new() for _ in range(self.request.seeds)]
@@ -111,7 +111,7 @@ class Making:
     def _shape(self, number: int) -> dict[str, float]:
         which = number % self.request.seeds
         if self.request.one_sided:
-            seed = self.job.seed + which
+            seed = self.guide.seed + which
             self.particles[which] = cushion(given(self.request.picture) or painted(self.teacher, seed))
             return {}
         progress = number // self.request.seeds / self.request.rounds
@@ -119,7 +119,7 @@ class Making:
             progress = LATE + (1 - LATE) * progress
         for attempt in range(TRIES):
             before = self.particles[which].copy()
-            logs = shape(self.particles[which], self.job, self.score, (number, attempt), progress)
+            logs = shape(self.particles[which], self.guide, self.score, (number, attempt), progress)
             if self.particles[which].finite:
                 return logs
             self.particles[which] = before
@@ -155,7 +155,7 @@ class Making:
     def _skin(self, number: int) -> dict[str, float]:
         assert self.cut is not None and self.skin is not None, "the mesh comes first"
         place = (self.plan["shape"] + number, 0)
-        return dress(self.skin, Surface(self.cut.mesh), self.job, self.score, place)
+        return dress(self.skin, Surface(self.cut.mesh), self.guide, self.score, place)
 
     def saved(self) -> Saved:
         tensors: dict[str, dict[str, Tensor]] = {}

@@ -33,7 +33,7 @@ from threed.mesh import cut
 from threed.modes import acting
 from threed.render import Rays, march
 from threed.request import ThreeDRequest
-from threed.rounds import Asked, answered, rendered
+from threed.rounds import Guide, answered, rendered
 from threed.run import prepared
 from threed.surface import Surface
 from threed.texture import field_paint, skinned
@@ -117,7 +117,7 @@ class DreamPipeline(VanillaPipeline):
             prompt=config.prompt, model=config.teacher, mode=config.mode, seed=config.seed, rounds=config.rounds
         )
         made = prepared(request, faster_precision())
-        self.request, self.asked = request, Asked(made.teacher, request.mode, request.seed, config.steps)
+        self.request, self.guide = request, Guide(made.teacher, request.mode, request.seed, config.steps)
         self.score = [made.score]  # in a list, as it is no part of a checkpoint
 
     def get_train_loss_dict(self, step: int) -> tuple[dict, dict[str, Tensor], dict[str, Tensor]]:
@@ -131,7 +131,7 @@ class DreamPipeline(VanillaPipeline):
             def render(views: Any, grounds: Any, size: int) -> Tensor:
                 return rendered(one, views, grounds, size)
 
-            made, metrics = answered(self.asked, render, self.score[0], mode, (place, 0), progress)
+            made, metrics = answered(self.guide, render, self.score[0], mode, (place, 0), progress)
             one.keep(made)
         if step % BLUR_EVERY == BLUR_EVERY - 1:
             self.field_smoothed(progress)

@@ -39,7 +39,7 @@ def cameras(n: int, rng: np.random.Generator) -> list[Camera]:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Guide:
     """Of whom, how, and by which random numbers."""
 
     teacher: Teacher
@@ -61,7 +61,7 @@ Render = Callable[[Sequence[Camera], Sequence[Background], int], Tensor]  # [B, 
 
 
 def answered(
-    a: Asked, render: Render, score: ScoreNetwork | None, mode: str, place: Place, progress: float
+    a: Guide, render: Render, score: ScoreNetwork | None, mode: str, place: Place, progress: float
 ) -> tuple[Pictures, dict[str, float]]:
     """What the teacher makes of renders from new cameras. `place`: of this round in the run, for its random numbers."""
     rng = np.random.default_rng([a.seed, *place])
@@ -82,7 +82,7 @@ def answered(
     return cut_out(a.teacher.decode(y), colours, matrices(views), silhouette=mode != "vsd"), logs
 
 
-def shape(one: Particle, a: Asked, score: ScoreNetwork | None, place: Place, progress: float) -> dict[str, float]:
+def shape(one: Particle, a: Guide, score: ScoreNetwork | None, place: Place, progress: float) -> dict[str, float]:
     """A round of stage 1. Afterwards the field may hold numbers that are not finite; who calls looks."""
     made, logs = answered(a, partial(rendered, one), score, acting(a.mode, progress), place, progress)
     one.keep(made)
@@ -90,7 +90,7 @@ def shape(one: Particle, a: Asked, score: ScoreNetwork | None, place: Place, pro
     return logs
 
 
-def dress(skin: Skin, surface: Surface, a: Asked, score: ScoreNetwork | None, place: Place) -> dict[str, float]:
+def dress(skin: Skin, surface: Surface, a: Guide, score: ScoreNetwork | None, place: Place) -> dict[str, float]:
     """A round of stage 3, at the last times of stage 1."""
 
     def render(views: Sequence[Camera], grounds: Sequence[Background], size: int) -> Tensor:

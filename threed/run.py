@@ -142,7 +142,7 @@ def finish(run: Path, making: Making) -> list[str]:
     facts |= {
         "way": "cushion" if making.request.one_sided else "field",
         "charts": how,
-        "seed": making.job.seed,
+        "seed": making.guide.seed,
         "best": making.best,
     }
     names = export.write(run / "object", thing, making.request, facts)

@@ -1,4 +1,4 @@
-"""What trainings look at: sources of captioned pictures, each a pure function of its arguments and an index."""
+"""Training data: sources of captioned pictures, each a pure function of its arguments and an index."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,20 +8,20 @@ import numpy as np
 
 from core.paths import datasets
 
-SIDE = 128  # pixels of a picture of the project's own; a person's are as large as what they train
+SIDE = 128  # pixels on a side of the project's own pictures; a person's folder has the size of the trained model
 
 
 @dataclass(frozen=True)
 class Example:
     picture: np.ndarray  # uint8 [side, side, 3]
     captions: tuple[str, ...]  # several wordings, all true
-    attributes: dict  # the truth, as JSON
+    attributes: dict  # the true attributes, as JSON
     key: str  # hex hash of the content
     conditions: np.ndarray | None = None  # uint8 [side, side, 3] of `distill.data.steered`: what can steer it
 
 
 Split = Literal["train", "held_out"]
-Hold = Literal["wordings", "pictures"]  # what emoji hold out
+Hold = Literal["wordings", "pictures"]  # what is held out of the emoji
 
 
 class Source(Protocol):
@@ -32,7 +32,7 @@ class Source(Protocol):
     def __getitem__(self, index: int) -> Example: ...
 
 
-TOYS = 24_000  # scenes drawn once for a training; a prefix does where pictures, not captions, are learnt
+TOYS = 24_000  # scenes drawn for a training; one that needs no captions takes a prefix of them
 PICTURES = 12_000
 NAMES = (
     "toys",
@@ -47,11 +47,11 @@ NAMES = (
     "painted",
 )
 
-DRAWN_HERE = ("toys", "mini", "mixture", "painted")  # parts that need nothing from elsewhere
+DRAWN_HERE = ("toys", "mini", "mixture", "painted")  # parts that need no download
 
 
 def missing(dataset: str) -> str | None:
-    """One sentence where a data set of the project is not on this machine; a person's own folders always are."""
+    """One sentence where a data set of the project is not on this machine yet; a person's own folders always are."""
     from distill.data.emoji_fetch import home, ready
 
     if dataset not in NAMES or all(part in DRAWN_HERE for part in dataset.split("+")) or ready(home()):
@@ -59,25 +59,26 @@ def missing(dataset: str) -> str | None:
     return "The emoji are not on this machine yet: `make data` fetches them."
 
 
-OFTEN = {"nature": 5.0, "foods": 5.0}  # groups of emoji: what people type first is learnt first
-PAIR = "pair"  # the group of two emoji
-RELATED = 2.5  # two things, where and of which colour each, are the hardest to learn
+OFTEN = {"nature": 5.0, "foods": 5.0}  # weights of the groups of emoji that people type first
+PAIR = "pair"  # the group of pictures of two emoji
+RELATED = 2.5  # weight of pictures of two things, whose places and colours are the hardest to learn
 WEIGHTS = OFTEN | {PAIR: RELATED, "people": 2.0}
 
 
 def often(attributes: dict) -> float:
-    """How often a generator in training meets a picture, beside 1 for most. Judges and autoencoders see all alike."""
+    """The weight of a picture when a generator draws its batches; 1 for most. Judges and autoencoders weigh all
+    alike."""
     return WEIGHTS.get(attributes.get("group", ""), RELATED if attributes.get("relation") else 1.0)
 
 
 def place(dataset: str) -> Path | None:
-    """The folder of a person's own data set: where it is named, or of this name among the studio's, which may move."""
+    """The folder of a person's own data set: the path itself, or the folder of this name in the studio."""
     places = (Path(dataset), datasets() / dataset, datasets() / Path(dataset).name)
     return None if dataset in (*NAMES, "mixture") else next((p for p in places if p.is_dir()), None)
 
 
 def named(dataset: str) -> str:
-    """A data set as a run remembers it: one of the studio's by its name alone."""
+    """The name of a data set in a run's facts. A folder of the studio is stored by name, as the studio may move."""
     folder = place(dataset)
     ours = folder is not None and folder.resolve().parent == datasets()
     return folder.name if folder is not None and ours else dataset
@@ -91,15 +92,14 @@ def sources(
     skip_bad: bool = False,
     side: int = SIDE,
 ) -> list[Source]:
-    """The sources that a data set's name stands for, each as often as the others.
+    """The sources of a data set; batches draw from each equally often.
 
-    dataset: parts with a + between them, one of `NAMES`, or a folder of captioned pictures. `words` are emoji with
-    people and signs, in more wordings; `pairs` are two toys or two emoji; `painted` is by the box's own models.
-    hold: what emoji hold out.
-    skip_bad: skip files of a folder that can't be used, where an error would name them. side: pixels of a
-    picture, for the model that is trained; only a folder's can be other than `SIDE`.
+    dataset: one of `NAMES`, several with + between them, or a folder of captioned pictures. `words` has more emoji
+    (people and signs), in more wordings; `pairs` has two toys or two emoji; `painted` is made by the box's models.
+    hold: what is held out of the emoji. skip_bad: skip files of a folder that can't be used, instead of raising an
+    error that names them. side: pixels on a side; only a folder takes another number than `SIDE`. Raises ValueError.
     """
-    from distill.data.emoji import Emoji  # each source brings packages that the others do without
+    from distill.data.emoji import Emoji  # imported here, as each source needs packages that the others do not
     from distill.data.folder import Folder
     from distill.data.painted import Painted
     from distill.data.pairs import Pairs
@@ -121,7 +121,7 @@ def sources(
             "words": lambda: Words(split=split, hold=hold),
             "pairs": lambda: Pairs(split=split, hold=hold),
             "painted": lambda: Painted(split=split),
-            "noto": lambda: drawn(split=split, hold=hold, look="noto"),  # other drawings, for the recogniser alone
+            "noto": lambda: drawn(split=split, hold=hold, look="noto"),  # other drawings, for the emoji judge alone
         }
         return [made[part]() for part in parts]
     if (folder := place(dataset)) is None:

@@ -1,6 +1,6 @@
-"""Sources drawn once and kept: pictures in shards of 2,000, and the latents of one autoencoder beside them.
+"""The cache of sources: pictures in shards of 2,000, with the latents of each autoencoder beside them.
 
-A source of n pictures is a prefix of one of more, so a cache only ever grows. Shards appear whole (temporary file,
+A source of n pictures is a prefix of any longer one, so a cache only grows. Shards appear whole (temporary file,
 rename) and are read as memory maps.
 """
 
@@ -17,12 +17,12 @@ from core.stage import tell
 from distill.data import Source
 
 SHARD = 2000
-OFTEN = 50  # pictures at a time, and between two words on how far it is
+OFTEN = 50  # pictures at a time, after which the progress is reported
 
 
 @dataclass(frozen=True)
 class Cached:
-    """Pictures uint8 [N, H, W, 3] or latents [N, C, h, w] of one source, with what is true of each."""
+    """Pictures uint8 [N, H, W, 3] or latents [N, C, h, w] of one source, with captions and true attributes."""
 
     name: str
     arrays: list[np.ndarray]
@@ -51,7 +51,7 @@ def save_array(array: np.ndarray) -> Callable[[Path], None]:
 
 
 def whole(path: Path, n: int) -> bool:
-    """Whether an array of n rows or more lies there: a torn file is none, and is made again."""
+    """Whether the file is a complete array of at least n rows; a torn file is not, and is made again."""
     try:
         return len(np.load(path, mmap_mode="r")) >= n
     except (OSError, EOFError, ValueError):
@@ -66,13 +66,13 @@ def facts_in(path: Path) -> list[dict]:
 
 
 def folder(source: Source, root: Path) -> Path:
-    """A source's cache is named by what it is: a change of its `signature` starts a new one."""
+    """The cache folder of a source, named by its `signature`, so that a change of the source starts a new one."""
     digest = hashlib.sha256(repr(getattr(source, "signature", source.name)).encode()).hexdigest()[:10]
     return root / f"{source.name}-{digest}"
 
 
 def draw(source: Source, root: Path, say: Callable[[str], None] = print) -> Cached:
-    """Every picture of the source, drawing the shards that are missing."""
+    """Every picture of the source; missing shards are drawn."""
     home = folder(source, root)
     home.mkdir(parents=True, exist_ok=True)
     steered = getattr(source, "steered", False)
@@ -103,7 +103,10 @@ def draw(source: Source, root: Path, say: Callable[[str], None] = print) -> Cach
 def latents(
     source: Source, root: Path, key: str, encode: Callable[[np.ndarray], np.ndarray], say: Callable[[str], None] = print
 ) -> Cached:
-    """The source through an autoencoder with this hash of its weights. encode: uint8 [B, H, W, 3] -> [B, C, h, w]."""
+    """The latents of every picture, by the autoencoder whose weights have the hash `key`.
+
+    encode: uint8 [B, H, W, 3] -> [B, C, h, w].
+    """
     return answers(source, root, f"latents-{key[:10]}", "encoding", lambda x: encode(x).astype(np.float16), say)
 
 
@@ -115,7 +118,7 @@ def answers(
     answer: Callable[[np.ndarray], np.ndarray],
     say: Callable[[str], None] = print,
 ) -> Cached:
-    """What a network answers to every picture of the source, kept under this name.
+    """A network's output for every picture of the source, cached under this name.
 
     answer: uint8 [B, H, W, 3] -> [B, …].
     """

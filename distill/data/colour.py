@@ -1,22 +1,22 @@
-"""Which colour a drawing has, if one word is true of most of it: read off its pixels, as a person would say it."""
+"""The colour of a drawing, where one colour word is true of most of its pixels."""
 
 import numpy as np
 from PIL import Image
 
-SEEN = 128  # alpha from which a pixel is part of the drawing
-MOST = 0.62  # of the drawing that a colour has to cover, or it is not the drawing's
+SEEN = 128  # least alpha of a pixel that is part of the drawing
+MOST = 0.62  # least share of the drawing that its colour covers
 GREY, PALE, DARK = (
     0.2,
     0.86,
     0.46,
-)  # saturation below which there is no hue; value above which that is white, below black
+)  # saturation below which a pixel is grey; value above which a grey is white, and below which it is black
 HUES = ((12, "red"), (34, "orange"), (66, "yellow"), (165, "green"), (192, "teal"), (252, "blue"), (292, "purple"),
         (334, "pink"), (361, "red"))  # fmt: skip
 NAMES = ("red", "orange", "yellow", "green", "teal", "blue", "purple", "pink", "brown", "white", "grey", "black")
 
 
 def named(pixels: np.ndarray) -> np.ndarray:
-    """The index into `NAMES` of each colour, uint8 [N, 3] -> int [N]."""
+    """The colour word of each pixel, as an index into `NAMES`: uint8 [N, 3] -> int [N]."""
     rgb = pixels.astype(float) / 255
     high, low = rgb.max(1), rgb.min(1)
     spread = np.maximum(high - low, 1e-6)
@@ -38,7 +38,8 @@ def named(pixels: np.ndarray) -> np.ndarray:
 
 
 def colour_of(drawing: Image.Image) -> str | None:
-    """The word for most of an RGBA drawing, None where there is none. Gold, from yellow to orange, counts as one."""
+    """The colour word for most of an RGBA drawing; None where no word covers enough. Yellow and orange are
+    counted together, as gold is both."""
     pixels = np.asarray(drawing.resize((48, 48))).reshape(-1, 4)
     seen = pixels[pixels[:, 3] >= SEEN, :3]
     counts = np.bincount(named(seen), minlength=len(NAMES))

@@ -1,12 +1,12 @@
-"""Fluent 3D emoji on white and on the toys' backgrounds: pictures that no one here drew, with what people call them.
+"""Fluent 3D emoji on white and on the toys' backgrounds, captioned with the names that people use.
 
     python -m distill.data.emoji                       fetch them (`make data`)
     python -m distill.data.emoji --preview grid.png    draw a captioned grid
 
-A generator trains on every emoji, each always in the same place: a few pixels of shift are another picture to latents
-of 16, and were most of what it had to learn. What it is tested on are other wordings, and for each emoji the one
-background it never trained on; a recogniser has to know every emoji too (`hold="wordings"`). An autoencoder sees them
-moved, and holds out a tenth of the pictures by their content (`hold="pictures"`).
+A generator trains on every emoji, always at the same place: latents are 16 pixels wide, so a shift by a few pixels
+gives quite different latents, and learning shifts took most of the training. It is tested with other wordings, and with
+one background for each emoji that it never trained on. The emoji judge trains on every emoji too (`hold="wordings"`).
+An autoencoder sees them shifted, and a tenth of the pictures is held out by content (`hold="pictures"`).
 """
 
 import argparse
@@ -26,11 +26,11 @@ from distill.data.emoji_fetch import fetch, home, ready
 from distill.data.preview import grid
 from models.palette import BACKGROUNDS
 
-DRAWING = 3  # goes up when the same index would look otherwise, so that caches know
-FILL, SHIFT = (0.85, 0.92), 5  # part of the frame's side; pixels off its middle
+DRAWING = 3  # to be raised when the picture of an index changes, so that caches start anew
+FILL, SHIFT = (0.85, 0.92), 5  # share of the frame's side; pixels off its centre
 GROUPS = ("smileys", "nature", "foods", "activity", "places", "objects")
 COLOURED = [name for name in BACKGROUNDS if name != "white"]
-CAPTIONS = 6  # wordings an example carries
+CAPTIONS = 6  # wordings of an example
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Entry:
 
 
 def picture_split(key: str) -> Literal["train", "held_out"]:
-    """A tenth of the pictures, by hash of the picture."""
+    """The split of a picture: a tenth is held out, by the picture's hash."""
     return "held_out" if int(key[:8], 16) % 10 == 0 else "train"
 
 
@@ -73,22 +73,23 @@ def drawings_of(row: dict, folder: Path, look: str) -> list[Drawing]:
 
 @functools.lru_cache(maxsize=64)
 def cut_out(path: Path) -> Image.Image:
-    """The drawing without its empty margin."""
+    """The drawing, cropped to its content."""
     with Image.open(path) as image:
         picture = image.convert("RGBA")
     return picture.crop(picture.getchannel("A").getbbox())
 
 
 def scaled(path: Path, longer: float) -> Image.Image:
-    """The drawing with a longer side of so many pixels."""
+    """The cropped drawing, resized so that its longer side has `longer` pixels."""
     drawing = cut_out(path)
     scale = longer / max(drawing.size)
     w, h = (max(1, round(side * scale)) for side in drawing.size)
-    return drawing.resize((w, h), Image.Resampling.LANCZOS)  # Pillow premultiplies alpha: no dark rim
+    return drawing.resize((w, h), Image.Resampling.LANCZOS)  # Pillow premultiplies alpha, so there is no dark rim
 
 
 def compose(path: Path, background: tuple[int, int, int], fill: float, shift: tuple[float, float]) -> np.ndarray:
-    """uint8 [SIDE, SIDE, 3]: the drawing's longer side is `fill` of the frame; shift in pixels, kept inside it."""
+    """The drawing on a background, uint8 [SIDE, SIDE, 3]. Its longer side is `fill` of the frame's. `shift` is in
+    pixels, as far as the drawing stays inside the frame."""
     drawing = scaled(path, fill * SIDE)
     ends = zip(drawing.size, shift, strict=True)
     x, y = (min(max(round((SIDE - side) / 2 + s), 0), SIDE - side) for side, s in ends)
@@ -98,7 +99,8 @@ def compose(path: Path, background: tuple[int, int, int], fill: float, shift: tu
 
 
 class Emoji:
-    """Example `index` is a function of (seed, index): every emoji once before any comes again, white half the time."""
+    """Emoji as a source. Example `index` is a function of (seed, index): every emoji comes once before any comes again,
+    half of the time on white."""
 
     name, groups = "emoji", GROUPS
     nouns, wordings = staticmethod(emoji_words.nouns), staticmethod(emoji_words.wordings)
@@ -153,7 +155,7 @@ class Emoji:
         return entry.drawings[rng.integers(len(entry.drawings))]
 
     def _noun(self, row: dict, rng: np.random.Generator) -> int:
-        """Which of its nouns the plainest caption has."""
+        """The index of the noun in the plainest caption."""
         return 0
 
     def _adjective(self, row: dict, drawing: Drawing, noun: str, rng: np.random.Generator) -> str:
@@ -168,13 +170,14 @@ class Emoji:
         return str(rng.choice([b for b in COLOURED if b != held])) if rng.random() < 0.5 else "white"
 
     def _place(self, rng: np.random.Generator) -> tuple[float, tuple[float, float]]:
-        """Share of the frame's side, and pixels off its middle."""
+        """The share of the frame's side, and the shift off the frame's centre in pixels."""
         if self.hold == "wordings":
             return sum(FILL) / 2, (0.0, 0.0)
         return rng.uniform(*FILL), tuple(rng.uniform(-SHIFT, SHIFT, 2))
 
     def _captions(self, row: dict, drawing: Drawing, background: str, rng: np.random.Generator) -> tuple[str, ...]:
-        """Wordings of this split; trained ones begin with the plainest, a third of them name what is behind it."""
+        """Wordings of this split. Those for training begin with the plainest, and a third of them name the
+        background."""
         trained, held = self.wordings(row)
         pairs = held if self.split == "held_out" and self.hold == "wordings" else trained
         chosen = [pairs[i] for i in rng.integers(len(pairs), size=CAPTIONS)]

@@ -1,7 +1,7 @@
-"""Fetches the emoji once: `npm pack` for three pinned packages, and of those only what is looked at.
+"""Fetches the emoji once, by `npm pack` of three pinned packages.
 
-Into `<studio>/cache/emoji/`: `fluent/` (Fluent 3D, 256 px, alpha), `noto/` (Noto, 64 px, for the judge alone),
-`index.json` (one row an emoji) and the packages' licences. The folder appears whole or not at all.
+`<studio>/cache/emoji/` then has `fluent/` (Fluent 3D, 256 px, alpha), `noto/` (Noto, 64 px, for the judge alone),
+`index.json` (one row for each emoji) and the packages' licences. The folder appears whole or not at all.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from core.paths import cache
 from distill.data.emoji_nouns import SIGNS, TOGETHER
 from distill.data.emoji_words import aliases, keywords, plain_name
 
-GROUPS = {  # Unicode's groups, and what this project calls them
+GROUPS = {  # the name here of each of Unicode's groups
     "Smileys & Emotion": "smileys",
     "Animals & Nature": "nature",
     "Food & Drink": "foods",
@@ -28,11 +28,11 @@ GROUPS = {  # Unicode's groups, and what this project calls them
     "Objects": "objects",
     "People & Body": "people",
 }
-BETWEEN = frozenset({"emotion", "person-symbol", "family"})  # sub-groups of signs, speech bubbles, silhouettes
+BETWEEN = frozenset({"emotion", "person-symbol", "family"})  # sub-groups with speech bubbles, signs and silhouettes
 TONES = {"1f3fb": "light", "1f3fc": "medium-light", "1f3fd": "medium", "1f3fe": "medium-dark", "1f3ff": "dark"}
 
-ROWS = "2"  # goes up when the index has other rows, so that a folder of before is fetched anew
-MINUTES = 15  # for one package
+ROWS = "2"  # to be raised when the index has other rows, so that older folders are fetched anew
+MINUTES = 15  # time limit for one package
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def home() -> Path:
 
 
 def pack(package: Package, into: Path) -> Path:
-    """The package's archive, checked against its pinned hash."""
+    """The package's archive, checked against its pinned hash. Raises RuntimeError with one sentence."""
     if shutil.which("npm") is None:
         raise RuntimeError("npm is not installed, and the emoji come as npm packages: install Node.js with npm")
     spec = f"{package.name}@{package.version}"
@@ -77,7 +77,7 @@ def pack(package: Package, into: Path) -> Path:
 
 
 def members(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
-    """The wanted plain files of an npm archive by their path in the package."""
+    """The wanted plain files of an npm archive, by their path in the package."""
     out = {}
     with tarfile.open(archive) as tar:
         for m in tar:
@@ -90,7 +90,7 @@ def members(archive: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
 
 
 def group_of(name: str, facts: dict) -> str | None:
-    """What this project files an emoji under; None for what nobody asks for by name, such as a clock face."""
+    """The group of an emoji; None for one that nobody asks for by name, such as a clock face."""
     if name in SIGNS:
         return "signs"
     if facts["subcategory"] in BETWEEN:
@@ -99,7 +99,7 @@ def group_of(name: str, facts: dict) -> str | None:
 
 
 def pictures_of(skins: list[dict], fluent: set[str], noto: set[str]) -> list[dict]:
-    """One entry for each skin tone that is drawn: {"codepoint", "tone" or None, "noto": is there one}."""
+    """One entry for each skin tone that is drawn: {"codepoint", "tone" (or None), "noto" (whether Noto has it)}."""
     out = []
     for skin in skins:
         code = skin["unified"]
@@ -110,7 +110,8 @@ def pictures_of(skins: list[dict], fluent: set[str], noto: set[str]) -> list[dic
 
 
 def index(names: dict, groups: list[dict], fluent: set[str], noto: set[str]) -> list[dict]:
-    """One row an emoji, in Unicode's order: name, aliases, keywords, group, pictures. No flags, keycaps, clocks."""
+    """One row for each emoji, in Unicode's order: name, aliases, keywords, group, pictures. Flags, keycaps and clocks
+    are left out."""
     known = {row["unified"].lower(): row for row in groups}
     taken = {plain_name(e["name"]) for e in names["emojis"].values()}
     rows = []
@@ -156,7 +157,7 @@ def ready(folder: Path) -> bool:
 
 
 def fetch(folder: Path | None = None, say: Callable[[str], None] = print) -> Path:
-    """The emoji folder, fetched if it is not there or of other versions. Raises RuntimeError with one sentence."""
+    """The emoji folder, fetched where it is missing or of other versions. Raises RuntimeError with one sentence."""
     folder = folder or home()
     if ready(folder):
         return folder

@@ -1,7 +1,7 @@
-"""What else people call things, people and gestures, and which of Unicode's signs they ask for by name. Tables only.
+"""Tables of other nouns for emoji of things, people and gestures, and of the signs that people ask for by name.
 
-The names that Unicode gives are a filing clerk's ("cook", "adult", "index pointing at the viewer"); a visitor types
-"a chef", "a person", "a pointing finger". No noun stands for two emoji.
+Unicode's names are made for filing ("cook", "adult", "index pointing at the viewer"); people type "a chef", "a person",
+"a pointing finger". No noun stands for two emoji.
 """
 
 ALSO: dict[str, tuple[str, ...]] = {
@@ -191,7 +191,7 @@ ALSO: dict[str, tuple[str, ...]] = {
     "couch and lamp": ("couch with a lamp",),
 }
 
-SIGNS: dict[str, tuple[str, ...]] = {  # names in @emoji-mart/data, and the nouns for them, the name first
+SIGNS: dict[str, tuple[str, ...]] = {  # names in @emoji-mart/data, and their nouns, the usual one first
     **{f"{suit} suit": (f"{suit} suit", f"{suit} card suit", f"{suit} symbol") for suit in ("heart", "club", "spade")},
     "diamond suit": ("diamond suit", "diamond card suit", "red diamond"),
     "kiss mark": ("kiss mark", "lipstick kiss"),
@@ -319,7 +319,7 @@ SIGNS: dict[str, tuple[str, ...]] = {  # names in @emoji-mart/data, and the noun
     "diamond with a dot": ("diamond with a dot",),
     "radio button": ("radio button",),
 }
-TOGETHER = frozenset({  # of the sub-groups "family" and "person-symbol": people, not rows of silhouettes
+TOGETHER = frozenset({  # emoji that are kept of the sub-groups "family" and "person-symbol", which have silhouettes
     "people holding hands", "women holding hands", "man and woman holding hands", "men holding hands", "kiss",
     "couple with heart", "family", "people hugging", "footprints", "speaking head", "bust in silhouette",
     "busts in silhouette",

@@ -1,9 +1,9 @@
-"""assets/emoji.json: every emoji with the name that prompts read it as, which is the one that captions call it.
+"""Writes assets/emoji.json: the name of every emoji, as captions have it and as prompts are read.
 
     python -m distill.data.emoji_table    write it again, after the names in distill/data/emoji_words.py changed
 
-Without skin tones and variation selectors, which `models/prompt.py` reads itself. The names are Unicode's, as
-`plain_name` makes them plain. Characters that people type as text (©, ™, ‼) are left out.
+Skin tones and variation selectors are left out, as `models/prompt.py` reads them itself. The names are Unicode's, made
+plain by `plain_name`. Characters that people type as text (©, ™, ‼) are left out too.
 """
 
 import json
@@ -17,8 +17,8 @@ from distill.data.emoji_words import plain_name
 from models.prompt import BARE
 
 SET = "sets/15/all.json"
-FIRST_PICTURE = 0x2190  # a character before this, alone, is text
-MORE = {  # pairs of people in two skin tones, which are sequences of their own, and what is newer than the package
+FIRST_PICTURE = 0x2190  # a single character before this is text
+MORE = {  # pairs of people in two skin tones, which are sequences of their own, and emoji newer than the package
     "👩\u200d🤝\u200d👨": "man and woman holding hands",
     "👩\u200d🤝\u200d👩": "women holding hands",
     "👨\u200d🤝\u200d👨": "men holding hands",
@@ -37,7 +37,7 @@ QUOTES = str.maketrans("", "", "“”*:!()")
 
 
 def table(names: dict) -> dict[str, str]:
-    """From the package's own file, in its order."""
+    """The name of each emoji, from the package's own file and in its order."""
     out = {}
     for entry in names["emojis"].values():
         name = " ".join(plain_name(entry["name"]).translate(QUOTES).split())

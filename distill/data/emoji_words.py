@@ -1,7 +1,7 @@
-"""What an emoji is called: nouns, articles, wordings. Pure; every word that a caption can hold comes from here.
+"""The captions of emoji: nouns, articles, wordings. Pure; every word of a caption comes from here.
 
-A *wording* is a template with one of the emoji's nouns in it. The plain ones ("a fox", "fox") always train; of the
-others, one in six is held out by a hash of (emoji, wording), at least one an emoji.
+A *wording* is a template with one of the emoji's nouns in it. The plain ones ("a fox", "fox") are always trained. Of
+the others one in six is held out, by a hash of (emoji, wording), and at least one for each emoji.
 """
 
 import hashlib
@@ -88,7 +88,7 @@ IRREGULAR = {
     "elf": "elves", "ox": "oxen", "dice": "dice", "bison": "bison", "moose": "moose", "shrimp": "shrimp",
     "squid": "squid", "scarf": "scarves", "human": "humans",
 }  # fmt: skip
-UNTURNED = re.compile(  # what takes no plural ending: "person running", "palms up together", "hourglass not done"
+UNTURNED = re.compile(  # names without a plural ending: "person running", "palms up together", "hourglass not done"
     r"(s|up|down|left|right|crossed|together|hello|viewer)$| \w+ing\b|\b(not|tilted|medium|high|breast-feeding)\b"
 )
 SINGULAR_IN_S = re.compile(r"(ss|us|[^k]is|os)$")
@@ -114,7 +114,7 @@ def plain_name(name: str) -> str:
 
 
 def aliases(name: str, group: str, short_names: list[str], taken: set[str]) -> list[str]:
-    """Other nouns for it. A smiley's short names are moods ("joy"), no nouns, but for those that say what they are."""
+    """Other nouns for an emoji. The short names of smileys are mostly moods ("joy"), which are no nouns for a face."""
     out = []
     for text in (s.replace("_", " ").lower() for s in short_names):
         is_noun = group not in ("smileys", "people") or text.endswith((" face", "heart", "poop", "invader"))
@@ -125,7 +125,7 @@ def aliases(name: str, group: str, short_names: list[str], taken: set[str]) -> l
 
 
 def keywords(name: str, words: list[str]) -> list[str]:
-    """At most eight of what it is filed under: words of three letters and more that the name does not have already."""
+    """At most eight keywords: words of three letters or more that are not in the name."""
     inside = set(re.findall(r"[a-z]+", name))
     fit = [w.lower() for w in words if re.fullmatch(r"[A-Za-z]{3,}", w) and w.lower() not in inside | STOP_WORDS]
     return list(dict.fromkeys(fit))[:8]
@@ -138,7 +138,8 @@ def many(noun: str) -> bool:
 
 
 def with_article(noun: str, adjective: str = "") -> str:
-    """ "fox" -> "a fox", "owl" -> "an owl", "grapes" and "bread" and "mount fuji" as they are; so with an adjective."""
+    """The noun with its article: "a fox", "an owl"; "grapes", "bread" and "mount fuji" take none. `adjective` goes
+    before the noun."""
     phrase = f"{adjective} {noun}".strip()
     if noun in WITH_THE:
         return f"the {phrase}"
@@ -149,7 +150,7 @@ def with_article(noun: str, adjective: str = "") -> str:
 
 
 def plural(noun: str) -> str | None:
-    """ "foxes", "leaves", "policemen"; None for what has none."""
+    """The plural of a noun: "foxes", "leaves", "policemen"; None where there is none."""
     if noun in PROPER | UNCOUNTED | WITH_THE or many(noun) or TAIL.search(noun) or UNTURNED.search(noun):
         return None
     before, _, last = noun.rpartition(" ")
@@ -168,12 +169,12 @@ def plural(noun: str) -> str | None:
 
 
 def nouns(row: dict) -> tuple[str, ...]:
-    """The name first, then its aliases."""
+    """The nouns of an emoji: its name, then its aliases."""
     return (row["name"], *row["aliases"])
 
 
 def more_nouns(row: dict) -> tuple[str, ...]:
-    """Those, and what else people say; of a man or a woman also what they call anyone of that trade."""
+    """The nouns of `nouns` and others that people use; a man or a woman also has those of the trade's person."""
     who, _, trade = row["name"].partition(" ")
     more = ALSO.get(row["name"], ())
     role = row["subgroup"] in ("person-role", "person-fantasy") and not TAIL.search(row["name"]) and "ing " not in trade
@@ -184,7 +185,7 @@ def more_nouns(row: dict) -> tuple[str, ...]:
 
 
 def toned(noun: str, tone: str | None, place: float) -> str:
-    """ "chef with dark skin" or "dark-skinned chef", as `place` in [0, 1) has it."""
+    """The noun with a skin tone: "chef with dark skin" or "dark-skinned chef", chosen by `place` in [0, 1)."""
     if tone is None:
         return noun
     if place < 0.3:
@@ -197,7 +198,8 @@ def _hash(*parts: str) -> int:
 
 
 def wordings(row: dict) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
-    """(trained, held out), each (template, which noun). Held out: a sixth, never a plain one, never none."""
+    """The wordings for (training, testing), each as (template, index of the noun). A sixth is held out: never a plain
+    one, and at least one."""
     fit = WORDINGS + (WITH_KEYWORDS if row["keywords"] else ())
     which = range(1 + len(row["aliases"]))
     ranked = {(w, i): _hash("wording", row["name"], w, str(i)) for w in fit for i in which}
@@ -207,11 +209,11 @@ def wordings(row: dict) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
 
 
 def more_wordings(row: dict) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
-    """The same for `more_nouns` and more templates. What `wordings` holds out stays held out."""
+    """The same for `more_nouns` and more templates. Wordings that `wordings` holds out stay held out."""
     trained, held = wordings(row)
     every, cute = more_nouns(row), (CUTE,) if row["subgroup"].startswith("animal") else ()
     fit = WORDINGS + (WITH_KEYWORDS if row["keywords"] else ()) + MORE + cute
-    # "{an} emoji" of grapes, or of the milky way, is the caption of another wording
+    # without an article, as in "grapes emoji", "{an} emoji" would be the caption of another wording
     bare = {i for i, noun in enumerate(every) if not with_article(noun).startswith(("a ", "an "))}
     pairs = [(w, i) for w in fit for i in range(len(every)) if i not in bare or w not in ("{an} emoji", "{an} icon")]
     pairs += [(PLURAL, i) for i, noun in enumerate(every) if plural(noun)]
@@ -222,12 +224,12 @@ def more_wordings(row: dict) -> tuple[list[tuple[str, int]], list[tuple[str, int
 
 
 def held_out_background(name: str, backgrounds: list[str]) -> str:
-    """The one of the coloured backgrounds that this emoji is never trained on."""
+    """The coloured background on which this emoji is never trained."""
     return min(backgrounds, key=lambda b: _hash("background", name, b))
 
 
 def say(template: str, noun: str, words: list[str], background: str | None, place: int, adjective: str = "") -> str:
-    """One caption; words: one keyword or two, `place` chooses how the background is named."""
+    """One caption. `words`: one or two keywords. `place`: the index of the wording that names the background."""
     phrase = f"{adjective} {noun}".strip()
     several = f"{adjective} {plural(noun)}".strip()
     text = template.format(n=phrase, an=with_article(noun, adjective), ns=several, k=words[0], j=words[-1])

@@ -1,9 +1,8 @@
-"""A user's own pictures: a folder of image files, each with what it shows.
+"""A person's own pictures: a folder of image files with captions.
 
-Captions are a `name.txt` beside `name.png` (one wording a line), or a `metadata.jsonl` or `metadata.csv` with
-`file_name` and `text` (`text` may be a list of wordings); of a picture that these do not name, beside it. Everything is
-checked before the first step: what cannot be used is named in one error, or left out with skip_bad=True, which is said
-in one line.
+A picture's captions are in a `metadata.jsonl` or `metadata.csv` with `file_name` and `text` (`text` may be a list of
+wordings), else in a `name.txt` beside `name.png` (one wording a line). All files are checked before the first step:
+one error names those that can't be used, or with skip_bad=True they are left out, and a line says so.
 """
 
 import hashlib
@@ -17,8 +16,8 @@ from distill.data.pictures import load
 from models.prompt import spelt
 
 MAX_CAPTION = 1000
-SHOWN = 10  # faults that an error lists
-FEW = 50  # pictures, below which none is held out
+SHOWN = 10  # most faults that an error lists
+FEW = 50  # number of pictures below which none is held out
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,12 @@ class Row:
 
 
 def content_split(key: str) -> Split:
-    """A tenth of the pictures, by hash of the file: the same picture is never on both sides."""
+    """The split of a picture: a tenth is held out, by the file's hash, so that no picture is on both sides."""
     return "held_out" if int(key[:8], 16) % 10 == 0 else "train"
 
 
 def wordings(text: object) -> tuple[str, ...]:
-    """Captions from a line of text or a list of them, stripped, empty ones gone."""
+    """Captions from a line of text or a list of lines, stripped and without empty ones. Raises ValueError."""
     given = text if isinstance(text, list) else [text]
     lines = [spelt(" ".join(line.split())) for line in given if isinstance(line, str)]
     if len(lines) < len(given):
@@ -48,7 +47,7 @@ def wordings(text: object) -> tuple[str, ...]:
 
 
 def check(root: Path, side: int = SIDE) -> tuple[list[Row], list[str]]:
-    """Every usable picture, and one sentence for each that is not; every file is decoded once."""
+    """Every usable picture, and one sentence for each other one. Every file is decoded once."""
     rows, faults = [], []
     for pair in pairs(root):
         try:
@@ -70,9 +69,9 @@ def left_out(path: Path | str, total: int, faults: list[str]) -> str:
 
 
 class Folder:
-    """The pictures of one folder, squares of `side` pixels. `bad`: what was left out; keys: hashes of the files.
+    """The pictures of a folder as a source, as squares of `side` pixels. `bad`: a sentence for each that was left out.
 
-    few: of fewer pictures than this none is held out.
+    few: with fewer pictures than this none is held out.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Which pictures of a folder have which captions: its metadata files, and the texts beside the pictures.
+"""The captions of a folder's pictures: from its metadata files, and from the texts beside the pictures.
 
-Metadata is `metadata.jsonl` or `metadata.csv` with `file_name` and `text`, in any folder below, for the pictures from
-there on (the Hugging Face imagefolder convention). What systems, archivers, editors and cameras put there is left out.
+Metadata is a `metadata.jsonl` or `metadata.csv` with `file_name` and `text`, in any folder, for the pictures in and
+below it (the Hugging Face imagefolder convention). Files that systems, archivers, editors and cameras add are left out.
 """
 
 import codecs
@@ -17,7 +17,7 @@ from distill.data.pictures import OTHERS, SUFFIXES
 
 JSONL, CSV, UNREAD = "metadata.jsonl", "metadata.csv", "metadata.parquet"
 TEXTS = (".txt", ".caption")
-# of macOS' archives, Synology's thumbnails, and what was thrown away or found again
+# folders of macOS' archives, of Synology's thumbnails, of bins and of recovered files
 LITTER = frozenset({"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 NEEDS = "`file_name` and `text`"
@@ -25,15 +25,15 @@ NEEDS = "`file_name` and `text`"
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture and what a file says that it shows; `text` is the ValueError where that is broken."""
+    """A picture and its caption, as a file gives it. Where that is broken, `text` is the ValueError."""
 
-    name: str  # in the folder, for messages
+    name: str  # its path in the folder, for messages
     path: Path
     text: object
 
 
 def inside(path: Path, root: Path) -> Path:
-    """The path if it stays in the folder, links followed."""
+    """The path with links followed. Raises ValueError where it leads out of the folder."""
     try:
         target = path.resolve()
         missing = not target.is_file()
@@ -47,7 +47,7 @@ def inside(path: Path, root: Path) -> Path:
 
 
 def read(path: Path, root: Path) -> str:
-    """A text file in UTF-8, or in the encodings that Windows marks at the start."""
+    """A text file in UTF-8, or in an encoding that Windows marks at its start. Raises ValueError."""
     raw = inside(path, root).read_bytes()
     encoding = next((name for mark, name in MARKS if raw.startswith(mark)), "utf-8")
     try:
@@ -57,7 +57,7 @@ def read(path: Path, root: Path) -> str:
 
 
 def litter(path: Path, root: Path) -> bool:
-    """Whether no person put the file there: hidden, locked, in a bin, or macOS' second half of another."""
+    """Whether a program put the file there: it is hidden, locked, in a bin, or macOS' resource fork of another."""
     parts = path.relative_to(root).parts if path.is_relative_to(root) else path.parts[-1:]
     return any(part.startswith((".", "~$")) or part in LITTER for part in parts)
 
@@ -67,7 +67,7 @@ def files(root: Path) -> list[Path]:
 
 
 def jsonl(text: str) -> Iterator[tuple[int, object]]:
-    """(line, its object); what is no JSON is None."""
+    """The objects of a JSON-lines text, as (line, object); None for a line that is no JSON."""
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
             try:
@@ -77,7 +77,7 @@ def jsonl(text: str) -> Iterator[tuple[int, object]]:
 
 
 def table(text: str) -> Iterator[tuple[int, object]]:
-    """(line, its cells by column)."""
+    """The rows of a CSV text, as (line, cells by column)."""
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, restkey="more")
     try:
         for row in reader:
@@ -87,7 +87,7 @@ def table(text: str) -> Iterator[tuple[int, object]]:
 
 
 def listed(file: Path, root: Path) -> Iterator[Pair]:
-    """A pair for each line of a metadata file; of a broken line the error."""
+    """A pair for each line of a metadata file, with the error where a line is broken."""
     shown = str(file.relative_to(root))
     rows, shape = (jsonl, "a JSON object with") if file.suffix.lower() == ".jsonl" else (table, "comma-parted columns")
     try:
@@ -111,7 +111,7 @@ def listed(file: Path, root: Path) -> Iterator[Pair]:
 
 
 def beside(paths: list[Path], root: Path) -> Iterator[Pair]:
-    """A pair for each picture file, with the lines of the text beside it."""
+    """A pair for each picture file, with the lines of the text file beside it."""
     texts = {(p.parent, p.stem): p for p in reversed(paths) if p.suffix.lower() in TEXTS}
     read_here = {(p.parent, p.stem) for p in paths if p.suffix.lower() in SUFFIXES}
     for path in paths:
@@ -127,10 +127,10 @@ def beside(paths: list[Path], root: Path) -> Iterator[Pair]:
 
 
 def pairs(root: Path) -> list[Pair]:
-    """Every picture with its captions: as metadata files name them, and those that none names from beside."""
+    """Every picture with its captions, from metadata files or, where none names it, from the text beside it."""
     paths = files(root)
     named = [pair for p in paths if p.name.lower() in (JSONL, CSV, UNREAD) for pair in listed(p, root)]
     if any(isinstance(pair.text, ValueError) for pair in named):
-        return named  # nobody knows which pictures a broken line would have named
+        return named  # a broken line may be meant for any picture
     known = {pair.path for pair in named}
     return [*named, *(pair for pair in beside(paths, root) if pair.path not in known)]

@@ -1,7 +1,7 @@
-"""Pictures that the box itself paints, from captions of toys and names of emoji: unlabelled, as many as one likes.
+"""Pictures that the box's models paint, from captions of toys and names of emoji. They are unlabelled and unlimited.
 
-For what learns how our decoders' pictures look, such as an enlarger. Half are of each autoencoder, by students of few
-steps. New weights of a painter start a new set.
+They train networks on our decoders' pictures, such as an enlarger. Each autoencoder makes an equal share, by students
+of few steps. New weights of a painter start a new set.
 """
 
 import functools
@@ -23,7 +23,7 @@ MOST_STEPS = 4
 
 
 def painters() -> list[list[Row]]:
-    """The students of few steps in the box, by their autoencoder."""
+    """The students of few steps in the box, grouped by autoencoder."""
     box = assets() / "weights"
     by: dict[str, list[Row]] = {}
     for row in catalogue.menu():
@@ -33,7 +33,7 @@ def painters() -> list[list[Row]]:
 
 
 class Painted:
-    """Example `index` is a function of (split, index) and of the painters' weights."""
+    """Painted pictures as a source. Example `index` is a function of (split, index) and the painters' weights."""
 
     name = "painted"
 

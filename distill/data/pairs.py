@@ -1,8 +1,8 @@
-"""Two things, each with its name, its colour and its place: what generators learn last, so they meet more of it.
+"""Pictures of two things with their colours and places, which generators learn last.
 
-Every other picture is two toys; those between are two emoji, side by side or one above the other, so that which name
-has which place is learnt outside toys as well. Every caption names both things, and of toys both colours. One
-combination in 20 is held out. An emoji never stands on the background that `Emoji` holds out for it.
+Even pictures show two toys. Odd ones show two emoji, side by side or one above the other, so that places are learnt
+outside toys as well. Every caption names both things, and both colours of toys. One combination in 20 is held out. An
+emoji never stands on the background that `Emoji` holds out for it.
 """
 
 import hashlib
@@ -20,10 +20,10 @@ from distill.data.toys.scene import HELD_OUT, Scene, scene_at
 from distill.data.words import Words, coloured
 from models.palette import BACKGROUNDS
 
-PLACING = 1  # goes up when the same index would look or be called otherwise, so that caches know
+PLACING = 1  # to be raised when the picture or caption of an index changes, so that caches start anew
 SIZE = 16_000
-CELL, FILL = SIDE // 2, 60  # pixels: of the square that one emoji has, and of the longer side of what is in it
-BESIDE = ("and", "next to", "beside")  # what is named first is on the left
+CELL, FILL = SIDE // 2, 60  # pixels: the side of an emoji's square, and the longer side of the emoji in it
+BESIDE = ("and", "next to", "beside")  # the thing that is named first is on the left
 PLACES = {
     "left of": ("left of", "to the left of", "on the left of"),
     "right of": ("right of", "to the right of", "on the right of"),
@@ -35,20 +35,21 @@ CORNERS = {"left of": ((0, CELL // 2), (CELL, CELL // 2)), "above": ((CELL // 2,
 
 
 def split_of(first: str, place: str, second: str) -> Split:
-    """By the hash of what can be said: the first is `place` (left of, above) the second."""
+    """The split of a combination, by the hash of "the first is `place` (left of, above) the second"."""
     digest = hashlib.sha256("\0".join((first, place, second)).encode()).digest()
     return "train" if int.from_bytes(digest[:8]) % HELD_OUT else "held_out"
 
 
 def from_the_left(scene: Scene) -> Scene:
-    """The same picture, told from the left."""
+    """The same scene, described from left to right."""
     if scene.relation != "right of":
         return scene
     return replace(scene, things=scene.things[::-1], relation="left of")
 
 
 def toy_captions(scene: Scene, rng: np.random.Generator) -> tuple[str, ...]:
-    """Wordings with both colours; of two side by side also one without a relation: "a red cube and a blue ball"."""
+    """Captions with both colours. Two toys side by side also get one without a relation: "a red cube and a blue
+    ball"."""
     plain = all(thing.pattern == "plain" for thing in scene.things)
     some = ["background"] if rng.random() < 0.5 else []
     most = ["background", "view"] if plain else ["background", "pattern", "view"]
@@ -60,7 +61,8 @@ def toy_captions(scene: Scene, rng: np.random.Generator) -> tuple[str, ...]:
 
 
 def side_by_side(drawings: tuple[Path, Path], place: str, background: tuple[int, int, int]) -> np.ndarray:
-    """uint8 [SIDE, SIDE, 3]: the first is `place` the second, each in the middle of a square of a quarter's size."""
+    """The first drawing `place` the second, uint8 [SIDE, SIDE, 3], each centred in a square of a quarter of the
+    area."""
     frame = Image.new("RGB", (SIDE, SIDE), background)
     for path, (x, y) in zip(drawings, CORNERS[place], strict=True):
         drawing = scaled(path, FILL)
@@ -70,7 +72,8 @@ def side_by_side(drawings: tuple[Path, Path], place: str, background: tuple[int,
 
 
 class Pairs:
-    """Example `index` is a function of (seed, index): toys where it is even, emoji where it is odd."""
+    """Pairs as a source. Example `index` is a function of (seed, index): toys where it is even, emoji where it is
+    odd."""
 
     name = "pairs"
 
@@ -85,7 +88,7 @@ class Pairs:
         self.split, self.size, self.seed = split, size, seed
         words = Words(split, hold=hold, folder=folder)
         self.emoji = words.emoji
-        self.first = [e for e in self.emoji if e.row["group"] in OFTEN]  # what people type first
+        self.first = [e for e in self.emoji if e.row["group"] in OFTEN]  # emoji that people type first
         self.draw = words.drawing
         self.signature = ("pairs", PLACING, LOOKS, split, seed, words.signature)
 
@@ -105,7 +108,8 @@ class Pairs:
         return Example(picture, toy_captions(scene, rng), scene.attributes(), key)
 
     def _two(self, rng: np.random.Generator) -> tuple[Entry, str, Entry]:
-        """Of the split, the first left of or above the second; half of the emoji are those that people type first."""
+        """Two emoji of the split, the first left of or above the second. Half of them are of the groups that people
+        type first."""
         while True:
             among = (self.first if self.first and rng.random() < 0.5 else self.emoji for _ in range(2))
             a, b = (entries[rng.integers(len(entries))] for entries in among)
@@ -129,7 +133,8 @@ class Pairs:
     def _captions(
         self, things: list[tuple[Entry, Drawing]], place: str, background: str, rng: np.random.Generator
     ) -> tuple[str, ...]:
-        """Without a relation (of two side by side), with it, told from the other thing, and with the background."""
+        """Captions without a relation (for two side by side), with it, with the inverse one, and with the
+        background."""
 
         def called(which: int) -> str:
             entry, drawing = things[which]

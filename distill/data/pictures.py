@@ -1,4 +1,4 @@
-"""One picture file of a person's as a square of 8 bits a channel, or one sentence that says why not."""
+"""Reading of a person's picture file as a square with 8 bits a channel, or one sentence why it can't be read."""
 
 import io
 import warnings
@@ -11,15 +11,15 @@ from distill.data import SIDE
 from models.png import without_text
 
 SUFFIXES = frozenset(".png .jpg .jpeg .jfif .webp .avif .bmp .gif .tif .tiff".split())
-OTHERS = frozenset(".heic .heif .jxl .psd .svg .dng .cr2 .cr3 .nef .arw .raf .orf .rw2".split())  # not read here
+OTHERS = frozenset(".heic .heif .jxl .psd .svg .dng .cr2 .cr3 .nef .arw .raf .orf .rw2".split())  # known, not read
 MAX_PIXELS = 64_000_000  # a larger file is refused before it is decoded
-BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # of TIFF
+BITS, PHOTOMETRIC, WHITE_IS_ZERO = 258, 262, 0  # TIFF tags and a value
 
 
 def eight_bits(image: Image.Image, bits: int = 16, negative: bool = False) -> Image.Image:
-    """A grey picture of up to 16 bits scaled to 8, where Pillow's own conversion would cut off what is above 255.
+    """A grey picture of up to 16 bits scaled to 8; Pillow's own conversion would clip values above 255.
 
-    Raises ValueError for numbers of which nobody knows what is white.
+    Raises ValueError for numbers without a known white point.
     """
     if image.mode in ("I", "F", "LAB"):
         kind = "Lab colours" if image.mode == "LAB" else "numbers of 32 bits, or signed ones"
@@ -35,7 +35,7 @@ def eight_bits(image: Image.Image, bits: int = 16, negative: bool = False) -> Im
 
 
 def square(image: Image.Image, side: int = SIDE) -> np.ndarray:
-    """uint8 [side, side, 3]: on white where it is see-through, the middle square, resized."""
+    """The centre square, resized, uint8 [side, side, 3]; transparent parts are put on white."""
     short = min(image.size)
     left, top = (image.width - short) // 2, (image.height - short) // 2
     image = image.crop((left, top, left + short, top + short))
@@ -46,7 +46,7 @@ def square(image: Image.Image, side: int = SIDE) -> np.ndarray:
 
 
 def load(path: Path, side: int = SIDE) -> np.ndarray:
-    """The picture as a square, turned as its camera says. ValueError says what is wrong with the file."""
+    """The picture as a square, turned upright by its EXIF. Raises ValueError that says what is wrong with the file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)

@@ -1,4 +1,4 @@
-"""A grid of captioned examples, to look at with one's own eyes."""
+"""A grid of captioned examples, for looking at a data set."""
 
 import textwrap
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ LINES, LINE = 4, 12
 
 
 def grid(examples: Sequence[Example], path: Path, columns: int = 8) -> None:
-    """Each picture with its last caption under it (the last is the least plain)."""
+    """Draw each picture with its last caption under it, as the last is the most detailed."""
     side, cell = examples[0].picture.shape[0], examples[0].picture.shape[0] + 4
     rows = -(-len(examples) // columns)
     sheet = Image.new("RGB", (cell * columns, (cell + LINES * LINE) * rows), "white")

@@ -1,7 +1,7 @@
-"""Captions through the text encoder once, kept beside their pictures: a long training meets each many times.
+"""The cache of prompt embeddings of captions, beside their pictures: a long training needs each many times.
 
-Encoding takes an eighth of a SANA's step and a third of a small UNet's. The captions of a shard are encoded in the same
-batches whoever asks first, so a run that is resumed elsewhere reads the same numbers.
+Encoding would take an eighth of a SANA's step and a third of a small UNet's. The captions of a shard are always encoded
+in the same batches, so that a run that is resumed elsewhere reads the same numbers.
 """
 
 from collections.abc import Callable
@@ -22,11 +22,11 @@ Encode = Callable[[list[str]], Cond]
 
 @dataclass(frozen=True)
 class Texts:
-    """The tokens of every caption of one source, shard by shard."""
+    """The embedded tokens of all captions of a source, shard by shard."""
 
     tokens: list[np.ndarray]  # float16 [T, D], caption after caption
-    starts: list[np.ndarray]  # where each caption begins, and the last ends
-    firsts: list[np.ndarray]  # which is the first caption of each row
+    starts: list[np.ndarray]  # index of each caption's first token, and the end of the last
+    firsts: list[np.ndarray]  # index of each row's first caption
 
     def __call__(self, row: int, caption: int) -> np.ndarray:
         """Tokens [L, D] of a row's caption."""
@@ -47,12 +47,12 @@ def cond(states: list[np.ndarray], device: torch.device | str = "cpu") -> Cond:
 
 
 def shard_of(captions: list[str], encode: Encode) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens and starts. Captions of like length share a batch."""
+    """Tokens and starts of a shard. Captions of similar length are encoded in one batch."""
     order, states = sorted(range(len(captions)), key=lambda i: len(captions[i])), {}
     for i in range(0, len(order), BATCH):
         which = order[i : i + BATCH]
         encoded = encode([captions[k] for k in which])
-        both = encoded.tokens.half().cpu().numpy(), encoded.mask.cpu().numpy()  # at once: a GPU is waited for each time
+        both = encoded.tokens.half().cpu().numpy(), encoded.mask.cpu().numpy()  # at once: each copy waits for the GPU
         for k, tokens, mask in zip(which, *both, strict=True):
             states[k] = tokens[mask]
     rows = [states[k] for k in range(len(captions))]
@@ -60,7 +60,8 @@ def shard_of(captions: list[str], encode: Encode) -> tuple[np.ndarray, np.ndarra
 
 
 def texts(part: Cached, home: Path, key: str, encode: Encode, say: Callable[[str], None] = print) -> Texts:
-    """`home`: the folder of the source's cache; `key` names the encoder and how it pads."""
+    """The embeddings of a source's captions, encoded where they are not in the cache. `home`: the folder of the
+    source's cache. `key`: names the encoder and its padding."""
     made = Texts([], [], [])
     for start in range(0, len(part), SHARD):
         rows = part.captions[start : start + SHARD]

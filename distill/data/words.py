@@ -1,8 +1,8 @@
-"""Every emoji that a person asks for by name, in the words that people use: people, hands and signs beside the things.
+"""The data set `words`: emoji with people, hands and signs, captioned in the words that people use.
 
-The plain name of a person or a hand is the yellow drawing; the five skin tones are captions of their own ("a chef with
-dark skin"). Names get more nouns ("a chef" for Unicode's "cook"), plurals, and the colour where one is true of most of
-the drawing. What `Emoji` holds out of the same emoji is held out here.
+A plain caption of a person or a hand has the yellow drawing; the five skin tones have captions of their own ("a chef
+with dark skin"). Captions use more nouns ("a chef" for Unicode's "cook"), plurals, and the colour where one covers most
+of the drawing. Everything that `Emoji` holds out of the same emoji is held out here too.
 """
 
 import functools
@@ -15,8 +15,8 @@ from distill.data import emoji_words
 from distill.data.colour import NAMES, colour_of
 from distill.data.emoji import GROUPS, Drawing, Emoji, Entry
 
-SAID = 1  # goes up when the same emoji would be captioned otherwise, so that caches know
-COLOURED = 0.3  # of the captions name the colour of a drawing that has one
+SAID = 1  # to be raised when the captions of an emoji change, so that caches start anew
+COLOURED = 0.3  # share of the captions that name a drawing's colour, where it has one
 
 
 @functools.cache
@@ -26,7 +26,8 @@ def colour_in(path: Path) -> str | None:
 
 
 def coloured(row: dict, path: Path, noun: str) -> str:
-    """The colour that may be said before the noun: of skin its tone is said alone, of two things in one none."""
+    """The colour word to put before the noun; empty for people, who have skin tones, for two things in one drawing, and
+    where the noun has a colour already."""
     colours = set(noun.replace("-", " ").split()) & {*NAMES, "gold", "silver"}
     return "" if colours or row["group"] == "people" or emoji_words.TAIL.search(noun) else colour_in(path) or ""
 
@@ -40,7 +41,7 @@ class Words(Emoji):
         self.signature += (SAID,)
 
     def drawing(self, entry: Entry, rng: np.random.Generator) -> Drawing:
-        """The yellow one half the time, where there are skin tones."""
+        """A drawing of the emoji; where it has skin tones, the yellow one half of the time."""
         plain = [d for d in entry.drawings if d.tone is None]
         among = plain if plain and rng.random() < 0.5 else entry.drawings
         return among[rng.integers(len(among))]

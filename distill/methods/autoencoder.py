@@ -1,10 +1,10 @@
-"""The autoencoder of a latent diffusion model: pictures to latents 16 times smaller, and back.
+"""The autoencoder of a latent diffusion model: it maps pictures to latents 16 times smaller, and back.
 
     L = |x - y| + 0.5 |dx - dy| + 2 (x - y)^2 + 1e-3 |z|^2      (d: differences of neighbouring pixels)
 
-AutoencoderDC (deep compression, Chen et al. 2024) for SANA, AutoencoderKL for Stable Diffusion. Differs from both
-papers: no perceptual network (none can be had without a download). After the encoder is good, `decoder_only`
-keeps it fixed, so the latents that denoisers learnt stay what they were while pictures sharpen.
+It is an AutoencoderDC (deep compression, Chen et al. 2024) for SANA, an AutoencoderKL for Stable Diffusion. It differs
+from both papers: there is no perceptual network, as that would need a download. With `decoder_only` the encoder is
+fixed, so that the latents of trained denoisers stay valid while pictures sharpen.
 """
 
 from collections.abc import Callable
@@ -28,8 +28,8 @@ from models import families, weights
 
 ABOUT = "An autoencoder: pictures to latents 16 times smaller, and back."
 BASES = ("none", "autoencoder")
-FAMILIES = {"dc": "sana", "kl": "sd"}  # by kind
-MEASURED, NUDGE = 128, 0.2  # pictures, and how far their latents are moved, to see what a channel is worth
+FAMILIES = {"dc": "sana", "kl": "sd"}  # the family of each kind
+MEASURED, NUDGE = 128, 0.2  # pictures, and the change of their latents, by which a channel's cost is measured
 Vae = AutoencoderDC | AutoencoderKL
 
 
@@ -48,19 +48,19 @@ class Config:
 
 
 def sources(names: str, skip_bad: bool, side: int) -> list[data.Source]:
-    """Pictures are held out, not wordings, and fewer are needed."""
+    """The data set with pictures held out, not wordings, and with fewer toys."""
     return data.sources(names, toys=data.PICTURES, hold="pictures", skip_bad=skip_bad, side=side)
 
 
 def student(cfg: Config, base: Vae | None) -> Vae:
-    """A new autoencoder, or the base's, to train on."""
+    """A new autoencoder, or the base's, to be trained further."""
     if base is not None:
         return base
     return families.family(FAMILIES[cfg.kind]).new_autoencoder(cfg)
 
 
 def encode(vae: Any, x: Tensor) -> Tensor:
-    """Pictures [B, 3, H, W] in [-1, 1] to latents [B, C, H/16, W/16], as its decoder takes them."""
+    """Latents [B, C, H/16, W/16] of pictures [B, 3, H, W] in [-1, 1], on the scale of its decoder."""
     return families.of_autoencoder(vae).encode(vae, x) / vae.config.scaling_factor
 
 
@@ -87,18 +87,19 @@ class Method:
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
-        """Pictures above, what comes back below."""
+        """Pictures above, their reconstructions below."""
         x = needed(batch.pixels)[:8]
         return torch.cat([x, self.vae.decode(encode(self.vae, x)).sample.float()])
 
 
 @torch.no_grad()
 def fold(vae: Vae, scale: Tensor) -> None:
-    """z / scale [C] on the way out of the encoder, z * scale on the way into the decoder; the pictures stay the same.
+    """Fold a scale [C] of the latents into the weights: the encoder then gives z / scale, the decoder takes it back,
+    and the pictures stay the same.
 
-    The mean is left alone: zeros that pad the decoder's first layer would become another value at the border.
+    The mean is not shifted, as the zero padding of the decoder's first layer would then have another value.
     """
-    mean = slice(0, len(scale))  # AutoencoderKL's last layer gives the log variance too
+    mean = slice(0, len(scale))  # the last layer of AutoencoderKL also gives the log variance
     last = vae.encoder.conv_out
     assert last.bias is not None, "diffusers' always has one"
     last.weight[mean] /= scale[:, None, None, None]
@@ -108,13 +109,13 @@ def fold(vae: Vae, scale: Tensor) -> None:
 
 @torch.no_grad()
 def isometry(vae: Vae, pictures: Tensor) -> Tensor:
-    """What to divide each channel [C] by, so that the latents have unit variance as a whole, and a unit of error costs
-    the pictures the same in whichever channel it is.
+    """The divisor of each channel [C], with which the latents have unit variance as a whole and each channel has the
+    variance that it is worth to the pictures.
 
-    Channels of unit deviation each would weigh alike for a denoiser, though one is most of what is seen and half of
-    them hardly show. How far to go from one to the other is the family's `channel_shape`.
+    With unit deviation in each channel all would weigh alike for a denoiser, though one channel has most of the visible
+    content and half of them hardly show. The family's `channel_shape` chooses between equal deviation and equal cost.
     """
-    decode: Callable[[Tensor], Any] = vae.decode  # pyright: ignore[reportAssignmentType]  # it means any Tensor
+    decode: Callable[[Tensor], Any] = vae.decode  # pyright: ignore[reportAssignmentType]  # it takes any Tensor
     z = encode(vae, pictures)
     plain, deviation = decode(z).sample, z.square().mean((0, 2, 3)).sqrt()
     noise = torch.randn(z[:, 0].shape, generator=torch.Generator().manual_seed(0))
@@ -123,13 +124,13 @@ def isometry(vae: Vae, pictures: Tensor) -> Tensor:
         nudged = z.clone()
         nudged[:, c] += size * noise
         costs.append((decode(nudged).sample - plain).square().mean().sqrt() / size)
-    cost = torch.stack(costs)  # root mean square of the pictures for one of the latents
+    cost = torch.stack(costs)  # root mean square change of the pictures for a unit change of a channel
     shape = families.of_autoencoder(vae).channel_shape(cost, deviation)
     return shape * (deviation / shape).square().mean().sqrt()
 
 
 def some_pictures(made: Trained, n: int) -> Tensor:
-    """About n of the training set, [n, 3, H, W]."""
+    """About n pictures of the training set, [n, 3, H, W]."""
     facts = made.facts
     chosen = sources(facts["dataset"], facts["skip_bad"], world.side(made.base))
     parts = [cache.draw(source, cache_dir()) for source in chosen]
@@ -138,9 +139,8 @@ def some_pictures(made: Trained, n: int) -> Tensor:
 
 
 def serve(made: Trained, home: Path) -> dict:
-    """An autoencoder's latents get unit variance, shared out among the channels by what each is worth to the pictures;
-    that is folded into the encoder's last and the decoder's first layer, so plain diffusers pipelines need no
-    statistics of ours."""
+    """Scale the latents by `isometry` and write the autoencoder. The scale is folded into the encoder's last and the
+    decoder's first layer, so plain diffusers pipelines need no statistics of ours."""
     vae = made.student
     if not made.cfg.decoder_only:
         fold(vae, isometry(vae, some_pictures(made, MEASURED)))

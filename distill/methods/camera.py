@@ -1,11 +1,10 @@
-"""A teacher that is told the camera: a LoRA and a few numbers beside the time, by the loss of data.
+"""A teacher with a camera condition: a LoRA and an embedding of the camera, trained by the loss on data.
 
     L = w(t) | eps(x_t, t, c, camera) - eps |^2        (Ho et al. 2020, Eq. 14, with one more condition)
 
-View words name four sectors, so a text-to-3D loop that has nothing else smears what only one side shows. The camera is
-hidden from a share of the pictures, and zero then, so a prompt alone paints as before; captions are hidden apart from
-it, and both together are what guidance starts from. What a picture shows from where is decided in noise: t is drawn
-above `t_min`.
+View words name only four sectors, so text to 3D with view words alone smears details that one side shows. A share of
+the samples has no camera (all zeros), so that a prompt alone paints as before. Another share has neither caption nor
+camera, which is the empty prompt of guidance. The view is decided in noise, so t is drawn above `t_min`.
 """
 
 from dataclasses import dataclass, replace
@@ -29,7 +28,7 @@ from models.views import Camera
 
 ABOUT = "A teacher that takes the camera as an input, for text to 3D: a LoRA and a few numbers beside the time."
 BASES = ("sd", "sdxl")
-FURTHER = True  # what it makes is its base, trained on
+FURTHER = True  # the result is its base, trained further
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def student(cfg: Config, base: Denoiser | None) -> Denoiser:
 
 
 def cameras(batch: Batch) -> Tensor:
-    """What the batch's pictures were taken by, [B, 6]; unknown where nothing says."""
+    """The cameras of the batch's pictures, [B, 6]; unknown where a picture has none."""
     rows = batch.truth or [{}] * len(batch)
     return numbers([Camera(r["azimuth"], r["elevation"]) if "azimuth" in r else None for r in rows])
 
@@ -73,7 +72,7 @@ class Method:
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
-        """Each caption of the batch by the camera of its picture, from the same noise."""
+        """Samples of the batch's captions, each with its picture's camera, from the same noise."""
         net, (x0, cond) = self.w.student, batch.latents
         camera = cameras(batch).to(x0)
         cond = replace(cond, camera=camera)
@@ -84,7 +83,7 @@ class Method:
 
 
 def serve(made: Trained, home: Path) -> dict:
-    """The numbers beside the time are a file of their own."""
+    """Write the LoRA as a model on its base, with the camera embedding in a file of its own."""
     embedding = made.student.camera
     assert embedding is not None, "`student` adds it"
     save(embedding, home)

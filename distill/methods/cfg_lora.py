@@ -2,10 +2,10 @@
 
     L = | student(x_t, t, c; adapter at (w - 1) / (W - 1)) - guided(x_t, t, c, w; adapter off) |^2
 
-The same network with its adapter off is the teacher. Differs from the paper, which bakes one guidance in: the scale w
-is drawn for every batch and sets how strongly the adapter acts. At w = 1 it is off, which is exactly the conditional
-model; guidance is linear in w, and to first order so is an adapter in its scale. So the page's slider stays, and
-diffusers serves it by `set_adapters(name, scale)`.
+The teacher is the same network with its adapter off. It differs from the paper, which folds in one fixed guidance: here
+the scale w is drawn for every batch and sets the adapter's strength. At w = 1 the adapter is off, which is exactly the
+conditional model. Guidance is linear in w and, to first order, an adapter is linear in its strength. So the page's
+slider still works, and diffusers serves it by `set_adapters(name, scale)`.
 """
 
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ class Method:
         self.players = {"student": Player(world.student, cfg.lr, ema=True)}
 
     def teacher(self, x_t: Tensor, t: Tensor, cond: Cond, w: float) -> Tensor:
-        """The guided x0 of the same weights, adapter off."""
+        """The guided x0 of the same network with its adapter off."""
         with torch.no_grad(), without(self.w.student):
             return guided(self.w.student, x_t, t, cond, self.w.null_like(cond), w)
 
@@ -72,7 +72,7 @@ class Method:
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
-        """Samples of the batch's captions as they are served: guidance 3, one call a step."""
+        """Samples of the batch's captions as they are served: guidance 3, one call for each step."""
         (x0, cond), net, steps = batch.latents, self.w.student, self.cfg.preview_steps
         noise = Rows(0, 0, len(x0), device=x0.device).randn_like(x0)
         with scaled(net, strength(3.0, self.cfg.full)):
@@ -81,7 +81,7 @@ class Method:
 
 
 def serve(made: Trained, home: Path) -> dict:
-    """Guidance sets how strongly the adapter acts: at `full` as it is."""
+    """Write the LoRA. Its manifest says that guidance sets the adapter's strength, which is 1 at `full`."""
     facts, (low, high) = network(made, home), made.cfg.guidance
     facts["lora"] |= {"full": made.cfg.full}
     return (

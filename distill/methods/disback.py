@@ -1,11 +1,11 @@
-"""DisBack, distribution backtracking (Zhang et al. 2024): the way from the teacher to bad pictures, walked backwards.
+"""DisBack, distribution backtracking (Zhang et al. 2024): distribution matching along a recorded path to the teacher.
 
-recording:     the fake score, which starts as the teacher, learns the pictures of the untrained student; what it was
-               on the way there is kept at `nodes` points
-backtracking:  distribution matching whose target is the last of these points, then the one before, …, then the teacher
+recording:     the fake score, which starts as the teacher, learns the pictures of the untrained student; `nodes` of its
+               states on the way are stored
+backtracking:  the target of distribution matching is the last of these states, then the one before, …, then the teacher
 
-So the student is never asked to jump to a distribution that its pictures share nothing with. As in the paper, not as in
-its repository, where the target never moves (docs/methods/disback.md).
+So the target's distribution always overlaps with that of the student's pictures. This follows the paper; in the paper's
+repository the target never moves (docs/methods/disback.md).
 """
 
 import copy
@@ -39,7 +39,7 @@ class Config(dmd.Config):
 
     @property
     def stages(self) -> dict[str, int]:
-        """When each begins."""
+        """The step at which each stage begins."""
         return {"the teacher is the target": self.alone + (self.nodes - 1) * self.per_node}
 
 
@@ -49,12 +49,12 @@ student, serve = dmd.student, dmd.serve
 class Method(dmd.Method[Config]):
     def __init__(self, world: World, cfg: Config):
         super().__init__(world, cfg)
-        self.path: list[dict[str, Tensor]] = []  # what the fake was, the teacher's end first
+        self.path: list[dict[str, Tensor]] = []  # states of the fake score, the nearest to the teacher first
         self.keeps = cfg.nodes * 2 * sum(w.numel() for w in self.fake_state().values())
         self.at, self.node = None, copy.deepcopy(self.fake).requires_grad_(False)
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
-        """The critic's turns up to `alone` record; a node is kept before the update that follows it."""
+        """The critic's turns up to `alone` record the path: a state is stored before the next update."""
         every = self.cfg.alone // self.cfg.nodes
         if player == "critic" and len(self.path) < min(batch.step // every, self.cfg.nodes):
             self.path.append({k: v.detach().to(torch.bfloat16, copy=True) for k, v in self.fake_state().items()})
@@ -64,11 +64,12 @@ class Method(dmd.Method[Config]):
         return dict(self.fake.state_dict())
 
     def which(self, step: int) -> int:
-        """Index of the target on the path: the farthest node first, -1 is the teacher."""
+        """The index of the target on the path: the farthest node first; -1 is the teacher."""
         return max(-1, self.cfg.nodes - 2 - (step - self.cfg.alone) // self.cfg.per_node)
 
     def target(self, step: int) -> Predicts:
-        """The farthest node is where the fake starts, so the first target is the one before it (Alg. 2)."""
+        """The network of the target. The fake score starts at the farthest node, so the first target is the one before
+        it (Alg. 2)."""
         index = self.which(step)
         if index < 0:
             return super().target(step)
@@ -80,7 +81,8 @@ class Method(dmd.Method[Config]):
         return self.node
 
     def guidance(self, step: int) -> float:
-        """A node has learnt the student's pictures with their prompts, and nothing of the empty one."""
+        """The target's guidance. A node has none, as it learnt the student's pictures with their prompts, and nothing
+        about the empty prompt."""
         return self.cfg.guidance if self.which(step) < 0 else 1.0
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -1,12 +1,13 @@
 """DMD2 (Yin et al. 2024): distribution matching with two time scales, a discriminator, and backward simulation.
 
-student:  push its pictures along (fake - teacher), and fool the heads      every `ratio` steps
-critic:   fake: denoise the student's pictures; heads: tell them from data    every step
+student:  moves its pictures along (fake - teacher), and fools the heads      every `ratio` steps
+critic:   fake: denoises the student's pictures; heads: classify them against data    every step
 
-A student of several steps trains at one of them, drawn for the batch, on inputs that it made by the steps before. With
-`diverse` its first step is not matched but taught where the teacher goes (DP-DMD), as that step decides the variety; no
-gradient of the matching reaches it.
-One-step students of an eps network take `times=0.4`: at t = 1 its x0 is 15 times its error (docs/methods/dmd.md).
+A student of several steps trains one of them in each batch, drawn at random, on inputs from its own earlier steps. With
+`diverse` its first step, which decides the variety, learns to land where the teacher goes (DP-DMD) instead of matching;
+no gradient of the matching reaches it.
+One-step students of an eps network take `times=0.4`, as at t = 1 an error in eps is 15 times as large in x0
+(docs/methods/dmd.md).
 """
 
 import copy
@@ -76,7 +77,7 @@ class Config:
 
     @property
     def stages(self) -> dict[str, int]:
-        """When each begins."""
+        """The step at which each stage begins."""
         return {"its student's first turn": self.alone}
 
 
@@ -86,7 +87,7 @@ def landing(schedule: Schedule, x: Tensor, t: Tensor, z: Tensor, s: Tensor) -> T
     return (z - d / b * x) / (c - d / b * a)
 
 
-C = TypeVar("C", bound=Config)  # of a method that extends this one
+C = TypeVar("C", bound=Config)  # the Config of a method that extends this one
 
 
 student = students.student
@@ -108,29 +109,29 @@ class Method(Generic[C]):
         }
 
     def fake_of(self, world: World) -> Denoiser:
-        """Where the fake score starts: at the teacher's, or the student's where the teacher has no network."""
+        """The initial fake score: a copy of the teacher, or of the student where the teacher has no network."""
         source = world.teacher if isinstance(world.teacher, Denoiser) else world.student
         return copy.deepcopy(source).requires_grad_(True)
 
     def adversarial(self, step: int) -> float:
-        """Weight of the discriminator."""
+        """The weight of the discriminator."""
         return self.cfg.adversarial
 
     def target(self, step: int) -> Predicts:
-        """Whose distribution is matched."""
+        """The network whose distribution is matched."""
         return needed(self.w.teacher)
 
     def guidance(self, step: int) -> float:
-        """Of the target."""
+        """The guidance of the target."""
         return self.cfg.guidance
 
     @property
     def taught_first(self) -> bool:
-        """Whether the first of several steps is the teacher's and not matched."""
+        """Whether the first of several steps learns from the teacher's path instead of matching (`diverse`)."""
         return self.cfg.diverse > 0 and len(self.cfg.times) > 1
 
     def pictures(self, batch: Batch, rng: Rows) -> Tensor:
-        """x0 of the student at one of its steps."""
+        """x0 of the student at one of its steps, which is drawn at random."""
         (x0, cond), first = batch.latents, int(self.taught_first)
         step = first + int(rng.shared() * (len(self.cfg.times) - first))
         return students.simulate(self.w.student, rng.randn_like(x0), cond, self.cfg.times, step, rng)
@@ -158,8 +159,8 @@ class Method(Generic[C]):
         return Out(total, logs)
 
     def first_step(self, batch: Batch, rng: Rows) -> Tensor:
-        """How far the student's first step is from the one that lands where the teacher is after `diverse_steps`
-        (DP-DMD: v = (eps - z_K) / (1 - t_K) of a flow), in what the network predicts, [B]."""
+        """The loss [B] of the student's first step against the step that lands where the teacher is after
+        `diverse_steps` (DP-DMD: v = (eps - z_K) / (1 - t_K) for a flow), on the network's own prediction."""
         cfg, teacher, net = self.cfg, needed(self.w.teacher), self.painter(rng)
         x0, cond = batch.latents
         noise, null, steps = rng.randn_like(x0), self.w.null_like(cond), DdimSteps(teacher.schedule, cfg.solver)
@@ -172,12 +173,12 @@ class Method(Generic[C]):
         return mse(net.predict(noise, start, cond), target)
 
     def painter(self, rng: Rows) -> Denoiser:
-        """The student whose picture is compared with the teacher's picture of the same noise."""
+        """The student whose picture `regression` compares with the teacher's picture of the same noise."""
         return self.w.student
 
     def regression(self, batch: Batch, rng: Rows) -> Tensor:
-        """Of the student's first step on the teacher's picture of the same noise (DMD, Eq. 9), on a quarter of the
-        batch: the teacher takes `solver` guided steps for it."""
+        """The regression loss of the student's first step on the teacher's picture of the same noise (DMD, Eq. 9). It
+        takes a quarter of the batch, as the teacher needs `solver` guided steps for each picture."""
         cfg, teacher, n, painter = self.cfg, needed(self.w.teacher), max(1, len(batch) // 4), self.painter(rng)
         x0, cond = batch.latents
         noise, cond = rng.randn_like(x0)[:n], cond.map(lambda v: v[:n])
@@ -200,7 +201,7 @@ class Method(Generic[C]):
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
-        """All of its steps, from fixed noise."""
+        """Samples by all of the student's steps, from fixed noise."""
         x0, cond = batch.latents
         rng = Rows(0, 0, len(batch), device=x0.device)
         cond = replace(cond, guidance=None)

@@ -1,11 +1,11 @@
-"""An enlarger: a small network that answers as a large one does, on the pictures that the box paints.
+"""An enlarger: a small network that imitates a large one on the pictures that the box paints.
 
     L = |y - T(x)| + w |dy - dT(x)|      (T: the teacher, Real-ESRGAN; d: differences of neighbouring pixels)
 
-Soft labels alone, without any truth: the pictures are unlabelled and painted by the served models, so that the student
-need only know those. The gradients' term keeps outlines as sharp as the teacher's. A step looks at one square window
-of each picture; what lies so near to its rim that the student can't see all around it is not counted, but where the
-rim is the picture's own.
+The teacher's pictures are the only targets. The inputs are painted by the served models, so the student needs to know
+only those. The term of differences keeps outlines as sharp as the teacher's. A step uses one square window of each
+picture. Pixels so near to the window's edge that the student can't see all around them are not counted, unless the edge
+is the picture's own.
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Config:
 
 
 def student(cfg: Config, base: None) -> Enlarger:
-    """It answers with the pixels as they are, and learns what to add."""
+    """A new enlarger, whose output is the enlarged pixels themselves; it learns what to add."""
     net = Enlarger(cfg.width, cfg.depth)
     for w in net.body[-1].parameters():
         torch.nn.init.zeros_(w)
@@ -45,13 +45,13 @@ def student(cfg: Config, base: None) -> Enlarger:
 
 
 def corners(n: int, side: int, window: int, reach: int, rng: Rows) -> Tensor:
-    """Where the windows of n pictures begin, [n, 2]; as often at a rim as anywhere else."""
+    """The corners of the windows of n pictures, [n, 2], at the picture's edges as often as elsewhere."""
     at = rng.rand(n, 2) * (side - window + 2 * reach + 1) - reach
     return at.floor().long().clamp(0, side - window)
 
 
 def counted(corner: Tensor, side: int, window: int, reach: int) -> Tensor:
-    """1 where a window's pixel counts, else 0: [B, 1, window, window]."""
+    """The mask of the pixels that count, [B, 1, window, window], 0 or 1."""
     place = torch.arange(window, device=corner.device)
     low = (corner == 0)[..., None] | (place >= reach)
     high = (corner == side - window)[..., None] | (place < window - reach)
@@ -90,7 +90,7 @@ class Method:
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
-        """What the student makes of the pictures above, the teacher's below."""
+        """Pictures enlarged by the student above, by the teacher below."""
         x, large = needed(batch.pixels)[:4], needed(batch.enlarged)[:4]
         return torch.cat([self.net(x).float().clamp(-1, 1), large.float() / 127.5 - 1])
 

@@ -1,10 +1,10 @@
-"""Feedback from a judge (ReFL, Xu et al. 2023; Hyper-SD, Sec. 3.2): what was asked must be seen, and no more than that.
+"""Feedback from a judge (ReFL, Xu et al. 2023; Hyper-SD, Sec. 3.2), up to the point where it recognises the prompt.
 
-    L = relu(threshold - log p(asked | picture)) + keep |x0 - x0 of the start|^2
+    L = relu(threshold - log p(caption | picture)) + keep |x0 - x0 of the start|^2
 
-The hinge ends the reward where real pictures are: beyond it a generator only learns the judge's mistakes; and a
-training is short, as they are learnt in some hundred steps. `judge-a` gives the reward; what it brought is read by
-`judge-b`, which has another seed and another architecture.
+The hinge ends the reward at the level of real pictures, as beyond it a generator learns only the judge's mistakes.
+Trainings are short, as those are learnt within some hundred steps. `judge-a` gives the reward; `judge-b`, which has
+another seed and another architecture, measures the result.
 """
 
 import copy
@@ -23,7 +23,7 @@ from models.denoiser import Cond, Denoiser
 
 ABOUT = "Reward feedback: trained until a judge recognises the prompt's content in the pictures."
 BASES = ("sprint", "sana", "sd", "sdxl")
-FURTHER = True  # what it makes is its base, trained on
+FURTHER = True  # the result is its base, trained further
 STEPS = 200
 
 
@@ -72,7 +72,7 @@ class Method:
         return Out((reward + cfg.keep * kept).mean(), {"short": reward.detach().mean(), "moved": kept.detach().mean()})
 
     def with_guidance(self, batch: Batch) -> Cond:
-        """The prompts, and the guidance where the student takes one."""
+        """The prompt embeddings, with the guidance where the student has an input for it."""
         x0, cond = batch.latents
         return replace(cond, guidance=x0.new_full((len(x0),), self.cfg.guidance)) if self.takes_guidance else cond
 

@@ -1,9 +1,10 @@
-"""Latent consistency distillation (Luo et al. 2023): the baseline. Any point of the teacher's path leads to one x0.
+"""Latent consistency distillation (Luo et al. 2023), the baseline: all points of a path of the teacher map to one x0.
 
     L = huber(f(x_t), f(x_r)),    f = c_skip x + c_out x0(x),   x_r one DDIM step of the guided teacher below x_t
 
 c_skip = d^2 / (d^2 + (10 T t)^2) with d = 0.5 (diffusers' LCMScheduler, timestep_scaling 10): 1 at t = 0, else near 0.
-Differs: the neighbour's answer is the student's own, stopped (Song & Dhariwal 2023), not a moving average's.
+It differs from the paper: the target at the neighbour is the student's own output without gradient (Song & Dhariwal
+2023), not that of a moving average.
 """
 
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ student = students.student
 
 
 def consistent(net, x: Tensor, t: Tensor, cond: Cond) -> Tensor:
-    """f (Eq. 9): x itself at t = 0."""
+    """f (Eq. 9), which is x itself at t = 0."""
     skip = SIGMA_DATA**2 / (SIGMA_DATA**2 + (SCALING * t) ** 2)
     out = SCALING * t / ((SCALING * t) ** 2 + SIGMA_DATA**2).sqrt()
     return like(skip, x) * x + like(out, x) * net(x, t.clamp_min(1e-3), cond).float()
@@ -66,7 +67,7 @@ class Method:
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
-        """One step, from fixed noise."""
+        """Samples of one step, from fixed noise."""
         x0, cond = batch.latents
         rng = Rows(0, 0, len(batch), device=x0.device)
         return needed(self.w.show)(students.simulate(self.w.student, rng.randn_like(x0), cond, (1.0,), 0, rng))

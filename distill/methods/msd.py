@@ -1,13 +1,13 @@
-"""Multi-student distillation (Song et al. 2024): one small student for each part of the prompts, one call a picture.
+"""Multi-student distillation (Song et al. 2024): one small student for each part of the prompts.
 
-score matching (TSM):   one small student, which begins as every second channel of the teacher, learns its guided
-                        answers; all students start as it                                        [0, matching)
+score matching (TSM):   one small student, which begins as every second channel of the teacher, learns the teacher's
+                        guided answers; then all students start as copies of it                  [0, matching)
 distribution matching:  DMD, each student with a fake score of its own size                      [matching, …)
 adversarial (ADM):      + a discriminator that sees each part's own data                         [adversarial_from, …)
 
-The students are one `Routed` denoiser: each row of a batch goes to its prompt's student, so an update costs what one
-student's would, and every part sees its share. Pairs of noise and the teacher's picture (`pairs`) are unfiltered: each
-goes to whichever student is drawn, not to its prompt's, as App. B.2 found that filtering them costs modes.
+The students are one `Routed` denoiser: each row of a batch goes to its prompt's student, so an update costs as much as
+that of one student. Pairs of noise and the teacher's picture (`pairs`) are not filtered: each goes to a student that is
+drawn at random, not to its prompt's, as App. B.2 found that filtering loses modes.
 """
 
 import copy
@@ -46,13 +46,13 @@ class Config(dmd.Config):
 
     @property
     def stages(self) -> dict[str, int]:
-        """When each begins."""
+        """The step at which each stage begins."""
         begins = {"distribution matching": self.matching}
         return begins | ({"adversarial": self.adversarial_from} if self.adversarial else {})
 
 
 def student(cfg: Config, base: Denoiser | None) -> Routed:
-    """Small students, all alike; the router is fitted when the prompts are there."""
+    """Small students, all equal at first. The router is fitted when the method has the prompts."""
     base = students.taught(base)
     if not base.several:
         raise ValueError("msd sends prompts to students of a Stable Diffusion, such as toybox-sd; this base is an SDXL")
@@ -77,36 +77,36 @@ class Method(dmd.Method[Config]):
         }
 
     def fake_of(self, world: World) -> Denoiser:
-        """Of the students' size."""
+        """Fake scores of the students' size."""
         return copy.deepcopy(world.student)
 
     def adversarial(self, step: int) -> float:
         return self.cfg.adversarial if step >= self.cfg.adversarial_from else 0.0
 
     def begin(self, player: str) -> None:
-        """All students and their fake scores start where score matching ended, by whichever moves first."""
+        """At the end of score matching, copy the first student to the others and to the fake scores, once."""
         if player == ("critic" if self.cfg.matching % self.cfg.ratio else "student"):
             self.spread()
             self.fake.load_state_dict(self.w.student.state_dict())
 
     def spread(self) -> None:
-        """All students become the first."""
+        """Copy the first student's weights to all students."""
         first, *others = self.w.student.members
         for other in others:
             other.load_state_dict(first.state_dict())
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
         if player == "matching":
-            self.spread()  # a training that ends here serves something
+            self.spread()  # so that a training that ends here can be served
             return Out(self.score_matching(batch, rng).mean())
         return super().loss(player, batch, rng)
 
     def painter(self, rng: Rows) -> Denoiser:
-        """Whichever of them."""
+        """A student, drawn at random."""
         return self.w.student.members[int(rng.shared() * self.cfg.students)]
 
     def score_matching(self, batch: Batch, rng: Rows) -> Tensor:
-        """The teacher's guided answer, on data of all parts (TSM, Eq. 9), [B]."""
+        """The loss [B] against the teacher's guided answers, on data of all parts (TSM, Eq. 9)."""
         net, (x0, cond) = self.w.student.members[0], batch.latents
         t = T_MIN + (1 - T_MIN) * rng.rand(len(batch))
         x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)

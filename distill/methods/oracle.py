@@ -1,12 +1,11 @@
-"""The judges: networks that read what is in a picture, trained on renders whose truth is known.
+"""The judges: classifiers of pictures, trained on renders whose attributes are known.
 
     L = sum over heads of cross entropy(head, truth), heads that do not apply left out
 
-Judges read pictures that came out of an autoencoder, which blurs and quantises: so renders are blurred, compressed and
-dimmed a little while they learn. `augment` scales all of it. Ten thousand renders are soon learnt by heart, so toys are
-also mirrored and moved; and of some rows the truth is given up to learn the rest of it better: hues are turned, and
-nothing is asked of colours; or the picture is moved far, and nothing is asked of size and view. Emoji (`arch=emoji`)
-are asked for their name alone, so all of theirs are moved and tinted.
+Judges read pictures from an autoencoder, which blurs and quantises. So the renders are blurred, compressed and dimmed a
+little in training; `augment` scales all of it. Ten thousand renders are soon overfitted, so toys are also mirrored and
+moved. Some rows are changed more, and lose the labels that are then wrong: with turned hues the colours, with a large
+move size and view. Emoji (`arch=emoji`) have their name as the only label, so all of them are moved and tinted.
 """
 
 from dataclasses import dataclass
@@ -31,8 +30,8 @@ TOYS = ("kind", "colour", "pattern", "size", "background", "count", "relation", 
 TOYS += ("kind2", "colour2", "pattern2")
 EMOJI = ("emoji",)
 COLOURS, PLACES = ("colour", "colour2", "background"), ("size", "view")
-WILD = 0.35  # of the rows lose the truth about colours, and as many that about places
-NEAR = 0.3  # strength of the moves that take no truth away
+WILD = 0.35  # share of rows that lose their labels of colours, and of those that lose their labels of places
+NEAR = 0.3  # strength of moves that keep all labels
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def student(cfg: Config, heads: Heads) -> Judge:
 
 
 def blurred(x: Tensor) -> Tensor:
-    """[1 2 1] / 4 across and down."""
+    """The picture filtered by [1 2 1] / 4 along both axes."""
     x = F.pad(x, (1, 1, 1, 1), mode="replicate")
     x = (x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]) / 4
     return (x[..., :-2, :] + 2 * x[..., 1:-1, :] + x[..., 2:, :]) / 4
@@ -68,7 +67,8 @@ def cosine_basis(device: torch.device) -> Tensor:
 
 
 def compressed(x: Tensor, step: Tensor) -> Tensor:
-    """Round the cosine coefficients of 8 x 8 blocks, coarser for finer detail: what JPEG does. step [B]."""
+    """The picture with the cosine coefficients of 8 x 8 blocks rounded, coarser for finer detail, as in JPEG. step
+    [B]."""
     b, c, h, w = x.shape
     basis = cosine_basis(x.device)
     blocks = x.reshape(b, c, h // 8, 8, w // 8, 8).permute(0, 1, 2, 4, 3, 5)
@@ -80,7 +80,7 @@ def compressed(x: Tensor, step: Tensor) -> Tensor:
 
 
 def degraded(x: Tensor, strength: float, rng: Rows) -> Tensor:
-    """Blur, compression, light and noise, much as an autoencoder and a sampler leave them."""
+    """The picture with blur, compression, changed light and noise, much as from an autoencoder and a sampler."""
     n = len(x)
     chosen, amount = rng.rand(n, 2) < 0.5, strength * rng.rand(n, 2)
     x = x.clone()
@@ -95,9 +95,9 @@ def degraded(x: Tensor, strength: float, rng: Rows) -> Tensor:
 
 
 def mirrored(x: Tensor, truth: dict[str, Tensor], left: int | None, rng: Rows) -> tuple[Tensor, dict[str, Tensor]]:
-    """Half of the pictures in a mirror. `left`: the class of "left of"; what was left of something is now right of it.
+    """Half of the pictures are mirrored. `left`: the class of "left of".
 
-    A judge calls the left thing the first (evals/labels.py), so there the two things change places in the truth.
+    The left thing is the first in the labels (evals/labels.py), so the two things change places there.
     """
     flip = rng.rand(len(x)) < 0.5
     x = torch.where(like(flip, x), x.flip(3), x)
@@ -111,7 +111,7 @@ def mirrored(x: Tensor, truth: dict[str, Tensor], left: int | None, rng: Rows) -
 
 
 def moved(x: Tensor, strength: Tensor, rng: Rows) -> Tensor:
-    """At strength [B] one: turned by about 10 degrees, 0.8 to 1.1 times as large, shifted by up to a tenth."""
+    """Pictures turned, scaled and shifted: at strength [B] 1 by about 10 degrees, 0.8 to 1.1 times, and a tenth."""
     n = len(x)
     angle, scale = 0.17 * strength * rng.randn(n), 1 + strength * (0.35 * rng.rand(n) - 0.1)
     shift = 0.2 * strength[:, None] * (2 * rng.rand(n, 2) - 1)
@@ -122,7 +122,7 @@ def moved(x: Tensor, strength: Tensor, rng: Rows) -> Tensor:
 
 
 def tinted(x: Tensor, angle: Tensor, saturation: Tensor) -> Tensor:
-    """Hues turned by angles [B] around the grey axis (Rodrigues), saturation [B] times as strong."""
+    """Pictures with hues turned by angles [B] around the grey axis (Rodrigues) and saturation [B] times as strong."""
     grey = torch.full((3, 3), 1 / 3, device=x.device)
     cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=x.device) / 3**0.5
     turn = angle.cos()[:, None, None] * (torch.eye(3, device=x.device) - grey) + angle.sin()[:, None, None] * cross
@@ -130,7 +130,7 @@ def tinted(x: Tensor, angle: Tensor, saturation: Tensor) -> Tensor:
 
 
 def accuracy(logits: Tensor, truth: Tensor) -> Tensor:
-    """Share of the rows that apply, NaN where none does."""
+    """The share of right answers among the rows with a label; NaN where there are none."""
     applies = truth >= 0
     return ((logits.argmax(1) == truth) & applies).sum() / applies.sum()
 
@@ -147,7 +147,7 @@ class Method:
 
     @torch.no_grad()
     def augment(self, x: Tensor, truth: dict[str, Tensor], rng: Rows) -> tuple[Tensor, dict[str, Tensor]]:
-        """What the judge is shown, and what it is asked of that."""
+        """Augmented pictures, and the labels that are still true of them."""
         n, strength = len(x), self.cfg.augment
         if not strength:
             return x, truth
@@ -166,13 +166,13 @@ class Method:
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
         pixels = needed(batch.pixels)
-        with torch.autocast(pixels.device.type, enabled=False):  # pictures: 8 bits of mantissa would blur them
+        with torch.autocast(pixels.device.type, enabled=False):  # bf16 is too coarse for pictures
             shown, targets = self.augment(pixels, batch.labels, rng)
         answers = self.judge(shown)
         loss, logs = torch.zeros((), device=shown.device), {}
         for head, truth in targets.items():
             logits = answers[head].float()
-            # a mean over the batch, not over the rows that apply: slices of a batch then add up to the batch
+            # the mean over the batch, not over the rows with a label, so that slices of a batch add up to the batch
             options = {"ignore_index": -1, "label_smoothing": self.cfg.smoothing, "reduction": "none"}
             loss = loss + F.cross_entropy(logits, truth, **options).mean()
             logs[head] = accuracy(logits.detach(), truth)

@@ -1,10 +1,10 @@
 """SANA-Sprint (Chen et al. 2025): continuous-time consistency (sCM) with latent adversarial distillation (LADD).
 
-student:  make F constant along the teacher's guided path, and fool the heads          even steps
-heads:    tell its one-step pictures from data, in the frozen teacher's features         odd steps
+student:  makes F constant along the teacher's guided path, and fools the heads          even steps
+heads:    classify its one-step pictures against data, by the frozen teacher's features    odd steps
 
-Times are TrigFlow's, t in [0, 1] a quarter turn, theta = t pi / 2; latents have unit variance, so sigma_data drops out.
-Deviations, with reasons, in docs/methods/scm_ladd.md.
+Times are TrigFlow's: t in [0, 1] is a quarter turn, theta = t pi / 2. Latents have unit variance, so sigma_data drops
+out. Deviations from the paper, with reasons, are in docs/methods/scm_ladd.md.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ from models.schedule import add_noise, flow_time, like
 
 ABOUT = "SANA-Sprint: continuous-time consistency, with a discriminator in latents."
 BASES = ("sana",)
-SIGMA_DATA = 0.5  # only in the law of t, so that the paper's numbers stay the paper's
+SIGMA_DATA = 0.5  # used only in the distribution of t, so that the paper's numbers can be used
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,12 @@ class Config:
 
     @property
     def least(self) -> int:
-        """Samples of a step: the heads also see a picture under another's caption."""
+        """The least number of samples in a step: the heads also see pictures under another caption."""
         return 2 if self.adversarial else 1
 
 
 def student(cfg: Config, base: Denoiser | None) -> TrigFlow:
-    """The teacher's own weights with a guidance input that starts without effect, seen as TrigFlow."""
+    """The teacher with a guidance input that has no effect yet, as a TrigFlow denoiser."""
     if base is None:
         raise ValueError("scm_ladd distils a flow-matching teacher; give one with --base, such as toybox-sana")
     return TrigFlow(base.with_guidance())
@@ -89,7 +89,7 @@ def sample_t(rng: Rows, n: int, mean: float, std: float) -> Tensor:
 
 @contextmanager
 def exact(device: torch.device) -> Iterator[None]:
-    """Within: fp32 as it is written, where differences of 1e-3 do not drown as in bf16 or in a GPU's TF32."""
+    """Within: full fp32. Differences of 1e-3 would be lost in bf16 or in a GPU's TF32."""
     matmul = torch.backends.cuda.matmul
     before, matmul.allow_tf32 = matmul.allow_tf32, False
     try:
@@ -153,7 +153,7 @@ class Method:
         return Out(loss, logs)
 
     def consistency(self, batch: Batch, cond: Cond, rng: Rows) -> tuple[Tensor, Tensor]:
-        """mean |F - F_stopped - g|^2 with g from the teacher's guided path (SANA-Sprint, Eq. 9)."""
+        """The loss mean |F - F_stopped - g|^2, with g from the teacher's guided path (SANA-Sprint, Eq. 9)."""
         cfg, net, x0 = self.cfg, self.w.student, needed(batch.x0)
         t = sample_t(rng, len(x0), cfg.t_mean, cfg.t_std)
         x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)
@@ -168,11 +168,11 @@ class Method:
         return mse(F, F.detach() + normalise(g, cfg.tangent_norm)).mean(), size
 
     def guided(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
-        """The teacher's F with classifier-free guidance, one call for both halves."""
+        """The teacher's F with classifier-free guidance, in one call for both halves."""
         return guided(self.teacher.predict, x_t, t, cond, self.w.null_like(cond), needed(cond.guidance))
 
     def one_step(self, batch: Batch, cond: Cond, rng: Rows) -> tuple[Tensor, Tensor]:
-        """The student's x0 from data noised to t; from pure noise, t = 1 exactly, for a share of the samples."""
+        """The student's x0 from data noised to t; a share of the samples starts from pure noise, at t = 1 exactly."""
         cfg, x0 = self.cfg, needed(batch.x0)
         t = sample_t(rng, len(x0), cfg.t_mean, cfg.t_std)
         t = torch.where(rng.rand(len(x0)) < cfg.largest, torch.ones_like(t), t)
@@ -180,14 +180,14 @@ class Method:
         return self.w.student(x_t, t, cond).float(), t
 
     def judge(self, x0: Tensor, cond: Cond, rng: Rows, t: Tensor | None = None) -> Tensor:
-        """Logits [B, N] of the heads for x0, noised to the heads' own law of t."""
+        """Logits [B, N] of the heads for x0, noised to times of the heads' own distribution."""
         if t is None:
             t = sample_t(rng, len(x0), self.cfg.heads_t_mean, self.cfg.heads_t_std)
         s = flow_time(t)  # cos x0 + sin eps, scaled to the flow teacher's own input
         return self.heads(self.features(add_noise(self.features.schedule, x0, rng.randn_like(x0), s), s, cond))
 
     def heads_loss(self, batch: Batch, cond: Cond, rng: Rows) -> Out:
-        """Hinge loss on data, the student's pictures, and data under its neighbour's caption."""
+        """The hinge loss on data, on the student's pictures, and on data under another caption."""
         x0, prompts = batch.latents
         with torch.no_grad():
             fake, _ = self.one_step(batch, cond, rng)
@@ -201,7 +201,7 @@ class Method:
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
-        """One step from pure noise."""
+        """Samples of one step, from pure noise."""
         data, cond = batch.latents
         x = torch.randn(data.shape, generator=torch.Generator().manual_seed(0)).to(data)
         middle = torch.full((len(x),), sum(self.cfg.guidance) / 2, device=x.device)
@@ -210,8 +210,8 @@ class Method:
 
 
 def swap(x: Tensor) -> Tensor:
-    """Every sample in the place of its neighbour (0 and 1, 2 and 3, …), whichever process holds them; a last one
-    without a neighbour in that of the first."""
+    """The samples with neighbours exchanged (0 and 1, 2 and 3, …), within this process; an odd last one takes the place
+    of the first."""
     if len(x) == 1:
         raise ValueError("scm_ladd shows a picture under another's caption: train.batch_size must give each process 2")
     order = torch.arange(len(x)) ^ 1

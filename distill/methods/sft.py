@@ -1,11 +1,11 @@
-"""Denoising of data: how a teacher is trained, and the file to copy when adding a method.
+"""Denoising of data: the training of a teacher.
 
     SANA:              L = | v(x_t, t, c) - (eps - x0) |^2,   x_t = (1 - t) x0 + t eps    (Lipman et al. 2023, Eq. 23)
     Stable Diffusion:  L = w(t) | eps(x_t, t, c) - eps |^2,   x_t = alpha x0 + sigma eps       (Ho et al. 2020, Eq. 14)
 
-A SANA's t is logit-normal (Esser et al. 2024, Eq. 19), a UNet's uniform; w is `losses.snr_weight`. A tenth of the
-captions is dropped, so the network can be guided. A new SANA has SANA-Sprint's two stabilisers from the start, the
-dense time embedding and QK-norm (Sec. 3.2), so no fine-tuning stands between the teacher and its students.
+t is logit-normal for a SANA (Esser et al. 2024, Eq. 19), uniform for a UNet. w is `losses.snr_weight`. A tenth of the
+captions is dropped, for guidance. A new SANA has the two stabilisers of SANA-Sprint, the dense time embedding and
+QK-norm (Sec. 3.2), from the start, so that it needs no fine-tuning before it is distilled.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from models.stepping import DdimSteps
 
 ABOUT = "Denoising of data: a generator of many steps, the teacher of students of few."
 BASES = ("autoencoder", "sana", "sd", "sdxl")
-FURTHER = True  # what it makes is its base, trained on
+FURTHER = True  # the result is its base, trained further
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ def student(cfg: Config, base: Denoiser) -> Denoiser:
 
 
 def new(cfg: Config, family: str) -> Denoiser:
-    """A network that knows nothing yet, for the latents of this family's autoencoder."""
+    """An untrained network for the latents of this family's autoencoder."""
     return families.family(family).new(cfg)
 
 
-GUIDANCE = Guidance("cfg", 3.0, (1.0, 8.0))  # as it is served
+GUIDANCE = Guidance("cfg", 3.0, (1.0, 8.0))  # of the served model
 
 
 class Method:
@@ -80,7 +80,7 @@ class Method:
 
     def times(self, n: int, rng: Rows) -> Tensor:
         if isinstance(self.w.student.schedule, VP):
-            return 1 - rng.rand(n)  # never 0, where eps can't be told
+            return 1 - rng.rand(n)  # never 0, where eps is undefined
         return torch.sigmoid(self.cfg.t_mean + self.cfg.t_std * rng.randn(n))
 
     @torch.no_grad()

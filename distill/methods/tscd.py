@@ -1,12 +1,12 @@
 """Hyper-SD (Ren et al. 2024): trajectory-segmented consistency, then feedback and score distillation, in one LoRA.
 
-    a = jump(x_t; student; t -> s),  b = jump(x_r; student, stopped; r -> s),  x_r = jump(x_t; guided teacher; t -> r)
+    a = jump(x_t; student; t -> s),  b = jump(x_r; student, no gradient; r -> s),  x_r = jump(x_t; teacher; t -> r)
     L = huber(a, b) + adversarial(x0),      s drawn in [start of the segment of r, r]              (Sec. 3.1, Eq. 7)
 
-Segments merge, 8 -> 4 -> 2 -> 1, so one step is reached gently; `jump` is one DDIM step, so one student serves all
-step counts. From `feedback_from` on, for `feedback_steps`, a hinged reward pulls at its one-step pictures (Sec. 3.2,
-`feedback.py`), from `score_from` on distribution matching (Sec. 3.3, `dmd.py`); consistency goes on beside them, so 8
-steps stay.
+Segments merge, 8 -> 4 -> 2 -> 1, so that one step is reached gradually. `jump` is one DDIM step (the teacher's is
+guided), so one student serves all step counts. One-step pictures also get a hinged reward, from `feedback_from` for
+`feedback_steps` (Sec. 3.2, `feedback.py`), and distribution matching from `score_from` on (Sec. 3.3, `dmd.py`). The
+consistency loss goes on beside both, which keeps 8 steps good.
 """
 
 import copy
@@ -29,12 +29,12 @@ from models.schedule import VP, add_noise, ddim, like
 
 ABOUT = "Hyper-SD: trajectory-segmented consistency, one LoRA for 1, 2, 4 and 8 steps."
 BASES = ("sd", "sdxl")
-BEFORE = 1_000_000_000  # runs of before wrote this step for never
+BEFORE = 1_000_000_000  # older runs wrote this step for "never"
 STEPS = 2400
 
 
 def begins(step: int | None) -> int | None:
-    """The step at which a part begins, if it has one."""
+    """The step at which a part of the loss begins; None where it has no part."""
     return None if step == BEFORE else step
 
 
@@ -77,7 +77,7 @@ class Config:
 
     @property
     def stages(self) -> dict[str, int]:
-        """When each begins."""
+        """The step at which each stage begins."""
         later = {"feedback": self.feedback_from, "score distillation": self.score_from}
         merging = {f"{k} segments": i * self.stage_steps for i, k in enumerate(self.segments)}
         return merging | {name: begun for name, step in later.items() if (begun := begins(step)) is not None}
@@ -87,7 +87,7 @@ student = students.student
 
 
 def also_needs(cfg: Config) -> set[str]:
-    """The judge, where it rewards."""
+    """The judge, where the settings have a reward."""
     return {"judge"} if begins(cfg.feedback_from) is not None else set()
 
 
@@ -97,7 +97,7 @@ def jump(net, x: Tensor, t: Tensor, s: Tensor, cond: Cond) -> Tensor:
 
 
 def times(n: Tensor, u: Tensor, segments: int, grid: int) -> tuple[Tensor, Tensor, Tensor]:
-    """t = n / grid, its neighbour r, and an end s at the share u of the way from r to the start of their segment."""
+    """Times t = n / grid, their neighbours r, and ends s at the share u of the way from r to their segment's start."""
     t, r = n / grid, (n - 1) / grid
     start = ((n - 1) * segments // grid) / segments
     return t, r, r + u * (start - r)
@@ -150,7 +150,7 @@ class Method:
         return Out(loss.mean(), logs)
 
     def consistency(self, batch: Batch, segments: int, rng: Rows) -> Tensor:
-        """Neighbours on the guided teacher's path must land on one point, [B]."""
+        """The loss [B] of consistency: neighbours on the guided teacher's path must land on one point."""
         cfg, teacher, b = self.cfg, needed(self.w.teacher), len(batch)
         x0, cond = batch.latents
         n = rng.randint(1, cfg.grid + 1, b)
@@ -159,12 +159,12 @@ class Method:
         with torch.no_grad():
             answer = guided(teacher, x_t, t, cond, self.w.null_like(cond), cfg.guidance)
             x_r = ddim(teacher.schedule, x_t, answer, t, r)
-            later = r.clamp_min(0.5 / cfg.grid)  # never asked at 0, where x_r is the answer already
+            later = r.clamp_min(0.5 / cfg.grid)  # never 0, where x_r itself is the answer
             target = torch.where(like(r > s, x_r), jump(self.w.student, x_r, later, s, cond), x_r)
         return huber(jump(self.w.student, x_t, t, s, cond), target, cfg.huber_c)
 
     def one_step_parts(self, batch: Batch, adversarial: float, rng: Rows) -> dict[str, Tensor]:
-        """What pulls at the pictures of one step, weighted, [B] each."""
+        """The weighted losses on one-step pictures by name, [B] each."""
         cfg, parts = self.cfg, {}
         feedback = self.feedback_from is not None and 0 <= batch.step - self.feedback_from < cfg.feedback_steps
         score = self.score_from is not None and batch.step >= self.score_from and batch.step % cfg.ratio == 0
@@ -184,7 +184,7 @@ class Method:
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
-        """One step, from fixed noise."""
+        """Samples of one step, from fixed noise."""
         rng = Rows(0, 0, len(batch), device=needed(batch.x0).device)
         return needed(self.w.show)(self.one_step(batch, rng))
 
@@ -194,7 +194,7 @@ def serve(made: Trained, home: Path) -> dict:
 
 
 def segment_starts(first: float) -> Steps:
-    """The noisy ends of as many segments as steps; but one step is given the time at which it was trained."""
+    """The timesteps of each step count: the noisy ends of as many segments. One step has the time of its training."""
     n = VP.num_train_timesteps
     tables = {str(k): [round(n * (1 - i / k)) - 1 for i in range(k)] for k in (2, 4, 8)}
     return {"1": [round(first * n) - 1]} | tables

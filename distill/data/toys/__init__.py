@@ -1,4 +1,4 @@
-"""Toys: procedural scenes with their pictures, captions and the whole truth about them."""
+"""Toys: procedural scenes with their pictures, captions and all true attributes."""
 
 import hashlib
 
@@ -9,14 +9,15 @@ from distill.data.toys.captions import captions, prompt, questions, truth, vocab
 from distill.data.toys.render import render
 from distill.data.toys.scene import Scene, Thing, sample_scene, scene_at
 
-LOOKS = 2  # counts changes of the pictures or captions, so that caches start anew
+LOOKS = 2  # to be raised when pictures or captions change, so that caches start anew
 SPLITS = ("train", "held_out")
 
 
 class Toys:
-    """`size` scenes of a split, each a function of (seed, index): a longer set starts with a shorter one.
+    """`size` scenes of a split. Each is a function of (seed, index), so a longer set starts with a shorter one.
 
-    The split goes by the hash of what words can say (`Scene.split`): 1 combination in 20 is held out, for every seed.
+    The split depends on the hash of all that words can say of a scene (`Scene.split`): for every seed, 1 combination in
+    20 is held out.
     """
 
     def __init__(self, seed: int = 0, split: str = "train", size: int = 100_000, mini: bool = False):
@@ -29,7 +30,7 @@ class Toys:
 
     @property
     def signature(self) -> tuple:
-        """What the examples depend on, but for how many there are."""
+        """Everything that the examples depend on, except their number."""
         return self.name, LOOKS, self.seed, self.split
 
     def __len__(self) -> int:

@@ -1,9 +1,9 @@
-"""A kind's mesh with its light: what every corner of every triangle receives from a studio fixed in the world.
+"""The mesh of a kind of toy with baked light: the light at every corner of every triangle, from fixed lamps.
 
-Toys never turn in the world, the camera goes round them. So the light that a point receives (a large warm lamp at the
-upper left of the front, a cool sky, a bounce from an unseen floor that is dark where the toy stands) is worked out
-once for each kind, shadows and all, and no picture needs more than its primary rays. Surfaces are diffuse: their
-radiance does not depend on the view, as a radiance field wants it.
+Toys never turn in the world; the camera moves around them. So the light at a point (a large warm lamp at the upper left
+of the front, a cool sky, and light from an unseen floor that is dark under the toy) is computed once for each kind,
+with shadows, and pictures need primary rays only. Surfaces are diffuse: their radiance does not depend on the view, as
+in a simple radiance field.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ NUM_RAYS = 160
 
 @dataclass(frozen=True)
 class Solid:
-    """One kind, centred, in a ball of radius 1."""
+    """One kind of toy, centred in a ball of radius 1."""
 
     scene: EmbreeScene
     triangles: np.ndarray  # [F, 3, 3] float32
@@ -37,13 +37,13 @@ class Solid:
     paint: np.ndarray  # [F] index into paints
     dots: np.ndarray  # [D, 3] centres of the dots of the dotted pattern
     dot: np.ndarray  # [F] index of the nearest dot
-    stripes: np.ndarray  # [3] the direction that stripes cross, as long as there are stripes along a unit
+    stripes: np.ndarray  # [3] the direction across the stripes; its length is the number of stripes in a unit
     hull: np.ndarray  # [H, 3]
-    stand: tuple[float, float, float] | None  # height, half width and half depth of what things can stand on
+    stand: tuple[float, float, float] | None  # height, half width and half depth of a surface to stand on
 
 
 def directions(n: int) -> np.ndarray:
-    """Evenly spread over the sphere, by the golden angle. [n, 3]"""
+    """Directions spread evenly over the sphere by the golden angle, [n, 3]."""
     y = 1 - (2 * np.arange(n) + 1) / n
     angle = np.arange(n) * np.pi * (3 - 5**0.5)
     ring = np.sqrt(1 - y * y)
@@ -51,7 +51,7 @@ def directions(n: int) -> np.ndarray:
 
 
 def corner_normals(mesh: trimesh.Trimesh) -> np.ndarray:
-    """Normals of every corner, [F, 3, 3]: the mean over faces around its vertex, but not across a crease."""
+    """The normal of every corner, [F, 3, 3]: the mean over the faces around its vertex, except across a crease."""
     num_faces = len(mesh.faces)
     corner = np.arange(num_faces * 3)
     at = coo_matrix((np.ones(len(corner)), (corner, mesh.faces.ravel())), (len(corner), len(mesh.vertices))).tocsr()
@@ -66,7 +66,7 @@ def corner_normals(mesh: trimesh.Trimesh) -> np.ndarray:
 
 
 def radiance(d: np.ndarray) -> np.ndarray:
-    """What the studio sends from an upper direction d [3], linear RGB [3]."""
+    """The light that comes from an upper direction d [3], linear RGB [3]."""
     lamp, rim = LAMP / np.linalg.norm(LAMP), RIM / np.linalg.norm(RIM)
     key = 3.1 * np.exp(7 * (d @ lamp - 1)) * LAMP_COLOUR
     edge = 0.85 * np.exp(5 * (d @ rim - 1)) * RIM_COLOUR
@@ -74,7 +74,8 @@ def radiance(d: np.ndarray) -> np.ndarray:
 
 
 def floor_radiance(points: np.ndarray, d: np.ndarray, floor: float) -> np.ndarray:
-    """What comes up from the floor: points [N, 3], downward d [3] -> [N, 3]; dark under the toy."""
+    """The light from the floor that reaches points [N, 3] from a downward direction d [3]: [N, 3], dark under the
+    toy."""
     far = (points[:, 1] - floor + 1e-3) / -d[1]
     hit = points + d * far[:, None]
     open_ = np.clip((np.hypot(hit[:, 0], hit[:, 2]) - 0.2) / 1.2, 0, 1)
@@ -82,7 +83,7 @@ def floor_radiance(points: np.ndarray, d: np.ndarray, floor: float) -> np.ndarra
 
 
 def received(scene: EmbreeScene, points: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Light at points [N, 3], [N, 3], and the cosine-weighted part of the surroundings that they see, [N]."""
+    """The light at points [N, 3], as [N, 3], and the cosine-weighted share of the surroundings that they see, [N]."""
     total, seen, weight = np.zeros_like(points), np.zeros(len(points)), np.zeros(len(points))
     floor = points[:, 1].min()
     start = (points + 2e-3 * normals).astype(np.float32)
@@ -99,7 +100,7 @@ def received(scene: EmbreeScene, points: np.ndarray, normals: np.ndarray) -> tup
 
 
 def corner_light(scene: EmbreeScene, triangles: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """Light at every corner, [F, 3, 3]. Corners buried in another part take the light of their open neighbours."""
+    """The light at every corner, [F, 3, 3]. Corners inside another part take the light of their open neighbours."""
     rows = np.concatenate([triangles.reshape(-1, 3), normals.reshape(-1, 3)], 1).round(4)
     unique, back = np.unique(rows, axis=0, return_inverse=True)
     light, seen = received(scene, unique[:, :3], unique[:, 3:])
@@ -119,7 +120,7 @@ def corner_light(scene: EmbreeScene, triangles: np.ndarray, normals: np.ndarray)
 
 
 def spread_dots(mesh: trimesh.Trimesh, body: np.ndarray, spacing: float) -> np.ndarray:
-    """Points on the painted faces that keep their distance, the same at every call. [D, 3]"""
+    """Points on the painted faces at least `spacing` apart, [D, 3]; the same at every call."""
     rng = np.random.default_rng(5)
     area = mesh.area_faces * body
     face = rng.choice(len(area), 4000, p=area / area.sum())
@@ -135,7 +136,7 @@ def spread_dots(mesh: trimesh.Trimesh, body: np.ndarray, spacing: float) -> np.n
 
 @cache
 def solid(kind: str) -> Solid:
-    """Build, fit and light one kind (about a tenth of a second, once)."""
+    """Build, fit and light one kind. This takes about a tenth of a second, once."""
     if kind not in KINDS:
         raise ValueError(f"kind {kind!r}; valid: {', '.join(KINDS)}")
     parts = KINDS[kind]()

@@ -1,8 +1,8 @@
-"""What is said of a scene: a small grammar with synonyms and optional parts. Everything said is true.
+"""Captions of scenes: a small grammar with synonyms and optional parts. Captions are always true.
 
-A caption always names the kinds, how many (for several) and the relation (for two); what else it names is chosen:
-colour, pattern, size, background, view. `prompt` says exactly what it is asked to (`truth` is what that promises),
-`captions` chooses at random, `questions` makes prompts for benchmarks.
+A caption always names the kinds, the count (of several) and the relation (of two). Colour, pattern, size, background
+and view are optional. `prompt` names exactly the given attributes (`truth` gives their values), `captions` chooses them
+at random, `questions` makes prompts for benchmarks.
 """
 
 from collections.abc import Collection, Sequence
@@ -45,7 +45,7 @@ RELATION_WORDS: dict[str, tuple[str, ...]] = {
 
 
 def _one(rng: Rng, words: Sequence) -> Any:
-    """The first wording half of the time, any of them otherwise; always the first without an rng."""
+    """The first wording half of the time, else any of them; without an rng always the first."""
     if rng is None:
         return words[0]
     return words[0] if rng.random() < 0.5 else words[int(rng.integers(len(words)))]
@@ -56,7 +56,7 @@ def _article(phrase: str) -> str:
 
 
 def _noun(thing: Thing, count: int, size: str | None, names: Collection[str], rng: Rng) -> str:
-    """ "a small striped red mug", "two teal robots", "a red mug with stripes"."""
+    """A noun phrase: "a small striped red mug", "two teal robots", "a red mug with stripes"."""
     words, tail = [], ""
     if "size" in names and size:
         words.append(_one(rng, SIZE_WORDS[size]))
@@ -78,7 +78,8 @@ def _background(background: str, rng: Rng) -> str:
 
 
 def prompt(scene: Scene, names: Collection[str], rng: Rng = None) -> str:
-    """A caption that names exactly `names` (of colour, pattern, size, background, view), kinds, count and relation.
+    """A caption that names kinds, count, relation and exactly the attributes in `names` (of colour, pattern, size,
+    background, view). Raises ValueError for others.
 
     Wordings are drawn from rng; without one they are the usual ones ("a red cube"). Several things have no size.
     """
@@ -98,7 +99,7 @@ def prompt(scene: Scene, names: Collection[str], rng: Rng = None) -> str:
 
 
 def truth(scene: Scene, names: Collection[str]) -> dict:
-    """What a prompt of these names promises: those of the scene's attributes that it says."""
+    """The attributes of the scene that a prompt with these names states."""
     facts = scene.named()
     keys = {"kind", "count", "relation", "kind2", *names, *(f"{name}2" for name in names)}
     promised = {key: value for key, value in facts.items() if key in keys and value is not None}
@@ -106,10 +107,10 @@ def truth(scene: Scene, names: Collection[str]) -> dict:
 
 
 def captions(scene: Scene, rng: np.random.Generator) -> tuple[str, ...]:
-    """Four wordings: the bare kind with perhaps a colour, a little more, most of it, and all that there is.
+    """Four captions: the bare kind with perhaps a colour, a little more, most attributes, and all of them.
 
-    Colours are named most often, and views often: people ask for the first, text to 3D for the second. That everything
-    is plain mostly goes without saying.
+    Colours are named most often, as people ask for them, and views often, as text to 3D does. The pattern "plain" is
+    mostly left out.
     """
     bare = ["colour"] if rng.random() < 0.5 else []
     little = ["colour"] + [n for n in NAMES[3:] if rng.random() < 0.35]
@@ -124,17 +125,17 @@ def captions(scene: Scene, rng: np.random.Generator) -> tuple[str, ...]:
 def questions(
     group: str, names: Collection[str], num: int, seed: int = 0, split: str = "held_out"
 ) -> list[tuple[str, dict]]:
-    """Prompts in usual words with what they promise, of one group: "one", "relation" or "several".
+    """Prompts in the usual words with the attributes that they state, of one group: "one", "relation" or "several".
 
-    They belong to scenes of the split: the whole of a held-out scene was never seen, the part that is named may have
-    been.
+    They belong to scenes of the split. No training saw the whole of a held-out scene, but it may have seen the part
+    that is named.
     """
     scenes = [scene_at(seed, index, split, group=group) for index in range(num)]
     return [(prompt(scene, names), truth(scene, names)) for scene in scenes]
 
 
 def vocabulary() -> dict[str, list[str]]:
-    """Every word of the grammar by what it names, the usual word first: for chips, near words and cards."""
+    """Every word of the grammar, grouped by what it names, the usual word first: for chips, near words and cards."""
     backgrounds = [word for name in BACKGROUNDS for word in COLOUR_WORDS[name]]
     return {
         "kind": [word for words in KIND_WORDS.values() for word, _ in words],

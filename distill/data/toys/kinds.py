@@ -1,7 +1,7 @@
 """The 27 kinds of toys, each a list of (paint, solid).
 
-Paint is "body" (the toy's colour, with its pattern), "plain" (its colour without), "shade" (a deeper tone of it) or
-a fixed detail of the palette. Toys look along +z; their own size does not matter, `bake` fits them into a ball.
+Paint is "body" (the toy's colour, with its pattern), "plain" (its colour without the pattern), "shade" (a deeper shade
+of it) or a fixed detail of the palette. Toys face +z. Their size here does not matter, as `bake` fits them into a ball.
 """
 
 from collections.abc import Callable
@@ -328,15 +328,15 @@ MAKERS = (
     make_table, make_sofa, make_lamp, make_hat, make_key, make_snowman, make_robot, make_bird, make_fish,
 )  # fmt: skip
 KINDS: dict[str, Callable[[], Parts]] = {make.__name__.removeprefix("make_"): make for make in MAKERS}
-# How much of the frame's ball a toy spans where 1 would look too big, beside the others.
+# Share of the frame's ball that a toy spans, for kinds that would look too big beside the others at 1.
 FILL = {"ball": 0.84, "cube": 0.98, "egg": 0.92, "ring": 0.92, "cylinder": 0.95}
-# Toys whose back and sides can be told from their front.
+# Toys whose front, sides and back look different.
 FACED = frozenset({"house", "car", "boat", "aeroplane", "chair", "sofa", "snowman", "robot", "bird", "fish", "rocket"})
-# Longer from back to front than they are wide: pictures show them from the side more often.
+# Toys that are longer than wide; pictures show them from the side more often.
 LONG = frozenset({"car", "boat", "aeroplane", "bird", "fish"})
-# Too thin to be known when seen edge-on.
+# Toys that are too thin to be recognised edge-on.
 FLAT = frozenset({"key", "ring"})
-# The direction that stripes cross, as long as there are stripes along a unit; upwards, 3.4, for every other kind.
+# The direction across the stripes, with the number of stripes in a unit as its length; upwards and 3.4 for other kinds.
 STRIPES = {
     "cube": (2.2, 2.2, 2.2),
     "pyramid": (0, 4.2, 0),
@@ -353,7 +353,7 @@ STRIPES = {
     "bird": (0, 1.2, 3.2),
     "fish": (0, 0.8, 3.6),
 }
-# What things can stand on, and how high that is, in the solid's own units: (y, half width, half depth).
+# Surfaces that things can stand on, in the solid's own units: (height, half width, half depth).
 STANDS = {
     "cube": (0.5, 0.46, 0.46),
     "cylinder": (0.625, 0.5, 0.5),

@@ -1,6 +1,6 @@
-"""A scene's picture: rays through 2 x 2 points a pixel, and the light that `bake` found.
+"""Rendering of a scene: 2 x 2 rays for each pixel, and the light that `bake` computed.
 
-What the rays met beside the colour is kept too (`Seen`): it gives outlines, creases and depth exactly.
+`Seen` keeps the hits of the rays beside the colour, which give outlines, creases and depth exactly.
 """
 
 from dataclasses import dataclass, replace
@@ -14,14 +14,14 @@ from models.palette import BACKGROUNDS, COLOURS, DETAILS, marking, shade
 from models.views import Camera, camera_matrix, position, project, ray_directions
 
 SAMPLES = 2
-FRAME = 0.92  # how much of the picture a group of things spans
+FRAME = 0.92  # share of the picture that a group of things spans
 DOT = 0.115  # radius of a dot
 EXPOSURE = 1.12
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A thing in the world: its solid scaled, then moved."""
+    """A thing in the world: its solid, scaled and then moved."""
 
     thing: Thing
     solid: Solid
@@ -42,7 +42,7 @@ def _linear(colour: tuple[int, int, int]) -> np.ndarray:
 
 
 def _screen_curve(n: int = 4096, top: float = 2.0) -> np.ndarray:
-    """Linear light in [0, top] to sRGB in [0, 255], with a shoulder that keeps highlights from burning out. [n]"""
+    """A table [n] from linear light in [0, top] to sRGB in [0, 255], with a shoulder that keeps highlights soft."""
     x = np.linspace(0, top, n)
     x = np.where(x < 0.7, x, 0.7 + 0.3 * np.tanh((x - 0.7) / 0.3 * 0.9) / np.tanh(3.9))
     y = np.where(x <= 0.0031308, 12.92 * x, 1.055 * np.maximum(x, 1e-9) ** (1 / 2.4) - 0.055)
@@ -53,7 +53,7 @@ CURVE = _screen_curve()
 
 
 def _axes(camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Right, screen-up, and level towards the camera, each [3]."""
+    """The directions right, up on the screen, and level towards the camera, each [3]."""
     matrix = camera_matrix(camera)
     right, up = matrix[:3, 0], matrix[:3, 1]
     return right, up, np.cross(right, (0.0, 1.0, 0.0))
@@ -65,7 +65,7 @@ def _extent(placed: Placed, axis: np.ndarray) -> tuple[float, float]:
 
 
 def _beside(first: Placed, second: Placed, axis: np.ndarray, gap: float) -> Placed:
-    """Move second along axis until it starts a gap after the end of first."""
+    """The second thing, moved along the axis until it begins a gap after the end of the first."""
     return second.moved(axis * (_extent(first, axis)[1] + gap - _extent(second, axis)[0]))
 
 
@@ -94,7 +94,7 @@ def _relation(scene: Scene, first: Placed, second: Placed) -> list[Placed]:
 
 
 def _rows(count: int, layout: str, aspect: float) -> list[int]:
-    """How many stand in each row, from the top; a layout that would leave things small gives way."""
+    """The number of things in each row, from the top. A layout that would make things too small is replaced."""
     if count == 2:
         return [1, 1] if aspect > 1.4 else [2]
     if count == 3 and aspect > 1.7:
@@ -117,7 +117,7 @@ def _several(scene: Scene, one: Placed) -> list[Placed]:
 
 
 def _fit(camera: Camera, things: list[Placed], frame: float) -> list[Placed]:
-    """Scale and move a group so that it spans the frame and sits in its middle."""
+    """The group, scaled and moved so that it spans the frame and is centred."""
     right, up, _ = _axes(camera)
     half = camera.radius * np.tan(np.radians(camera.fov) / 2)
     for _ in range(4):
@@ -130,7 +130,7 @@ def _fit(camera: Camera, things: list[Placed], frame: float) -> list[Placed]:
 
 
 def place(scene: Scene) -> list[Placed]:
-    """Where everything stands."""
+    """The things of a scene, each at its place."""
     things = [Placed(t, solid(t.kind), 1.0, np.zeros(3)) for t in scene.things]
     if scene.count == 1:
         right, up, _ = _axes(scene.camera)
@@ -143,7 +143,7 @@ def place(scene: Scene) -> list[Placed]:
 
 
 def _albedo(placed: Placed, face: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Linear colour at hits: faces [N] and points [N, 3] in the solid's own space -> [N, 3]."""
+    """The linear colour at hits, [N, 3], for faces [N] and points [N, 3] in the solid's own space."""
     body, form, thing = COLOURS[placed.thing.colour], placed.solid, placed.thing
     own = {"body": body, "plain": body, "shade": shade(body)}
     table = np.stack([_linear(own.get(p) or DETAILS[p]) for p in form.paints])
@@ -162,7 +162,7 @@ def _albedo(placed: Placed, face: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def _shadow(points: np.ndarray, normals: np.ndarray, others: list[Placed]) -> np.ndarray:
-    """What neighbours leave of the light, [N, 1]: each hides as much as a ball of its size would."""
+    """The share of light that neighbours leave, [N, 1]: each hides as much as a ball of its size."""
     left = np.ones(len(points), np.float32)
     for other in others:
         way = other.at - points
@@ -173,7 +173,7 @@ def _shadow(points: np.ndarray, normals: np.ndarray, others: list[Placed]) -> np
 
 
 def _window(camera: Camera, placed: Placed, size: int) -> tuple[slice, slice]:
-    """Rows and columns of samples that can meet a thing."""
+    """The rows and columns of samples that may hit a thing."""
     points = project(camera, placed.hull)
     low, high = (points.min(0) + 1) / 2 * size, (points.max(0) + 1) / 2 * size
     x0, x1 = max(int(low[0]) - 1, 0), min(int(high[0]) + 2, size)
@@ -243,5 +243,5 @@ def picture(seen: Seen) -> np.ndarray:
 
 
 def render(scene: Scene, size: int = SIDE) -> np.ndarray:
-    """The picture, uint8 [size, size, 3]."""
+    """The picture of a scene, uint8 [size, size, 3]."""
     return picture(look(scene, size))

@@ -1,12 +1,12 @@
-"""What is in a picture: a scene and the known distribution that scenes are drawn from.
+"""Scenes: the contents of a picture, and the known distribution that scenes are drawn from.
 
-The law (everything that is not named is uniform):
+The distribution (uniform where nothing is said):
 
     group     one thing 0.60, two things with a relation 0.22, two to four of a kind 0.18
     kind      27 kinds; colour: 12; background: 8; never black on black; the two of a relation are of different kinds
     pattern   plain 0.70, striped 0.15, dotted 0.15, for each thing
     size      one thing: big 0.75, small 0.25; several things fill the picture and have no size
-    relation  left of, right of, in front of 0.25 each, on 0.25; what is stood on is one of `STANDS`
+    relation  left of, right of, in front of, on: 0.25 each; the thing below is one of `STANDS`
     view      `models.views` (front 0.50, side 0.25, back 0.15, overhead 0.10); for one long thing (car, boat, ...)
               front 0.30, side 0.45, back 0.15, overhead 0.10; `in front of` and `on` are seen from 20 to 40 degrees
               up (front 0.60, side 0.25, back 0.15; on a chair or sofa front 0.75, side 0.25); where a key or a ring
@@ -32,12 +32,12 @@ GROUPS = {"one": 0.6, "relation": 0.22, "several": 0.18}
 LONG_CHANCES = {"front": 0.3, "side": 0.45, "back": 0.15, "overhead": 0.1}
 LEVEL_CHANCES = {"front": 0.6, "side": 0.25, "back": 0.15}
 SEATED_CHANCES = {"front": 0.75, "side": 0.25}
-BACKED = frozenset({"chair", "sofa"})  # from behind, they hide what they carry
+BACKED = frozenset({"chair", "sofa"})  # kinds whose back hides the thing on them
 SCALE = {"big": 1.0, "small": 0.55}
 MINI_KINDS = ("cube", "mug", "house", "tree", "car", "mushroom")
 MINI_COLOURS = ("red", "orange", "yellow", "green", "blue", "purple")
 MINI_CAMERA = Camera(30.0, 22.0)
-HELD_OUT = 20  # one scene in so many is never trained on
+HELD_OUT = 20  # one combination in so many is never trained on
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """`things` are one kind, or the two of a relation: the first is `relation` the second ("a cup on a table")."""
+    """`things` has one thing, or the two of a relation: the first is `relation` the second ("a cup on a table")."""
 
     things: tuple[Thing, ...]
     background: str
     camera: Camera
     count: int = 1  # things in the picture: 2 for a relation
     relation: str | None = None
-    size: str | None = "big"  # of one thing; None when there are several
+    size: str | None = "big"  # of a single thing; None for several
     layout: str = "row"  # of several of a kind: row or cluster
     jitter: tuple[float, ...] = field(default=(0.0,) * 8)  # numbers in [-1, 1] that nudge places and sizes
 
@@ -69,7 +69,7 @@ class Scene:
         return any(thing.kind in FACED for thing in self.things)
 
     def named(self) -> dict:
-        """All that words can say of the scene, without the jitter."""
+        """Everything that words can say of the scene, so without the jitter."""
         first, second = self.things[0], self.things[1] if self.relation else None
         return {
             **asdict(first),
@@ -82,7 +82,7 @@ class Scene:
         }
 
     def attributes(self) -> dict:
-        """The truth as JSON. `faced`: whether front, side and back can be told apart in the picture."""
+        """The true attributes, for JSON. `faced`: whether front, side and back look different in the picture."""
         return {
             **self.named(),
             "faced": self.faced,
@@ -92,7 +92,7 @@ class Scene:
 
     @property
     def split(self) -> str:
-        """By the hash of what can be said, so that no held-out combination was ever seen from a training scene."""
+        """The split, by the hash of `named`, so that no training scene shows a held-out combination."""
         digest = hashlib.sha256(json.dumps(self.named(), sort_keys=True).encode()).digest()
         return "train" if int.from_bytes(digest[:8]) % HELD_OUT else "held_out"
 
@@ -116,7 +116,7 @@ def _camera(rng: np.random.Generator, kinds: list[str], relation: str | None) ->
 
 
 def _off_edge(azimuth: float) -> float:
-    """Turn an azimuth of a side view so that it is at least 25 degrees from edge-on."""
+    """The azimuth of a side view, moved to at least 25 degrees from edge-on."""
     turn, sign = abs(azimuth), np.sign(azimuth)
     if not 45 < turn < 135:
         return azimuth
@@ -125,7 +125,7 @@ def _off_edge(azimuth: float) -> float:
 
 
 def sample_scene(rng: np.random.Generator, group: str | None = None) -> Scene:
-    """One scene of the law above, or of one of its groups: one, relation, several."""
+    """A scene of the distribution above, or of one of its groups: one, relation, several."""
     if group is not None and group not in GROUPS:
         raise ValueError(f"group {group!r}; valid: {', '.join(GROUPS)}")
     group = group or _pick(rng, GROUPS)
@@ -156,7 +156,7 @@ def sample_mini(rng: np.random.Generator) -> Scene:
 
 
 def scene_at(seed: int, index: int, split: str = "train", *, mini: bool = False, group: str | None = None) -> Scene:
-    """The scene of an index: the first of its own row of draws that belongs to the split."""
+    """The scene of an index: draws of this index are repeated until one belongs to the split."""
     attempt = 0
     while True:
         rng = np.random.default_rng([seed, index, attempt])

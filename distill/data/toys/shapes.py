@@ -1,6 +1,6 @@
-"""Soft solids that toys are built from: balls, lathed profiles, rounded blocks and tubes.
+"""The rounded solids that toys are built from: balls, lathed profiles, rounded blocks and tubes.
 
-Each returns a trimesh.Trimesh with small faces (edges of at most about 0.15), because light is baked per corner.
+Each function returns a trimesh.Trimesh with small faces (edges of at most about 0.15), as light is baked at corners.
 Angles are in degrees, y is up.
 """
 
@@ -48,7 +48,7 @@ def torus(ring: float, tube: float) -> Trimesh:
 
 
 def soften(points: np.ndarray, times: int = 2) -> np.ndarray:
-    """Cut the corners of an open line, keeping its ends (Chaikin 1974). [N, D] -> [M, D]"""
+    """Cut the corners of an open line and keep its ends (Chaikin 1974): [N, D] -> [M, D]."""
     for _ in range(times):
         a, b = points[:-1], points[1:]
         cut = np.stack([0.75 * a + 0.25 * b, 0.25 * a + 0.75 * b], 1).reshape(-1, points.shape[1])
@@ -57,7 +57,7 @@ def soften(points: np.ndarray, times: int = 2) -> np.ndarray:
 
 
 def refine(points: np.ndarray, step: float) -> np.ndarray:
-    """Points between those of a line, so that no segment is longer than step."""
+    """The line with points added, so that no segment is longer than `step`."""
     rows = [points[:1]]
     for a, b in zip(points[:-1], points[1:], strict=True):
         n = max(1, int(np.ceil(np.linalg.norm(b - a) / step)))
@@ -74,7 +74,7 @@ def grid_faces(rows: int, columns: int) -> np.ndarray:
 
 
 def lathe(profile: Sequence[tuple[float, float]], soft: int = 0, sides: int = 40, at: Vec = (0, 0, 0)) -> Trimesh:
-    """Turn a profile of (radius, height) around y, from bottom to top for an outward surface."""
+    """A profile of (radius, height) turned around y. It goes from bottom to top, so that the surface faces outwards."""
     line = refine(soften(np.array(profile, float), soft), 0.12)
     angle = np.arange(sides) / sides * 2 * np.pi
     ring = np.stack([np.sin(angle), np.zeros(sides), np.cos(angle)], -1)
@@ -110,7 +110,7 @@ def block(size: Vec, at: Vec = (0, 0, 0), edge: float = 0.06, top: tuple[float, 
 
 
 def _marks(half: float, edge: float) -> np.ndarray:
-    """Where a box is cut along one axis: three times in the rounding, evenly between."""
+    """The places where a box is cut along one axis: three in each rounding, evenly between."""
     bend = half - edge + edge * np.tan(np.linspace(0, np.pi / 4, 4))
     flat = np.linspace(-(half - edge), half - edge, max(2, int(np.ceil(2 * (half - edge) / 0.14)) + 1))
     return np.concatenate([-bend[:0:-1], flat, bend[1:]])
@@ -136,7 +136,7 @@ def _cut_box(half: np.ndarray, edge: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def tube(points: Sequence[Vec], r: float | Sequence[float], soft: int = 2, sides: int = 16) -> Trimesh:
-    """A round tube along a softened line, with rounded ends; radii may differ from point to point."""
+    """A round tube along a softened line, with rounded ends. The radius may differ from point to point."""
     radii = np.broadcast_to(np.asarray(r, float), len(points))
     line = refine(soften(np.column_stack([np.array(points, float), radii]), soft), 0.12)
     centre, radius = line[:, :3], line[:, 3]
