@@ -1,1 +1,1 @@
-"""What pictures are worth: metrics on features, networks of the judges. Imports none of the other folders."""
+"""Evaluation of pictures: metrics on features, and the networks of the judges. Imports none of the other folders."""

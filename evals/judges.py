@@ -1,8 +1,8 @@
-"""Networks that read pictures: attributes of toy scenes, names of emoji. They judge what generators paint.
+"""Classifiers of pictures: attributes of toy scenes, names of emoji. They measure generators.
 
-Three shapes, so that what fools one need not fool the other: `a` is a residual network, `b` a ConvNeXt, and
-`emoji` a wider residual network whose classes are directions on a sphere. Pictures shrink before anything is
-expensive, so that a judge trains on a CPU. No layer depends on the rest of the batch.
+There are three architectures, so that a picture that fools one need not fool another: `a` is a residual network, `b` a
+ConvNeXt, and `emoji` a wider residual network whose classes are directions on a sphere. Pictures are downsampled before
+the expensive layers, so that a judge trains on a CPU. No layer depends on the rest of the batch.
 """
 
 import json
@@ -36,7 +36,7 @@ class Residual(nn.Module):
 
 
 class Next(nn.Module):
-    """ConvNeXt block (Liu et al. 2022): one filter a channel, then a perceptron a pixel. 3 x 3, for speed."""
+    """A ConvNeXt block (Liu et al. 2022): a depthwise filter, 3 x 3 for speed, then a perceptron at each pixel."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -75,9 +75,10 @@ BODIES: dict[str, Callable[[], nn.Sequential]] = {
 
 
 def initialise(network: nn.Module) -> None:
-    """Signals keep their size through every layer, and blocks start as nothing (He et al. 2015; Goyal et al. 2017).
+    """Initialise so that signals keep their size and residual blocks start as identities (He et al. 2015; Goyal et al.
+    2017).
 
-    With torch's own start they shrink at each layer, and a judge takes several times longer to see colours.
+    With torch's defaults signals shrink at each layer, and a judge takes several times as long to learn colours.
     """
     for layer in network.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
@@ -90,7 +91,7 @@ def initialise(network: nn.Module) -> None:
 
 
 class Cosine(nn.Module):
-    """Logits are scaled cosines between features and a direction for each class (Wang et al. 2017)."""
+    """Logits as scaled cosines between features and a direction for each class (Wang et al. 2017)."""
 
     def __init__(self, features: int, classes: int):
         super().__init__()
@@ -101,7 +102,7 @@ class Cosine(nn.Module):
 
 
 class Judge(nn.Module):
-    """Reads pictures [B, 3, 128, 128], uint8 or float in [-1, 1]; answers with logits for each head."""
+    """A judge: pictures [B, 3, 128, 128], uint8 or float in [-1, 1], -> logits of each head."""
 
     def __init__(self, arch: str, heads: Heads):
         super().__init__()
@@ -121,7 +122,8 @@ class Judge(nn.Module):
         return self.config["heads"]
 
     def features(self, pictures: Tensor) -> Tensor:
-        """[B, 128]: what all heads read; the space of Fréchet distances, precision, recall, Vendi scores."""
+        """The features [B, 128] before the heads, in which Fréchet distances, precision, recall and Vendi scores are
+        computed. Raises ValueError for another size."""
         if pictures.ndim != 4 or pictures.shape[1:] != (3, SIZE, SIZE):
             raise ValueError(f"a judge reads pictures [B, 3, {SIZE}, {SIZE}], not {list(pictures.shape)}")
         x = pictures.float() / 127.5 - 1 if pictures.dtype == torch.uint8 else pictures
@@ -136,13 +138,13 @@ class Judge(nn.Module):
 
     @torch.no_grad()
     def read(self, pictures: Tensor, chunk: int = 64) -> tuple[Tensor, dict[str, Tensor]]:
-        """Features [N, 128] and the class index by head, int64 [N], in float32, a chunk at a time."""
+        """Features [N, 128] and the class of each head, int64 [N], computed in float32 by chunks."""
         parts = [self.features(part).float() for part in pictures.split(chunk)]
         features = torch.cat(parts)
         return features, {name: logits.argmax(1) for name, logits in self.logits(features).items()}
 
     def save(self, folder: Path) -> None:
-        """config.json and model.safetensors, half precision: a judge's margins are far wider than that."""
+        """Write config.json and model.safetensors, in half precision, which is fine enough for a judge's margins."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(json.dumps(self.config, indent=1, ensure_ascii=False) + "\n")
         tensors = {k: v.detach().half().contiguous().cpu() for k, v in self.state_dict().items()}
@@ -150,7 +152,7 @@ class Judge(nn.Module):
 
 
 def load(folder: Path) -> Judge:
-    """A judge ready to read: frozen, float32."""
+    """The judge in a folder, frozen and in float32."""
     config = json.loads((folder / "config.json").read_text())
     judge = Judge(config["arch"], config["heads"])
     judge.load_state_dict({k: v.float() for k, v in load_file(folder / "model.safetensors").items()})

@@ -1,6 +1,6 @@
-"""What is true of a picture, as the class indices that a judge is trained on and read by. Pure.
+"""True attributes of pictures as class indices, for training and evaluating judges. Pure.
 
-A judge's heads say what it reads: {"kind": ["ball", "cube", …], …}, stored in its config.json.
+A judge's heads are its attributes with their classes: {"kind": ["ball", "cube", …], …}, stored in its config.json.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,16 +10,16 @@ from torch import Tensor
 
 Heads = Mapping[str, Sequence[str]]
 Attributes = Mapping[str, object]
-NOT_APPLICABLE = -1  # no loss, no accuracy: the colour of a second thing where there is none
+NOT_APPLICABLE = -1  # no loss and no accuracy, such as for the colour of a second thing where there is none
 NONE = "none"
 PAIRED = ("kind", "colour", "pattern")  # of the first thing; with a 2 behind it, of the second
 
 
 def legible(attributes: Attributes) -> dict[str, object]:
-    """The truth as far as a picture shows it: every picture has one reading.
+    """The attributes that a picture shows, in the one form that every picture has.
 
-    "A right of b" is the picture of "b left of a", so the left thing comes first. One thing, or several of a kind,
-    have the relation "none". Things without a face show a view only from overhead.
+    "A right of b" is the same picture as "b left of a", so the left thing comes first. One thing, and several of a
+    kind, have the relation "none". Things without a face have a view only from overhead.
     """
     truth = dict(attributes)
     if truth.get("relation") == "right of":
@@ -34,9 +34,9 @@ def legible(attributes: Attributes) -> dict[str, object]:
 
 
 def classes(rows: Iterable[Attributes], reads: Sequence[str]) -> dict[str, list[str]]:
-    """The values that each attribute takes, sorted: the heads of a judge of these pictures.
+    """The heads of a judge of these pictures: the sorted values of each attribute.
 
-    First and second things have the same classes, so that a mirror can swap them.
+    First and second things have the same classes, so that mirroring can swap them.
     """
     classes: dict[str, set[str]] = {head: set() for head in reads}
     for row in rows:
@@ -61,6 +61,6 @@ def index(heads: Heads, head: str, value: object) -> int:
 
 
 def batch(rows: Sequence[Attributes], heads: Heads) -> dict[str, Tensor]:
-    """The truth of several pictures, {head: int64 [B]}; an attribute that is absent is not applicable."""
+    """The classes of several pictures, {head: int64 [B]}; an absent attribute is `NOT_APPLICABLE`."""
     truths = [legible(row) for row in rows]
     return {head: torch.tensor([index(heads, head, t.get(head)) for t in truths]) for head in heads}

@@ -1,6 +1,6 @@
 """Distances between sets of pictures, measured in features. Pure; inputs are arrays or tensors [N, D].
 
-Every estimate depends on how many pictures it saw, so compare only figures of equal N (Fréchet most of all).
+Every estimate depends on the number of pictures, so compare only figures of equal N (Fréchet most of all).
 """
 
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ class Support:
 
 
 def support(real: Features, generated: Features, k: int = 5) -> Support:
-    """How far each set lies in the neighbourhoods of the other.
+    """The overlap of two sets, by neighbourhoods.
 
     Precision and recall of Kynkäänniemi et al. 2019 (Eq. 1, 2): the share of generated pictures inside some
     ball that reaches from a real picture to its k-th neighbour, and the reverse. Density and coverage of
@@ -108,7 +108,7 @@ def vendi(features: Features) -> float:
 
 
 def nearest(queries: Features, references: Features, chunk: int = 1024) -> tuple[Tensor, Tensor]:
-    """Distance of each query to its nearest reference, and which one that is: [N] float64, [N] int64."""
+    """The distance of each query to its nearest reference, and the index of that one: [N] float64, [N] int64."""
     queries, references = _pair(queries, references)
     rows = [torch.cdist(q, references).min(1) for q in queries.split(chunk)]
     return torch.cat([r.values for r in rows]), torch.cat([r.indices for r in rows])

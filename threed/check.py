@@ -1,4 +1,4 @@
-"""What is true of a finished thing, for the checklist beside it."""
+"""The checklist of a finished thing."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ FOGGY, SOLID = (0.03, 0.6), 0.6
 
 
 def checklist(cut: Cut, one: Particle, surface: Surface) -> dict[str, Any]:
-    """Of the mesh, and of how far it is the field that it was cut out of."""
+    """Facts about the mesh, and its agreement with the field that it was cut out of."""
     mesh, pairs = cut.mesh, [opacities(one, surface, camera) for camera in ring()]
     nerf, solid = (np.stack(x) for x in zip(*pairs, strict=True))
     hidden = nerf > 0.5
@@ -31,5 +31,5 @@ def checklist(cut: Cut, one: Particle, surface: Surface) -> dict[str, Any]:
 
 
 def opacities(one: Particle, surface: Surface, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """Of the field, and whether the mesh is met, [SIZE, SIZE] each."""
+    """The opacity of the field, and whether a ray hits the mesh, [SIZE, SIZE] each."""
     return picture(one.field, camera, SIZE, one.cells)[1].numpy(), surface.silhouette(camera, SIZE)

@@ -1,4 +1,4 @@
-"""Which of several fields is the best, without the judge that reports."""
+"""Choosing the best of several fields, without the judge that reports figures."""
 
 import re
 
@@ -17,14 +17,14 @@ from threed.rounds import rendered
 from threed.teacher import Teacher
 
 JUDGE = "judge-a"
-T = 0.3  # where the teacher is asked how it would have painted a render
+T = 0.3  # time at which the teacher repaints a render
 
 
 @torch.no_grad()
 def quality(one: Particle, teacher: Teacher, request: ThreeDRequest) -> float:
-    """Share of views that judge-a reads as the kind of the prompt, less how far the teacher moves them.
+    """The share of views that judge-a reads as the prompt's kind, less the change when the teacher repaints them.
 
-    Kind alone is fooled by bad shapes, so both count; what no judge reads is left to the teacher.
+    Both count, as bad shapes may fool the judge. Where the judge does not know the kind, the teacher alone counts.
     """
     views = ring()
     grounds = [teacher.grounds[k % len(teacher.grounds)] for k in range(len(views))]
@@ -37,7 +37,7 @@ def quality(one: Particle, teacher: Teacher, request: ThreeDRequest) -> float:
 
 
 def kind_share(pictures: Tensor, prompt: str) -> float:
-    """0 where the judge knows no kind that the prompt names, or isn't there."""
+    """The share of pictures with the prompt's kind; 0 where the judge does not know it, or is missing."""
     row = catalogue.rows().get(JUDGE)
     if row is None or row.folder is None:
         return 0.0

@@ -1,8 +1,8 @@
-"""A thing of which the teacher knows one side: a picture of it, inflated.
+"""A thing of which the teacher knows only the front: one picture of it is inflated.
 
     laplace(h^2) = -1 inside the silhouette, h = 0 on its edge        (Poisson: round like a balloon, thin where thin)
 
-Its front is the picture, its back the picture's colours without what they show. The result is a field like any other.
+The front has the picture, the back has its colours, blurred. The result is a field like any other.
 """
 
 from dataclasses import replace
@@ -27,17 +27,17 @@ from threed.pool import NEAR, Pictures, cut_out
 from threed.render import matrices
 from threed.teacher import Teacher
 
-STEPS, SCALE = 12, 3.0  # of the picture: DDIM, guidance
-SWEEPS, SIDE = 1500, 64  # of Jacobi's iteration, and pixels that it works on
-THICK, EDGE, FADE = 0.5, 0.1, 0.05  # greatest height; how far a surface is soft; where front becomes back
+STEPS, SCALE = 12, 3.0  # DDIM steps and guidance of the picture
+SWEEPS, SIDE = 1500, 64  # Jacobi iterations, and the side of their grid
+THICK, EDGE, FADE = 0.5, 0.1, 0.05  # greatest height; softness of the surface; width of the change from front to back
 GRID = 96
-PIXELS, PLAIN = 128, 0.8  # of a picture that is given; share of its edges that must look alike
+PIXELS, PLAIN = 128, 0.8  # side of a given picture; share of its edge that must have one colour
 FRONT = Camera(0.0, 0.0, sum(RADIUS) / 2)
-REACH = float(FRONT.radius * np.tan(np.radians(FRONT.fov / 2)))  # of the frame, in the plane through the middle
+REACH = float(FRONT.radius * np.tan(np.radians(FRONT.fov / 2)))  # half of the frame's side at the origin
 
 
 def painted(teacher: Teacher, seed: int) -> Pictures:
-    """One picture of the prompt, cut out."""
+    """One picture of the prompt by the teacher, cut out."""
     ground = teacher.grounds[seed % len(teacher.grounds)]
     cond, null = (replace(c, camera=None) for c in (teacher.plain([FRONT], [ground]), teacher.null(1)))
     noise = torch.randn((1, *teacher.parts.latent), generator=draws(seed, "picture"))
@@ -48,7 +48,7 @@ def painted(teacher: Teacher, seed: int) -> Pictures:
 
 
 def given(digest: str | None) -> Pictures | None:
-    """A kept picture, cut out of what lies along its edges. Raises ValueError where that is not one colour."""
+    """A stored picture, cut out. Raises ValueError where its edges are not of one colour."""
     if digest is None:
         return None
     path = inputs.checked(digest, "png", "the picture that this thing is made of")
@@ -62,7 +62,7 @@ def given(digest: str | None) -> Pictures | None:
 
 
 def silhouette(cover: np.ndarray) -> np.ndarray:
-    """The largest connected part of what is covered, without holes, bool [S, S]. Raises ValueError for none."""
+    """The largest connected part of the cover, without holes, bool [S, S]. Raises ValueError where there is none."""
     labelled: Any = label(binary_fill_holes(cover > 0.5))
     parts, count = labelled
     if not count:
@@ -71,7 +71,7 @@ def silhouette(cover: np.ndarray) -> np.ndarray:
 
 
 def heights(inside: np.ndarray) -> np.ndarray:
-    """How far the surface is from the picture's plane, [S, S]: at most THICK, below 0 outside."""
+    """The height of the surface above the picture's plane, [S, S]: at most THICK, below 0 outside."""
     small = F.interpolate(torch.from_numpy(inside).float()[None, None], (SIDE,) * 2, mode="area")[0, 0].numpy() > 0.5
     u = np.zeros((SIDE, SIDE))
     for _ in range(SWEEPS):
@@ -83,7 +83,7 @@ def heights(inside: np.ndarray) -> np.ndarray:
 
 
 def colours(pixels: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Front and back [S, S, 3]: the picture, spread beyond its edge; and its colours, blurred."""
+    """The colours of front and back, [S, S, 3] each: the picture, extended beyond its edge, and its blurred colours."""
     nearest = np.asarray(distance_transform_edt(~inside, return_distances=False, return_indices=True))
     front = pixels[tuple(nearest)]
     weight = gaussian_filter(inside.astype(float), 10)[..., None]
@@ -92,7 +92,7 @@ def colours(pixels: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def inflated(picture: Pictures) -> Grid:
-    """The field of a cushion."""
+    """The field of an inflated picture."""
     pixels = picture.pixels[0].permute(1, 2, 0).numpy().astype(float)
     inside = silhouette(picture.cover[0].numpy())
     front, back = colours(pixels, inside)
@@ -115,7 +115,7 @@ def inflated(picture: Pictures) -> Grid:
 
 
 def cushion(picture: Pictures) -> Particle:
-    """Ready to be cut out."""
+    """The inflated picture as a particle whose mesh can be cut out."""
     field = inflated(picture)
     made = Particle.of(GRID, occupied(field, 1), picture)
     made.field.load_state_dict(field.state_dict())

@@ -1,4 +1,4 @@
-"""The files of a finished thing, each with what it was made from."""
+"""The files of a finished thing; each carries its request."""
 
 import io
 import zipfile
@@ -25,7 +25,7 @@ PAPER = (0.98, 0.976, 0.965)  # its background
 
 
 def png(image: np.ndarray) -> bytes:
-    """The picture of a surface, with the IPTC's mark for what an algorithm made."""
+    """The texture as a PNG, with the IPTC's mark for AI."""
     info, out = PngInfo(), io.BytesIO()
     info.add_itxt(XMP_KEY, XMP)
     Image.fromarray(image).save(out, "PNG", pnginfo=info)
@@ -33,7 +33,7 @@ def png(image: np.ndarray) -> bytes:
 
 
 def turntable(thing: Skinned, frames: int = FRAMES, side: int = SIDE) -> list[Image.Image]:
-    """Once round, from the front."""
+    """The frames of one turn around the thing, from the front."""
     surface = Surface(thing.mesh)
     cameras = [Camera(360 * k / frames, ELEVATION, 4.3) for k in range(frames)]
     pictures = [thing.picture(surface, camera, side, PAPER) for camera in cameras]
@@ -47,7 +47,7 @@ def animated(frames: list[Image.Image], kind: str) -> bytes:
 
 
 def vertex_colours(thing: Skinned) -> np.ndarray:
-    """uint8 [V, 4]: what the picture shows at each vertex, read at the first corner that meets it."""
+    """The colour of each vertex, uint8 [V, 4]: the texture at its first corner."""
     faces, side = np.asarray(thing.mesh.faces).reshape(-1), len(thing.image)
     _, first = np.unique(faces, return_index=True)
     x, y = (thing.uv.reshape(-1, 2)[first] * side).astype(int).clip(0, side - 1).T
@@ -56,7 +56,7 @@ def vertex_colours(thing: Skinned) -> np.ndarray:
 
 
 def obj_zip(thing: Skinned, image: bytes) -> bytes:
-    """OBJ, MTL and the picture, as other programs want them: in one folder."""
+    """A ZIP of OBJ, MTL and texture in one folder, as other programs expect them."""
     mesh, uv = thing.mesh, thing.uv.reshape(-1, 2)
     lines = [f"mtllib {NAME}.mtl", f"usemtl {NAME}"]
     lines += [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in np.asarray(mesh.vertices)]
@@ -68,12 +68,12 @@ def obj_zip(thing: Skinned, image: bytes) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as z:
         for name, data in ((f"{NAME}.obj", "\n".join(lines)), (f"{NAME}.mtl", look), (f"{NAME}.png", image)):
-            z.writestr(zipfile.ZipInfo(name), data)  # of no date, so that equal things are equal files
+            z.writestr(zipfile.ZipInfo(name), data)  # without a date, so that equal things give equal files
     return out.getvalue()
 
 
 def write(folder: Path, thing: Skinned, request: ThreeDRequest, facts: dict[str, Any]) -> list[str]:
-    """Every format, each file whole or not at all. Returns their names, the GLB first."""
+    """Write every format; each file appears whole or not at all. Returns the names, the GLB first."""
     folder.mkdir(parents=True, exist_ok=True)
     image = png(thing.image)
     extras = {"request": request.to_dict(), "made": facts, "digitalSourceType": "trainedAlgorithmicMedia"}

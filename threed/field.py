@@ -1,8 +1,7 @@
-"""What fills space: a density and a colour at every point of a ball of radius BOUND, and nothing that knows rays.
+"""Radiance fields: a density and a colour at every point of a ball of radius BOUND.
 
-A field is asked by points and answers the same from every side: radiance that does not depend on the view, as the
-teacher's pictures are lit (models/views.py). Whoever renders knows the interface alone, so a network can take the
-grid's place.
+The colour of a point does not depend on the view, which fits the lighting of the teacher's pictures. Renderers use only
+the interface, so a network can replace the grid.
 """
 
 from typing import Protocol
@@ -22,29 +21,29 @@ class Field(Protocol):
 
 
 def blob(radius: Tensor) -> Tensor:
-    """What the density begins with, before its activation: a cone (Magic3D, Lin et al. 2023, Sec. A)."""
+    """The initial density before its activation: a cone (Magic3D, Lin et al. 2023, Sec. A)."""
     return (START * (1 - radius / SLOPE)).clamp_min(FLOOR)
 
 
 def activated(value: Tensor) -> Tensor:
-    """Density from what a field stores: soft at the start, steep enough for a surface at the end."""
+    """The density of a stored value: soft at the start, steep enough for a surface at the end."""
     return 5 * F.softplus(3 * value)
 
 
 def nodes(side: int) -> Tensor:
-    """Where the values of a grid lie, [side, side, side, 3] as x, y, z; the first axis is z, as grid_sample has it."""
+    """The positions of a grid's values, [side, side, side, 3] as x, y, z. The first axis is z, as in grid_sample."""
     line = torch.linspace(-BOUND, BOUND, side)
     z, y, x = torch.meshgrid(line, line, line, indexing="ij")
     return torch.stack([x, y, z], -1)
 
 
 def blurred(values: Tensor) -> Tensor:
-    """The mean of each node and the 26 around it, [1, C, S, S, S]."""
+    """The mean of each node and its 26 neighbours, [1, C, S, S, S]."""
     return F.avg_pool3d(F.pad(values, (1,) * 6, mode="replicate"), 3, stride=1)
 
 
 class Grid(nn.Module):
-    """A density and three colour logits at each node of a cube, trilinear between them: coarse first, finer later."""
+    """A dense grid with a density and three colour logits at each node of a cube, trilinear in between."""
 
     def __init__(self, side: int):
         super().__init__()
@@ -58,7 +57,7 @@ class Grid(nn.Module):
         return self.values.shape[-1]
 
     def _at(self, values: Tensor, points: Tensor) -> Tensor:
-        """[1, C, S, S, S] at points [N, 3] -> [C, N]."""
+        """Values [1, C, S, S, S] at points [N, 3], as [C, N]."""
         where = (points / BOUND).reshape(1, 1, 1, -1, 3)
         sampled = F.grid_sample(values, where, mode="bilinear", padding_mode="border", align_corners=True)
         return sampled.reshape(values.shape[1], -1)
@@ -79,19 +78,19 @@ class Grid(nn.Module):
 
     @torch.no_grad()
     def smooth(self, share: float) -> None:
-        """What a total variation loss does, 15 times cheaper."""
+        """Smooth the values, as a total variation loss does, at a fifteenth of its cost."""
         self.values.lerp_(blurred(self.values), share)
 
 
 @torch.no_grad()
 def sampled(field: Field, side: int, chunk: int = 2**18) -> Tensor:
-    """Densities at the nodes of a grid, [side, side, side] as z, y, x, whatever the field is made of."""
+    """The densities of any field at the nodes of a grid, [side, side, side] as z, y, x."""
     points = nodes(side).reshape(-1, 3)
     return torch.cat([field.density(part) for part in points.split(chunk)]).reshape(side, side, side)
 
 
 def occupied(field: Field, spread: int, side: int = 32, least: float = 0.5) -> Tensor:
-    """Cells that may hold something, bool [side, side, side] as z, y, x; `spread`: cells added all round."""
+    """The occupied cells, bool [side, side, side] as z, y, x. `spread`: cells added around them."""
     density = sampled(field, 2 * side)[None, None]
     cells = F.max_pool3d(density, 2)
     cells = F.max_pool3d(cells, 2 * spread + 1, stride=1, padding=spread)

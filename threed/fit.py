@@ -1,4 +1,4 @@
-"""A field that is fitted to a pool of pictures by many cheap steps on random rays, coarse to fine."""
+"""Fitting a field to a pool of pictures by many cheap steps on random rays, coarse to fine."""
 
 import copy
 import hashlib
@@ -12,22 +12,22 @@ from threed.pool import Pictures
 from threed.regularise import ray_loss
 from threed.render import SAMPLES, disc, march, through
 
-RAYS = 3072  # a step
+RAYS = 3072  # in each step
 SIDES = (32, 64)  # of the grid: coarse, then fine
-FINER = 0.3  # progress at which it becomes fine, and the rate falls
+FINER = 0.3  # progress at which the grid becomes fine and the learning rate falls
 RATE, FINE_RATE, LAST_RATE = 0.1, 0.6, 0.09  # of Adam; shares of it once it is fine, and at the end
 BLUR, BLUR_EVERY = 0.1, 10
 MOST = 64  # pictures in the pool
 
 
 def draws(seed: int, *place: int | str) -> torch.Generator:
-    """Random numbers that are a function of where they are drawn, so that a resumed run draws the same."""
+    """Random numbers that are a function of their place in the run, so that a resumed run draws the same."""
     digest = hashlib.sha256("/".join(map(str, (seed, *place))).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 def pace(progress: float) -> float:
-    """Share of the learning rate at this part of the run."""
+    """The factor on the learning rate at this progress of the run."""
     if progress < FINER:
         return 1.0
     return FINE_RATE * (LAST_RATE / FINE_RATE) ** ((progress - FINER) / (1 - FINER))
@@ -35,11 +35,11 @@ def pace(progress: float) -> float:
 
 @dataclass
 class Particle:
-    """One thing that is being made (ProlificDreamer's theta_i): its field, its optimiser, what it is fitted to."""
+    """One candidate (ProlificDreamer's theta_i): its field, its optimiser, and the pool that it is fitted to."""
 
     field: Grid
     adam: torch.optim.Adam
-    cells: Tensor  # bool [32, 32, 32], where something may be
+    cells: Tensor  # bool [32, 32, 32], the occupied cells
     pool: Pictures | None = None
 
     @classmethod
@@ -56,7 +56,7 @@ class Particle:
 
     @classmethod
     def of(cls, side: int, cells: Tensor, pool: Pictures | None) -> "Particle":
-        """With values that are still to be given."""
+        """A particle whose field has no values yet."""
         field = Grid(side)
         return cls(field, adam(field), cells, pool)
 
@@ -78,7 +78,7 @@ def adam(field: Grid, rate: float = RATE) -> torch.optim.Adam:
 
 
 def pick(pool: Pictures, generator: torch.Generator, rays: int = RAYS) -> tuple[Tensor, Tensor, Tensor]:
-    """Pictures, rows and columns [N] of random pixels that look into the ball."""
+    """Pictures, rows and columns [N] of random pixels whose rays meet the ball."""
     size = pool.pixels.shape[-1]
     which = torch.randint(len(pool), (rays,), generator=generator)
     u, v = torch.rand(2, rays, generator=generator)
@@ -89,7 +89,7 @@ def pick(pool: Pictures, generator: torch.Generator, rays: int = RAYS) -> tuple[
 
 
 def loss_of(one: Particle, progress: float, generator: torch.Generator) -> Tensor:
-    """Mean over random rays of the pool."""
+    """The mean loss over random rays of the pool."""
     pool = one.pool
     assert pool is not None, "a particle is fitted to pictures"
     which, row, column = pick(pool, generator)
@@ -117,7 +117,7 @@ def step(one: Particle, progress: float, count: int, generator: torch.Generator)
 
 
 def fit(one: Particle, progress: float, steps: int, done: int, generator: torch.Generator) -> float:
-    """The steps of one round; afterwards what is empty is looked for anew. Returns the mean loss."""
+    """The steps of one round, after which the occupied cells are found anew. Returns the mean loss."""
     one.refine(SIDES[progress >= FINER])
     losses = [step(one, progress, done + k, generator) for k in range(steps)]
     one.cells = occupied(one.field, 2 if progress < 0.15 else 1)

@@ -1,7 +1,7 @@
-"""A textured mesh as one GLB file (glTF 2.0): +Y up, +Z front, unlit, with what it was made from in `asset.extras`.
+"""A textured mesh as one GLB file (glTF 2.0): +Y up, +Z front, unlit, with its request in `asset.extras`.
 
-Written here, as the picture keeps its own metadata so, and what a viewer needs to know is said: the light is in the
-colours, and the picture doesn't repeat.
+The file is written here, so that the texture keeps its own metadata and viewers get two facts: the light is in the
+colours, and the texture does not repeat.
 """
 
 import json
@@ -21,7 +21,7 @@ def _padded(data: bytes, fill: bytes) -> bytes:
 
 
 class _Blob:
-    """The binary chunk, and the views and accessors into it."""
+    """The binary chunk, with the views and accessors into it."""
 
     def __init__(self):
         self.data, self.views, self.accessors = b"", [], []
@@ -41,7 +41,7 @@ class _Blob:
 
 
 def glb(thing: Skinned, png: bytes, extras: dict[str, Any], name: str) -> bytes:
-    """Corners that share a vertex and a place in the picture are one; normals are smooth over the closed mesh."""
+    """The bytes of the file. Corners with the same vertex and texture coordinates are merged; normals are smooth."""
     faces = np.asarray(thing.mesh.faces)
     corner = np.concatenate([faces.reshape(-1, 1), thing.uv.reshape(-1, 2)], 1)
     unique, index = np.unique(corner.round(7), axis=0, return_inverse=True)
@@ -77,7 +77,7 @@ def glb(thing: Skinned, png: bytes, extras: dict[str, Any], name: str) -> bytes:
 
 
 def extras(data: bytes) -> dict[str, Any]:
-    """What a GLB of ours was made from. Raises ValueError for any other file."""
+    """The request in a GLB of ours. Raises ValueError for any other file."""
     if data[:4] != b"glTF" or data[16:20] != b"JSON":
         raise ValueError("this is no GLB file")
     (length,) = struct.unpack("<I", data[12:16])

@@ -1,15 +1,15 @@
-"""What the teacher makes of renders: one function with modes. All are regressions of latents z on a target y.
+"""The teacher's targets for renders: one function with modes. Each mode regresses latents z on a target y.
 
-    x_t = alpha z + sigma eps                                        of renders that no gradient flows through
+    x_t = alpha z + sigma eps                                        z: latents of renders, without gradient
     sds    y = x0(x_t)                                               (DreamFusion, Poole et al. 2022, Eq. 3, in x0)
     vsd    y = z - 2 alpha sigma (x0_score(x_t) - x0(x_t))           (ProlificDreamer, Wang et al. 2023, Eq. 9)
     sdi    y = x0(x_t), x_t by inverting the walk from z             (Lukoianov et al. 2024, Eq. 10)
     pool   y = k DDIM steps from x_t to data
 
-SDS is the gradient of |z - y|^2 / 2 up to a weight. Done literally every call of the teacher buys one gradient through
-the encoder; here y is decoded into a pool of pictures that many steps on rays read. `pool` is closer to editing by
-noising (SDEdit, Meng et al. 2021) with a data set that is updated as it goes (Instruct-NeRF2NeRF, Haque et al. 2023)
-than to ProlificDreamer, whose own is `vsd`; `hybrid` is pool first and vsd for the last part.
+SDS is the gradient of |z - y|^2 / 2 up to a weight. In the papers each call of the teacher gives one gradient through
+the encoder. Here y is decoded into a pool of pictures, which many steps on rays use. `pool` resembles editing by
+noising (SDEdit, Meng et al. 2021) with a data set that is updated on the way (Instruct-NeRF2NeRF, Haque et al. 2023)
+more than ProlificDreamer, which is `vsd`. `hybrid` is pool first and vsd for the last part.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,16 +25,16 @@ from models.views import Camera
 from threed.prompts import Background
 from threed.teacher import Teacher
 
-WALK = 3  # steps of pool
-INVERT = 4  # steps of sdi's way up
+WALK = 3  # DDIM steps of pool
+INVERT = 4  # steps of sdi's inversion
 ANNEAL = 0.8  # progress at which the times stop falling
-LOW, HIGH = (0.8, 0.2), (0.98, 0.45)  # range of t, at the start and once it stopped (ProlificDreamer, Sec. 4: annealed)
+LOW, HIGH = (0.8, 0.2), (0.98, 0.45)  # range of t, at the start and at the end (ProlificDreamer, Sec. 4: annealed)
 SCALE = {"pool": 3.0, "vsd": 3.0, "sds": 5.0, "sdi": 3.0}  # guidance
-VIEW_SCALE = 1.0  # guidance towards the view, of a teacher that knows its word alone
+VIEW_SCALE = 1.0  # guidance towards the view, for a teacher with view words only
 
 
 def times(progress: float, n: int, generator: torch.Generator) -> Tensor:
-    """t of each picture, uniform in a range that falls."""
+    """The time t of each picture, uniform in a range that falls with progress."""
     p = min(progress / ANNEAL, 1.0)
     low, high = (a + (b - a) * p for a, b in (LOW, HIGH))
     return low + (high - low) * torch.rand(n, generator=generator)
@@ -42,16 +42,16 @@ def times(progress: float, n: int, generator: torch.Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class Ask:
-    """Guided x0 of pictures taken by these cameras on these backgrounds."""
+    """The teacher's guided x0 for pictures from these cameras on these backgrounds."""
 
     teacher: Teacher
     cameras: Sequence[Camera]
     grounds: Sequence[Background]
     scale: float
-    turned: int  # places from each view word to the one that it is pushed away from; 0: not pushed
+    turned: int  # shift from each view word to the one that guidance pushes away from; 0: none
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """Classifier-free guidance w, and v times away from what another view would show.
+        """x0 with classifier-free guidance w, and with guidance v away from another view.
 
         x0 = x0(null) + w (x0(cond) - x0(null)) + v (x0(cond) - x0(other view))
         """
@@ -66,7 +66,7 @@ Score = Callable[[Tensor, Tensor], Tensor]  # x_t, t -> x0, of the renders' own 
 
 
 def target(mode: str, z: Tensor, t: Tensor, noise: Tensor, ask: Ask, score: Score | None) -> Tensor:
-    """y of latents z [B, C, h, w] at times t [B]; `score`: x0 of the renders' own distribution, for vsd."""
+    """The target y of latents z [B, C, h, w] at times t [B]. `score`: x0 of the renders' own distribution, for vsd."""
     schedule = ask.teacher.schedule
     if mode == "sdi":
         return ask(inverted(z, t, ask), t)
@@ -83,7 +83,8 @@ def target(mode: str, z: Tensor, t: Tensor, noise: Tensor, ask: Ask, score: Scor
 
 
 def inverted(z: Tensor, t: Tensor, ask: Ask) -> Tensor:
-    """x_t from which the deterministic walk would lead to z: DDIM upwards, unguided (Song et al. 2021, Sec. 4.3)."""
+    """The x_t from which the deterministic walk leads to z: DDIM inversion without guidance (Song et al. 2021, Sec.
+    4.3)."""
     schedule, cond = ask.teacher.schedule, ask.teacher.cond(ask.cameras, ask.grounds)
     shares = torch.linspace(0.05, 1, INVERT + 1).tolist()
     x = z * schedule.alpha(t * shares[0]).reshape(-1, 1, 1, 1)

@@ -1,12 +1,13 @@
-"""A thing in the making: what stage it is in, one step of it, and all that a checkpoint has to hold.
+"""The state of a run of text to 3D: its stage, one step, and the contents of a checkpoint.
 
-    shape    fields are fitted to what the teacher makes of their renders, one round a step, the seeds in turn;
-             of what it knows one side of, a picture is inflated
-    mesh     the best of them is cut out as one closed surface
-    skin     colours alone, on that surface
-    export   the picture that is laid on it, files, a turntable
+    shape    fields are fitted to the teacher's targets for their renders, one round a step, the candidates in turn;
+             where the teacher knows only a front, a picture is inflated
+    mesh     the best field is cut out as one closed surface
+    skin     colours are fitted on that surface
+    export   the texture, the files and a turntable are written
 
-Every step is a function of the state before it and of its number, so a run that was killed ends as one that was not.
+Every step is a function of the state before it and of its number, so a run that was killed and resumed gives the same
+result.
 """
 
 import copy
@@ -32,18 +33,18 @@ from threed.skin import Skin
 from threed.surface import Surface
 from threed.teacher import Teacher
 
-TRIES = 3  # of a round whose numbers are not finite
-EMPTY, FULL = 0.002, 0.9  # share of occupied cells below and above which there is nothing to cut out
-AGAIN = 1_000_003  # between the seed and that of a second try
-LATE = 0.6  # progress at which a thing that goes on from another takes up
+TRIES = 3  # attempts at a round whose numbers are not finite
+EMPTY, FULL = 0.002, 0.9  # shares of occupied cells below and above which there is no surface
+AGAIN = 1_000_003  # added to the seed for a second attempt
+LATE = 0.6  # progress at which a thing starts that goes on from another
 
 
 class NotFinite(ArithmeticError):
-    """A round gave numbers that are not finite, several times over."""
+    """A round gave numbers that are not finite, several times in a row."""
 
 
 def fault(one: Particle) -> str | None:
-    """Why a field shows nothing, in one sentence."""
+    """One sentence where a field shows nothing that can be cut out."""
     share = float(one.cells.float().mean())
     if share < EMPTY:
         return "the scene is empty: the teacher's pictures showed nothing that could be told from their backgrounds"
@@ -69,7 +70,7 @@ class Making:
 
     @property
     def plan(self) -> dict[str, int]:
-        """Steps of each stage."""
+        """The number of steps of each stage."""
         r = self.request
         if r.one_sided:
             return {"shape": 0 if r.start else r.seeds, "mesh": 1, "skin": 0, "export": 1}
@@ -80,7 +81,7 @@ class Making:
         return sum(self.plan.values())
 
     def where(self) -> tuple[str, int]:
-        """The stage of the next step, and its number in it."""
+        """The stage of the next step, and its number in that stage."""
         left = self.step
         for name, steps in self.plan.items():
             if left < steps:
@@ -100,7 +101,7 @@ class Making:
             self.score = ScoreNetwork(self.teacher.parts.denoiser, start, self.bf16)
 
     def advance(self) -> dict[str, float]:
-        """One step, but for those of export. Returns what it measured."""
+        """One step of any stage but export. Returns its measurements. Raises NotFinite or ValueError."""
         stage, number = self.where()
         logs = {"shape": self._shape, "mesh": self._mesh, "skin": self._skin}[stage](number)
         self.step += 1
@@ -127,7 +128,7 @@ class Making:
         raise NotFinite(f"round {number} gave numbers that are not finite, {TRIES} times over; another seed may help")
 
     def _look(self) -> None:
-        """Where no field shows anything: once more with another seed."""
+        """Start again with another seed, once, where no field shows anything. Raises ValueError the second time."""
         faults = [fault(one) for one in self.particles]
         if None in faults:
             return
@@ -189,7 +190,8 @@ class Making:
             self.skin.adam.load_state_dict(copy.deepcopy(saved.optimizers["skin"]))
 
     def go_on(self, saved: Saved) -> None:
-        """Begin with the thing of another run that was picked, or its best. Raises ValueError where it has none."""
+        """Start with a thing of another run: the one that was picked, or the best. Raises ValueError where it has
+        none."""
         things, run = sum(name.startswith("particle-") for name in saved.tensors), self.request.start
         which = saved.counters["best"] if self.request.pick is None else self.request.pick
         if which >= things:

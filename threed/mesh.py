@@ -1,4 +1,4 @@
-"""From a density to one closed surface: a threshold, marching cubes, the largest part, fewer faces."""
+"""From a density to one closed surface: threshold, marching cubes, the largest part, simplification."""
 
 from dataclasses import dataclass
 
@@ -15,33 +15,33 @@ from models.views import Camera
 from threed.field import BOUND, Field, blurred, sampled
 from threed.render import march, matrices, through
 
-SIDE = 72  # of the grid that is cut: finer ones keep noise and leave more faces than are wanted
+SIDE = 72  # of the grid for marching cubes; finer ones keep noise and give too many faces
 THRESHOLDS = np.geomspace(0.6, 30, 24)
 VIEWS = 8
-TOLERANCE = 0.002  # of a simplified surface, in a ball of radius 1; grows until the faces are few enough
+TOLERANCE = 0.002  # of simplification, in a ball of radius 1; it grows until the faces are few enough
 
 
 class NoSurface(ValueError):
-    """There is nothing to cut out; the message says why."""
+    """A density has no surface; the message says why."""
 
 
 @dataclass(frozen=True)
 class Cut:
     mesh: trimesh.Trimesh
     threshold: float
-    agreement: float  # of its silhouettes with the field's, IoU
+    agreement: float  # IoU of its silhouettes with the field's
 
 
 def ring(views: int = VIEWS) -> list[Camera]:
-    """Cameras all round, high and low in turn."""
+    """Cameras all around, high and low in turn."""
     return [Camera(360 * (k + 0.5) / views - 180, (12.0, 30.0)[k % 2]) for k in range(views)]
 
 
 @torch.no_grad()
 def agreement(field: Field, cells: Tensor, size: int = 64) -> np.ndarray:
-    """For each of THRESHOLDS, the IoU of solid silhouettes and of what the field hides, over views all round.
+    """For each of THRESHOLDS, the IoU of the solid's silhouettes and the field's opacity, over views all around.
 
-    A threshold of a published recipe doesn't carry over: densities of short runs are lower by an order of magnitude.
+    Published thresholds don't fit, as the densities of short runs are lower by an order of magnitude.
     """
     both, either = np.zeros(len(THRESHOLDS)), np.zeros(len(THRESHOLDS))
     row, column = (x.flatten() for x in torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij"))
@@ -66,14 +66,14 @@ def highest(field: Field, origin: Tensor, way: Tensor, samples: int = 48) -> np.
 
 
 def chosen(field: Field, cells: Tensor) -> tuple[float, float]:
-    """The threshold whose silhouettes agree best, and how well."""
+    """The threshold whose silhouettes agree best, and their IoU."""
     iou = agreement(field, cells)
     return float(THRESHOLDS[iou.argmax()]), float(iou.max())
 
 
 def surface(density: Tensor, threshold: float) -> trimesh.Trimesh:
-    """Where the density [S, S, S] (z, y, x) passes the threshold. Raises NoSurface."""
-    values = F.pad(density, (1,) * 6).numpy()  # what lies on the border is closed
+    """The surface at which the density [S, S, S] (z, y, x) crosses the threshold. Raises NoSurface."""
+    values = F.pad(density, (1,) * 6).numpy()  # so that the surface is closed at the border
     if values.max() <= threshold:
         raise NoSurface(f"no surface at threshold {threshold:.3g}: the greatest density is {values.max():.3g}")
     points, faces, _, _ = marching_cubes(values, threshold, gradient_direction="ascent")
@@ -82,17 +82,17 @@ def surface(density: Tensor, threshold: float) -> trimesh.Trimesh:
 
 
 def shell(mesh: trimesh.Trimesh) -> trimesh.Trimesh:
-    """The closed shell of the greatest volume, so that what is enclosed in it is filled."""
+    """The closed shell of the greatest volume; hollows inside it are filled."""
     labels = connected_component_labels(mesh.face_adjacency, node_count=len(mesh.faces))
     a, b, c = np.moveaxis(np.asarray(mesh.triangles), 1, 0)
-    volumes = np.bincount(labels, (a * np.cross(b, c)).sum(1))  # six times; of a hollow's shell it is negative
+    volumes = np.bincount(labels, (a * np.cross(b, c)).sum(1))  # times six; negative for a hollow's shell
     out = trimesh.Trimesh(mesh.vertices, mesh.faces[labels == volumes.argmax()], process=False)
     out.remove_unreferenced_vertices()
     return out
 
 
 def largest(mesh: trimesh.Trimesh) -> manifold3d.Manifold:
-    """Its largest shell as a solid."""
+    """The largest shell of a mesh as a solid. Raises NoSurface."""
     outer = shell(mesh)
     raw = manifold3d.Mesh(np.asarray(outer.vertices, np.float32), np.asarray(outer.faces, np.uint32))
     solid = manifold3d.Manifold(raw)
@@ -102,9 +102,10 @@ def largest(mesh: trimesh.Trimesh) -> manifold3d.Manifold:
 
 
 def simplified(solid: manifold3d.Manifold, faces: int) -> trimesh.Trimesh:
-    """At most so many faces. Quadric decimation tore half of our surfaces open; this stays closed.
+    """The solid as a mesh with at most so many faces. It stays closed, unlike half of our surfaces after quadric
+    decimation.
 
-    A tunnel that is simplified away can leave a hollow behind, so the largest shell is taken once more.
+    A tunnel that is simplified away may leave a hollow, so the largest shell is taken once more.
     """
     tolerance = TOLERANCE
     small = solid.simplify(tolerance)
@@ -116,12 +117,13 @@ def simplified(solid: manifold3d.Manifold, faces: int) -> trimesh.Trimesh:
 
 
 def smoothed(density: Tensor) -> Tensor:
-    """One step towards the mean of the neighbours, in the logarithm: tunnels of a cell's width close."""
+    """The density after one step towards the mean of its neighbours, in the logarithm. It closes tunnels one cell
+    wide."""
     return blurred(density.clamp_min(1e-3).log()[None, None])[0, 0].exp()
 
 
 def cut(field: Field, cells: Tensor, faces: int, threshold: float | None = None) -> Cut:
-    """The surface of a field; `threshold`: instead of the one whose silhouettes agree best. Raises NoSurface."""
+    """The surface of a field, at the threshold whose silhouettes agree best unless one is given. Raises NoSurface."""
     best, iou = chosen(field, cells)
     level = best if threshold is None else threshold
     mesh = simplified(largest(surface(smoothed(sampled(field, SIDE)), level)), faces)

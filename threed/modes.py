@@ -1,14 +1,14 @@
-"""The names of what threed/guidance.py does, free of torch."""
+"""The names of the modes of threed/guidance.py, without torch."""
 
 MODES = ("hybrid", "pool", "vsd", "sds", "sdi")
-SWITCH = 0.6  # of the rounds that a hybrid spends on pool
+SWITCH = 0.6  # share of the rounds for which hybrid uses pool
 
 
 def acting(mode: str, progress: float) -> str:
-    """What a mode does at this part of the run."""
+    """The mode of this part of the run: pool or vsd for hybrid, else the mode itself."""
     return mode if mode != "hybrid" else "pool" if progress < SWITCH else "vsd"
 
 
 def scores(mode: str) -> bool:
-    """Whether it compares with the renders' own score, which has to be learnt."""
+    """Whether a mode needs the renders' own score, which has to be learnt."""
     return mode in ("hybrid", "vsd")

@@ -1,8 +1,8 @@
 """The same field in nerfstudio: `ns-train prolificdreamer --pipeline.prompt "a red mushroom"`, its viewer and its logs.
 
-A pipeline of ours makes the rounds (threed/rounds.py), as nerfstudio's own know pictures alone; its optimisers step on
-the field, its viewer looks at it, and when the training is over the mesh is written beside the checkpoints. Nothing
-else imports nerfstudio, and this file is found by its entry point alone. Our world has +Y up, nerfstudio's +Z.
+A pipeline of ours runs the rounds (threed/rounds.py), as nerfstudio's own only read pictures. nerfstudio's optimisers
+train the field and its viewer shows it; after the training the mesh is written beside the checkpoints. No other file
+imports nerfstudio, which finds this one by its entry point. Our world has +Y up, nerfstudio's has +Z.
 """
 
 from dataclasses import dataclass, field
@@ -38,13 +38,13 @@ from threed.run import prepared
 from threed.surface import Surface
 from threed.texture import field_paint, skinned
 
-SAMPLES = 64  # of a ray that somebody looks along
-FOCAL = 1 / (2 * tan(radians(FOV) / 2))  # of a picture's side
-ROUNDS, STEPS = 20, 16  # of a training of minutes on a CPU, and steps on rays a round
+SAMPLES = 64  # points on a ray of the viewer
+FOCAL = 1 / (2 * tan(radians(FOV) / 2))  # focal length, in sides of a picture
+ROUNDS, STEPS = 20, 16  # rounds of a training of minutes on a CPU, and steps on rays in each
 
 
 def ours(vectors: Tensor) -> Tensor:
-    """From nerfstudio's world, +Z up, to ours, +Y up: [N, 3]."""
+    """Vectors [N, 3] of nerfstudio's world, +Z up, in ours, +Y up."""
     x, y, z = vectors.unbind(-1)
     return torch.stack([x, z, -y], -1)
 
@@ -53,11 +53,11 @@ def ours(vectors: Tensor) -> Tensor:
 class FieldConfig(ModelConfig):
     _target: type = field(default_factory=lambda: FieldModel)
     enable_collider: bool = False
-    """Rays find the ball by themselves."""
+    """No near and far planes: our rays find the ball themselves."""
 
 
 class FieldModel(Model):
-    """The dense grid of threed/field.py, looked at through nerfstudio's cameras."""
+    """The dense grid of threed/field.py as a model of nerfstudio."""
 
     def populate_modules(self) -> None:
         super().populate_modules()
@@ -69,7 +69,7 @@ class FieldModel(Model):
         return {"field": [self.field.values]}
 
     def looked(self) -> None:
-        """What is empty is passed over."""
+        """Find the occupied cells anew; empty ones are skipped."""
         self.one.cells = self.cells = occupied(self.field, 1)
 
     def get_outputs(self, ray_bundle: RayBundle) -> dict[str, Tensor]:
@@ -84,7 +84,7 @@ class FieldModel(Model):
         }
 
     def get_loss_dict(self, outputs: Any, batch: Any, metrics_dict: Any = None) -> dict[str, Tensor]:
-        return {}  # of pictures; there are none
+        return {}  # metrics of pictures; there are no pictures
 
     def get_image_metrics_and_images(self, outputs: Any, batch: Any) -> tuple[dict[str, float], dict[str, Tensor]]:
         return {"opacity": float(outputs["accumulation"].mean())}, {"img": outputs["rgb"]}
@@ -100,14 +100,14 @@ class DreamConfig(VanillaPipelineConfig):
     mode: str = "hybrid"
     """How the teacher's answers are used: hybrid, pool, vsd, sds or sdi."""
     rounds: int = ROUNDS
-    """How often the teacher is asked; each time steps on rays follow."""
+    """Number of rounds; each asks the teacher once and is followed by steps on rays."""
     steps: int = STEPS
     """Optimisation steps on rays after each round."""
     seed: int = 0
 
 
 class DreamPipeline(VanillaPipeline):
-    """Asks the teacher, fits the field to what it answered."""
+    """Gets targets from the teacher and fits the field to them."""
 
     config: DreamConfig
 
@@ -118,7 +118,7 @@ class DreamPipeline(VanillaPipeline):
         )
         made = prepared(request, faster_precision())
         self.request, self.guide = request, Guide(made.teacher, request.mode, request.seed, config.steps)
-        self.score = [made.score]  # in a list, as it is no part of a checkpoint
+        self.score = [made.score]  # in a list, so that it is not in checkpoints
 
     def get_train_loss_dict(self, step: int) -> tuple[dict, dict[str, Tensor], dict[str, Tensor]]:
         place, of = divmod(step, self.config.steps)
@@ -147,7 +147,7 @@ class DreamPipeline(VanillaPipeline):
         return [*super().get_training_callbacks(attributes), after]
 
     def mesh(self, trainer: Any, step: int) -> None:
-        """ns-export wants pictures that were taken; here is the mesh without any."""
+        """Write the mesh, as ns-export needs photographs."""
         self.model.looked()
         one, folder = self.model.one, Path(trainer.base_dir) / "object"
         made = cut(one.field, one.cells, self.request.faces)

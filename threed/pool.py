@@ -1,6 +1,6 @@
-"""What a field is fitted to: pictures that the teacher answered with, the oldest forgotten first.
+"""The pool of pictures that a field is fitted to: targets of the teacher, of which the oldest are dropped first.
 
-One answer costs as much as a dozen steps on rays, so each is read by many of them.
+One target costs as much as a dozen steps on rays, so many steps use each.
 """
 
 from collections.abc import Iterable
@@ -11,8 +11,8 @@ import torch
 from scipy.ndimage import binary_propagation
 from torch import Tensor
 
-NEAR = 0.07  # as near to the background is the background
-CLEAR, SURE = 0.06, 0.16  # distance from it at which something may be there, and is
+NEAR = 0.07  # colours this near to the background count as background
+CLEAR, SURE = 0.06, 0.16  # distances from the background's colour at which the cover is 0 and 1
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Pictures:
     """Rows are pictures; all are S x S."""
 
     pixels: Tensor  # [P, 3, S, S] in [0, 1]
-    cover: Tensor  # [P, S, S]: how much of each pixel the thing covers
-    trust: Tensor  # [P, S, S]: how far that is believed
+    cover: Tensor  # [P, S, S]: the share of each pixel that the thing covers
+    trust: Tensor  # [P, S, S]: the weight of that cover in the loss
     background: Tensor  # [P, 3]
     matrix: Tensor  # [P, 4, 4], camera to world
 
@@ -41,7 +41,7 @@ class Pictures:
 
 
 def outside(near: Tensor) -> Tensor:
-    """Of pixels [P, S, S] that look like background, those that hang together with the frame."""
+    """The background-coloured pixels [P, S, S] that are connected with the frame."""
     reached = np.zeros(near.shape, bool)
     border = np.zeros(near.shape[1:], bool)
     border[[0, -1]] = border[:, [0, -1]] = True
@@ -51,10 +51,11 @@ def outside(near: Tensor) -> Tensor:
 
 
 def cut_out(pixels: Tensor, background: Tensor, matrix: Tensor, silhouette: bool) -> Pictures:
-    """Pictures [P, 3, S, S] on solid backgrounds [P, 3], with the silhouettes that can be read off them.
+    """Pictures [P, 3, S, S] on plain backgrounds [P, 3], with their silhouettes.
 
-    What looks like background and hangs together with the frame becomes it exactly. What looks like it and is enclosed
-    is a hole or a pale window: nobody can tell, so its cover is not believed. `silhouette`: whether any is.
+    Pixels that look like background and are connected with the frame become background exactly. Enclosed pixels that
+    look like it may be a hole or a pale window, so their cover gets no weight. `silhouette`: whether any cover has
+    weight.
     """
     plain = background[:, :, None, None].expand_as(pixels)
     away = (pixels - plain).abs().amax(1)  # [P, S, S]

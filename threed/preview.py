@@ -1,4 +1,4 @@
-"""Pictures of a thing in the making: what it looks like, which way its surface faces, how much it hides."""
+"""Preview pictures of a run: colours, normals and opacity."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 VIEWS = (Camera(20.0, 18.0), Camera(110.0, 18.0), Camera(200.0, 18.0), Camera(290.0, 18.0))
 SIZE, NUDGE = 96, 0.04
-SEEDS, LARGE = "seeds.png", 160  # things beside each other, one a seed: the file, and pixels of each
+SEEDS, LARGE = "seeds.png", 160  # the picture of all candidates side by side: its file, and the pixels of each
 
 
 @torch.no_grad()
 def looks(one: Particle, camera: Camera, size: int = SIZE) -> Tensor:
-    """Colours, normals and opacity under each other, [3, 3 size, size]."""
+    """Colours, normals and opacity, one below the other, [3, 3 size, size]."""
     row, column = (x.flatten() for x in torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij"))
     rays = through(matrices([camera]).expand(size**2, 4, 4), row, column, size)
     seen = march(one.field, rays, one.cells, samples=SAMPLES)
@@ -38,12 +38,12 @@ def looks(one: Particle, camera: Camera, size: int = SIZE) -> Tensor:
 
 
 def beside(things: Sequence[Particle]) -> Image.Image:
-    """One view of each, so that a person can pick."""
+    """One view of each candidate side by side, so that a person can pick one."""
     return image(torch.cat([looks(one, VIEWS[0], LARGE)[:, :LARGE] for one in things], 2))
 
 
 def sheet(making: "Making") -> Image.Image:
-    """Four views of the field that is worked on, or of the best."""
+    """Four views of the field that is being fitted, or of the best."""
     stage, number = making.where()
     which = number % making.request.seeds if stage == "shape" else making.best
     return image(torch.cat([looks(making.particles[which], camera) for camera in VIEWS], 2))

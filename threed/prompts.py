@@ -1,7 +1,7 @@
-"""From what a person asks for to what the teacher is asked: one thing, large, on a background that can be told from it.
+"""From a person's prompt to the teacher's: one large thing on a background of another colour.
 
-A toybox teacher paints sizes, patterns and backgrounds as it likes where a prompt leaves them out, and no two pictures
-would agree; so they are said. Free of torch.
+Where a prompt leaves out size, pattern or background, a toybox teacher chooses them at random, and no two pictures
+would agree. So the teacher's prompt names them. No torch here.
 """
 
 import re
@@ -13,8 +13,8 @@ from models.palette import BACKGROUNDS, COLOURS
 from models.views import PHRASES
 
 OTHER_NAMES = {"turquoise": "teal", "violet": "purple", "gray": "grey"}
-APART = 0.3  # least difference of a background from the thing, in its furthest channel
-PALE = ("white", "grey", "blue")  # backgrounds that windows and eyes look like
+APART = 0.3  # least difference between background and thing, in the channel that differs most
+PALE = ("white", "grey", "blue")  # backgrounds that look like windows and eyes
 TOYS = frozenset(
     "ball sphere cube box cone cylinder ring torus pyramid egg mug cup bottle teapot house cottage tree mushroom "
     "toadstool car boat ship rocket spaceship aeroplane plane airplane chair table sofa couch lamp hat key snowman "
@@ -36,18 +36,18 @@ class Background:
 
 
 def bare(prompt: str) -> str:
-    """The thing alone: backgrounds and views are the camera's business."""
+    """The prompt without background and view, which the camera chooses."""
     return VIEW.sub("", GROUND.sub("", prompt)).strip(" ,.")
 
 
 def has_views(prompt: str) -> bool:
-    """Whether it names a thing that a toybox teacher has seen from all sides. Its emoji have only a front."""
+    """Whether it names a kind of toy, which a toybox teacher has seen from all sides. Emoji have only a front."""
     words = WORD.findall(prompt.lower())
     return any(w in TOYS or w.removesuffix("s") in TOYS for w in words)
 
 
 def backgrounds(prompt: str) -> list[Background]:
-    """Those that every colour of the prompt can be told from; pale ones last, where others are enough."""
+    """The backgrounds that differ from every colour of the prompt, without pale ones where there are enough others."""
     words = [OTHER_NAMES.get(w, w) for w in WORD.findall(bare(prompt).lower())]
     named = [np.array(COLOURS[w]) / 255 for w in words if w in COLOURS]
     out = []
@@ -60,7 +60,7 @@ def backgrounds(prompt: str) -> list[Background]:
 
 
 def completed(prompt: str, background: str, view: str | None) -> str:
-    """ "a red mug" -> "a big plain red mug on a yellow background, side view"."""
+    """The teacher's prompt: "a red mug" gives "a big plain red mug on a yellow background, side view"."""
     thing = bare(prompt)
     if has_views(thing) and not SAID & set(WORD.findall(thing.lower())):
         thing = "a big plain " + ARTICLE.sub("", thing)

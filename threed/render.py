@@ -1,9 +1,9 @@
-"""Rays through pixels, and what a field shows along them.
+"""Volume rendering: rays through pixels, and the colour of a field along them.
 
     C = sum_i T_i a_i c_i + (1 - A) background        a_i = 1 - exp(-density_i delta),  A = sum_i T_i a_i
     T_i = exp(-sum_{j<i} density_j delta)             (NeRF, Mildenhall et al. 2020, Eq. 3)
 
-Cameras are those of models/views.py: the law that the teacher's pictures were taken by.
+Cameras are those of models/views.py, from which the teacher's training pictures were rendered.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from torch import Tensor
 from models.views import FOV, Camera, camera_matrix
 from threed.field import BOUND, Field, looked_up
 
-SAMPLES = 32  # along the chord of a ray through the ball
+SAMPLES = 32  # points on the chord of a ray through the ball
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,20 @@ class Rays:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a ray met. Colour is what the thing adds; the background shows through what opacity leaves."""
+    """The rendering of rays. `colour` is that of the thing times its opacity, without the background."""
 
     colour: Tensor  # [N, 3]
     opacity: Tensor  # [N]
-    depth: Tensor  # [N], of what was met, times opacity
-    spread: Tensor  # [N], variance of the depth, times opacity
+    depth: Tensor  # [N], mean depth times opacity
+    spread: Tensor  # [N], variance of the depth times opacity
 
     def on(self, background: Tensor) -> Tensor:
-        """Colours over backgrounds [N, 3] or [3]."""
+        """The colours over backgrounds [N, 3] or [3]."""
         return self.colour + (1 - self.opacity)[:, None] * background
 
 
 def matrices(cameras: Sequence[Camera]) -> Tensor:
-    """Camera to world of each, [K, 4, 4]."""
+    """The matrix from camera to world of each camera, [K, 4, 4]."""
     return torch.stack([torch.as_tensor(camera_matrix(c), dtype=torch.float32) for c in cameras])
 
 
@@ -54,12 +54,12 @@ def through(matrix: Tensor, row: Tensor, column: Tensor, size: int) -> Rays:
 
 
 def disc(radius: float) -> float:
-    """How far from the middle of a picture the ball reaches, 1 being the frame."""
+    """The radius of the ball in a picture, relative to half of the frame."""
     return tan(torch.asin(torch.tensor(BOUND / radius)).item()) / tan(radians(FOV) / 2)
 
 
 def chords(rays: Rays) -> tuple[Tensor, Tensor]:
-    """Where rays enter the ball and how long they stay, [N] each; 0 for those that miss."""
+    """The distance at which rays enter the ball and the length inside it, [N] each; length 0 for rays that miss."""
     middle = -(rays.origin * rays.way).sum(-1)
     gap = (rays.origin + middle[:, None] * rays.way).square().sum(-1)
     half = (BOUND**2 - gap).clamp_min(0).sqrt()
@@ -67,9 +67,9 @@ def chords(rays: Rays) -> tuple[Tensor, Tensor]:
 
 
 def march(field: Field, rays: Rays, cells: Tensor, jitter: Tensor | float = 0.5, samples: int = SAMPLES) -> Seen:
-    """Along each ray at `samples` places, one in each equal part of its chord; `jitter` [N, samples] in [0, 1).
+    """Render rays with `samples` points on each, one in each equal part of its chord; `jitter` [N, samples] in [0, 1).
 
-    cells: where something may be; the field is asked nowhere else.
+    cells: the occupied cells; the field is evaluated only there.
     """
     near, chord = chords(rays)
     share = (torch.arange(samples) + jitter) / samples  # [N, S] or [S]
@@ -90,7 +90,7 @@ def march(field: Field, rays: Rays, cells: Tensor, jitter: Tensor | float = 0.5,
 
 @torch.no_grad()
 def picture(field: Field, camera: Camera, size: int, cells: Tensor) -> tuple[Tensor, Tensor]:
-    """Colour [3, size, size], background left out, and opacity [size, size]."""
+    """The picture of a field: colour [3, size, size] without background, and opacity [size, size]."""
     row, column = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
     matrix = matrices([camera]).expand(size * size, 4, 4)
     seen = march(field, through(matrix, row.flatten(), column.flatten(), size), cells)

@@ -1,4 +1,4 @@
-"""What a person asks for in three dimensions. Free of torch, as jobs read it."""
+"""The request of text to 3D. No torch here, as jobs read it."""
 
 import re
 from collections.abc import Mapping
@@ -12,21 +12,22 @@ from models.request import PROMPT, SEEDS, Request
 from threed.modes import MODES
 from threed.prompts import has_views
 
-DEFAULT_TEACHERS = ("toybox-sd-views", "toybox-sd")  # the first that is there
+DEFAULT_TEACHERS = ("toybox-sd-views", "toybox-sd")  # the first that exists is the default
 FAMILIES = ("sd", "sdxl")
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Seconds and memory are of two idle cores and toybox-sd: measured for a draft, estimates for the others."""
+    """The values of a preset. Seconds and memory are for two idle cores and toybox-sd: measured for a draft, estimated
+    for the others."""
 
     mode: str
-    seeds: int  # things that are tried; the best becomes a mesh
-    rounds: int  # of each
-    rays: int  # steps on rays a round
-    skin: int  # rounds of colours alone, on the mesh
+    seeds: int  # candidates; the best becomes a mesh
+    rounds: int  # for each candidate
+    rays: int  # steps on rays in each round
+    skin: int  # rounds that fit only colours, on the mesh
     faces: int
-    texture: int  # pixels of a side
+    texture: int  # pixels on a side
     seconds: int
     memory_gb: float
 
@@ -41,7 +42,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 
 
 def teachers() -> list[str]:
-    """Models that are guided by two prompts, which view words can steer."""
+    """Models with classifier-free guidance, which view words can steer."""
     rows = catalogue.rows().values()
     able = [r.id for r in rows if r.manifest.family in FAMILIES and r.manifest.guidance.kind == "cfg"]
     return [r for r in able if catalogue.get(r).manifest.kind in ("model", "lora")]
@@ -49,7 +50,7 @@ def teachers() -> list[str]:
 
 @dataclass(frozen=True)
 class ThreeDRequest(Request):
-    """One thing. What is left out is the preset's."""
+    """One thing. Fields that are left out have the preset's values."""
 
     prompt: str = option("", "One object, such as a red mushroom.", longest=PROMPT, required=True, lines=2)
     preset: str = option("draft", "A fast draft, or better quality.", choices=lambda: list(PRESETS))
@@ -71,10 +72,8 @@ class ThreeDRequest(Request):
 
     @property
     def one_sided(self) -> bool:
-        """Whether only a front of it is there: a picture, or what the box's teacher knows, of what is no toy.
-
-        Then that front is inflated.
-        """
+        """Whether there is only a front, which is then inflated: a given picture, or a thing that is no toy, of which
+        the box's teacher knows only the front."""
         return self.picture is not None or not has_views(self.prompt) and catalogue.get(self.model).hub is None
 
     def _order(self) -> list[str]:

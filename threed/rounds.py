@@ -1,4 +1,4 @@
-"""A round: render, ask the teacher, keep its answers, fit the field to them."""
+"""A round: render, get targets from the teacher, add them to the pool, fit the field."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ from threed.skin import fit as fit_skin
 from threed.surface import Surface, coloured
 from threed.teacher import Teacher
 
-CAMERAS = 8  # a round
+CAMERAS = 8  # in each round
 OVERHEAD = 0.15  # share of cameras that look down
 SIZES = (64, 96)  # pixels of renders, before and after LARGER
 LARGER = 0.7
-SKIN_STEPS = 24  # on rays, a round of colours alone
-Place = tuple[int, ...]  # number of the round, and how often it gave numbers that were not finite
+SKIN_STEPS = 24  # steps on rays in a round of colours
+Place = tuple[int, ...]  # number of the round, and of the attempt at it
 
 
 def cameras(n: int, rng: np.random.Generator) -> list[Camera]:
-    """Evenly round the thing from a random start, at heights and distances of the camera law."""
+    """Cameras evenly around the thing from a random start, with heights and distances of the camera law."""
     out = []
     for azimuth in rng.uniform(-180, 180) + 360 * (np.arange(n) + rng.uniform(-0.5, 0.5, n)) / n:
         heights = ELEVATION["overhead"] if rng.random() < OVERHEAD else LEVEL
@@ -40,16 +40,16 @@ def cameras(n: int, rng: np.random.Generator) -> list[Camera]:
 
 @dataclass(frozen=True)
 class Guide:
-    """Of whom, how, and by which random numbers."""
+    """The guidance of a run: its teacher, its mode and its seed."""
 
     teacher: Teacher
     mode: str
     seed: int
-    rays: int  # steps on rays a round
+    rays: int  # steps on rays in each round
 
 
 def rendered(one: Particle, views: Sequence[Camera], grounds: Sequence[Background], size: int) -> Tensor:
-    """[B, 3, size, size], each on its own background."""
+    """Renders of a field, [B, 3, size, size], each on its own background."""
     out = []
     for camera, ground in zip(views, grounds, strict=True):
         colour, opacity = picture(one.field, camera, size, one.cells)
@@ -63,7 +63,7 @@ Render = Callable[[Sequence[Camera], Sequence[Background], int], Tensor]  # [B, 
 def answered(
     a: Guide, render: Render, score: ScoreNetwork | None, mode: str, place: Place, progress: float
 ) -> tuple[Pictures, dict[str, float]]:
-    """What the teacher makes of renders from new cameras. `place`: of this round in the run, for its random numbers."""
+    """The teacher's targets for renders from new cameras, and measurements. `place`: for the random numbers."""
     rng = np.random.default_rng([a.seed, *place])
     views = cameras(CAMERAS, rng)
     grounds = [a.teacher.grounds[int(i)] for i in rng.integers(len(a.teacher.grounds), size=CAMERAS)]
@@ -75,7 +75,7 @@ def answered(
     own = None if score is None else lambda x, t: score(x, t, plain)
     y = target(mode, z, t, noise, Ask(a.teacher, views, grounds, SCALE[mode], turned), own)
     if mode == "vsd":
-        assert score is not None, "vsd learns the renders' score"
+        assert score is not None, "vsd needs the renders' score"
         logs["score"] = score.learn(z, plain, draws(a.seed, *place, "score"))
     logs["moved"] = float((y - z).square().mean().sqrt())
     colours = torch.tensor([g.colour for g in grounds])
@@ -83,7 +83,7 @@ def answered(
 
 
 def shape(one: Particle, a: Guide, score: ScoreNetwork | None, place: Place, progress: float) -> dict[str, float]:
-    """A round of stage 1. Afterwards the field may hold numbers that are not finite; who calls looks."""
+    """A round of the shape. The field may then hold numbers that are not finite, which the caller checks."""
     made, logs = answered(a, partial(rendered, one), score, acting(a.mode, progress), place, progress)
     one.keep(made)
     logs["rays"] = fit(one, progress, a.rays, place[0] * a.rays, draws(a.seed, *place, "rays"))
@@ -91,7 +91,7 @@ def shape(one: Particle, a: Guide, score: ScoreNetwork | None, place: Place, pro
 
 
 def dress(skin: Skin, surface: Surface, a: Guide, score: ScoreNetwork | None, place: Place) -> dict[str, float]:
-    """A round of stage 3, at the last times of stage 1."""
+    """A round of the skin, at the final times of the shape."""
 
     def render(views: Sequence[Camera], grounds: Sequence[Background], size: int) -> Tensor:
         pairs = zip(views, grounds, strict=True)

@@ -2,9 +2,9 @@
 
     python -m threed.run "a red mushroom" --out mushroom.glb --preset draft --seed 0 [--mode hybrid] [--json]
 
-The run's folder is named after its request, so the same command goes on where it was ended, however it was ended, and
-is quick where it was done. SIGTERM: checkpoint, exit 143; Ctrl+C
-likewise, exit 130. What it says is in events.jsonl (docs/architecture.md).
+The run's folder is named after its request. So the same command resumes a run that was ended in any way, and returns at
+once where the run is done. After SIGTERM it writes a checkpoint and exits with status 143, after Ctrl+C with 130. Its
+events are in events.jsonl (docs/architecture.md).
 """
 
 import argparse
@@ -56,13 +56,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def name_of(request: ThreeDRequest) -> str:
-    """A name that a person can read, and that no other request has."""
+    """A readable name that only this request has."""
     words = "-".join(re.findall(r"[a-z0-9]+", request.prompt.lower()))[:40].strip("-")
     return f"{words or 'thing'}-{hashlib.sha256(request.to_json().encode()).hexdigest()[:8]}"
 
 
 def described(run: Path, request: ThreeDRequest) -> dict[str, Any]:
-    """run.json: of a run that goes on, or new. Raises ValueError where the folder is another run's."""
+    """The run.json of a run that is resumed, or a new one. Raises ValueError where the folder has another request."""
     path = run / "run.json"
     if path.exists():
         facts = json.loads(path.read_text(encoding="utf-8"))
@@ -76,7 +76,7 @@ def described(run: Path, request: ThreeDRequest) -> dict[str, Any]:
 
 
 def prepared(request: ThreeDRequest, precision: str) -> Making:
-    """Everything at step 0."""
+    """The run at step 0. Raises ValueError where the request can't be carried out."""
     row = catalogue.get(request.model)
     if reason := catalogue.available(row):
         raise ValueError(f"{row.id} can't run here. {reason}")
@@ -88,7 +88,7 @@ def prepared(request: ThreeDRequest, precision: str) -> Making:
 
 
 def ended(name: str) -> checkpoint.Saved:
-    """What another run kept last. Raises ValueError for none."""
+    """The last checkpoint of another run. Raises ValueError where there is none."""
     newest, _ = checkpoint.newest(run_dir(name))
     if newest is None:
         raise ValueError(f"there is nothing to go on from: run {name!r} is not in this studio, or has no checkpoint")
@@ -100,7 +100,7 @@ def say(text: str) -> None:
 
 
 class Report:
-    """What the run says: events, and a line for people."""
+    """The reports of a run: events, and lines for people."""
 
     def __init__(self, run: Path, making: Making, resumed: bool):
         self.run, self.making, self.events = run, making, Events(run)
@@ -135,7 +135,7 @@ class Report:
 
 
 def finish(run: Path, making: Making) -> list[str]:
-    """The last step: what is laid on the surface, and files."""
+    """The last step: texture and files. Returns the names of the files."""
     assert making.cut is not None and making.skin is not None, "the mesh comes first"
     thing, how = skinned(making.cut.mesh, making.request.texture, making.skin.paint)
     facts = checklist(making.cut, making.particles[making.best], Surface(thing.mesh))
@@ -157,7 +157,7 @@ def finish(run: Path, making: Making) -> list[str]:
 
 
 def loop(run: Path, making: Making, report: Report, stop: Stop) -> list[str] | None:
-    """Until it is done; None where it was asked to stop before. A checkpoint is kept either way."""
+    """Run to the end, and return the names of the files; None after a stop. Either way a checkpoint is written."""
     stop.begin()
     while making.where()[0] not in ("export", "done"):
         report.step(making.advance())
@@ -178,7 +178,7 @@ def make(args: argparse.Namespace) -> int:
     fields = {k: v for k, v in vars(args).items() if k in options(ThreeDRequest)}
     request = ThreeDRequest(**fields)
     run = run_dir(args.run or name_of(request))
-    args.run = run.name  # where a fault is said
+    args.run = run.name  # the run whose events get a fault
     run.mkdir(parents=True, exist_ok=True)
     with (run / "lock").open("w") as lock:
         try:
@@ -201,7 +201,7 @@ def work(args: argparse.Namespace, run: Path, request: ThreeDRequest) -> int:
         making.go_on(ended(request.start))
     report = Report(run, making, resumed=newest is not None)
     if request.start and not newest:
-        report.checkpoint()  # so that it goes on, whatever becomes of the other run
+        report.checkpoint()  # so that it can resume even if the other run is deleted
     names = loop(run, making, report, stop)
     if names is None:
         return stop.status

@@ -1,8 +1,8 @@
-"""The renders' own score, which VSD compares the teacher with: a LoRA on the teacher's own network, told the camera.
+"""The renders' own score for VSD: a LoRA on the teacher's network, with the camera as an input.
 
     L = | eps(x_t, t, prompt, camera; LoRA) - eps |^2 on the renders of this round      (ProlificDreamer, Eq. 10)
 
-With the adapter off the network is the teacher, bit for bit.
+With the adapter off, the network is the teacher, bit for bit.
 """
 
 import contextlib
@@ -20,11 +20,11 @@ from models.lora import layers
 from models.schedule import add_noise, from_x0
 
 RANK, RATE = 4, 1e-3
-HIDDEN = 0.1  # share of cameras that training hides
+HIDDEN = 0.1  # share of samples that train without their camera
 
 
 class ScoreNetwork:
-    """Shares the teacher's weights. Its own are off unless asked."""
+    """A network that shares the teacher's weights; its own adapter is on only within its calls."""
 
     def __init__(self, teacher: UNetDenoiser, generator: torch.Generator, bf16: bool = False):
         self.bf16, network = bf16, teacher.network
@@ -63,8 +63,8 @@ class ScoreNetwork:
             return self.denoiser(x_t, t, cond).float()
 
     def learn(self, z: Tensor, cond: Cond, generator: torch.Generator) -> float:
-        """One step on latents of renders; t is not annealed. Returns the loss."""
-        assert cond.camera is not None, "it is told the camera"
+        """One training step on latents of renders, with t not annealed. Returns the loss."""
+        assert cond.camera is not None, "the score needs the camera"
         t = 0.001 + 0.999 * torch.rand(len(z), generator=generator)
         noise = torch.randn(z.shape, generator=generator)
         hidden = torch.rand(len(z), generator=generator) < HIDDEN

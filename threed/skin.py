@@ -1,6 +1,6 @@
-"""Stage 3: colours alone are fitted, on a surface that no longer moves (ProlificDreamer, Sec. 3.3).
+"""Fitting of colours on the fixed surface of the mesh (ProlificDreamer, Sec. 3.3).
 
-A ray meets one point, so a step costs a fraction of one through the field, and nothing is smeared along the ray.
+Each ray meets one point, so a step costs a fraction of a step through the field, and nothing is smeared along the ray.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ SIDE, RATE, RAYS, BLUR = 96, 0.05, 6144, 0.6
 
 @dataclass
 class Skin:
-    """Colour logits in space, of which only those on the surface matter."""
+    """Colour logits in space; only those on the surface are used."""
 
     logits: Tensor  # [1, 3, S, S, S], a leaf
     adam: torch.optim.Adam
@@ -40,7 +40,7 @@ class Skin:
         return cls(leaf, torch.optim.Adam([leaf], lr=RATE, betas=(0.9, 0.99), eps=1e-15, fused=True), pool)
 
     def colours(self, points: Tensor) -> Tensor:
-        """[N, 3] -> [N, 3] in [0, 1]."""
+        """The colours [N, 3] in [0, 1] at points [N, 3]."""
         where = (points / BOUND).reshape(1, 1, 1, -1, 3)
         sampled = F.grid_sample(self.logits, where, mode="bilinear", padding_mode="border", align_corners=True)
         return torch.sigmoid(sampled.reshape(3, -1)).T
@@ -54,7 +54,7 @@ class Skin:
 
 
 def step(skin: Skin, surface: Surface, generator: torch.Generator) -> Tensor:
-    """One step on random rays of the pool that meet the surface, where the picture shows something too."""
+    """One step on random rays of the pool that hit the surface and whose pixel shows the thing. Returns the loss."""
     which, row, column = pick(skin.pool, generator, RAYS)
     rays = through(skin.pool.matrix[which], row, column, skin.pool.pixels.shape[-1])
     hits = surface.hit(rays.origin.numpy(), rays.way.numpy())
@@ -70,7 +70,7 @@ def step(skin: Skin, surface: Surface, generator: torch.Generator) -> Tensor:
 
 
 def fit(skin: Skin, surface: Surface, steps: int, generator: torch.Generator) -> float:
-    """The steps of one round, and less of the grain that random rays leave. Returns the mean loss."""
+    """The steps of one round, then smoothing of the noise of random rays. Returns the mean loss."""
     losses = [step(skin, surface, generator) for _ in range(steps)]
     with torch.no_grad():
         skin.logits.lerp_(blurred(skin.logits), BLUR)

@@ -1,4 +1,4 @@
-"""A mesh that rays are cast at: pictures of it, and whatever else asks what a ray meets first."""
+"""Ray casting on a mesh: the first hits of rays, and pictures of the mesh."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from torch import Tensor
 
 from models.views import Camera, position, ray_directions
 
-SAMPLES = 2  # a pixel's side
+SAMPLES = 2  # rays along a pixel's side
 
 
 @dataclass(frozen=True)
 class Hits:
-    """Of the rays that met something; rows are those rays."""
+    """The rays that hit something; each row is one of them."""
 
-    ray: np.ndarray  # [M], which
+    ray: np.ndarray  # [M], index of the ray
     face: np.ndarray  # [M]
-    corner: np.ndarray  # [M, 3], shares of the face's corners
+    corner: np.ndarray  # [M, 3], barycentric coordinates in the face
 
     def of(self, values: np.ndarray, faces: np.ndarray) -> np.ndarray:
-        """What vertices hold [V, C], between the corners of each face: [M, C]."""
+        """Values of vertices [V, C], interpolated at the hits: [M, C]."""
         return (values[faces[self.face]] * self.corner[..., None]).sum(1)
 
 
@@ -45,7 +45,7 @@ class Surface:
         return (self.triangles[hits.face] * hits.corner[..., None]).sum(1)
 
     def seen(self, camera: Camera, size: int) -> Hits:
-        """Rays of a picture of size x size samples."""
+        """The hits of a picture with size x size rays."""
         way = ray_directions(camera, size).reshape(-1, 3)
         return self.hit(np.tile(position(camera), (len(way), 1)), way)
 
@@ -56,7 +56,7 @@ class Surface:
 
 
 def averaged(colours: np.ndarray, size: int) -> Tensor:
-    """Samples [size * S, size * S, 3] to a picture [3, size, size]."""
+    """The picture [3, size, size] of samples [size * S, size * S, 3]."""
     x = torch.from_numpy(colours).reshape(size, SAMPLES, size, SAMPLES, 3)
     return x.mean((1, 3)).permute(2, 0, 1)
 
@@ -67,7 +67,7 @@ Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]  # points and normals [N,
 def coloured(
     surface: Surface, paint: Paint, camera: Camera, size: int, background: tuple[float, float, float]
 ) -> Tensor:
-    """A picture [3, size, size] in [0, 1] of colours that are known in space."""
+    """A picture [3, size, size] in [0, 1] of a surface whose colours are a function of space."""
     fine = size * SAMPLES
     hits, out = surface.seen(camera, fine), np.empty((fine * fine, 3), np.float32)
     out[:] = background
@@ -78,14 +78,14 @@ def coloured(
 
 @dataclass(frozen=True)
 class Skinned:
-    """A closed mesh, and for every corner of its faces a place in a picture."""
+    """A closed mesh with a texture, and the texture coordinates of every corner of its faces."""
 
     mesh: trimesh.Trimesh
     uv: np.ndarray  # [F, 3, 2], (0, 0) at the lower left
     image: np.ndarray  # uint8 [T, T, 3]
 
     def picture(self, surface: Surface, camera: Camera, size: int, background: tuple[float, float, float]) -> Tensor:
-        """[3, size, size] in [0, 1]; its light is in its colours."""
+        """A picture [3, size, size] in [0, 1], unlit, as the light is in the colours."""
         fine = size * SAMPLES
         hits = surface.seen(camera, fine)
         out = np.empty((fine * fine, 3), np.float32)
@@ -95,7 +95,7 @@ class Skinned:
         return averaged(out.reshape(fine, fine, 3), size)
 
     def normals(self, surface: Surface, camera: Camera, size: int) -> Tensor:
-        """[3, size, size]: directions as colours, grey where nothing is."""
+        """A picture [3, size, size] of the normals as colours, grey where there is no surface."""
         fine = size * SAMPLES
         hits = surface.seen(camera, fine)
         out = np.full((fine * fine, 3), 0.5, np.float32)
@@ -105,7 +105,7 @@ class Skinned:
 
 
 def looked_up(image: np.ndarray, uv: np.ndarray) -> np.ndarray:
-    """Texture [T, T, 3] at places [N, 2], bilinear, as a viewer does it."""
+    """The texture [T, T, 3] at coordinates [N, 2], bilinear, as in a viewer."""
     side = len(image)
     x, y = uv[:, 0] * side - 0.5, (1 - uv[:, 1]) * side - 0.5
     left, top = np.floor(x).astype(int), np.floor(y).astype(int)

@@ -1,4 +1,4 @@
-"""A text-to-image model as the teacher of a shape: pictures in, x0 of a prompt, a view word or a camera out."""
+"""A text-to-image model as the teacher of a shape: x0 of renders, under a prompt with a view word or a camera."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from threed.prompts import Background, completed
 
 
 class Teacher:
-    """Frozen. Rows of a batch are pictures, each with its own camera and background."""
+    """A frozen teacher. Rows of a batch are pictures, each with its own camera and background."""
 
     def __init__(self, parts: Parts, prompt: str, grounds: Sequence[Background], bf16: bool = False):
         self.parts, self.bf16 = parts, bf16
@@ -37,7 +37,7 @@ class Teacher:
 
     @property
     def told_cameras(self) -> bool:
-        """Whether it knows more of a view than its word."""
+        """Whether it has a camera input, besides view words."""
         return self.parts.denoiser.camera is not None
 
     @property
@@ -51,26 +51,26 @@ class Teacher:
 
     @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:
-        """[B, 3, s, s] in [0, 1] -> latents [B, C, h, w]."""
+        """The latents [B, C, h, w] of pictures [B, 3, s, s] in [0, 1]."""
         x = F.interpolate(pictures, (self.size,) * 2, mode="bilinear", antialias=True) * 2 - 1
         with self._quick():
             return self.family.encode(self.parts.vae, x.to(self.parts.device)).float()
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """Latents to pictures [B, 3, S, S] in [0, 1]."""
+        """The pictures [B, 3, S, S] in [0, 1] of latents."""
         with self._quick():
             out = self.parts.vae.decode(latents / self.parts.vae.config.scaling_factor).sample
         return ((out.float() + 1) / 2).clamp(0, 1).cpu()
 
     def cond(self, cameras: Sequence[Camera], grounds: Sequence[Background], turned: int = 0) -> Cond:
-        """What each picture is asked for. `turned`: instead of its view the word so many places after it."""
+        """The condition of each picture. `turned`: shift from its view word to another one."""
         words = [VIEWS[(VIEWS.index(view_word(c.azimuth, c.elevation)) + turned) % len(VIEWS)] for c in cameras]
         rows = torch.tensor([self.words[g.name, v] for g, v in zip(grounds, words, strict=True)])
         return replace(self.encoded.map(lambda x: x[rows]), camera=self._camera(cameras))
 
     def plain(self, cameras: Sequence[Camera], grounds: Sequence[Background]) -> Cond:
-        """The prompt without a view: what the score network of VSD is told, its cameras apart."""
+        """The prompts without view words, for the score network of VSD, which has the cameras as an input."""
         rows = torch.tensor([self.words[g.name, None] for g in grounds])
         return replace(self.encoded.map(lambda x: x[rows]), camera=numbers(cameras))
 
@@ -82,7 +82,7 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, x_t: Tensor, t: Tensor, conds: Sequence[Cond]) -> list[Tensor]:
-        """x0 of the same x_t under each condition, in one call."""
+        """x0 of the same x_t under each condition, in one call of the network."""
         k = len(conds)
         joined = Cond(**{name: torch.cat([getattr(c, name) for c in conds]) for name in _given(conds[0])})
         with self._quick():

@@ -1,4 +1,4 @@
-"""Colours of a surface, as one picture that is laid on it."""
+"""Baking the colours of a surface into a texture."""
 
 import subprocess
 import sys
@@ -15,12 +15,12 @@ from torch import Tensor
 from threed.field import BOUND, Field
 from threed.surface import Paint, Skinned, Surface
 
-SECONDS = 60.0  # for xatlas; afterwards every face gets half a square of its own
-OUT, IN, SAMPLES = 0.03, 0.09, 12  # how far outside and inside the surface its colour is looked for
+SECONDS = 60.0  # time limit of xatlas; after it every face gets half a square of its own
+OUT, IN, SAMPLES = 0.03, 0.09, 12  # distances outside and inside the surface between which its colour is sampled
 
 
 def unwrapped(mesh: trimesh.Trimesh, side: int, seconds: float = SECONDS) -> tuple[np.ndarray, str]:
-    """Places [F, 3, 2] in the picture, and by what they were found."""
+    """Texture coordinates [F, 3, 2], and the name of the method that gave them."""
     with tempfile.TemporaryDirectory() as folder:
         given, made = Path(folder) / "in.npz", Path(folder) / "out.npz"
         np.savez(given, vertices=mesh.vertices, faces=mesh.faces, side=side)
@@ -33,7 +33,7 @@ def unwrapped(mesh: trimesh.Trimesh, side: int, seconds: float = SECONDS) -> tup
 
 
 def squares(faces: int, side: int) -> np.ndarray:
-    """Two faces a square, the squares in rows, with a margin of a pixel; [F, 3, 2]."""
+    """Texture coordinates [F, 3, 2] with two faces in each square, in rows, with a margin of a pixel."""
     rows = int(np.ceil(np.sqrt(np.ceil(faces / 2))))
     cell, edge = 1 / rows, 1.5 / side
     square, upper = np.divmod(np.arange(faces), 2)
@@ -45,7 +45,7 @@ def squares(faces: int, side: int) -> np.ndarray:
 
 
 def bake(mesh: trimesh.Trimesh, uv: np.ndarray, side: int, paint: Paint) -> np.ndarray:
-    """The picture [side, side, 3], uint8: rays are cast at the flat layout, one a texel, to find what it shows."""
+    """The texture, uint8 [side, side, 3]. One ray for each texel, cast at the flat layout, finds its face."""
     flat = trimesh.Trimesh(
         np.concatenate([uv, np.zeros_like(uv[..., :1])], -1).reshape(-1, 3),
         np.arange(3 * len(uv)).reshape(-1, 3),
@@ -61,12 +61,12 @@ def bake(mesh: trimesh.Trimesh, uv: np.ndarray, side: int, paint: Paint) -> np.n
     image[hits.ray], filled[hits.ray] = paint(hits.of(np.asarray(mesh.vertices), faces), normals), True
     image, filled = image.reshape(side, side, 3), filled.reshape(side, side)
     nearest: Any = distance_transform_edt(~filled, return_distances=False, return_indices=True)
-    row, column = nearest  # beyond the edges of charts
+    row, column = nearest  # fills texels beyond the edges of charts
     return np.round(image[row, column] * 255).clip(0, 255).astype(np.uint8)
 
 
 def field_paint(field: Field, chunk: int = 2**16) -> Paint:
-    """What a field shows from just outside, looking straight at its surface."""
+    """The colours of a field seen from just outside, along the normal."""
     far = torch.linspace(OUT, -IN, SAMPLES)
 
     @torch.no_grad()
@@ -87,6 +87,6 @@ def field_paint(field: Field, chunk: int = 2**16) -> Paint:
 
 
 def skinned(mesh: trimesh.Trimesh, side: int, paint: Paint, seconds: float = SECONDS) -> tuple[Skinned, str]:
-    """The mesh with its picture, and how it was cut into charts."""
+    """The mesh with its texture, and the name of the method that cut it into charts."""
     uv, how = unwrapped(mesh, side, seconds)
     return Skinned(mesh, uv, bake(mesh, uv, side, paint)), how

@@ -1,4 +1,4 @@
-"""A finished thing's density beside its files, so that a threshold can be tried before anything is made anew."""
+"""The density of a finished thing, stored so that other thresholds can be tried before the thing is made again."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ NAME, FACES = "density.npz", 6000
 @dataclass(frozen=True)
 class Trial:
     density: np.ndarray  # [SIDE, SIDE, SIDE], z, y, x
-    agreement: np.ndarray  # of silhouettes with the field's at each of THRESHOLDS, IoU
+    agreement: np.ndarray  # IoU of silhouettes with the field's, at each of THRESHOLDS
 
     @classmethod
     @torch.no_grad()
@@ -27,7 +27,7 @@ class Trial:
 
     @classmethod
     def read(cls, folder: Path) -> "Trial":
-        """Raises ValueError where it is not there."""
+        """The trial in a folder. Raises ValueError where there is none."""
         if not (folder / NAME).is_file():
             raise ValueError("its density is not there any more, so no threshold can be tried")
         with np.load(folder / NAME) as kept:
@@ -38,9 +38,9 @@ class Trial:
             np.savez_compressed(f, density=self.density.astype(np.float16), agreement=self.agreement)
 
     def cut(self, threshold: float) -> trimesh.Trimesh:
-        """The surface there, without its colours. Raises NoSurface."""
+        """The surface at a threshold, without colours. Raises NoSurface."""
         return simplified(largest(surface(torch.from_numpy(self.density), threshold)), FACES)
 
     def agrees(self, threshold: float) -> float:
-        """How well silhouettes agree at the nearest threshold that was tried."""
+        """The agreement of silhouettes at the nearest threshold that was measured."""
         return float(self.agreement[np.abs(np.log(THRESHOLDS / threshold)).argmin()])

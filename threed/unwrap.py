@@ -1,4 +1,4 @@
-"""Cuts a mesh into charts, in a process of its own, as xatlas may take for ever: `python -m threed.unwrap IN OUT`."""
+"""Cuts a mesh into charts, as `python -m threed.unwrap IN OUT`: xatlas may never end, so it runs in its own process."""
 
 import sys
 from pathlib import Path
