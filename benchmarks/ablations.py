@@ -1,4 +1,4 @@
-"""What each part of a method is worth, on the 2-D mixture: three training seeds, exact densities, minutes.
+"""Ablations of the methods on the 2-D mixture: three training seeds, exact densities, a few minutes.
 
     python -m benchmarks.ablations [--only scm_ladd]      (make ablations)
 
@@ -90,12 +90,12 @@ def rows_of(method: str) -> list[report.Row]:
 
 
 def swap(routed: Routed) -> None:
-    """Every part of the prompts to its neighbour's student."""
+    """Send every part of the prompts to its neighbour's student."""
     routed.members = nn.ModuleList([*routed.members[1:], routed.members[0]])
 
 
 def bounds(method: str) -> list[report.Row]:
-    """What nothing beats, and what is had without training."""
+    """The upper and lower bounds: another sample of the truth, and the exact teacher."""
     exact = {f"swd_{n}": distance(many_steps(TEACHER, n, COND)) for n in STEPS[method]}
     floor = {f"swd_{n}": FLOOR for n in STEPS[method]}
     return [

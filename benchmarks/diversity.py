@@ -1,17 +1,16 @@
-"""What each cure gives back of the variety that distillation lost, and its cost, on prompts that leave things open.
+"""The variety that each cure gives back to students, and its cost, on prompts that leave attributes open.
 
     python -m benchmarks.diversity [--models toybox-dmd2 …] [--seeds 0 1 2] [--prompts 4] [--again | --prices]
 
-Half of the prompts name a kind and a colour, half a kind alone; the rest is open, and the world's law of it is known.
-Each prompt is painted 16 times. `judge-b` reads the pictures and reports; nothing was chosen by it. Variety is measured
-of all pictures and of those only in which what the prompt names is right, or noise would count as variety: the Vendi
-score of 8 pictures (mean over draws) and their mean cosine distance, in the judge's features around the mean of real
-ones.
-Of what is open, among right pictures: the effective number of classes (exp of their entropy), the share of the
-commonest, and the total variation distance from the law, which is the same judge's reading of real pictures of the
-same prompts. `seconds` is processor time a picture, in batches of 16; `walk` is that of its steps alone; `time`, by
---prices, is that of one picture, in parts of the student's own. Rows go to results/diversity.json as they are measured;
-a run that was ended goes on where it was.
+Half of the prompts name a kind and a colour, half a kind alone. The other attributes are open, and their distribution
+in real pictures is known. Each prompt is painted 16 times. `judge-b` reads the pictures; nothing was chosen by it.
+Variety is measured over all pictures, and over those alone in which the named attributes are right, as noise would
+count as variety: the Vendi score of 8 pictures (mean over draws) and their mean cosine distance, in the judge's
+features around the mean of real ones. For open attributes, among right pictures: the effective number of classes (exp
+of their entropy), the share of the commonest class, and the total variation distance from the distribution that the
+same judge reads in real pictures of the same prompts. `seconds` is processor time for each picture, in batches of 16;
+`walk` is that of its steps alone; `time`, by --prices, is that of one picture relative to the student without a cure.
+Rows go to results/diversity.json as they are measured, and a run that was ended goes on.
 """
 
 import argparse
@@ -70,11 +69,12 @@ class Cure:
     name: str
     strength: float
     fields: dict[str, Any]
-    halves: bool = False  # the second half of a prompt's pictures is to be unlike the first
+    halves: bool = False  # whether the second half of a prompt's pictures keeps away from the first
 
 
 def cures(model: str, steps: int) -> Iterator[Cure]:
-    """Those that this student can be given, none first; at two steps, only what a student of one step could become."""
+    """The cures that this student can have, the one without a cure first. At two steps only those that matter for
+    students of one step."""
     row = catalogue.get(model)
     base = base_of(row)
     yield Cure("none", 0, {})
@@ -100,7 +100,7 @@ def cures(model: str, steps: int) -> Iterator[Cure]:
 
 @dataclass(frozen=True)
 class Ground:
-    """What every figure is compared with: prompts, and real pictures of what they leave open."""
+    """The reference of every figure: prompts, and real pictures of them with the open attributes at random."""
 
     judge: Any
     prompts: list[str]
@@ -131,29 +131,29 @@ class Ground:
 
 
 def _named(heads: Iterable[str], answers: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """What the prompt names, as the judge calls it: what it reads most often in the real pictures."""
+    """The named attributes in the judge's classes: those that it reads most often in the real pictures."""
     return {head: Counter(a[head] for a in answers).most_common(1)[0][0] for head in heads}
 
 
 def effective(values: Sequence[str]) -> float:
-    """Effective number of different values, exp(entropy)."""
+    """The effective number of different values, exp(entropy)."""
     seen = Counter(values)
     return exp(-sum(n / seen.total() * log(n / seen.total()) for n in seen.values()))
 
 
 def commonest(values: Sequence[str]) -> float:
-    """Share of the value that is there most often."""
+    """The share of the commonest value."""
     return Counter(values).most_common(1)[0][1] / len(values)
 
 
 def variation(a: Sequence[str], b: Sequence[str]) -> float:
-    """Total variation distance of two samples: 0 the same shares, 1 nothing in common."""
+    """The total variation distance of two samples: 0 for equal shares, 1 for nothing in common."""
     left, right = Counter(a), Counter(b)
     return sum(abs(left[k] / len(a) - right[k] / len(b)) for k in left | right) / 2
 
 
 def variety(features: Tensor, seed: int) -> tuple[float, float]:
-    """(Vendi score of DRAWN pictures, mean cosine distance), features around their centre [N, D]."""
+    """(Vendi score of DRAWN pictures, mean cosine distance) of centred features [N, D]."""
     rng = torch.Generator().manual_seed(seed)
     draws = [torch.randperm(len(features), generator=rng)[:DRAWN] for _ in range(DRAWS)]
     unit = torch.nn.functional.normalize(features.double(), dim=1)
@@ -194,7 +194,7 @@ def figures(ground: Ground, reading: Reading, seed: int) -> dict[str, float]:
 
 
 def walked(crew: Mapping[str, Parts], request: ImageRequest, halves: bool) -> tuple[Tensor, int]:
-    """Latents of one prompt's pictures, and calls for each."""
+    """The latents of one prompt's pictures, and the calls of networks for each."""
     if not halves:
         return wall(crew, request)
     half = replace(request, num_images=PICTURES // 2)
@@ -206,7 +206,8 @@ def walked(crew: Mapping[str, Parts], request: ImageRequest, halves: bool) -> tu
 def painted(
     ground: Ground, request: ImageRequest, cure: Cure, crew: Mapping[str, Parts], seed: int
 ) -> tuple[Reading, dict[str, float]]:
-    """What the judge reads; processor seconds a picture in all and of its steps, and calls of the networks for it."""
+    """The judge's reading; processor seconds for each picture in all and for its steps, and calls of networks for
+    it."""
     pictures, calls, spent, began = [], 0, 0.0, time.process_time()
     for n, prompt in enumerate(ground.prompts):
         first = (seed * SEED_STEP + n * PICTURES) % SEEDS
@@ -225,7 +226,7 @@ def painted(
 def measured(
     ground: Ground, request: ImageRequest, cure: Cure, crew: Mapping[str, Parts], seeds: Sequence[int]
 ) -> list[tuple[str, float, float | None, int]]:
-    """(metric, mean over sampling seeds, their deviation, pictures a seed)."""
+    """(metric, mean over sampling seeds, their standard deviation, pictures for each seed)."""
     values_of: dict[str, list[float]] = {}
     for seed in seeds:
         reading, costs = painted(ground, request, cure, crew, seed)
@@ -253,7 +254,7 @@ def law_rows(ground: Ground) -> list[report.Row]:
 
 
 def plan(models: Sequence[str]) -> Iterator[tuple[ImageRequest, str, Cure, tuple[str, ...]]]:
-    """(request, name in the table, cure, models to load) of everything to be painted: a student's base before it."""
+    """(request, name in the table, cure, models to load) of everything to paint, with a student's base before it."""
     bases: set[str] = set()
     for id, steps in sorted(((m, n) for m in models for n in STUDENTS[m]), key=lambda at: -at[1]):
         base = base_of(catalogue.get(id))
@@ -267,26 +268,26 @@ def plan(models: Sequence[str]) -> Iterator[tuple[ImageRequest, str, Cure, tuple
 
 @lru_cache(maxsize=1)
 def together(*ids: str) -> dict[str, Parts]:
-    """Loaded once for all cures of a student."""
+    """The models of a student, loaded once for all its cures."""
     return families.load_all(ids)
 
 
 @torch.no_grad()
 def prices(model: str, steps: int, known: Sequence[Cure], rounds: int = 9) -> Iterator[tuple[Cure, float]]:
-    """Time of one picture's steps with each cure, in parts of the student's own: medians of runs that take turns."""
+    """The time of one picture's steps with each cure, relative to the student's own: medians of runs in turns."""
     crew = together(model, base_of(catalogue.get(model)))
     able = [cure for cure in known if not cure.halves]
     spent: list[list[float]] = [[] for _ in able]
     for k in range(rounds + 1):
         for cure, times in zip(able, spent, strict=True):
             request = ImageRequest("a red mug", model=model, steps=steps, seed=k, **cure.fields)
-            wall(crew, request)  # pays for whatever the cure before left behind
+            wall(crew, request)  # untimed, as the first run after another cure is slower
             since = time.process_time()
             wall(crew, request)
             times.append(time.process_time() - since)
     if not able:
         return
-    own = statistics.median(spent[0][1:])  # the first round pays for what is made once
+    own = statistics.median(spent[0][1:])  # the first round has one-time costs
     yield from ((cure, statistics.median(times[1:]) / own) for cure, times in zip(able, spent, strict=True))
 
 

@@ -1,5 +1,5 @@
-"""The rows of results/diversity.json and results/named.json as the tables of docs/methods/diversity.md; and the stops
-of the knob Variety, assets/variety.json.
+"""Writes the tables of docs/methods/diversity.md from results/diversity.json and results/named.json, and the stops of
+the slider Variety, assets/variety.json.
 
     python -m benchmarks.diversity_table
 """
@@ -17,8 +17,8 @@ from models.variety import CURES
 PAGE = report.ROOT / "docs" / "methods" / "diversity.md"
 STUDY, NAMED = report.RESULTS / "diversity.json", report.RESULTS / "named.json"
 HEADS = ("background", "colour", "pattern", "size", "view")
-KEEP = 0.9  # of its own right pictures, below which no stop of the knob goes
-GAIN = 0.01  # of variety that a stop must bring more than the one before it
+KEEP = 0.9  # least share of its own right pictures at any stop of the slider
+GAIN = 0.01  # least relative gain of variety from stop to stop
 STOPS = 4
 AIM = 0.97  # of the base's variety and of its own kinds
 NONE = ("none", 0)
@@ -44,18 +44,18 @@ def ratio(cell: Mapping[str, Row], other: Mapping[str, Row], metric: str) -> flo
 
 
 def bases(study: Cells) -> dict[str, Cell]:
-    """{base: its figures at guidance 1}."""
+    """The figures of each base at guidance 1."""
     named = {id.removesuffix(", guidance 1"): by for (id, _), by in study.items() if id.endswith(", guidance 1")}
     return {id: by[NONE] for id, by in named.items()}
 
 
 def base_of(study: Cells, model: str) -> Cell:
-    """Of a student, its base's figures at guidance 1."""
+    """The figures of a student's base at guidance 1."""
     return bases(study)[painters.base_of(catalogue.get(model))]
 
 
 def served(study: Cells, model: str) -> Cell:
-    """The same base as it is served."""
+    """The figures of the same base at its default guidance."""
     base = painters.base_of(catalogue.get(model))
     return next(by[NONE] for (id, _), by in study.items() if id == base)
 
@@ -65,7 +65,7 @@ def students(study: Cells) -> list[tuple[str, int]]:
 
 
 def price(cell: Cell, own: Cell) -> float | None:
-    """Time in parts of the student's own: of one picture, runs taking turns; else of the study's batches."""
+    """The time relative to the student's own: of one picture, in turns, where measured; else of the study's batches."""
     return value(cell, "time") if "time" in cell else ratio(cell, own, "walk")
 
 
@@ -74,7 +74,7 @@ def per_cent(share: float | None) -> str:
 
 
 def spread(cell: Cell, metric: str) -> str:
-    """With its deviation over sampling seeds."""
+    """A figure with its standard deviation over sampling seeds."""
     if metric not in cell:
         return report.MISSING
     row = cell[metric]
@@ -109,7 +109,7 @@ def by_student(study: Cells) -> str:
 
 
 def beside(study: Cells) -> str:
-    """Bases and the law, of which every share is one."""
+    """The figures of bases and of real pictures, to which the shares are relative."""
     lines = []
     for (model, steps), by in study.items():
         if not steps or "guidance" in model or model in bases(study):
@@ -119,7 +119,7 @@ def beside(study: Cells) -> str:
 
 
 def claims(study: Cells) -> str:
-    """Right-picture variety in per cent of the base's at guidance 1: whose step decides."""
+    """The variety of right pictures in per cent of the base's at guidance 1, by whose step decides."""
     shown = {
         "alone": NONE,
         "base first, 1": ("base_steps", 1),
@@ -171,7 +171,7 @@ def _plain(part: str | float) -> str:
 
 
 def law(study: Cells) -> str:
-    """What is painted when nothing is said, in right pictures: effective number, share of the commonest, distance."""
+    """The values of open attributes in right pictures: effective number, share of the commonest, distance."""
     lines = []
     for (model, steps), by in study.items():
         for cure in (NONE, ("base_steps", 1), ("even", 1)):
@@ -205,7 +205,7 @@ def naming(rows: Sequence[Row]) -> str:
 
 
 def fields_of(cure: tuple[str, float]) -> dict[str, Any] | None:
-    """The request's fields of a cure that the knob may use; None of others."""
+    """The request's fields of a cure that the slider may use; None for other cures."""
     name, strength = cure
     if name == "base_steps and pink":
         return {"base_steps": 1, "pink": strength}
@@ -216,8 +216,8 @@ def fields_of(cure: tuple[str, float]) -> dict[str, Any] | None:
 
 
 def ladders(study: Cells) -> list[Row]:
-    """The stops of the knob: of cures that keep KEEP of the right pictures those that no other beats in both, weakest
-    first. A student without any has one entry without fields."""
+    """The stops of the slider: of the cures that keep KEEP of the right pictures, those that no other beats in both
+    figures, weakest first. A student without any has one entry without fields."""
     out: list[Row] = []
     for model, steps in students(study):
         own, stops = study[model, steps][NONE], []
@@ -239,7 +239,7 @@ def _beats(b: Row, a: Row) -> bool:
 
 
 def _apart(front: list[Row]) -> list[Row]:
-    """At most STOPS of them, each with enough more than the one before; the last is the most varied."""
+    """At most STOPS of them, each with enough gain over the one before; the last is the most varied."""
     kept: list[Row] = []
     for rung in front:
         if not kept or rung["variety"] > kept[-1]["variety"] + GAIN:

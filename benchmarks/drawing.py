@@ -1,9 +1,9 @@
-"""How many toys are drawn in a second of one core: scene, picture and captions, as trainings ask for them.
+"""The speed of drawing toys, in a second of one core: scene, picture and captions, as in trainings.
 
     python -m benchmarks.drawing [--pictures 400]
 
-Counted in processor time of all threads, so a library that spreads over cores gains nothing, and a busy computer costs
-little. A first set that doesn't count bakes the meshes, which happens once in a process.
+Time is the processor time of all threads, so that a library with threads gains nothing and a busy computer matters
+little. A first set, which is not timed, bakes the meshes, as that happens once in a process.
 """
 
 import argparse
@@ -16,11 +16,11 @@ from benchmarks.latency import KEYS, table
 from benchmarks.report import RESULTS, Row, publish, record
 from distill.data.toys import Toys
 
-TARGET = 40  # a second
+TARGET = 40  # toys in a second
 
 
 def seconds(toys: Toys) -> float:
-    """Of one core, to draw them all."""
+    """The seconds of one core to draw them all."""
     start = time.process_time()
     for index in range(len(toys)):
         toys[index]

@@ -1,10 +1,10 @@
-"""How near enlargers come to the network that taught them, on pictures of the box that none of them has seen.
+"""The quality of enlargers: how near they come to their teacher, on pictures of the box that were not trained on.
 
     python -m benchmarks.enlarging [ID …] [--pictures 60] [--sheet docs/methods/enlarge.png]
 
-In decibels against Real-ESRGAN's answer; the share of its crispness (mean squared differences of neighbouring pixels)
-that is gained over Lanczos; milliseconds a picture on one thread, the contenders in turn. Needs what
-requirements-enlarge.txt names.
+Figures: decibels against Real-ESRGAN's pictures; the share of its gain in sharpness (mean squared differences of
+neighbouring pixels) over Lanczos; milliseconds for a picture on one thread, in turns. It needs the packages of
+requirements-enlarge.txt.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from models import catalogue, enlarge, realesrgan
 
 Enlarges = Callable[[np.ndarray], np.ndarray]
 LANCZOS = "Lanczos"
-SHOWN = (3, 10, 22, 31)  # of the sheet
+SHOWN = (3, 10, 22, 31)  # pictures of the sheet
 
 
 def lanczos(picture: np.ndarray) -> np.ndarray:
@@ -71,7 +71,7 @@ def measured(pictures: list[np.ndarray], answers: list[np.ndarray], by: dict[str
 
 
 def sheet(pictures: list[np.ndarray], answers: list[np.ndarray], by: dict[str, Enlarges], path: Path) -> None:
-    """A row a picture: each contender, then the teacher."""
+    """Draw a sheet with a row for each picture: each contender, then the teacher."""
     rows = [[*(work(pictures[i]) for work in by.values()), answers[i]] for i in SHOWN if i < len(pictures)]
     Image.fromarray(np.concatenate([np.concatenate(row, 1) for row in rows])).save(path, quality=90)
 

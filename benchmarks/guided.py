@@ -1,11 +1,11 @@
-"""What guidance folded into an adapter saves, and what it costs: a cfg_lora beside its teacher with guidance.
+"""The savings and the cost of guidance folded into an adapter: a cfg_lora beside its teacher with guidance.
 
     python -m benchmarks.guided [--model toybox-cfg-lora] [--repeats 20]
 
-Time: a picture of each at the same steps and guidance, in turns, in one process. Memory: the most that a few steps of
-training hold, of cfg_lora and of the same loss with a whole copy of the network as student beside its frozen teacher,
-each in a process of its own, on the CPU, in single precision. Quality: what benchmarks.quality found of both at those
-steps; nothing is painted for it here. Rows go to results/guided.json, their table to docs/methods/cfg_lora.md.
+Time: a picture of each at the same steps and guidance, in turns, in one process. Memory: the peak of a few training
+steps, of cfg_lora and of the same loss with a whole copy of the network as student beside its frozen teacher, each in a
+process of its own, on the CPU, in single precision. Quality: the figures of benchmarks.quality for both at those steps.
+Rows go to results/guided.json, their table to docs/methods/cfg_lora.md.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from models.families import Parts
 from models.guidance import guided
 
 KEYS = ("model", "measure")
-STEPS = 3  # of training, after one that sets up the optimiser's moments
+STEPS = 3  # training steps, after one that makes the optimiser's moments
 QUALITY = {"kind": "kind", "colour": "colour", "emoji": "emoji"}  # shares, shown in per cent
 QUALITY |= {"frechet": "Fréchet distance", "recall": "recall", "vendi": "Vendi"}
 SHARES = ("kind", "colour", "emoji")
@@ -43,7 +43,7 @@ HOW = ("adapter", "copy")
 
 
 class Copied(cfg_lora.Method):
-    """The same loss where the student is a whole network, which can't be its own teacher: that is a second one."""
+    """The same loss with a whole network as student, which needs a second network as teacher."""
 
     needs = {"latents", "teacher"}
 
@@ -53,7 +53,7 @@ class Copied(cfg_lora.Method):
 
 
 def copied() -> ModuleType:
-    """As a file of distill/methods would hold it. The base itself is trained; the world copies it for the teacher."""
+    """A module like a file of distill/methods. The base itself is trained; the world copies it for the teacher."""
     module = ModuleType("distill.methods.guided_copy")
     vars(module).update(Config=cfg_lora.Config, Method=Copied, student=lambda cfg, base: base)
     return module
@@ -67,7 +67,7 @@ def trainer(how: str, base: str, dataset: str, batch: int) -> Trainer:
 
 
 def training_gib(how: str, base: str, dataset: str, batch: int) -> float | None:
-    """The most memory that this process holds while it trains."""
+    """The peak memory of this process while it trains, in GiB; None where the system does not report it."""
     t = trainer(how, base, dataset, batch)
     with hardware.attention(t.processes.device):
         t.advance()
@@ -75,14 +75,14 @@ def training_gib(how: str, base: str, dataset: str, batch: int) -> float | None:
 
 
 def apart(how: str, base: str, dataset: str, batch: int) -> float | None:
-    """The same in a process of its own, whose memory nothing else fills."""
+    """The same, measured in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.guided", "--memory", how, "--model", base, "--dataset", dataset]
     out = subprocess.run([*command, "--batch", str(batch)], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(out.stdout.splitlines()[-1])
 
 
 def figure(measure: str, unit: str, cfg: float | None, adapter: float | None) -> report.Row:
-    """`cfg`: with guidance, or of training a copy; `ratio`: the adapter's share of that."""
+    """One row. `cfg`: the figure with guidance, or of training a copy. `ratio`: the adapter's figure over that one."""
     both = {"cfg": cfg, "adapter": adapter, "ratio": adapter / cfg if cfg and adapter is not None else None}
     return {"measure": measure, "unit": unit} | {k: None if v is None else float(f"{v:.5g}") for k, v in both.items()}
 
@@ -94,7 +94,7 @@ def time_figure(student: Parts, teacher: Parts, steps: int, guidance: float, rep
 
 
 def quality_figures(rows: Sequence[report.Row], ids: tuple[str, str], steps: int, guidance: float) -> list[report.Row]:
-    """Of (teacher, student), as far as one of them was measured at these steps and this guidance."""
+    """The figures of (teacher, student), where one of them was measured at these steps and this guidance."""
     there = {(r["model"], r["metric"]): r["value"] for r in rows if (r["steps"], r["guidance"]) == (steps, guidance)}
     figures = []
     for metric, name in QUALITY.items():
@@ -112,7 +112,7 @@ def measure(args: argparse.Namespace) -> list[report.Row]:
         raise ValueError(f"{row.id} has no guidance folded into an adapter; valid: {', '.join(valid) or 'none yet'}")
     teacher, device = catalogue.get(row.manifest.base or ""), pick_device(args.device)
     steps, guidance = args.steps or row.manifest.default_steps, row.manifest.guidance.default
-    student = families.load(row, device)  # on a network of its own: a shared one has the adapter's layers in it
+    student = families.load(row, device)  # on a network of its own, as a shared one would have the adapter's layers
     figures = [time_figure(student, families.load(teacher, device), steps, guidance, args.repeats)]
     training = teacher.id, args.dataset or row.manifest.dataset, args.batch
     figures.append(figure("peak memory of training", "GiB", apart("copy", *training), apart("adapter", *training)))
@@ -123,7 +123,7 @@ def measure(args: argparse.Namespace) -> list[report.Row]:
 
 
 def table(rows: Sequence[report.Row]) -> str:
-    """Every measure a line; of memory the first column is that of a whole copy."""
+    """A line for each measure; for memory the first column is that of a whole copy."""
     lines = [r | {"measure": f"{r['measure']}{', ' if r['unit'] else ''}{r['unit']}"} for r in rows]
     columns = ["model", "steps", "guidance", "measure", "cfg", "adapter", "ratio"]
     heads = [*columns[:4], "teacher with guidance (memory: a whole copy)", "adapter", "adapter / other"]

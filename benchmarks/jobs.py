@@ -1,12 +1,11 @@
-"""How quick the table of jobs is: submits, claims and heartbeats a second, pages of a long history; and how much
-slower a picture gets while a training job runs.
+"""The speed of the jobs table: submits, claims and heartbeats in a second, pages of a long history; and the slowdown of
+a picture while a training job runs.
 
     python -m benchmarks.jobs [--history 100000] [--folder DIR] [--only table|picture]
 
-Every write is on the disk before it counts (synchronous=FULL), so the figures are those of the disk as much as of the
-store; `--folder` says where. The history is written straight into the table. Pictures alone and pictures beside a
-training take turns (its command is stopped meanwhile), so that whatever else the machine does is unfair to both alike;
-`load` is how much that was, as `uptime` counts it.
+Every write is on the disk before it counts (synchronous=FULL), so the figures depend on the disk too; `--folder`
+chooses it. The history is written straight into the table. Pictures alone and pictures beside a training take turns
+(its command is stopped meanwhile), so that other load affects both equally; `load` is that load, as `uptime` counts it.
 """
 
 import argparse
@@ -36,13 +35,13 @@ OUT = [{"path": "result.txt", "bytes": 1}]
 REQUEST = {"method": "sft", "base": None, "dataset": "mixture", "minutes": None, "seed": 0, "set": ["lr=1e-3"]}
 KEYS = ("measure", "history", "sqlite")
 COLUMNS = ("measure", "history", "value", "unit", "journal", "load")
-SECONDS = 3.0  # of each rate
-TURNS, PICTURES = 10, 8  # how often pictures alone and beside a training take turns, and how many each time
+SECONDS = 3.0  # duration of each measurement of a rate
+TURNS, PICTURES = 10, 8  # turns of pictures alone and beside a training, and pictures in each
 TRAINING = {"method": "sft", "dataset": "mixture", "train.steps": "100000000"}  # it never ends by itself
 
 
 def rate(work: Callable[[], object]) -> float:
-    """Calls a second, one after the other."""
+    """Calls in a second, one after the other."""
     begun, count = time.perf_counter(), 0
     while time.perf_counter() - begun < SECONDS:
         work()
@@ -77,7 +76,7 @@ def _worker(folder: Path, number: int, barrier, counts) -> None:
 
 
 def together(folder: Path, processes: int) -> float:
-    """Claims (with the end of the job) a second of several processes at once."""
+    """Claims in a second, each with the end of its job, of several processes at once."""
     ctx = multiprocessing.get_context("spawn")
     barrier, counts = ctx.Barrier(processes), ctx.Queue()
     crew = [ctx.Process(target=_worker, args=(folder, n, barrier, counts)) for n in range(processes)]
@@ -90,7 +89,7 @@ def together(folder: Path, processes: int) -> float:
 
 
 def fill(store: Store, count: int) -> None:
-    """A history of ended jobs of a hundred owners."""
+    """Write a history of ended jobs of a hundred owners."""
     ends = [State.DONE, State.DONE, State.DONE, State.FAILED, State.CANCELLED]
     rows = (
         (f"h{n:09}", f"owner {n % 100}", ends[n % 5], n + 1, n, n, '[{"path": "x", "bytes": 1}]', 1000)
@@ -104,7 +103,7 @@ def fill(store: Store, count: int) -> None:
 
 
 def rates(folder: Path) -> dict[str, tuple[float, str]]:
-    """An empty table: how many of each thing in a second."""
+    """The rates of an empty table, in a second."""
     store = Store(folder, limits=MANY)
     out = {"submits": (rate(lambda: submit(store)), "1/s")}
     out["claims, and the end of the job"] = (rate(lambda: cycle(store, 0)), "1/s")
@@ -118,7 +117,7 @@ def rates(folder: Path) -> dict[str, tuple[float, str]]:
 
 
 def history(folder: Path, count: int) -> dict[str, tuple[float, str]]:
-    """The same table behind a long history: milliseconds of what the page and a worker do."""
+    """The milliseconds of the page's and a worker's calls on a table with a long history."""
     store = Store(folder, limits=MANY)
     fill(store, count)
     middle = store.jobs(limit=1, before=count // 2)[0].seq
@@ -143,7 +142,7 @@ def signal_all(job: Job, number: int) -> None:
 
 
 def pictures(folder: Path) -> dict[str, tuple[float, str]]:
-    """Milliseconds under which 95 of 100 pictures stay, alone and while a job trains on the same processor."""
+    """The 95th percentile of milliseconds for a picture, alone and while a job trains on the same processor."""
     parts, request = families.load(catalogue.get(DEFAULT_MODEL)), ImageRequest("a red mushroom")
     store = Store(folder)
     job = store.submit("distill", kinds.request("distill", TRAINING, {}).to_dict())
@@ -160,7 +159,7 @@ def pictures(folder: Path) -> dict[str, tuple[float, str]]:
                 list(generate(parts, request))
                 spent[number].append(1000 * (time.perf_counter() - begun))
     finally:
-        signal_all(job, signal.SIGCONT)  # what is stopped can't be asked to leave
+        signal_all(job, signal.SIGCONT)  # a stopped process can't exit
         worker.stop()
     alone, beside = (statistics.quantiles(times, n=20)[-1] for times in spent.values())
     return {

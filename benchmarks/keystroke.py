@@ -1,11 +1,11 @@
-"""From a finished keystroke to the picture decoded in the browser, measured in a real one; and the start of the app.
+"""The time from a keystroke to the decoded picture, measured in a real browser, and the time of the app's start.
 
     python -m benchmarks.keystroke [--model toybox-sprint] [--pictures 9] [--keystrokes 60]
 
-Starts app.py as people do, opens its page in Chromium, types a prompt letter by letter, and reads what the page itself
-measured (`performance.measure("keystroke")`): from the input event to the first picture of the new prompt, decoded.
-Letters come one at a time, each after the last one's wall, and then at the pace of a fast typist, when the newest
-prompt has to overtake the walls of those before it.
+It starts app.py as people do, opens the page in Chromium, types a prompt letter by letter, and reads the page's own
+measurement (`performance.measure("keystroke")`): from the input event to the first decoded picture of the new prompt.
+Letters first come one at a time, each after the wall of the last one, and then at the pace of a fast typist, when the
+newest prompt has to overtake older walls.
 """
 
 import argparse
@@ -32,21 +32,21 @@ from models.request import DEFAULT_MODEL
 TEXT = "a small red mushroom and two blue cubes on a yellow background, in front of a green house. "
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ("--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync")
-FAST_MS = 90  # between two letters of somebody who types 130 words a minute
+FAST_MS = 90  # between two letters, at 130 words a minute
 WHOLE = """still.painter.wall.complete && !still.painter.busy
     && still.painter.wall.request.prompt === document.querySelector("#prompt").value"""
 KEYS = ("model", "measure", "pictures", "device", "cores")
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of the values don't exceed (nearest rank)."""
+    """The percentile by nearest rank: the smallest value that at least this share of the values does not exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 @contextmanager
 def app(studio: Path, patience: float = 180.0) -> Iterator[tuple[str, float]]:
-    """app.py on a free port: its address, and the seconds from its start to a served page."""
+    """Within: app.py runs on a free port. Yields its address, and the seconds from its start to a served page."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -74,7 +74,8 @@ def served(address: str) -> bool:
 
 
 def typed(page, letters: str, pause_ms: int | None) -> list[float]:
-    """Milliseconds of every keystroke whose picture was shown. `pause_ms=None`: each waits for the wall before it."""
+    """The milliseconds of every keystroke whose picture was shown. `pause_ms=None`: each waits for the wall before
+    it."""
     page.evaluate("performance.clearMeasures('keystroke')")
     for letter in letters:
         page.keyboard.type(letter)
@@ -87,7 +88,7 @@ def typed(page, letters: str, pause_ms: int | None) -> list[float]:
 
 
 def measure(address: str, model: str, pictures: int, keystrokes: int) -> tuple[list[tuple[str, list[float]]], str]:
-    """What each way of typing took, and the browser that said so."""
+    """The milliseconds of each way of typing, and the version of the browser."""
     from playwright.sync_api import sync_playwright
 
     letters = (TEXT * (2 * keystrokes // len(TEXT) + 1))[: 2 * keystrokes]
@@ -108,7 +109,7 @@ def measure(address: str, model: str, pictures: int, keystrokes: int) -> tuple[l
 
 
 def table(rows: Sequence[Row]) -> str:
-    """`pictures`: on the wall that each keystroke asks for."""
+    """The table of these rows. `pictures`: the pictures of the wall for each keystroke."""
     return markdown(rows, ["model", "device", "cores", "pictures", "measure", "p50", "p95", "unit"])
 
 

@@ -1,10 +1,10 @@
-"""How long a picture takes, beside what it could take: every contender in turn, in one process, on the same weights.
+"""The time of a picture beside its bounds: all contenders in turns, in one process, on the same weights.
 
     python -m benchmarks.latency [--model toybox-sprint] [--teacher toybox-sana] [--repeats 30] [--threads N]
 
-Text encoder, transformer and decoder by themselves are the bare sum; `generate` adds the loop; the pipeline is
-diffusers' own. No prompt is remembered, but in the row that says so. Medians of rounds in which the contenders take
-turns, so that a busy computer is unfair to all of them alike.
+The bare sum is text encoder, transformer and decoder by themselves; `generate` adds the loop; the pipeline is the one
+of diffusers. The prompt cache is off, except in the row that says so. Figures are medians of rounds in which the
+contenders take turns, so that other load affects all equally.
 """
 
 import argparse
@@ -38,7 +38,7 @@ Work = Callable[[], Any]
 
 
 def rounds(contenders: dict[str, Work], repeats: int, device: torch.device) -> dict[str, float]:
-    """Median milliseconds of each, after one round that doesn't count."""
+    """The median milliseconds of each contender, after one untimed round."""
     spent: dict[str, list[float]] = {name: [] for name in contenders}
     for k in range(repeats + 1):
         for name, work in contenders.items():
@@ -61,7 +61,7 @@ def painting(parts: Parts, **fields) -> Work:
 
 
 def bare(parts: Parts) -> dict[str, Work]:
-    """Each network once, on the inputs that `generate` would give it for one picture."""
+    """Each network by itself, on its inputs in `generate` for one picture."""
     pipeline, cond = parts.pipeline, parts.text([PROMPT])
     ids = pipeline.tokenizer([PROMPT], return_tensors="pt").to(parts.device)
     latent = torch.randn(1, *parts.latent, device=parts.device, dtype=parts.vae.dtype)
@@ -75,9 +75,9 @@ def bare(parts: Parts) -> dict[str, Work]:
 
 
 def stock(parts: Parts) -> Any:
-    """diffusers' pipeline as it loads what we export: the same weights, in torch alone.
+    """The pipeline of diffusers, loaded from our export: the same weights, in torch alone.
 
-    Elsewhere than on a CPU it is the one that we have. None for several students, which it can't route.
+    On another device than a CPU it is the pipeline of the parts. None for several students, which it can't route.
     """
     if parts.device.type != "cpu":
         return parts.pipeline
@@ -90,13 +90,13 @@ def stock(parts: Parts) -> Any:
 
 
 def pipeline_call(parts: Parts, pipeline: Any, steps: int) -> Work:
-    """The pipeline for the same picture; SANA-Sprint's can't do the paper's four steps."""
+    """The pipeline's call for the same picture. SANA-Sprint's pipeline lacks the paper's four steps."""
     settings = call(parts.row, steps)
     return lambda: pipeline(PROMPT, generator=torch.Generator().manual_seed(0), **settings)
 
 
 def one_picture(parts: Parts, repeats: int) -> dict[str, float]:
-    """Milliseconds of each way to one picture at the fewest steps, and of its parts."""
+    """The milliseconds of one picture at the fewest steps, by each contender, and of its parts."""
     steps = min(parts.row.manifest.step_counts, default=1)
     remembering = replace(parts, text=Embeddings(parts.text, 8))
     ours = {"generate": painting(parts, steps=steps), "generate, prompt remembered": painting(remembering, steps=steps)}
@@ -108,7 +108,7 @@ def one_picture(parts: Parts, repeats: int) -> dict[str, float]:
 
 
 def peak_gib(device: torch.device, work: Work) -> float | None:
-    """Most memory that the work held: of the GPU, or of the process where Linux tells."""
+    """The peak memory of the work in GiB: of the GPU, or of the process where Linux reports it."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         work()
@@ -123,7 +123,7 @@ def peak_gib(device: torch.device, work: Work) -> float | None:
 
 
 def batches(parts: Parts, repeats: int) -> list[Row]:
-    """Pictures a second over the batch, each batch in one call of the network."""
+    """Pictures in a second by batch size, each batch in one call of the network."""
     rows: list[Row] = []
     for n in BATCHES:
         wide = replace(parts, row=replace(parts.row, batch=n))
@@ -137,8 +137,8 @@ def batches(parts: Parts, repeats: int) -> list[Row]:
 
 
 def against_teacher(student: Parts, teacher: Parts, repeats: int) -> list[Row]:
-    """The student at its fewest steps against the teacher at its own, with guidance: the networks' time, the whole,
-    and the most that the whole could gain. What a ratio should be is said for one step against twenty alone."""
+    """The student at its fewest steps against the teacher at its own, with guidance: the time of the networks, of the
+    whole, and the upper bound of the gain. Targets exist only for one step against twenty."""
     own, many = student.row.manifest, teacher.row.manifest.default_steps
     few = min(own.step_counts, default=own.default_steps)
     spent: dict[str, list[Image]] = {"student": [], "teacher": []}
@@ -161,7 +161,7 @@ def against_teacher(student: Parts, teacher: Parts, repeats: int) -> list[Row]:
 
 
 def switching(student: Parts, repeats: int) -> list[Row]:
-    """A LoRA takes over the network that it shares with its base, and gives it back."""
+    """The time to switch a shared network from its base to a LoRA and back."""
     shared, own = student.denoiser.adapters, student.denoiser.adapter
     turns = {"switch to a LoRA": lambda: shared.use(own, 1.0), "switch back to its base": lambda: shared.use(None, 0.0)}
     times = rounds(turns, repeats, student.device)
@@ -197,7 +197,7 @@ def measure(student: Parts, teacher: Parts | None, repeats: int) -> list[Row]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Every model and machine has its rows together."""
+    """The tables: the rows of each model and machine together."""
     columns = ["model", "device", "threads", "measure", "batch", "value", "unit", "target"]
     return markdown(rows, columns)
 

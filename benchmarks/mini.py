@@ -1,11 +1,11 @@
-"""What a method's parts are worth on pictures: `mini`, three training seeds, hours.
+"""Ablations of the methods on pictures: the data set `mini`, three training seeds, some hours.
 
     python -m benchmarks.mini [--only scm_ladd] [--again]
 
-Trainings are the commands that a person would type; each goes on where it stopped, and what was measured already is
-left alone. Rows go to results/mini.json and the tables of docs/methods/*.md once all seeds of a variant are there; with
-them a page's curves, and on DisBack's how many updates it and DMD take to one distance.
-Students share their teacher's training; the seeds are theirs.
+Trainings are the commands that a person would type. Each resumes where it stopped, and variants that were measured are
+skipped. Once all seeds of a variant are there, its rows go to results/mini.json and to the tables of docs/methods/*.md,
+with curves; DisBack's page also has the number of updates that it and DMD need for one distance.
+Students share the training of their teacher; only their own seeds differ.
 """
 
 import argparse
@@ -33,7 +33,7 @@ Settings = dict[str, str]
 SEEDS, GUIDANCE = (0, 1, 2), 3.0
 SHOWN = {"frechet": "Fréchet", "kind": "kind, %", "vendi": "Vendi"}
 KEYS = ["method", "variant", "steps"]
-SIZES = quality.Sizes(256, known=512)  # the nearest is not shown
+SIZES = quality.Sizes(256, known=512)  # `known` is small, as the nearest picture is not shown
 LOOP = {
     "train.precision": "bf16",
     "train.batch_size": "32",
@@ -93,9 +93,9 @@ STEPS = {"scm_ladd": (1, 2, 4), "tscd": (1, 4), "msd": (1,), "disback": (1,)}
 def trained(
     id: str, method: str, base: str, settings: Settings, seed: int = 0, run: Path | None = None
 ) -> catalogue.Row:
-    """The served model of this training, which is made, or gone on with, where it is not there yet.
+    """The published model of this training, which is run, or resumed, where it is not there yet.
 
-    A `run` other than the id's own holds shorter trainings too, which go on to be this one.
+    A `run` other than the id's own also has shorter trainings, which this one continues.
     """
     if id in catalogue.rows():
         return catalogue.get(id)
@@ -114,26 +114,26 @@ def trained(
 
 
 def astray(row: catalogue.Row) -> Parts:
-    """Every prompt to its neighbour's student."""
+    """The model with every prompt sent to its neighbour's student."""
     parts = families.load(row)
     swap(parts.denoiser)
     return parts
 
 
 def figures(row: catalogue.Row, steps: int, say: quality.Say, load: quality.Load = families.load) -> dict[str, float]:
-    """Of one training at one step count, at its own guidance."""
+    """The figures of one training at one step count, at its own guidance."""
     rows = quality.of_model(row, [steps], row.manifest.guidance.default, [0], SIZES, say, load)
     return {r["metric"]: r["value"] for r in rows if r["metric"] in SHOWN}
 
 
 def name(page: str, variant: str, seed: int) -> str:
-    """Of a model, and of its run."""
+    """The id of a model and of its run."""
     words = "".join(c if c.isalnum() else " " for c in f"mini {page} {variant} {seed}".lower())
     return "-".join(words.split())
 
 
 def measured(page: str, variant: str, steps: tuple[int, ...], say: quality.Say) -> list[report.Row]:
-    """A row for each step count, means over the training seeds; and one for students that paint others' prompts."""
+    """A row for each step count, with means over the training seeds, and one for students with the wrong prompts."""
     method, base, settings = VARIANTS[page][variant]
     trained(base, *BASES[base])
     by_steps: dict[int, list[dict[str, float]]] = {n: [] for n in steps}
@@ -175,7 +175,7 @@ def table(rows: list[report.Row]) -> str:
     return report.markdown(lines, ["variant", "steps", *SHOWN], ["variant", "steps", *SHOWN.values()])
 
 
-Point = tuple[int, float, float]  # updates or steps, Fréchet distance, its deviation over the training seeds
+Point = tuple[int, float, float]  # updates or steps, Fréchet distance, its standard deviation over the training seeds
 Curve = list[Point]
 
 
@@ -184,13 +184,13 @@ def point(x: int, row: report.Row) -> Point:
 
 
 def curve(rows: Sequence[report.Row], name: str) -> Curve:
-    """Of DMD or DisBack, at the counts of updates that were measured."""
+    """The curve of DMD or DisBack, at the numbers of updates that were measured."""
     by_variant = {row["variant"]: row for row in rows}
     return [point(n, by_variant[f"{name}, {n} steps"]) for n in COUNTS if f"{name}, {n} steps" in by_variant]
 
 
 def reached(points: Curve, distance: float) -> float | None:
-    """Updates after which the curve is first down at a distance, straight between its points; None if it never is."""
+    """The updates after which the curve first reaches a distance, linear between its points; None if it never does."""
     before: tuple[int, float] | None = None
     for n, there, _ in points:
         if there <= distance:
@@ -200,7 +200,7 @@ def reached(points: Curve, distance: float) -> float | None:
 
 
 def race(curves: dict[str, Curve]) -> str:
-    """One sentence: how many updates each takes to where the first is at its middle count."""
+    """One sentence: the updates that each needs to reach the first one's distance at its middle count."""
     points = next(iter(curves.values()))
     distance, sentences = points[len(points) // 2][1], []
     for name, points in curves.items():
@@ -217,7 +217,7 @@ def race(curves: dict[str, Curve]) -> str:
 
 
 def draw(curves: dict[str, Curve], across: str, path: Path) -> None:
-    """Distance against `across`, with the deviation over the training seeds."""
+    """Plot the distance against `across`, with the standard deviation over the training seeds."""
     fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
     for name, points in curves.items():
         x, distance, deviation = zip(*points, strict=True)
@@ -233,9 +233,9 @@ def draw(curves: dict[str, Curve], across: str, path: Path) -> None:
 
 
 def shown(page: str, rows: list[report.Row], docs: Path) -> str:
-    """What stands on a method's page: its table, a picture of what has several points, and for DisBack the race.
+    """The part of a method's page: its table, a plot of curves with several points, and for DisBack the comparison.
 
-    Rows stand in the order of `VARIANTS`, the teacher's last.
+    Rows are in the order of `VARIANTS`, with the teacher's last.
     """
     order = {v: i for i, v in enumerate(VARIANTS[page])} | {WRONG: 0.5}
     rows = sorted(rows, key=lambda row: (order.get(row["variant"], len(order)), row["steps"]))
@@ -253,7 +253,7 @@ def shown(page: str, rows: list[report.Row], docs: Path) -> str:
 
 
 def wanted(only: str | None, again: bool) -> Iterator[tuple[str, str]]:
-    """(page, variant) of what was not measured yet."""
+    """(page, variant) of all that was not measured yet."""
     there = set() if again else {(r["method"], r["variant"]) for r in report.read(report.RESULTS / "mini.json")}
     for page in [only] if only else VARIANTS:
         yield from ((page, v) for v in VARIANTS[page] if (page, v) not in there)

@@ -1,4 +1,4 @@
-"""Trains a method on the 2-D mixture, whose answer is known, and says how far its samples are from the truth.
+"""Training of a method on the 2-D mixture, whose distribution is known, and the distance of its samples from it.
 
 Tests and ablations share it: a run takes seconds on one thread.
 """
@@ -32,7 +32,7 @@ FEW = {1: (pi / 2,), 2: (pi / 2, 1.3), 4: (pi / 2, 1.3, 1.1, 0.6)}  # angles, as
 
 
 def distance(samples: Tensor) -> float:
-    """Sliced Wasserstein-1 to the truth; `FLOOR` is that of another sample of the truth."""
+    """The sliced Wasserstein-1 distance to the truth. `FLOOR` is that of another sample of the truth."""
     return float(sliced_wasserstein(samples, TRUTH))
 
 
@@ -41,7 +41,7 @@ FLOOR = distance(TEACHER.sample(COND, torch.Generator().manual_seed(6)))
 
 @torch.no_grad()
 def few_steps(student, steps: int, cond: Cond) -> Tensor:
-    """Consistency sampling: to x0, and back to the next time with fresh noise."""
+    """Samples by consistency sampling: to x0, and back to the next time with fresh noise."""
     rng = torch.Generator().manual_seed(11)
     times = [angle * 2 / pi for angle in FEW[steps]] if student.schedule == Trig() else UNIFORM[steps]
     stepper = ConsistencySteps(student.schedule, times, lambda x: torch.randn(x.shape, generator=rng))
@@ -49,7 +49,7 @@ def few_steps(student, steps: int, cond: Cond) -> Tensor:
 
 
 def many_steps(denoiser, steps: int, cond: Cond) -> Tensor:
-    """DDIM from pure noise, uniform in t."""
+    """Samples by DDIM from pure noise, uniform in t."""
     return integrate(denoiser, NOISE, cond, steps)
 
 
@@ -61,7 +61,7 @@ def trainer(method: str, steps: int, seed: int = 0, batch_size: int = 256, **own
 
 
 def measure(t: Trainer, steps: int) -> float:
-    """Distance of the student's samples: few steps where it was distilled, DDIM where it was not."""
+    """The distance of the student's samples: by few steps where it was distilled, by DDIM where it was not."""
     student = t.scene.world.student
     if "teacher" not in t.method.needs:
         return distance(many_steps(student, steps, COND))
@@ -70,7 +70,7 @@ def measure(t: Trainer, steps: int) -> float:
 
 
 def learn(t: Trainer, steps: int = 1) -> tuple[float, float]:
-    """Distance before and after the training."""
+    """The distance before and after the training."""
     before = measure(t, steps)
     while t.step < t.cfg.steps:
         t.advance()

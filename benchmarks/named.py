@@ -1,10 +1,10 @@
-"""Whether naming the background helps the rest of a prompt: the same prompts with three other ends of equal length.
+"""A test whether naming the background helps the rest of a prompt: the same prompts with other ends of equal length.
 
     python -m benchmarks.named [--models toybox-hyper:1 …] [--seeds 0 1 2] [--prompts 48]
 
-Half of the prompts are one thing with its colour, half two things with a relation. `judge-b` reads the pictures. Each
-prompt is painted as it is; with a background that `Even` chose; with words that say nothing and that no caption has;
-and with words of captions that name no colour. Rows go to results/named.json, the table to docs/methods/diversity.md.
+Half of the prompts name one thing with its colour, half two things with a relation. `judge-b` reads the pictures. Each
+prompt is painted as it is; with a background that `Even` chose; with empty words that no caption has; and with words of
+captions that name no colour. Rows go to results/named.json, the table to docs/methods/diversity.md.
 """
 
 import argparse
@@ -35,7 +35,8 @@ SEED_STEP = 1_000_003
 
 
 def drawn(prompts: int) -> list[Question]:
-    """Half of one thing, half of two with a relation; kinds and colours are named, and no background."""
+    """Questions, half about one thing and half about two with a relation. They name kinds and colours, no
+    background."""
     out = []
     for group in ("one", "relation"):
         for i in range(prompts // 2):

@@ -1,4 +1,4 @@
-"""Many pictures of different prompts at once: the walk of `models.generate` without its events."""
+"""Many pictures of different prompts in batches, by the walk of `models.generate` without its events."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -14,12 +14,12 @@ CHUNK = 64
 
 
 def to_bytes(pictures: Tensor) -> Tensor:
-    """[-1, 1] to uint8, as diffusers rounds."""
+    """Pictures in [-1, 1] as uint8, rounded as in diffusers."""
     return ((pictures.float() / 2 + 0.5).clamp(0, 1) * 255).round().byte().cpu()
 
 
 def to_numbers(pictures: Tensor) -> Tensor:
-    """uint8 to [-1, 1]."""
+    """Pictures in uint8 as numbers in [-1, 1]."""
     return pictures.float() / 127.5 - 1
 
 
@@ -32,7 +32,7 @@ def paint(
     guidance: float,
     say: Callable[[int], None] = lambda done: None,
 ) -> Tensor:
-    """uint8 [N, 3, H, W]: for each prompt and seed the picture that `generate` gives for it."""
+    """The picture of each prompt and seed, as `generate` paints it: uint8 [N, 3, H, W]."""
     pictures = []
     for first in range(0, len(prompts), CHUNK):
         which = slice(first, first + CHUNK)
@@ -44,7 +44,7 @@ def paint(
 
 
 def latents(parts: Parts, prompts: list[str], seeds: list[int], steps: int, guidance: float) -> Tensor:
-    """Latents [B, C, h, w]."""
+    """The latents of each prompt and seed, [B, C, h, w]."""
     own = turn(parts, guidance)
     cond, null = parts.text(prompts), None
     if own.needs_null:
@@ -57,7 +57,7 @@ def latents(parts: Parts, prompts: list[str], seeds: list[int], steps: int, guid
 
 @torch.no_grad()
 def wall(crew: Mapping[str, Parts], request: ImageRequest) -> tuple[Tensor, int]:
-    """Latents [num_images, C, h, w] of a request in one batch, and how many calls of networks a picture took."""
+    """The latents of a request in one batch, [num_images, C, h, w], and the calls of networks for each picture."""
     run = Run.of(request, crew)
     cond, null = encode(run.parts, request, run.texts, any(t.needs_null for t in run.turns))
     which = range(request.num_images)

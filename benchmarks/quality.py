@@ -1,16 +1,16 @@
-"""How good a model's pictures are, scored by judges that no generator was trained against.
+"""The quality of a model's pictures, by judges that no generator was trained against.
 
     python -m benchmarks.quality --model toybox-sprint --steps 1 2 4 [--seeds 0 1 2] [--n 1024] [--json]
     python -m benchmarks.quality --model toybox-sprint --steps 1 2 4 --cost     # only time and memory of one picture
     python -m benchmarks.quality --model my-checkpoint --choose        # another judge, to choose a checkpoint by
 
-A generator gets held-out captions, and its pictures are scored by `judge-b` (toys) and `judge-emoji`; an autoencoder
-gives back held-out pictures; a judge is scored on real ones. Flat rows go to results/quality.json, tables of them
-beside it and into docs/results.md and README. Each score is shown with its ceiling (real renders of the same
-captions), its floor and its teacher's. The floor of what is right: the same pictures against shuffled captions; of a
-distance: backgrounds alone, flat pictures in the colours of the toys' backgrounds; of a variety (vendi, backgrounds):
-1, all alike. Values are means over sampling seeds, `sd` their deviation. In the same run one picture is timed, and its
-peak memory is taken.
+A generator gets held-out captions, and `judge-b` (toys) and `judge-emoji` score its pictures. An autoencoder
+reconstructs held-out pictures. A judge is scored on real ones. Flat rows go to results/quality.json, their tables
+beside it and into docs/results.md and README. Each score is shown with its ceiling (real renders of the same captions),
+its floor and its teacher's score. The floor of right shares is that of the same pictures against shuffled captions; of
+distances, that of flat pictures in the colours of the toys' backgrounds; of variety (vendi, backgrounds), 1 for equal
+pictures. Values are means over sampling seeds, `sd` is their standard deviation. The same run times one picture and
+takes its peak memory.
 """
 
 import argparse
@@ -61,7 +61,7 @@ Brush = Callable[[list[str], int], Tensor]  # (prompts, sampling seed) -> uint8 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many pictures, in proportion to the toy captions. Figures of different sizes can't be compared."""
+    """The numbers of pictures, in proportion to the toy captions. Figures of different sizes can't be compared."""
 
     toys: int = 1024
     known: int = field(default_factory=lambda: KNOWN)  # toys of the training set among which the nearest is looked for
@@ -72,7 +72,7 @@ class Sizes:
 
     @property
     def conditions(self) -> int:
-        """Prompts of which several pictures are compared with one another."""
+        """The number of prompts for which several pictures are compared with one another."""
         return max(2, self.toys * 24 // 1024)
 
 
@@ -96,7 +96,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Toys:
-    """Real toy pictures through the judge: what every model and step count of a run is compared with."""
+    """The judge's reading of real toys, which is the reference of every model and step count of a run."""
 
     judge: Judge
     items: list[Question]
@@ -124,12 +124,12 @@ class Toys:
 
 
 def known(judge: Judge, dataset: str, toys: int = TOYS) -> Tensor:
-    """Features [N, D] of what was trained on."""
+    """The features [N, D] of the training set."""
     return torch.cat([judge.read(pictures)[0] for pictures in questions.trained(dataset, toys)])
 
 
 def backgrounds(judge: Judge, n: int, size: int) -> Tensor:
-    """Features [n, D] of flat pictures, as many of each background colour: what painting no object would give."""
+    """The features [n, D] of flat pictures, equally many of each background colour: pictures without an object."""
     colours = torch.tensor(list(BACKGROUNDS.values()), dtype=torch.uint8)
     flat = judge.read(colours[:, :, None, None].expand(-1, -1, size, size))[0]
     return flat[torch.arange(n) % len(flat)]
@@ -147,7 +147,7 @@ def share_figures(items: list[Question], real: Reading, painted: Sequence[Readin
 
 
 def toy_figures(toys: Toys, brush: Brush, seeds: Sequence[int]) -> list[Figure]:
-    """Everything about toys, for a model at one step count."""
+    """All figures about toys, for a model at one step count."""
     prompts = [q.prompt for q in toys.items]
     painted = [scoring.read(toys.judge, brush(prompts, seed)) for seed in seeds]
     figures = share_figures(toys.items, toys.real, painted)
@@ -165,7 +165,7 @@ def toy_figures(toys: Toys, brush: Brush, seeds: Sequence[int]) -> list[Figure]:
 
 
 def emoji_figures(judge: Judge, sizes: Sizes, brush: Brush, seeds: Sequence[int]) -> list[Figure]:
-    """Recall of known emoji, and how far the pictures are from the nearest drawing that was trained on."""
+    """The recall of known emoji, and the distance of pictures from the nearest drawing of the training set."""
     items, pictures = questions.emoji(sizes.emoji)
     real, training = scoring.read(judge, pictures), known(judge, "emoji")
     painted = [scoring.read(judge, brush([q.prompt for q in items], seed)) for seed in seeds]
@@ -175,7 +175,7 @@ def emoji_figures(judge: Judge, sizes: Sizes, brush: Brush, seeds: Sequence[int]
 
 
 def word_figures(judge: Judge, sizes: Sizes, brush: Brush, seeds: Sequence[int]) -> list[Figure]:
-    """Recall of people, where the judge knows them, and of two emoji in one picture, each read in its place."""
+    """The recall of people, where the judge knows them, and of two emoji in one picture, each read in its place."""
     names, figures = judge.classes["emoji"], []
     items, pictures = questions.people(sizes.emoji, names)
     if items:
@@ -188,7 +188,7 @@ def word_figures(judge: Judge, sizes: Sizes, brush: Brush, seeds: Sequence[int])
 
 
 def cost_figures(parts: Parts, steps: int, guidance: float) -> list[Figure]:
-    """What one picture takes: milliseconds through `generate`, with a cold prompt cache, and peak memory."""
+    """The cost of one picture: milliseconds through `generate` with a cold prompt cache, and peak memory."""
     work = latency.painting(parts, steps=steps, guidance=guidance)
     spent = latency.rounds({"generate": work}, ROUNDS, parts.device)["generate"]
     held = latency.peak_gib(parts.device, work)
@@ -200,7 +200,7 @@ def cost_rows(row: Row, parts: Parts, steps: Sequence[int], guidance: float) -> 
 
 
 def knows(dataset: str) -> tuple[bool, bool, bool]:
-    """Whether there are captions with a truth for what is in it: toys, emoji, people and pairs of emoji."""
+    """Whether a data set has toys or emoji, and whether it has people and pairs, for which there are true captions."""
     parts = set(dataset.split("+"))
     return bool(parts & {"toys", "mini"}), bool(parts & {"emoji", "words"}), parts >= {"words", "pairs"}
 
@@ -215,7 +215,7 @@ def of_model(
     load: Load = families.load,
     choosing: bool = False,
 ) -> list[report.Row]:
-    """Rows of a generator, for each step count. choosing: by the other judge, on other captions, of toys alone."""
+    """The rows of a generator, for each step count. choosing: by the other judge, on other captions, of toys alone."""
     dataset = row.manifest.dataset
     does_toys, does_emoji, does_words = knows(dataset)
     if not does_toys and not does_emoji:
@@ -245,9 +245,9 @@ def of_model(
 
 @torch.no_grad()
 def of_autoencoder(row: Row, sizes: Sizes, say: Say) -> list[report.Row]:
-    """Rows of an autoencoder: what comes back of held-out pictures, in dB, and what a judge still reads in it.
+    """The rows of an autoencoder: the PSNR of held-out pictures in dB, and a judge's reading of the reconstructions.
 
-    The floor of the dB is what the mean colour of each picture would have.
+    The floor of the PSNR is that of each picture's mean colour.
     """
     vae, figures = load_in_full(row, torch.device("cpu")).vae, []
 
@@ -272,9 +272,9 @@ def of_autoencoder(row: Row, sizes: Sizes, say: Say) -> list[report.Row]:
 
 
 def of_judge(row: Row, sizes: Sizes, say: Say) -> list[report.Row]:
-    """Rows of a judge: how often it reads held-out real pictures right, head by head.
+    """The rows of a judge: the share of held-out real pictures that each head reads rightly.
 
-    The recogniser of emoji knows every drawing, so what is held out for it are their backgrounds.
+    The emoji judge knows every drawing, so only backgrounds are held out for it.
     """
     judge = judge_named(row.id)
     say("reading real pictures", 0, 1)
@@ -293,7 +293,7 @@ def of_judge(row: Row, sizes: Sizes, say: Say) -> list[report.Row]:
 
 
 def with_teachers(rows: Iterable[report.Row]) -> list[report.Row]:
-    """Beside each figure that of the model's base, at the base's own steps and guidance, as far as it was measured."""
+    """The rows with the figure of the model's base, at the base's own steps and guidance, where it was measured."""
     rows, known = list(rows), catalogue.rows()
     measured = {tuple(r[k] for k in KEYS): r["value"] for r in rows}
 
@@ -320,7 +320,7 @@ def note(row: Row, rows: Iterable[report.Row]) -> None:
 
 
 class Progress:
-    """Each stage as a line on the terminal and as events of the run."""
+    """Reports of stages, as lines on the terminal and as events of the run."""
 
     def __init__(self, run: Path):
         self.events = Events(run)

@@ -1,4 +1,4 @@
-"""The rows of results/quality.json as Markdown: generators first, then autoencoders and judges."""
+"""The tables of results/quality.json in Markdown: generators first, then autoencoders and judges."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +10,7 @@ PLACE = ("model", "steps", "guidance")
 PSNR = ("psnr_toys", "psnr_emoji")
 COSTS = ("ms", "memory", "parameters")
 BESIDE = (*SHARES, "frechet", "recall", "vendi", "backgrounds", "ms")  # shown in per cent of the teacher's
-FEW = 0.6  # of the teacher's recall, below which the variety is lost
+FEW = 0.6  # share of the teacher's recall below which a sentence says that variety is lost
 NAMES = {"frechet": "Fréchet", "kernel": "kernel", "psnr_toys": "toys, dB", "psnr_emoji": "emoji, dB",
          "nearest_emoji": "nearest emoji", "first": "of them nature, food", "memory": "peak GiB",
          "parameters": "parameters, M"}  # fmt: skip
@@ -37,7 +37,7 @@ CODED = "Held-out pictures through the autoencoder, and what the judge still rea
 
 
 def cell(row: Row | None, field: str = "value") -> str | None:
-    """A share in per cent, anything else to three digits; with its deviation where it has one."""
+    """A share in per cent, other figures to three digits, with the standard deviation where there is one."""
     if row is None or row[field] is None:
         return None
     share = row["metric"] in SHARES or row["kind"] == "judge"
@@ -55,7 +55,7 @@ def grouped(rows: Sequence[Row], *kinds: str) -> Groups:
 
 
 def counted(groups: Groups) -> Groups:
-    """With the parameters that the manifests of the models name, where those are here."""
+    """The groups with the number of parameters from the manifests of models that are here."""
     known, out = catalogue.rows(), {}
     for place, rows in groups.items():
         row = known.get(place[0])
@@ -70,13 +70,13 @@ def present(groups: Groups, metrics: Sequence[str]) -> list[str]:
 
 
 def bound(groups: Groups, metrics: Sequence[str], field: str, name: str) -> dict:
-    """A line of ceilings or floors: of each metric the last that was measured."""
+    """A line of ceilings or floors: the last one that was measured for each metric."""
     last = {m: rows[m] for rows in groups.values() for m in metrics if m in rows and rows[m][field] is not None}
     return {"model": name, "steps": None, "guidance": None} | {m: cell(r, field) for m, r in last.items()}
 
 
 def heading(groups: Groups, metrics: Sequence[str]) -> dict:
-    """A line of how many pictures a sampling seed's figure stands on at the most."""
+    """A line with the largest number of pictures behind the figure of a sampling seed."""
     counts = {
         m: max((rows[m]["n"] for rows in groups.values() if "n" in rows.get(m, {})), default=None) for m in metrics
     }
@@ -99,13 +99,13 @@ def plain(groups: Groups, metrics: Sequence[str], bounds: dict[str, str]) -> str
 
 
 def share(rows: dict[str, Row], metric: str) -> float | None:
-    """Of the teacher's figure; None where either is not known."""
+    """A figure relative to the teacher's; None where either is not known."""
     row = rows.get(metric)
     return row["value"] / row["teacher"] if row is not None and row["teacher"] else None
 
 
 def beside_teachers(groups: Groups) -> str:
-    """Every student that has a teacher's figure, each of its own as a percentage of that one; "" for none."""
+    """The table of students in per cent of their teachers' figures; "" without any."""
     known, lines = catalogue.rows(), []
     for place, rows in groups.items():
         shares = {m: round(100 * s) for m in BESIDE if (s := share(rows, m)) is not None}
@@ -118,7 +118,7 @@ def beside_teachers(groups: Groups) -> str:
 
 
 def poorer(groups: Groups) -> Iterator[str]:
-    """One sentence for each student that paints much less of the variety than its teacher."""
+    """One sentence for each student with much less variety than its teacher."""
     for (model, steps, _), rows in groups.items():
         kept = share(rows, "recall")
         if kept is not None and kept < FEW:
@@ -142,7 +142,7 @@ def of_generators(painters: Groups) -> list[str]:
 
 
 def tables(rows: Sequence[Row]) -> str:
-    """Everything that was measured; a kind of row that is not there has no table."""
+    """All tables; a kind of rows without any has none."""
     out = []
     if painters := grouped(rows, "model", "lora"):
         out += of_generators(painters)
@@ -156,7 +156,7 @@ def tables(rows: Sequence[Row]) -> str:
 
 
 def headline(rows: Sequence[Row]) -> str:
-    """One row for each way to paint that somebody may want; of real pictures what the judges read in them."""
+    """The headline table: one row for each recommended model and step count, and one for real pictures."""
     places = {place[:2]: cells for place, cells in grouped(rows, "model", "lora").items()}
     lines, cells = [], {}
     for (model, steps), best in HEADLINE.items():

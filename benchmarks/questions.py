@@ -1,4 +1,4 @@
-"""What generators are asked, with the truth: held-out captions, and real pictures of the same scenes beside them."""
+"""The benchmark's prompts with their true attributes: held-out captions, and real pictures of the same scenes."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
@@ -18,14 +18,14 @@ from distill.data.toys.scene import sample_mini
 from distill.data.words import Words
 from evals.labels import legible
 
-ASKED, REFERENCE = 1001, 1002  # seeds of the scenes that are asked for, and of others to compare with
-CHOOSING = 1003  # of those by which a checkpoint is chosen
+ASKED, REFERENCE = 1001, 1002  # seeds of the prompts' scenes, and of other scenes for comparison
+CHOOSING = 1003  # seed of the scenes for choosing a checkpoint
 NAMED = 0.4  # chance that a prompt names the pattern, size, background or view; kinds and colours are always named
 
 
 @dataclass(frozen=True)
 class Question:
-    """`expected`: what the prompt promises, as a judge reads it: {head: class}."""
+    """A prompt. `expected`: the attributes that it states, as a judge's classes: {head: class}."""
 
     prompt: str
     expected: dict[str, str]
@@ -37,7 +37,7 @@ def group(scene: Scene) -> str:
 
 
 def ask(scene: Scene, rng: np.random.Generator, mini: bool = False) -> Question:
-    """Names kind and colour, how many or which relation, and some of the rest."""
+    """A prompt for a scene. It names kinds, colours, count and relation, and some of the other attributes."""
     rest = ("background",) if mini else ("pattern", "size", "background", "view")
     names = ["colour", *(n for n in rest if rng.random() < NAMED)]
     facts = legible(scene.attributes())
@@ -52,7 +52,7 @@ def toys(n: int, mini: bool = False, seed: int = ASKED) -> list[Question]:
 
 
 def emoji(n: int) -> tuple[list[Question], Tensor]:
-    """Known emoji in wordings and on backgrounds that were never trained, and what they look like there."""
+    """Questions about known emoji, in wordings and on backgrounds that were never trained, with real pictures."""
     source = Emoji("held_out", n, ASKED)
     examples = [source[i] for i in range(n)]
     groups = ["first" if often(e.attributes) > 1 else "emoji" for e in examples]
@@ -62,7 +62,7 @@ def emoji(n: int) -> tuple[list[Question], Tensor]:
 
 
 def people(n: int, known: Collection[str]) -> tuple[list[Question], Tensor]:
-    """The same of people and hands whose names a recogniser knows. Skin tones are asked for, and not read."""
+    """The same for people and hands whose names the judge knows. Prompts may name skin tones, which are not scored."""
     source = Words("held_out", n, ASKED)
     source.emoji = [e for e in source.emoji if e.row["group"] == "people" and e.row["name"] in known]
     examples = [source[i] for i in range(n)] if source.emoji else []
@@ -71,7 +71,7 @@ def people(n: int, known: Collection[str]) -> tuple[list[Question], Tensor]:
 
 
 def pairs(n: int, known: Collection[str]) -> tuple[list[Question], Tensor, list[str]]:
-    """Combinations of two known emoji that were never trained, what they look like, and how the two lie."""
+    """Combinations of two known emoji that were never trained, with real pictures, and the places of the two."""
     source = Pairs("held_out", 2 * n, ASKED)
     source.emoji, source.first = ([e for e in part if e.row["name"] in known] for part in (source.emoji, source.first))
     examples = [source[i] for i in range(1, 2 * n, 2)]  # the others are toys
@@ -84,7 +84,8 @@ def pairs(n: int, known: Collection[str]) -> tuple[list[Question], Tensor, list[
 
 
 def cells(pictures: Tensor, places: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Where the first and the second of two emoji belong, each as large as one alone: uint8 [N, 3, H, W] twice."""
+    """The parts of pictures with the first and the second emoji, each enlarged to full size: uint8 [N, 3, H, W]
+    twice."""
 
     def cut(which: int) -> Tensor:
         corners = [CORNERS[place][which] for place in places]
@@ -95,22 +96,22 @@ def cells(pictures: Tensor, places: Sequence[str]) -> tuple[Tensor, Tensor]:
 
 
 def tensor(pictures: Sequence[np.ndarray]) -> Tensor:
-    """uint8 [N, 3, H, W]."""
+    """Pictures as a tensor, uint8 [N, 3, H, W]."""
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
 
 
 def shards(source: Source) -> Iterator[Tensor]:
-    """Every picture of a source, by way of the cache, a shard [N, 3, H, W] at a time."""
+    """Every picture of a source from the cache, a shard [N, 3, H, W] at a time."""
     yield from (torch.from_numpy(np.array(a)).permute(0, 3, 1, 2) for a in cache.draw(source, cache_dir()).arrays)
 
 
 def drawn(source: Source) -> Tensor:
-    """The same in one."""
+    """Every picture of a source, as one tensor."""
     return torch.cat(list(shards(source)))
 
 
 def real(n: int, seed: int, mini: bool = False) -> Tensor:
-    """Held-out renders; those of a seed show the scenes that `toys` asks for with it."""
+    """Held-out renders. Those of a seed show the scenes of the prompts of `toys` with the same seed."""
     return drawn(Toys(seed, "held_out", n, mini))
 
 
@@ -120,13 +121,13 @@ def real_with_truth(n: int, seed: int) -> tuple[Tensor, list[dict]]:
 
 
 def trained(dataset: str, toys: int = TOYS) -> Iterator[Tensor]:
-    """Every picture of a training set, of toys the first ones, in shards: they fill gigabytes."""
+    """Every picture of a training set, with the first toys only, in shards, as all would fill gigabytes."""
     for source in sources(dataset, toys=toys):
         yield from shards(source)
 
 
 def held_out_emoji(n: int) -> Tensor:
-    """Drawings that an autoencoder was not trained on."""
+    """Emoji that no autoencoder was trained on."""
     source = Emoji("held_out", n, ASKED, hold="pictures")
     return tensor([source[i].picture for i in range(n)])
 
@@ -134,9 +135,9 @@ def held_out_emoji(n: int) -> Tensor:
 def conditions(
     n: int, pictures: int, mini: bool = False, seed: int = ASKED, names: Collection[str] = ("colour",)
 ) -> tuple[list[str], Tensor]:
-    """Prompts that name one kind and its `names`, and real pictures [n * pictures, ...] of what they leave open.
+    """Prompts that name one kind and its `names`, and real pictures [n * pictures, ...] with all else at random.
 
-    The first combinations that turn up often enough among scenes of the known law, all with one thing.
+    They are the first combinations that come often enough among scenes of one thing.
     """
     rng, by_kind = np.random.default_rng(seed), defaultdict(list)
     full: list[list[Scene]] = []
@@ -148,6 +149,6 @@ def conditions(
         alike = by_kind[thing.kind, *(scene.named()[name] for name in names)]
         alike.append(scene)
         if len(alike) == pictures:
-            full.append(list(alike))  # a copy: later scenes of this kind still join the original
+            full.append(list(alike))  # a copy, as later scenes are still added to the original
     prompts = [prompt(scenes[0], names) for scenes in full]
     return prompts, tensor([render(scene) for scenes in full for scene in scenes])

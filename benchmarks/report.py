@@ -19,12 +19,12 @@ MISSING = "–"
 
 
 def read(path: Path) -> list[Row]:
-    """No file is no rows yet."""
+    """The rows of a results file; empty where there is no file yet."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
 def write(path: Path, rows: Sequence[Row]) -> None:
-    """One row a line, so that a diff shows what changed. The file appears whole."""
+    """Write one row on each line, so that diffs are readable. The file appears whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
     with whole_file(path) as part:
@@ -32,7 +32,7 @@ def write(path: Path, rows: Sequence[Row]) -> None:
 
 
 def merge(old: Iterable[Row], new: Sequence[Row], keys: Sequence[str]) -> list[Row]:
-    """The old rows, those with the keys of a new one replaced where they stood, the rest of the new at the end."""
+    """The old rows, with new ones in place of those with the same keys, and all other new ones at the end."""
 
     def key(row: Row) -> tuple:
         return tuple(row.get(k) for k in keys)
@@ -43,14 +43,14 @@ def merge(old: Iterable[Row], new: Sequence[Row], keys: Sequence[str]) -> list[R
 
 
 def record(path: Path, new: Sequence[Row], keys: Sequence[str]) -> list[Row]:
-    """Merge into a results file; gives back all of its rows."""
+    """Merge rows into a results file; returns all of its rows."""
     rows = merge(read(path), new, keys)
     write(path, rows)
     return rows
 
 
 def number(value: str | int | float | None, digits: int = 3) -> str:
-    """As a table shows it: significant digits, thousands apart, a dash for what was not measured."""
+    """A figure for a table: significant digits, separated thousands, a dash where it was not measured."""
     if value is None:
         return MISSING
     if isinstance(value, str):
@@ -65,7 +65,7 @@ def number(value: str | int | float | None, digits: int = 3) -> str:
 
 
 def markdown(rows: Sequence[dict], columns: Sequence[str], heads: Sequence[str] | None = None) -> str:
-    """A table of these keys of the rows. Columns whose every entry is a number are set to the right."""
+    """A table of these keys of the rows. Columns of numbers are aligned to the right."""
     cells = [[number(row.get(c)) for c in columns] for row in rows]
     right = [all(not isinstance(row.get(c), str) for row in rows) for c in columns]
     lines = [list(heads or columns), ["---:" if r else "---" for r in right], *cells]
@@ -88,7 +88,7 @@ def page(name: str) -> Path | None:
 
 
 def publish(name: str, table: str) -> None:
-    """Beside the results, and into the page that has a place for it."""
+    """Write a table beside the results, and into the page that has a place for it."""
     (RESULTS / f"{name}.md").write_text(table, encoding="utf-8")
     if (doc := page(name)) is not None:
         doc.write_text(insert(doc.read_text(encoding="utf-8"), name, table), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Answers of a judge against what was asked. Pure: questions, class names and features in, figures out."""
+"""Scores of a judge's answers against the prompts. Pure: questions, classes and features in, figures out."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ OF_ONE = ("kind", "colour", "pattern", "size", "view")  # counted on prompts for
 
 @dataclass(frozen=True)
 class Reading:
-    """What a judge made of pictures."""
+    """A judge's features and answers for pictures."""
 
     features: Tensor  # [N, D]
     answers: list[dict[str, str]]  # a class for every head
@@ -36,7 +36,7 @@ def read(judge: Judge, pictures: Tensor) -> Reading:
 
 
 def read_two(judge: Judge, first: Tensor, second: Tensor) -> Reading:
-    """Two emoji of one picture, each cut out."""
+    """The reading of two emoji of each picture, each cut out."""
     both = [read(judge, part) for part in (first, second)]
     answers = zip(*(part.answers for part in both), strict=True)
     features = torch.cat([part.features for part in both], 1)
@@ -48,7 +48,7 @@ def pairs(answer: Answer) -> set[tuple[str, str]]:
 
 
 def marks(question: Question, answer: Answer) -> dict[str, bool]:
-    """Right or wrong for each thing that the prompt names and that its group of prompts is there to test.
+    """Right or wrong for each attribute that the prompt names and that its group of prompts tests.
 
     relation: the relation and both kinds in their places. binding: each kind has its own colour, wherever it is.
     """
@@ -72,7 +72,7 @@ def marks(question: Question, answer: Answer) -> dict[str, bool]:
 
 
 def shares(questions: Sequence[Question], answers: Sequence[Answer]) -> dict[str, tuple[float, int]]:
-    """{metric: (share that is right, how many were asked)}."""
+    """The share of right answers and their number, by metric."""
     rights_of: dict[str, list[bool]] = defaultdict(list)
     for question, answer in zip(questions, answers, strict=True):
         for metric, right in marks(question, answer).items():
@@ -81,7 +81,7 @@ def shares(questions: Sequence[Question], answers: Sequence[Answer]) -> dict[str
 
 
 def shuffled(questions: Sequence[Question], answers: Sequence[Answer], seed: int = 0) -> dict[str, tuple[float, int]]:
-    """The same pictures against the prompts of others of their group: what blind luck and habit would score."""
+    """The same pictures scored against other prompts of their group: the score of chance and habit."""
     rng = torch.Generator().manual_seed(seed)
     swapped = list(answers)
     for name in {q.group for q in questions}:
@@ -93,7 +93,7 @@ def shuffled(questions: Sequence[Question], answers: Sequence[Answer], seed: int
 
 
 def distances(reference: Tensor, features: Tensor, training: Tensor) -> dict[str, float]:
-    """Between sets of features; `nearest` is the median distance to the nearest picture of the training set."""
+    """The distances between sets of features. `nearest`: the median distance to the nearest training picture."""
     supported = support(reference, features)
     return {
         "frechet": frechet(reference, features),
@@ -111,12 +111,12 @@ def closest(features: Tensor, training: Tensor) -> float:
 
 
 def diversity(features: Tensor, centre: Tensor, pictures: int) -> float:
-    """Mean Vendi score of prompts with `pictures` rows each, around the mean of all real pictures."""
+    """The mean Vendi score of prompts with `pictures` rows each, around the mean of all real pictures."""
     scores = [vendi(rows - centre) for rows in features.split(pictures)]
     return sum(scores) / len(scores)
 
 
 def backgrounds(questions: Sequence[Question], answers: Sequence[Answer]) -> float:
-    """Effective number of background colours, exp(entropy), where the prompt names none; 1 if all are painted alike."""
+    """The effective number of background colours, exp(entropy), where prompts name none; 1 where all are equal."""
     seen = Counter(a["background"] for q, a in zip(questions, answers, strict=True) if "background" not in q.expected)
     return exp(-sum(n / seen.total() * log(n / seen.total()) for n in seen.values()))

@@ -1,4 +1,4 @@
-"""How near a mesh is to the true shape: F-score on what can be seen of both."""
+"""The distance of a mesh from the true shape: the F-score on the visible surfaces."""
 
 import numpy as np
 import trimesh
@@ -14,39 +14,39 @@ YAWS = 24
 
 
 def visible(mesh: trimesh.Trimesh, seed: int = 0) -> np.ndarray:
-    """Points [POINTS, 3] on what cameras all round meet; what parts hide inside each other doesn't count."""
+    """Points [POINTS, 3] on the surface that cameras all around see; hidden inner parts don't count."""
     scene = Surface(mesh)
     points = np.concatenate([scene.points(scene.seen(camera, SIZE)) for camera in VIEWS])
     return points[np.random.default_rng(seed).integers(len(points), size=POINTS)]
 
 
 def f_score(a: np.ndarray, b: np.ndarray, near: float = NEAR) -> float:
-    """Harmonic mean of the share of points [N, 3] of each that are near the other (Knapitsch et al. 2017, Eq. 5)."""
+    """The harmonic mean of the shares of points [N, 3] that are near the other set (Knapitsch et al. 2017, Eq. 5)."""
     precision, recall = (float((KDTree(q).query(p)[0] < near).mean()) for p, q in ((a, b), (b, a)))
     return 2 * precision * recall / max(precision + recall, 1e-9)
 
 
 def turned(points: np.ndarray, degrees: float) -> np.ndarray:
-    """About the upright axis."""
+    """The points turned about the upright axis."""
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     return points @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
 
 
 def fitted_to(points: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Moved and scaled so that both fill boxes of equal middle and greatest side."""
+    """The points moved and scaled so that their bounding box has the centre and the longest side of the truth's."""
     low, high = points.min(0), points.max(0)
     to_low, to_high = truth.min(0), truth.max(0)
     return (points - (low + high) / 2) * ((to_high - to_low).max() / (high - low).max()) + (to_low + to_high) / 2
 
 
 def aligned(points: np.ndarray, truth: np.ndarray, near: float = NEAR) -> float:
-    """The best F-score over YAWS turns, each moved and scaled to the truth's box: which way round is told elsewhere."""
+    """The best F-score over YAWS turns, each fitted to the truth's box. Another figure scores the orientation."""
     turns = (fitted_to(turned(points, 360 * k / YAWS), truth) for k in range(YAWS))
     return max(f_score(points, truth, near), *(f_score(p, truth, near) for p in turns))
 
 
 def ellipsoid(truth: np.ndarray) -> trimesh.Trimesh:
-    """The floor: what fills the truth's box."""
+    """The floor: an ellipsoid in the truth's bounding box."""
     low, high = truth.min(0), truth.max(0)
     ball = trimesh.creation.icosphere(4)
     ball.vertices = ball.vertices * (high - low) / 2 + (low + high) / 2

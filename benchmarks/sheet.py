@@ -1,9 +1,9 @@
-"""What a model makes of held-out captions, none chosen: a captioned sheet to look at with one's own eyes.
+"""A captioned sheet of a model's pictures of held-out captions, none of them chosen.
 
     python -m benchmarks.sheet --model toybox-sprint --steps 1 --of first --out docs/emoji.png
 
-Toys are the scenes that benchmarks.quality asks for; `emoji` are known ones in wordings that no training saw, `first`
-those of them that training meets most often.
+`toys` has the prompts of benchmarks.quality; `emoji` has known emoji in wordings that no training saw, and `first`
+those of them that training draws most often.
 """
 
 import argparse
@@ -19,11 +19,11 @@ from models import catalogue, families
 from models.request import ImageRequest
 
 OF = ("toys", "emoji", "first")
-ENOUGH = 8  # questions drawn for each that is kept, so that a group fills a sheet
+ENOUGH = 8  # questions that are drawn for each one of the sheet, so that a group fills it
 
 
 def questions_of(of: str, n: int) -> list[Question]:
-    """The first n questions of their kind."""
+    """The first n questions of a group."""
     if of == "toys":
         return questions.toys(n)
     return [q for q in questions.emoji(ENOUGH * n)[0] if of in ("emoji", q.group)][:n]

@@ -1,10 +1,10 @@
-"""What text to 3D makes, by the judge that rewards nothing and by the true shapes.
+"""The quality of text to 3D, by the judge that gives no rewards and by the true shapes.
 
     python -m benchmarks.threed [--preset draft] [--mode pool] [--seeds 1] [--few] [--studio DIR]
 
-Rows of benchmarks/results/threed.json: mode, preset, metric, value, sd, n. A run that is there already is not made
-again. Kind alone is fooled by bad shapes, so F-score, its margin over the ellipsoid in the true box, and fog are beside
-it; `… of truth` is the same judge on true renders from the same cameras.
+Rows of benchmarks/results/threed.json have mode, preset, metric, value, sd, n. Existing runs are not made again. Bad
+shapes may fool the judge of kinds, so F-score, its margin over the ellipsoid in the true box, and fog are beside it. `…
+of truth` is the same judge on true renders from the same cameras.
 """
 
 import argparse
@@ -48,12 +48,12 @@ def prompt(kind: str, colour: str) -> str:
 
 
 def ground(colour: str) -> str:
-    """What the views are taken on; white would hide white."""
+    """The background of the views, which differs from a white thing's colour."""
     return "black" if colour == "white" else "white"
 
 
 def textured(path: Path) -> Skinned:
-    """A GLB as anybody would open it."""
+    """The mesh and texture of a GLB, read as other programs do."""
     mesh = trimesh.load_mesh(path, process=False)
     look = mesh.visual
     assert isinstance(look, TextureVisuals) and isinstance(look.material, PBRMaterial)
@@ -63,14 +63,14 @@ def textured(path: Path) -> Skinned:
 
 
 def read(judge: Judge, pictures: torch.Tensor, kind: str, colour: str) -> dict[str, float]:
-    """Shares of views [B, 3, H, W] in [0, 1] that are read as what was asked for."""
+    """The shares of views [B, 3, H, W] in [0, 1] with the prompt's kind, and with its colour."""
     _, answers = judge.read(pictures * 2 - 1)
     right = {"kind": kind, "colour": colour}
     return {k: float((answers[k] == judge.classes[k].index(v)).float().mean()) for k, v in right.items()}
 
 
 def measured(judge: Judge, thing: Skinned, kind: str, colour: str) -> dict[str, float]:
-    """A thing against the toy that the prompt names."""
+    """The figures of a thing against the true toy of its prompt."""
     name = ground(colour)
     plain = tuple(c / 255 for c in BACKGROUNDS[name])
     scene = Surface(thing.mesh)
@@ -91,7 +91,7 @@ def request_of(args: argparse.Namespace, kind: str, colour: str, seed: int) -> T
 
 
 def one(args: argparse.Namespace, kind: str, colour: str, seed: int) -> dict[str, float] | None:
-    """None where the run failed: it said why."""
+    """The figures of one run; None where the run failed and printed its reason."""
     request = ThreeDRequest(
         prompt=prompt(kind, colour), preset=args.preset, seed=seed, mode=args.mode, model=args.model
     )

@@ -19,9 +19,9 @@ from evals.labels import Heads
 
 SIZE = 128  # pixels of a side
 FEATURES = 128
-GRID = 4  # places a side that the last layer still tells apart: left of, right of
+GRID = 4  # cells on a side before the last layer, so that it can tell left from right
 GROUPS = 8
-COSINE_SCALE = 16.0  # the largest logit: sharp enough for 1,000 classes, soft enough to learn
+COSINE_SCALE = 16.0  # the largest logit: enough for 1,000 classes, and small enough to learn
 
 
 class Residual(nn.Module):

@@ -1,11 +1,11 @@
-"""Long work from the command line.
+"""Jobs from the command line.
 
     python -m jobs submit KIND --set key=value …
     python -m jobs list | show ID | cancel ID | pause ID | resume ID | rerun ID [--set key=value …] | delete ID | prune
 
 `distill` takes method, base, dataset, minutes, seed and the method's own settings, such as lr or train.steps:
 `python -m jobs submit distill --set method=sft --set dataset=mixture --set train.steps=200` is a training of seconds.
-An ID may be shortened. `--json` prints JSON, `--studio DIR` says where the jobs are.
+An ID may be shortened. `--json` prints JSON, `--studio DIR` is the folder with the jobs.
 """
 
 import argparse
@@ -70,19 +70,19 @@ def submit(store: Store, args: argparse.Namespace) -> Job:
 
 
 def rerun(store: Store, args: argparse.Namespace) -> Job:
-    """A new job with the same request, but for what `--set` says."""
+    """A new job with the same request, changed by `--set`."""
     old = store.find(args.id)
     request = kinds.request(old.kind, pairs(args.set), old.request)
     return store.submit(old.kind, request.to_dict(), old.owner, args.priority, parent=old.id)
 
 
 def missing(store: Store, job: Job) -> list[str]:
-    """Outputs of a finished job that somebody removed since."""
+    """The outputs of a finished job that were removed since."""
     return [o["path"] for o in job.outputs if not (store.run(job.id) / o["path"]).exists()]
 
 
 def line(job: Job) -> str:
-    """A job in one line: id, state, how far, what, and why it failed."""
+    """A job in one line: id, state, progress, request and error."""
     far = f"{job.stage or ''} {job.step}/{job.total}" if job.total else ""
     if job.state is State.RUNNING and job.seconds_left is not None:
         far += f", {job.seconds_left / 60:.0f} min left"
@@ -112,7 +112,7 @@ def progress_of(store: Store, job: Job) -> str:
 
 
 def act(store: Store, args: argparse.Namespace) -> tuple[object, str]:
-    """(what `--json` prints, what people read)."""
+    """Carry out a command; returns its result for `--json` and as text."""
     if args.action == "list":
         states = [State(s) for s in args.state or State]
         listed = store.jobs(states, args.owner, args.limit)

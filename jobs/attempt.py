@@ -1,8 +1,8 @@
-"""One start of a job's command, watched from outside until it ends and the store knows how.
+"""One attempt at a job: its command is started and watched until it ends and the store has the result.
 
-The command is never asked anything but by signal, and is believed only through `events.jsonl` and its exit status
-(docs/jobs.md): 0 done, 2 the request is at fault, 65 the numbers stopped being finite, 143 stopped after a checkpoint
-because it was asked; anything else may pass and is tried again.
+The worker controls the command only by signals, and reads only `events.jsonl` and the exit status (docs/jobs.md): 0 for
+done, 2 for a faulty request, 65 for numbers that are not finite, 143 for a requested stop after a checkpoint. After any
+other status the job is tried again.
 """
 
 import json
@@ -24,30 +24,30 @@ from jobs.store import Fenced, Store
 log = logging.getLogger("jobs")
 LOG, OLDER_LOG, LOG_BYTES = "log.txt", "log.1.txt", 4_000_000
 MEASURE_SECONDS = 30.0
-READ_BYTES = 1_000_000  # of events at a time
-FULL_BYTES = 16_000_000  # with less left on the disk, that is why a command ended
+READ_BYTES = 1_000_000  # most bytes of events that are read at a time
+FULL_BYTES = 16_000_000  # with less free space, a failed command is taken for a full disk
 SPOKEN = {"stage": str, "step": int, "total": int, "seconds_left": (int, float), "resumed_from": int}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How commands are run. Times in seconds."""
+    """The settings of a worker. Times are in seconds."""
 
-    devices: tuple[str, ...] = ("cpu",)  # one command at a time on each; "cuda:0" is a card
-    threads: int = 1  # of a command on the CPU, so that the page stays quick
+    devices: tuple[str, ...] = ("cpu",)  # each runs one command at a time; "cuda:0" is a GPU
+    threads: int = 1  # for a command on the CPU; few, so that the page stays fast
     nice: int = 10
-    memory_gb: float = 0.0  # private memory of a command on the CPU; 0: 85 % of the machine's
-    hours: float = 72.0  # that one attempt may take
-    silence: float = 1800.0  # without an event or a line of log
+    memory_gb: float = 0.0  # private memory for a command on the CPU; 0 means 85 % of the machine's
+    hours: float = 72.0  # time limit of one attempt
+    silence: float = 1800.0  # time limit without an event or a line of log
     beat: float = 5.0
     poll: float = 0.25
-    cancel_grace: float = 2.2  # between SIGTERM and SIGKILL, so that a cancel is over within 3 s
+    cancel_grace: float = 2.2  # between SIGTERM and SIGKILL, so that a cancellation takes at most 3 s
     pause_grace: float = 120.0
-    stop_grace: float = 8.0  # the worker itself has to leave; service managers give it ten
+    stop_grace: float = 8.0  # when the worker itself stops; service managers give it ten
 
 
 class Tail:
-    """Reads the events that are appended from now on; whole lines only."""
+    """A reader of the events that are appended from now on, by whole lines."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -61,7 +61,7 @@ class Tail:
             data = f.read(READ_BYTES)
         whole = data.rfind(b"\n") + 1
         if not whole and len(data) == READ_BYTES:
-            whole = len(data)  # no line is that long: pass over it
+            whole = len(data)  # no valid line is that long, so it is skipped
         self.offset += whole
         return [e for raw in data[:whole].splitlines() if (e := _event(raw)) is not None]
 
@@ -75,7 +75,7 @@ def _event(raw: bytes) -> dict | None:
 
 
 def _plain(value: object, kind: type | tuple[type, ...]) -> Any:
-    """The value as the table can hold it; None when it is not of its kind, or a number out of all proportion."""
+    """The value as the table can hold it; None where it has another type, or is too large a number."""
     if not isinstance(value, kind):
         return None
     if isinstance(value, str):
@@ -85,7 +85,7 @@ def _plain(value: object, kind: type | tuple[type, ...]) -> Any:
 
 class Attempt:
     def __init__(self, store: Store, settings: Settings, kinds: Mapping[str, Kind], job: Job):
-        """Start the command. Raises ValueError when the request no longer holds, OSError when it can't be started."""
+        """Start the command. Raises ValueError where the request is no longer valid, OSError where it can't start."""
         self.store, self.settings, self.job, self.run = store, settings, job, store.run(job.id)
         self.run.mkdir(parents=True, exist_ok=True)
         process.end_orphans(job.id)
@@ -96,14 +96,14 @@ class Attempt:
         self.tail = Tail(self.run / FILE)
         self.said, self.finish, self.error = Progress(), None, None
         self.asked_at = self.grace = 0.0
-        self.limit, self.again = None, False  # the sentence of a limit that was hit; whether trying again may help
+        self.limit, self.again = None, False  # a reached limit, as a sentence; whether another attempt may help
         self.begun = self.beaten = self.measured = self.heard = store.clock.mono()
         self.log_size, self.reaped, self.over = 0, False, False
         self.child = process.launch(argv, self._environment(), self.run / LOG, self._memory(), settings.nice)
         log.info("a job was started", extra=self._who() | {"kind": job.kind, "command": " ".join(argv)})
 
     def _who(self) -> dict[str, Any]:
-        """Fields of what is logged about it."""
+        """The fields of its log lines."""
         return {"job": self.job.id, "attempt": self.job.attempt, "claim": self.job.fence}
 
     def _environment(self) -> dict[str, str]:
@@ -115,14 +115,15 @@ class Attempt:
         return {**os.environ, **own}
 
     def _memory(self) -> int | None:
-        """A card maps far more than it uses, so its commands have no such limit; the kernel ends them first."""
+        """The memory limit of the command in bytes; None on a GPU, where a process maps far more than it uses."""
         if (self.job.device or "").startswith("cuda"):
             return None
         whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return int(self.settings.memory_gb * 1e9) or int(0.85 * whole)
 
     def poll(self, stopping: bool) -> bool:
-        """True when it is over and written down. Raises db.DatabaseUnusable; the next call goes on from there."""
+        """Watch the command; returns True when it has ended and the store has the result. Raises db.DatabaseUnusable,
+        after which the next call goes on."""
         if self.over:
             return True
         code = self.child.poll()
@@ -186,7 +187,7 @@ class Attempt:
         return wish
 
     def _ask(self, now: float, grace: float) -> None:
-        """SIGTERM, once; a shorter grace than before counts from the first asking."""
+        """Send SIGTERM, once. A later call may shorten the grace, which counts from the first one."""
         self.grace = min(grace, self.grace) if self.asked_at else grace
         if not self.asked_at:
             self.asked_at = now
@@ -206,7 +207,7 @@ class Attempt:
             self._ask(now, self.settings.stop_grace)
 
     def _rotate(self) -> None:
-        """Keep the newest lines: the command appends, so the file may be cut under it. Growth is a sign of life."""
+        """Cut the log to its newest lines, which is safe as the command appends. Growth shows that it is alive."""
         path = self.run / LOG
         size = path.stat().st_size if path.exists() else 0
         if size != self.log_size:
@@ -218,8 +219,8 @@ class Attempt:
         self.log_size = size
 
     def _conclude(self, code: int) -> None:
-        if not self.reaped:  # once: later the number may be another group's
-            process.signal_group(self.child, signal.SIGKILL)  # helpers that the command left behind
+        if not self.reaped:  # once, as the number may belong to another group later
+            process.signal_group(self.child, signal.SIGKILL)  # for processes that the command left behind
             self.reaped = True
         self._listen()
         now = self.store.clock.mono()
@@ -241,7 +242,7 @@ class Attempt:
         log.info("a job's command ended", extra=self._who() | {"status": code})
 
     def _fault_of(self, code: int) -> str:
-        """A full disk keeps a command from saying so itself."""
+        """The sentence of a failure. On a full disk the command could not write one itself."""
         return DISK_FULL if files.free(self.run) < FULL_BYTES else fault_of(code)
 
 
@@ -254,7 +255,7 @@ def fault_of(code: int) -> str:
 
 
 def present(run: Path, finish: dict | None) -> tuple[list[dict], str]:
-    """The outputs that a `done` event names, and in words what is wrong with them; all or none."""
+    """The outputs that a `done` event names, and a sentence on what is wrong with them: one of the two is empty."""
     if finish is None:
         return [], "it ended without saying that it was done"
     named = finish.get("outputs")

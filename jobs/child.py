@@ -1,6 +1,6 @@
-"""Becomes a job's command: `python -m jobs.child PARENT MEMORY NICE COMMAND…` sets limits, then replaces itself.
+"""Starts a job's command: `python -m jobs.child PARENT MEMORY NICE COMMAND…` sets limits, then runs it in its place.
 
-When the worker dies, however it dies, the kernel sends the command SIGTERM: it keeps a checkpoint and leaves.
+When the worker dies in any way, the kernel sends the command SIGTERM, so that it writes a checkpoint and exits.
 """
 
 import contextlib
@@ -18,9 +18,9 @@ def main(argv: list[str]) -> None:
     parent, memory, nice = (int(text) for text in argv[:3])
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        with contextlib.suppress(OSError):  # where memory ends, the job goes before the page; some containers forbid it
+        with contextlib.suppress(OSError):  # so that the job dies of memory before the page; may be forbidden
             Path("/proc/self/oom_score_adj").write_text("700")
-    if os.getppid() != parent:  # it died before the line above
+    if os.getppid() != parent:  # the worker died before the call above
         sys.exit(128 + signal.SIGTERM)
     if memory:
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]

@@ -1,7 +1,7 @@
-"""What lies beside the table: the lock under which it is opened, and a copy of each row in its run folder.
+"""The files around the table: the lock for opening it, and a copy of each row in the job's run folder.
 
-The copies (`runs/ID/job.json`) are not read while the table is sound. When jobs.db is damaged or gone they are what
-it is rebuilt from, so that losing the file loses no job and no result.
+The copies (`runs/ID/job.json`) are not read while the table is sound. When jobs.db is damaged or missing, it is rebuilt
+from them, so that no job and no result is lost.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ FORGOTTEN = {"seq", "wish", "fence", "worker", "device", "lease_boot", "lease_mo
 
 
 def inode(studio: Path) -> int:
-    """Tells whether jobs.db is still the file that was opened; 0 when it is gone."""
+    """The inode of jobs.db, which shows whether it is still the opened file; 0 where it is missing."""
     try:
         return (studio / NAME).stat().st_ino
     except OSError:
@@ -36,7 +36,7 @@ def inode(studio: Path) -> int:
 
 @contextlib.contextmanager
 def _alone(studio: Path) -> Iterator[None]:
-    """One process at a time opens, sets aside and rebuilds."""
+    """Within: no other process opens, sets aside or rebuilds the table."""
     with db.explained(studio):
         studio.mkdir(parents=True, exist_ok=True)
         lock = (studio / "jobs.lock").open("w")
@@ -71,14 +71,14 @@ def _migrated(path: Path, busy_seconds: float, check: bool) -> tuple[sqlite3.Con
     except db.DatabaseUnusable:
         conn.close()
         raise
-    except sqlite3.Error as e:  # damage in the schema itself shows as an error of SQL
+    except sqlite3.Error as e:  # a damaged schema gives an error of SQL
         conn.close()
         raise db.DatabaseDamaged(f"{path} is damaged ({e})") from e
     return conn, version
 
 
 def _readable(conn: sqlite3.Connection) -> bool:
-    """Whether every row still is a job; what SQLite itself cannot see."""
+    """Whether every row is a valid job, which SQLite itself can't check."""
     try:
         for row in conn.execute("SELECT * FROM jobs"):
             Job.from_row(row)
@@ -97,7 +97,7 @@ def _set_aside(path: Path) -> Path:
 
 
 def write_copy(run: Path, row: sqlite3.Row) -> None:
-    """Replace the copy of a row in one step; on a full disk the older copy stays, and the table goes on."""
+    """Replace the copy of a row atomically. On a full disk the older copy stays, and the table is used on."""
     data = dict(row) | {"request": json.loads(row["request"]), "outputs": json.loads(row["outputs"])}
     try:
         run.mkdir(parents=True, exist_ok=True)
@@ -109,9 +109,10 @@ def write_copy(run: Path, row: sqlite3.Row) -> None:
 
 
 def adopt(conn: sqlite3.Connection, studio: Path) -> int:
-    """Put jobs that have a copy but no row back into the table; what ran or waited is queued. Returns how many.
+    """Put jobs that have a copy but no row back into the table; those that ran or waited are queued. Returns their
+    number.
 
-    Claims are counted on from the seconds of the epoch, far above what any worker of the lost table holds.
+    Claims are then numbered from the unix time, far above any number that a worker of the lost table holds.
     """
     columns = {r["name"] for r in conn.execute("PRAGMA table_info(jobs)")} - FORGOTTEN
     known, copies = {r["id"] for r in conn.execute("SELECT id FROM jobs")}, []
@@ -136,7 +137,7 @@ def adopt(conn: sqlite3.Connection, studio: Path) -> int:
 
 
 def _row_of(copy: dict, folder: str) -> dict:
-    """Raises what a copy that a person edited can raise: KeyError, TypeError, ValueError, AttributeError."""
+    """The row of a copy. A copy that a person edited may raise KeyError, TypeError, ValueError or AttributeError."""
     if copy["id"] != folder:
         raise ValueError(f"it is of job {copy['id']}")
     lives = State(copy["state"]) in (State.QUEUED, State.RUNNING)
@@ -146,7 +147,7 @@ def _row_of(copy: dict, folder: str) -> dict:
 
 
 def size(folder: Path) -> int:
-    """Bytes of all files in a folder; files that vanish meanwhile don't count."""
+    """The bytes of all files in a folder; files that vanish meanwhile don't count."""
     total = 0
     for where, _, names in os.walk(folder):
         for name in names:
@@ -156,5 +157,5 @@ def size(folder: Path) -> int:
 
 
 def free(folder: Path) -> int:
-    """Bytes that are left on the disk of a folder."""
+    """The free bytes on the disk of a folder."""
     return shutil.disk_usage(folder).free

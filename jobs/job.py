@@ -1,4 +1,4 @@
-"""What a job is: its states and their legal moves, its row, the clock and the limits that it lives under."""
+"""The parts of a job: its states and legal moves, its row, its progress, the clock and the limits."""
 
 import json
 import time
@@ -18,8 +18,8 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
-# From queued only a claim leads to running. A person may resume what failed or was cancelled, since its
-# checkpoints are kept; nothing leaves done.
+# A job starts running only by a claim. A person may resume a failed or cancelled job, as its checkpoints are kept. A
+# job that is done stays done.
 MOVES = {
     State.QUEUED: frozenset({State.RUNNING, State.PAUSED, State.CANCELLED}),
     State.RUNNING: frozenset({State.QUEUED, State.PAUSED, State.DONE, State.FAILED, State.CANCELLED}),
@@ -38,7 +38,7 @@ def sources(to: State) -> list[State]:
 
 @dataclass(frozen=True)
 class Job:
-    """One row. Times are unix seconds, sizes bytes, `request` the kind's own JSON."""
+    """A row of the table. Times are unix seconds, sizes are bytes, `request` is the kind's own JSON."""
 
     seq: int
     id: str
@@ -48,11 +48,11 @@ class Job:
     priority: int
     parent: str | None  # the job that this one runs again
     state: State
-    wish: str | None  # "cancel" or "pause", asked of a running job
-    attempt: int  # times that it was started
+    wish: str | None  # "cancel" or "pause", requested of a running job
+    attempt: int  # number of starts
     fence: int  # number of its last claim, counted over all jobs
-    failures: int  # times in a row that its command failed without a new checkpoint
-    losses: int  # times in a row that its worker vanished without a new checkpoint
+    failures: int  # failures of its command in a row, without a new checkpoint
+    losses: int  # times in a row that its worker vanished, without a new checkpoint
     stage: str | None
     step: int | None
     total: int | None
@@ -64,7 +64,7 @@ class Job:
     started: float | None
     ended: float | None
     ran: float  # seconds of work, over all attempts
-    bytes: int  # of its run folder, when last measured
+    bytes: int  # size of its run folder, when last measured
     device: str | None
     worker: str | None
     error: str | None
@@ -72,7 +72,7 @@ class Job:
 
     @classmethod
     def from_row(cls, row: Any) -> "Job":
-        """Raises ValueError, KeyError or TypeError for a row that no store wrote."""
+        """A job from its row. Raises ValueError, KeyError or TypeError for an invalid row."""
         plain = {f.name: row[f.name] for f in fields(cls)}
         read = {"state": State(row["state"]), "request": json.loads(row["request"])}
         return cls(**plain | read | {"outputs": json.loads(row["outputs"])})
@@ -83,7 +83,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Progress:
-    """What a running command said last; None where it has not spoken of it in this attempt."""
+    """The last progress of a running command; fields that this attempt has not reported yet are None."""
 
     stage: str | None = None
     step: int | None = None
@@ -95,14 +95,14 @@ class Progress:
 
 
 def _boot() -> str:
-    """Names this start of the machine; leases count in its monotonic clock."""
+    """The id of this boot of the machine; leases count in the monotonic clock of a boot."""
     path = Path("/proc/sys/kernel/random/boot_id")
     return path.read_text().strip() if path.exists() else "this machine"
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Wall time is for people and can jump; leases and limits use the monotonic clock of this boot."""
+    """Wall time and monotonic time. Wall time is for people and can jump; leases and limits use monotonic time."""
 
     wall: Callable[[], float] = time.time
     mono: Callable[[], float] = time.monotonic
@@ -113,8 +113,8 @@ class Clock:
 class Limits:
     waiting_per_owner: int = 100  # queued and paused
     running_per_owner: int = 8
-    failures: int = 3  # in a row, without a new checkpoint between them
-    losses: int = 10  # vanished workers in a row; more than failures, since it is seldom the job's fault
-    quota_gb: float = 100.0  # of all run folders together
-    free_gb: float = 1.0  # nothing starts with less left on the disk
-    keep_days: float = 30.0  # failed and cancelled jobs; done ones stay until somebody prunes them
+    failures: int = 3  # most failures in a row without a new checkpoint
+    losses: int = 10  # most vanished workers in a row; more than failures, as the job is seldom the cause
+    quota_gb: float = 100.0  # for all run folders together
+    free_gb: float = 1.0  # no job starts with less free space
+    keep_days: float = 30.0  # for failed and cancelled jobs; done ones stay until a person prunes them

@@ -1,7 +1,7 @@
-"""What stays and what goes: deleting jobs with their files, retention, and finding what a kill left half deleted.
+"""Deleting jobs with their files, and retention.
 
-A job that is deleted is first marked, then its folder goes, then its row: a kill in between leaves a mark that the
-next `prune` acts on, never a folder without a row.
+Deleting marks a job, then removes its folder, then its row. A kill in between leaves a marked job, which the next
+`prune` deletes, and never a folder without a row.
 """
 
 import shutil
@@ -19,7 +19,7 @@ class Pruned:
 
 
 def delete(store: Store, job_id: str) -> int:
-    """Remove a job and everything in its run folder; returns the bytes. Raises ValueError while it runs."""
+    """Delete a job and its run folder; returns the bytes that are freed. Raises ValueError while the job runs."""
     job = store.get(job_id)
     if not store.mark(job_id):
         raise ValueError(f"job {job_id} is {State.RUNNING}: cancel it first")
@@ -36,10 +36,10 @@ def _remove(store: Store, job_id: str) -> int:
 
 
 def prune(store: Store, days: float, done: bool = False, to_gb: float | None = None) -> Pruned:
-    """Delete ended jobs that are older than `days`, then the oldest ended ones until `to_gb` is kept.
+    """Delete ended jobs that are older than `days`, then the oldest ended ones until at most `to_gb` are left.
 
-    done: whether that includes jobs that are done. What an earlier prune or a crash left half done is finished, and
-    run folders that have a copy of their job but no row get their row back.
+    done: whether jobs that are done are deleted too. Deletions that a kill interrupted are finished, and run folders
+    with a copy of their job but no row get their row back.
     """
     store.adopt()
     gone = [_remove(store, job_id) for job_id in store.marked()]

@@ -1,7 +1,7 @@
-"""What can be a job: a kind is a request that validates itself and one function that makes it a command line.
+"""The kinds of jobs: each is a request that validates itself, and a function from the request to a command line.
 
-Nobody submits a command: page, HTTP and command line hand in the fields of a request, and this file alone turns them
-into arguments. How to add a kind: docs/jobs.md. Imports no torch.
+Page, HTTP and command line submit the fields of a request, never a command; this file turns them into arguments. How to
+add a kind: docs/adding.md. Imports no torch.
 """
 
 import sys
@@ -19,7 +19,7 @@ from threed.request import ThreeDRequest
 
 @dataclass(frozen=True)
 class Start:
-    """What an attempt is started with: its run folder (whose name is the job's id) and the seconds it ran before."""
+    """The start of an attempt: its run folder, whose name is the job's id, and the seconds of earlier attempts."""
 
     run: Path
     ran: float = 0.0
@@ -32,7 +32,7 @@ class Kind:
 
 
 def distill(request: DistillRequest, start: Start) -> list[str]:
-    """`python -m distill.train …`, resumed where an earlier attempt came far enough to describe its run."""
+    """`python -m distill.train …`, resumed where an earlier attempt wrote the run's run.json."""
     argv = [sys.executable, "-m", "distill.train", request.method, "--run", start.run.name]
     argv += ["--dataset", str(request.folder() or request.dataset), "--seed", str(request.seed)]
     argv += ["--base", request.base] if request.base else []
@@ -46,7 +46,7 @@ def distill(request: DistillRequest, start: Start) -> list[str]:
 
 
 def threed(request: ThreeDRequest, start: Start) -> list[str]:
-    """`python -m threed.run …`, which goes on by itself where an earlier attempt came to."""
+    """`python -m threed.run …`, which resumes an earlier attempt by itself."""
     argv = [sys.executable, "-m", "threed.run", "--run", start.run.name]
     fields = {k: v for k, v in request.to_dict().items() if k != "prompt" and v is not None}
     argv += [part for name, value in fields.items() for part in (f"--{name.replace('_', '-')}", str(value))]
@@ -59,9 +59,10 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 
 
 def request(name: str, pairs: Mapping[str, str], old: Mapping[str, Any], valid: Mapping[str, Kind] = KINDS) -> Request:
-    """The request of a kind from texts, on top of another's fields; what is no field goes into its `set`.
+    """The request of a kind from texts, on top of the fields of an older one. Texts that are no fields go into its
+    `set`.
 
-    Raises ValueError with the sentence that the person needs.
+    Raises ValueError with one sentence.
     """
     if name not in valid:
         raise ValueError(f"unknown kind {name!r}; valid: {', '.join(valid)}")

@@ -1,7 +1,7 @@
-"""Processes of this machine: who is alive, who belongs to a job, and how a job's group is started and ended.
+"""Processes of this machine: which are alive, which belong to a job, and starting and ending a job's process group.
 
-A worker is known by boot, process namespace, pid and start time, so that a pid that is used again is not mistaken
-for it. Commands carry their job's id in their environment, so that what a dead worker left behind can be found.
+A worker is identified by boot, process namespace, pid and start time, so that a reused pid is not mistaken for it.
+Commands have their job's id in their environment, so that those of a dead worker can be found.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ PROC = Path("/proc")
 
 
 def _stat(pid: int) -> tuple[str, str] | None:
-    """(state, start time in ticks) of a process; None when it is gone or the system has no /proc."""
+    """(state, start time in ticks) of a process; None where it has ended or the system has no /proc."""
     try:
         fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -37,7 +37,7 @@ def _namespace() -> str:
 
 
 def cards() -> int:
-    """NVIDIA GPUs of this machine, counted without loading CUDA."""
+    """The number of NVIDIA GPUs, counted without loading CUDA."""
     return len(list((PROC / "driver" / "nvidia" / "gpus").glob("*")))
 
 
@@ -47,7 +47,7 @@ def identity(clock: Clock) -> str:
 
 
 def dead(who: str, clock: Clock) -> bool:
-    """True when `who` certainly no longer runs; False when it does or when this process cannot know."""
+    """Whether the worker `who` certainly no longer runs; False where this process can't know."""
     boot, namespace, pid, began = who.split("/")
     if (boot, namespace) != (clock.boot, _namespace()) or not PROC.exists():
         return False
@@ -56,7 +56,7 @@ def dead(who: str, clock: Clock) -> bool:
 
 
 def of_job(job_id: str) -> list[int]:
-    """Every process of this user that works on a job, in whatever group it is."""
+    """Every process of this user that works on a job, in any process group."""
     mark, pids = f"{JOB}={job_id}".encode(), []
     for entry in PROC.glob("[0-9]*") if PROC.exists() else []:
         with contextlib.suppress(OSError):
@@ -67,12 +67,12 @@ def of_job(job_id: str) -> list[int]:
 
 
 def end_orphans(job_id: str, grace: float = 5.0) -> int:
-    """End what an earlier attempt left running, politely and then not. Returns how many processes there were."""
+    """End the processes of an earlier attempt, by SIGTERM and then SIGKILL. Returns their number."""
     first = of_job(job_id)
     for pid in first:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-            os.kill(pid, signal.SIGCONT)  # one that is stopped could not even leave
+            os.kill(pid, signal.SIGCONT)  # a stopped process could not exit
     end = time.monotonic() + grace
     left = first
     while left := of_job(job_id) if left else []:
@@ -85,12 +85,12 @@ def end_orphans(job_id: str, grace: float = 5.0) -> int:
 
 
 def guarded(argv: Sequence[str], memory: int | None = None, nice: int = 0) -> list[str]:
-    """The command line of a command that leaves when this process dies, under limits. memory: as in `launch`."""
+    """The command line that runs a command under limits and ends it when this process dies. memory: as in `launch`."""
     return [sys.executable, "-m", "jobs.child", str(os.getpid()), str(memory or 0), str(nice), *argv]
 
 
 def launch(argv: Sequence[str], env: Mapping[str, str], log: Path, memory: int | None, nice: int) -> subprocess.Popen:
-    """Start a command in its own process group, under limits, with everything that it prints in `log`.
+    """Start a command in its own process group, under limits, with its output in `log`.
 
     memory: bytes of private memory, None for no limit.
     """
@@ -107,6 +107,6 @@ def launch(argv: Sequence[str], env: Mapping[str, str], log: Path, memory: int |
 
 
 def signal_group(child: subprocess.Popen, number: int) -> None:
-    """Signal the whole group; a group that has gone is no error."""
+    """Send a signal to the whole group; a group that has ended is no error."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, number)

@@ -53,7 +53,7 @@ CREATE TABLE workers (
 ) STRICT;
 """
 
-# Figures for those who watch: counted by the table itself, whichever process writes; they only grow.
+# Figures for monitoring. The table counts them itself, whichever process writes; they only grow.
 V2 = """
 CREATE TABLE totals (name TEXT PRIMARY KEY, value REAL NOT NULL) STRICT;
 INSERT INTO totals VALUES
@@ -73,9 +73,9 @@ END;
 
 STEPS = (V1, V2)
 
-# `fence` is the number of the claim, counted over all jobs: whatever a worker writes names it.
-# Highest priority first; between owners the one whose last start is longest ago; then first come, first served.
-# A time in the future beyond any back-off is a clock that jumped, and is not waited for.
+# `fence` is the number of the claim, counted over all jobs; every write of a worker names it.
+# Highest priority first; then the owner whose last start is longest ago; then first come, first served.
+# A not_before further ahead than any back-off comes from a clock that jumped, and is ignored.
 CLAIM = """
 UPDATE jobs SET
   state = 'running', attempt = attempt + 1, fence = (SELECT COALESCE(MAX(fence), 0) + 1 FROM jobs),

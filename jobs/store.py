@@ -1,8 +1,8 @@
-"""The one truth about long work: a table of jobs in the studio's jobs.db.
+"""The table of jobs in the studio's jobs.db, which all processes share.
 
-A worker claims a job by one statement and holds it by a lease that it renews. Claims are numbered, and everything
-that a worker writes names its claim: a worker that slept through its lease changes nothing, it is told that it is
-`Fenced`. A job is done only when its worker says so and its outputs are there.
+A worker claims a job by one statement and holds it by a lease that it renews. Claims are numbered, and every write of a
+worker names its claim: a worker whose lease ran out changes nothing and gets `Fenced`. A job is done only when its
+worker reports it and its outputs exist.
 """
 
 import contextlib
@@ -19,18 +19,18 @@ from core.paths import studio as studio_folder
 from jobs import files, schema
 from jobs.job import ENDED, Clock, Job, Limits, Progress, State, sources
 
-LEASE = 60.0  # seconds; a database that is locked for 20 s costs nobody a job
+LEASE = 60.0  # seconds; long enough that a database that is locked for 20 s loses no lease
 BACKOFF, BACKOFF_CAP = 2.0, 300.0  # seconds after the first failure, doubled by each further one
 ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 PRIORITIES = range(-10, 11)
 
 
 class Fenced(RuntimeError):
-    """The job is no longer this worker's: whatever it still does must not be written."""
+    """The worker no longer holds the job, so it must not write any more."""
 
 
 class Store:
-    """Safe for threads; every process opens its own."""
+    """The table. Safe between threads; every process opens its own."""
 
     def __init__(
         self,
@@ -40,9 +40,9 @@ class Store:
         busy_seconds: float = db.BUSY_SECONDS,
         check: bool = False,
     ):
-        """Raises db.DatabaseUnusable. A damaged file is set aside and rebuilt from the run folders.
+        """Open the table. A damaged file is set aside and rebuilt from the run folders. Raises db.DatabaseUnusable.
 
-        check: look for damage in the whole file, as programs that stay open do at their start.
+        check: look for damage in the whole file, as long-running programs do at their start.
         """
         self.studio = (studio or studio_folder()).resolve()
         self.clock, self.limits, self.busy_seconds = clock or Clock(), limits or Limits(), busy_seconds
@@ -56,20 +56,20 @@ class Store:
         self.conn.close()
 
     def run(self, job_id: str) -> Path:
-        """The folder in which a job works."""
+        """The run folder of a job."""
         return self.studio / "runs" / job_id
 
     # Statements
 
     def _refresh(self) -> None:
-        """Open anew when another process set the file aside, or a person removed it."""
+        """Open the file again where another process set it aside, or a person removed it."""
         if not self.conn.in_transaction and files.inode(self.studio) != self.inode:
             self.conn.close()
             self._open()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """One transaction, however deep it is asked for."""
+        """Within: one transaction, also when nested."""
         with self._lock:
             self._refresh()
             if self.conn.in_transaction:
@@ -84,7 +84,8 @@ class Store:
             return self.conn.execute(sql, values).fetchall()
 
     def _move(self, job_id: str, to: State, where: str = "", values: Any = (), **sets: Any) -> Job | None:
-        """One legal move, and the copy beside the run; None when the row is not (or no longer) where it must be."""
+        """Make one legal move and write the copy; None where the row is not, or no longer, in a state that allows
+        it."""
         legal = ", ".join(f"'{s}'" for s in sources(to))
         sets |= {"wish": None, "ended": self.clock.wall() if to in ENDED else None}
         changes = ", ".join(f"{name} = ?" for name in sets)
@@ -96,7 +97,7 @@ class Store:
             files.write_copy(self.run(job_id), rows[0])
             return Job.from_row(rows[0])
 
-    # Asking: page, HTTP, command line
+    # For page, HTTP and command line
 
     def submit(
         self,
@@ -107,7 +108,7 @@ class Store:
         key: str | None = None,
         parent: str | None = None,
     ) -> Job:
-        """Queue a validated request. The same `key` of the same owner gives the same job, however often it comes.
+        """Queue a validated request. The same `key` of the same owner always gives the same job.
 
         Raises ValueError where a limit of the owner or of the studio is reached.
         """
@@ -140,14 +141,14 @@ class Store:
             )
 
     def get(self, job_id: str) -> Job:
-        """Raises ValueError for an id that is not there."""
+        """The job of an id. Raises ValueError where there is none."""
         rows = self._rows("SELECT * FROM jobs WHERE id = ? AND NOT deleting", (job_id,))
         if not rows:
             raise ValueError(f"there is no job {job_id!r}")
         return Job.from_row(rows[0])
 
     def find(self, start: str) -> Job:
-        """The job whose id begins so. Raises ValueError when it is none, or more than one."""
+        """The job whose id begins with this text. Raises ValueError where there is none, or more than one."""
         sql = "SELECT * FROM jobs WHERE id >= ? AND id < ? || '~' AND NOT deleting LIMIT 3"
         rows = self._rows(sql, (start, start)) if start else []
         if len(rows) > 1:
@@ -161,9 +162,9 @@ class Store:
         limit: int = 50,
         before: int | None = None,
     ) -> list[Job]:
-        """The newest first. `before`: the `seq` of the last job of the page before."""
+        """A page of jobs, the newest first. `before`: the `seq` of the last job of the page before."""
         page = []
-        for state in states:  # one index walk each, whatever the length of the history
+        for state in states:  # one index scan each, so that the time does not grow with the history
             sql = "SELECT * FROM jobs WHERE state = ? AND NOT deleting AND seq < ?"
             values: list[Any] = [state, before or 2**62]
             if owner is not None:
@@ -172,21 +173,21 @@ class Store:
         return [Job.from_row(r) for r in sorted(page, key=lambda r: r["seq"], reverse=True)[:limit]]
 
     def waiting(self) -> bool:
-        """Whether anything is queued; cheap, so that idle workers don't take the lock."""
+        """Whether a job is queued. Cheap, so that idle workers don't take the lock."""
         return bool(self._rows("SELECT 1 FROM jobs WHERE state = 'queued' LIMIT 1"))
 
     def counts(self, owner: str | None = None) -> dict[State, int]:
-        """How many jobs are in each state, of one owner or of all."""
+        """The number of jobs in each state, of one owner or of all."""
         whose, values = ("", ()) if owner is None else (" WHERE owner = ?", (owner,))
         by_state = dict(tuple(r) for r in self._rows(f"SELECT state, COUNT(*) FROM jobs{whose} GROUP BY state", values))
         return {state: by_state.get(state, 0) for state in State}
 
     def totals(self) -> dict[str, float]:
-        """What was counted since the table was made: attempts, starts, wait_seconds, leases_lost, checkpoints, …"""
+        """The counts since the table was made: attempts, starts, wait_seconds, leases_lost, checkpoints, …"""
         return {r["name"]: r["value"] for r in self._rows("SELECT name, value FROM totals")}
 
     def count(self, **more: float) -> None:
-        """Add to totals that the table can't count by itself."""
+        """Add to counts that the table can't make by itself."""
         with self._writing():
             for name, value in more.items():
                 self._rows("UPDATE totals SET value = value + ? WHERE name = ?", (value, name))
@@ -197,11 +198,11 @@ class Store:
         return 0.0 if oldest is None else max(0.0, self.clock.wall() - oldest)
 
     def used(self) -> int:
-        """Bytes of all run folders, as last measured."""
+        """The bytes of all run folders, as last measured."""
         return self._rows("SELECT COALESCE(SUM(bytes), 0) FROM jobs WHERE bytes > 0")[0][0]
 
     def cancel(self, job_id: str) -> Job:
-        """End a job and keep its checkpoints. At once when nothing runs; else its worker is told, within a second."""
+        """End a job and keep its checkpoints. Where it runs, its worker reads this within a second."""
         return self._ask(job_id, "cancel", State.CANCELLED)
 
     def pause(self, job_id: str) -> Job:
@@ -209,10 +210,10 @@ class Store:
         return self._ask(job_id, "pause", State.PAUSED)
 
     def _ask(self, job_id: str, wish: str, to: State) -> Job:
-        """Raises ValueError when the job's state does not allow it; asking twice is no error."""
+        """Request a wish. Raises ValueError where the job's state does not allow it; a repeated request is no error."""
         with self._writing():
             job = self.get(job_id)
-            if job.state is State.RUNNING:  # a cancel outdoes a pause, not the other way round
+            if job.state is State.RUNNING:  # cancel replaces pause, not the other way round
                 self._rows("UPDATE jobs SET wish = ? WHERE id = ? AND wish IS NOT 'cancel'", (wish, job_id))
                 return self.get(job_id)
             if job.state is to:
@@ -225,7 +226,7 @@ class Store:
     def resume(self, job_id: str) -> Job:
         """Queue a paused, failed or cancelled job again; it goes on from its newest good checkpoint.
 
-        On a running job it takes back a wish to pause.
+        On a running job it withdraws a wish to pause.
         """
         with self._writing():
             job = self.get(job_id)
@@ -239,10 +240,10 @@ class Store:
                 raise ValueError(f"job {job_id} is {job.state}: there is nothing to resume")
             return moved
 
-    # Working: all of it names the attempt
+    # For workers: every call names the claim
 
     def claim(self, worker: str, device: str) -> Job | None:
-        """The next job for a device that is free, or None. One statement, so it is granted once."""
+        """The next job for a free device, or None. It is one statement, so a job is claimed once."""
         limits = {"cap": BACKOFF_CAP, "per_owner": self.limits.running_per_owner}
         who = {"worker": worker, "device": device}
         rows = self._rows(schema.CLAIM, who | limits | self._lease() | {"wall": self.clock.wall()})
@@ -256,7 +257,7 @@ class Store:
         }
 
     def beat(self, job: Job, progress: Progress | None = None, ran: float = 0.0, size: int | None = None) -> str | None:
-        """Renew the lease and write down progress; returns the wish. Raises Fenced.
+        """Renew the lease and write the progress; returns the wish. Raises Fenced.
 
         ran: seconds since the last beat; size: bytes of the run folder.
         """
@@ -268,7 +269,7 @@ class Store:
         return rows[0]["wish"]
 
     def wish(self, job: Job) -> str | None:
-        """What was asked of a running job, without writing. Raises Fenced."""
+        """The wish for a running job, read without writing. Raises Fenced."""
         sql = "SELECT wish FROM jobs WHERE id = ? AND fence = ? AND state = 'running'"
         rows = self._rows(sql, (job.id, job.fence))
         if not rows:
@@ -282,23 +283,24 @@ class Store:
         return moved
 
     def done(self, job: Job, outputs: list[dict]) -> Job:
-        """Raises ValueError without outputs: nothing is done by absence."""
+        """Mark a job as done. Raises ValueError without outputs, and Fenced."""
         if not outputs:
             raise ValueError(f"job {job.id} has no outputs, so it is not done")
         return self._end(job, State.DONE, outputs=json.dumps(outputs), seconds_left=0.0)
 
     def failed(self, job: Job, error: str) -> Job:
-        """For good: trying again would not help."""
+        """Mark a job as failed for good, as another attempt would not help. Raises Fenced."""
         return self._end(job, State.FAILED, error=error)
 
     def stopped(self, job: Job) -> Job:
-        """The command left, its checkpoint kept: because that was asked, or since its worker has to stop."""
+        """The command stopped with a checkpoint, by a wish or because its worker stops: move the job on. Raises
+        Fenced."""
         with self._writing():
             return self._end(job, ASKED[self.wish(job)])
 
     def retry(self, job: Job, error: str) -> Job:
-        """The command failed in a way that may pass: again after a while, unless it was asked to stop or it
-        failed too often in a row."""
+        """The command failed in a way that may pass: queue the job again after a while, unless there is a wish or it
+        failed too often in a row. Raises Fenced."""
         with self._writing():
             wish, row = self.wish(job), self.get(job.id)
             if wish:
@@ -319,8 +321,8 @@ class Store:
         return [job for r in lost if (job := self._take(r)) is not None]
 
     def _expired(self, row: Any) -> bool:
-        """By the monotonic clock of this boot; by the wall clock for leases of another, which may not lie further
-        ahead than leases go."""
+        """Whether a lease ran out: by the monotonic clock of this boot, for leases of another boot by the wall clock. A
+        lease further ahead than any lease lasts has run out too."""
         if row["lease_boot"] == self.clock.boot:
             now, until = self.clock.mono(), row["lease_mono"]
         else:
@@ -328,7 +330,8 @@ class Store:
         return not now <= until <= now + LEASE + 1
 
     def _take(self, row: Any) -> Job | None:
-        """None when its worker was quicker: the lease is compared in the same statement."""
+        """Take a job from its worker; None where the worker renewed the lease first, which the same statement
+        checks."""
         where = "AND state = 'running' AND fence = ? AND lease_mono = ? AND lease_boot = ?"
         seen = (row["fence"], row["lease_mono"], row["lease_boot"])
         losses = row["losses"] + 1
@@ -342,7 +345,7 @@ class Store:
     # Keeping
 
     def mark(self, job_id: str) -> bool:
-        """Hide a job that is about to be deleted; False when it runs."""
+        """Hide a job that is about to be deleted; False where it runs."""
         sql = "UPDATE jobs SET deleting = 1, key = NULL WHERE id = ? AND state <> 'running' RETURNING id"
         return bool(self._rows(sql, (job_id,)))
 
@@ -350,17 +353,17 @@ class Store:
         return [r["id"] for r in self._rows("SELECT id FROM jobs WHERE deleting")]
 
     def forget(self, job_id: str) -> None:
-        """Remove the row of a marked job, after its files."""
+        """Remove the row of a marked job, after its files are gone."""
         self._rows("DELETE FROM jobs WHERE id = ? AND deleting", (job_id,))
 
     def adopt(self) -> int:
-        """Give run folders that have a copy of their job but no row their row back."""
+        """Put jobs back that have a run folder with a copy but no row. Returns their number."""
         with self._lock:
             self._refresh()
             return files.adopt(self.conn, self.studio)
 
     def ended(self, states: Collection[State]) -> list[tuple[str, float]]:
-        """(id, when it ended) of jobs in these states, those that ended first before the others."""
+        """(id, time of its end) of jobs in these states, the earliest first."""
         marks = ", ".join("?" * len(states))
         sql = f"SELECT id, ended FROM jobs WHERE state IN ({marks}) AND NOT deleting ORDER BY ended, seq"
         return [tuple(r) for r in self._rows(sql, tuple(states))]
@@ -368,7 +371,7 @@ class Store:
     # Workers
 
     def present(self, worker: str, devices: list[str], note: str = "") -> None:
-        """A worker says that it is there, and in a sentence what keeps it from working."""
+        """Write that a worker is alive, with a sentence on what keeps it from working, if anything does."""
         sql = "INSERT OR REPLACE INTO workers (id, devices, note, seen) VALUES (?, ?, ?, ?)"
         self._rows(sql, (worker, json.dumps(devices), note, self.clock.wall()))
 
@@ -376,7 +379,7 @@ class Store:
         self._rows("DELETE FROM workers WHERE id = ?", (worker,))
 
     def workers(self, dead: Callable[[str], bool]) -> list[dict]:
-        """Those that are alive: id, devices, note, seen."""
+        """The workers that are alive: id, devices, note, seen."""
         known = [dict(r) for r in self._rows("SELECT * FROM workers")]
         recent = [w for w in known if abs(self.clock.wall() - w["seen"]) < 2 * LEASE and not dead(w["id"])]
         return [w | {"devices": json.loads(w["devices"])} for w in recent]

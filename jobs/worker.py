@@ -1,9 +1,9 @@
-"""Runs jobs: claims, starts commands, watches them, renews leases; alone or beside the page.
+"""The worker: it claims jobs, runs their commands and renews leases, by itself or beside the page.
 
     python -m jobs.worker [--studio DIR] [--slots N | --cards N] [--threads N] [--drain]
 
-SIGTERM or Ctrl+C: every command writes a checkpoint, its job is queued again, and the worker ends. If it is killed
-in any other way, the kernel stops its commands, and another worker resumes its jobs.
+After SIGTERM or Ctrl+C every command writes a checkpoint, its job is queued again, and the worker ends. If the worker
+is killed in any other way, the kernel stops its commands, and another worker resumes its jobs.
 """
 
 import argparse
@@ -32,7 +32,7 @@ RESTART_SECONDS = 2.0
 
 
 class Every:
-    """True at most once in so many seconds, and the first time."""
+    """True at the first call, and then at most once in so many seconds."""
 
     def __init__(self, seconds: float, mono: Callable[[], float]):
         self.seconds, self.mono, self.last = seconds, mono, -1e18
@@ -59,11 +59,11 @@ class Worker:
         return process.dead(who, self.store.clock)
 
     def stop(self, *_: object) -> None:
-        """Ask every command for a checkpoint and leave; safe in a signal handler."""
+        """Let every command write a checkpoint, then end. Safe in a signal handler."""
         self.stopping = True
 
     def work(self, drain: bool = False) -> None:
-        """Until stopped, or with `drain` until nothing is queued or running."""
+        """Run until stopped, or with `drain` until nothing is queued or running."""
         while not (self.stopping and not self.attempts):
             try:
                 self.turn()
@@ -80,7 +80,7 @@ class Worker:
         return not self.attempts and not counts[State.QUEUED] and not counts[State.RUNNING]
 
     def turn(self) -> None:
-        """One look at everything. Raises db.DatabaseUnusable."""
+        """One round of all duties. Raises db.DatabaseUnusable."""
         self.attempts = [a for a in self.attempts if not a.poll(self.stopping)]
         if self.sweeps():
             for job in self.store.sweep(self.dead):
@@ -122,7 +122,7 @@ class Worker:
 
 
 def _cards(args: argparse.Namespace) -> int:
-    """GPUs to use: as many as asked for, else all, unless slots on the CPU were asked for."""
+    """The number of GPUs to use: --cards, else all; none where --slots is given."""
     if args.cards is not None:
         return args.cards
     return process.cards() if args.slots is None else 0
@@ -167,7 +167,7 @@ def main(argv: list[str] | None = None, kinds: Mapping[str, Kind] = KINDS, setti
 
 
 class Background:
-    """A worker of its own beside this process, started again when it dies; it leaves when this process does."""
+    """A worker process beside this one. It is started again when it dies, and ends with this process."""
 
     def __init__(self, command: list[str]):
         self.command = process.guarded(command)
@@ -183,7 +183,7 @@ class Background:
             self.leaving.wait(RESTART_SECONDS)
 
     def stop(self, seconds: float = 15.0) -> None:
-        """Checkpoints are kept; the jobs go on at the next start."""
+        """Stop the worker. Its jobs keep checkpoints and go on at the next start."""
         self.leaving.set()
         if self.worker is not None:
             self.worker.terminate()
@@ -191,7 +191,7 @@ class Background:
 
 
 def start_background(*arguments: str) -> Background:
-    """The worker of an app, with arguments of `python -m jobs.worker`; the studio is the app's own."""
+    """Start the worker of an app, with arguments of `python -m jobs.worker`, in the app's own studio."""
     return Background([sys.executable, "-m", "jobs.worker", *arguments])
 
 

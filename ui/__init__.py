@@ -1,1 +1,1 @@
-"""The page: everything that imports gradio. One file a tab."""
+"""The page: everything that imports gradio, with a folder for each tab."""

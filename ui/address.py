@@ -1,4 +1,4 @@
-"""Where the page listens: sockets on an address of this machine, or one sentence why that can't be."""
+"""The sockets of the page: on an address of this machine, or one sentence why that is not possible."""
 
 import errno
 import ipaddress
@@ -10,7 +10,7 @@ Address = tuple[socket.AddressFamily, str]
 
 
 def addresses(host: str) -> list[Address]:
-    """The numbers that a host name or address stands for. Raises ValueError."""
+    """The numeric addresses of a host name or address. Raises ValueError."""
     try:
         answers = socket.getaddrinfo(bare(host), None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (socket.gaierror, UnicodeError):
@@ -19,12 +19,12 @@ def addresses(host: str) -> list[Address]:
 
 
 def bare(host: str) -> str:
-    """An IPv6 address without the brackets that it wears in a link."""
+    """An IPv6 address without the brackets that it has in a link."""
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
 def is_loopback(name: str) -> bool:
-    """Whether a host name or a number means this machine to itself, and nothing else. No name server is asked."""
+    """Whether a host name or a number is a loopback address. This makes no DNS request."""
     name = bare(name).lower()
     try:
         number = ipaddress.ip_address(name)
@@ -35,8 +35,8 @@ def is_loopback(name: str) -> bool:
 
 
 def listen(host: str, port: int | None) -> list[socket.socket]:
-    """Listening sockets, one for each number of the host, all on one port: the one that is named (0: any that is free),
-    else the first free one from 7860. Raises ValueError with one sentence.
+    """Listening sockets, one for each address of the host, all on one port: the given one (0: any free one), else the
+    first free one from 7860. Raises ValueError with one sentence.
     """
     numbers = addresses(host)
     for candidate in [port] if port is not None else range(FIRST, LAST + 1):
@@ -56,7 +56,7 @@ def link(host: str, sockets: list[socket.socket]) -> str:
 
 
 def _bound(numbers: list[Address], port: int) -> list[socket.socket]:
-    """A name may stand for numbers that this machine lacks, as localhost does without IPv6; one has to be there."""
+    """Sockets bound to the addresses that this machine has. At least one is needed: localhost may lack IPv6."""
     sockets: list[socket.socket] = []
     missing: OSError | None = None
     for family, number in numbers:
@@ -69,7 +69,7 @@ def _bound(numbers: list[Address], port: int) -> list[socket.socket]:
             missing = e
         else:
             sockets.append(made)
-            port = made.getsockname()[1]  # of 0 the first one's choice, for all
+            port = made.getsockname()[1]  # for port 0 all use the port that the first one got
     if not sockets:
         assert missing is not None
         raise missing
@@ -83,7 +83,7 @@ def _socket(family: socket.AddressFamily, number: str, port: int) -> socket.sock
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, number != "::")
         made.bind((number, port))
-        made.listen(BACKLOG)  # now, as two programs may be bound to one port, and who comes early waits for the server
+        made.listen(BACKLOG)  # now, as two programs can bind one port, and early callers then wait for the server
     except OSError:
         made.close()
         raise

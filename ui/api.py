@@ -1,7 +1,7 @@
-"""The named HTTP endpoints: what the page can do, for programs. The page's own button shows their documentation.
+"""The named HTTP endpoints, for programs. The page documents them at /endpoints.
 
 `/generate` takes the fields of ImageRequest by name, `/models` lists the models, `/restore` reads a picture's request,
-`/input` keeps a picture to begin with.
+`/input` stores a picture to start from.
 """
 
 import dataclasses
@@ -39,8 +39,8 @@ def _models(desk: Desk):
 
 def _restore(desk: Desk):
     def restore(picture: str) -> dict[str, Any]:
-        """The request that a picture made here carries; POST it to /generate for the same picture again. Where some of
-        it can't be painted here, `notes` says in sentences what was left out."""
+        """The request in a picture that was made here; POST it to /generate for the same picture again. Where a part of
+        it can't be painted here, `notes` has sentences on what was left out."""
         if not picture:
             raise gr.Error("picture is missing; upload a PNG that was made here", print_exception=False)
         restored = spoken(pictures.carried)(desk, picture)
@@ -50,7 +50,7 @@ def _restore(desk: Desk):
 
 
 def _input(picture: str) -> dict[str, str]:
-    """Keep a picture for `image` or `mask` of /generate. Returns its `sha256`, which those fields take."""
+    """Store a picture for `image` or `mask` of /generate. Returns its `sha256`, which those fields take."""
     if not picture:
         raise gr.Error("picture is missing; upload a PNG, JPEG or WebP", print_exception=False)
     return {"sha256": spoken(inputs.keep)(Path(picture))}
@@ -75,8 +75,8 @@ def _generate(desk: Desk):
     generate.__annotations__ = {"caller": gr.Request, **kinds, "return": list[dict]}
     notes = "; ".join(f"{name}: {option.help.rstrip('.')}" for name, option in options(ImageRequest).items())
     generate.__doc__ = (
-        "Paint. Returns one object a picture: `picture` (a PNG as a data URL, its settings inside), `request` (what "
-        "gives this picture alone), `seed`, `steps`, `calls` of the network, `latency_ms`, `text` (the prompt as it "
-        f"was read), `notes` (what of the prompt does nothing). {notes}"
+        "Paint. Returns one object for each picture: `picture` (a PNG as a data URL, with its settings inside), "
+        "`request` (for this picture alone), `seed`, `steps`, `calls` of the network, `latency_ms`, `text` (the prompt "
+        f"as the text encoder read it), `notes` (sentences on parts of the prompt without effect). {notes}"
     )
     return generate

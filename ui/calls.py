@@ -1,8 +1,8 @@
-"""What programs send to the named endpoints, put into gradio's shape: absent arguments get their defaults, and what
-does not fit is one sentence.
+"""Calls of programs to the named endpoints, converted to gradio's form: missing arguments get their defaults, and every
+fault is one sentence.
 
-Gradio answers a wrong name, too many values or an endpoint that is not there with "Internal Server Error" and a
-traceback in the log.
+Gradio itself answers a wrong name, too many values or an unknown endpoint with "Internal Server Error" and a traceback
+in the log.
 """
 
 import inspect
@@ -25,7 +25,7 @@ from ui.gone import while_heard
 from ui.turns import Turns
 
 CALL = re.compile(r"/gradio_api/(call/v2|call|run|api)/([^/]+)/?")
-ANSWERING = ("run", "api")  # the answer is the result; of the others a number to ask with
+ANSWERING = ("run", "api")  # these paths return the result; others return an id to fetch it with
 SERVER = re.compile(r"/gradio_api/component_server/?")
 POSTS = re.compile(rf"{CALL.pattern}|{SERVER.pattern}|/gradio_api/queue/join/?")
 STREAM = re.compile(r"/gradio_api/call/(?:v2/)?[^/]+/([^/]+)")
@@ -34,7 +34,8 @@ FILE = {"path": "what the upload answered", "meta": {"_type": "gradio.FileData"}
 
 
 class Calls:
-    """`gradio`: the app that knows its endpoints. The guard, before it, has the whole body at hand."""
+    """ASGI middleware between the guard, which has buffered the whole body, and `gradio`, the app with the
+    endpoints."""
 
     def __init__(self, app: ASGIApp, gradio: App, turns: Turns):
         self.app, self.blocks, self.turns = app, gradio.get_blocks(), turns
@@ -56,7 +57,7 @@ class Calls:
         call, server = CALL.fullmatch(scope["path"]), SERVER.fullmatch(scope["path"])
         try:
             given = _object(body)
-            if call and "fn_index" not in given:  # with it, the page's own scripts call what has no name
+            if call and "fn_index" not in given:  # the page's own scripts call unnamed functions by fn_index
                 fit = self._named if call[1] == "call/v2" else self._listed
                 body = json.dumps(fit(call[2], given)).encode()
             else:
@@ -78,13 +79,13 @@ class Calls:
         return await self.app(scope, again, send)
 
     def _left(self, data: dict[str, Any]) -> None:
-        """A page that asked for pictures is closed."""
+        """Stop the pictures of a page that was closed."""
         tab, ticket = data.get("tab"), data.get("ticket")
         if isinstance(tab, str) and isinstance(ticket, int):
             self.turns.stop(tab, ticket)
 
     def _arguments_of(self, endpoint: str) -> dict[str, "Argument"]:
-        """Raises LookupError."""
+        """The arguments of an endpoint by name. Raises LookupError for an unknown endpoint."""
         if f"/{endpoint}" not in self.endpoints:
             names = ", ".join(name.strip("/") for name in self.endpoints)
             raise LookupError(f"there is no endpoint {short(endpoint)}; valid: {names}")
@@ -108,7 +109,8 @@ class Calls:
         }
 
     def _of_the_page(self, body: dict[str, Any], key: str) -> None:
-        """What the page's own scripts send names a piece of this page, and none of another server's."""
+        """Check a call of the page's own scripts. Raises LookupError where it names a component of another server's
+        page, ValueError where its data don't fit."""
         there: Mapping[int, Any] = cast(Any, self.blocks.blocks if key == "component_id" else self.blocks.fns)
         if not isinstance(body.get(key), int) or body[key] not in there:
             raise LookupError("this call is for a page of another start of the server: reload the page")
@@ -130,7 +132,8 @@ class Argument:
         return self.default
 
     def fitting(self, value: Any) -> Any:
-        """Every function checks its own values; a file's are gradio's to read, which says nothing of what it can't."""
+        """The value, checked where it is a file, as gradio fails without a sentence there. Functions check other values
+        themselves. Raises ValueError."""
         if not self.file or value is None:
             return value
         path = value.get("path") if isinstance(value, dict) and value.get("meta") == FILE["meta"] else None
@@ -142,15 +145,15 @@ class Argument:
 
 
 def _arguments(function: Callable | None, parameters: Sequence[Any]) -> dict[str, Argument]:
-    """By name, as gradio documents them; their defaults are the function's, as gradio forgets empty texts."""
-    assert function is not None, "what has a name has a function"
+    """The arguments by name, as gradio documents them. Defaults are the function's, as gradio drops empty texts."""
+    assert function is not None, "a named endpoint has a function"
     own = inspect.signature(function).parameters
     names = {one["parameter_name"]: one["component"] == "File" for one in parameters}
     return {name: Argument(name, own[name].default, file) for name, file in names.items()}
 
 
 def _listener(scope: Scope) -> str | None:
-    """The caller that waits for an answer: an event, or a session of gradio's client."""
+    """The id of the caller that waits for an answer: an event's, or a session's of gradio's client."""
     if stream := STREAM.fullmatch(scope["path"]):
         return stream[1]
     if scope["path"].rstrip("/") == "/gradio_api/queue/data":
@@ -173,7 +176,7 @@ def _object(data: bytes) -> dict[str, Any]:
 
 
 def _refusing(send: Send) -> Send:
-    """Gradio answers a call that was refused in a sentence with 500, as if the server were at fault."""
+    """Change gradio's status 500 for a call that was refused in a sentence to a client error."""
     held: Message | None = None
 
     async def sending(message: Message) -> None:

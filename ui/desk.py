@@ -1,8 +1,8 @@
-"""The desk between the pages and the models: what all tabs share, and how their server functions are called.
+"""The desk: the state that all tabs share, and the wrappers of their server functions.
 
-A server function stands beside its tab and takes `(desk, data)`. Nothing on the desk belongs to one visitor but what
-carries their token: `owner` (a browser, on a Space) and `tab` (an open page). Answers are plain JSON; a mistake is
-`{"error": one sentence}`. Models are loaded when they are first needed.
+A server function stands beside its tab and takes `(desk, data)`. Data of one visitor carry a token: `owner` (a browser,
+on a Space) or `tab` (an open page). Answers are plain JSON; a mistake is `{"error": one sentence}`. Models are loaded
+when they are first needed.
 """
 
 import functools
@@ -29,13 +29,13 @@ from ui.wire import answers, text, token
 if TYPE_CHECKING:
     from models.generate import Image
 
-MOST_PAINTING = 32  # calls that paint or wait to; more are refused, so that looking and stopping stay possible
-SPACE_KEEPS = 2000  # pictures of all visitors together
+MOST_PAINTING = 32  # calls that paint or wait to paint; more are refused, so that other calls still get through
+SPACE_KEEPS = 2000  # pictures in the gallery of a Space, of all visitors together
 Served = Callable[["Desk", dict[str, Any]], dict[str, Any]]
 
 
 class Desk:
-    """`device`, `attention`, `backend`: as models.engine takes them."""
+    """The shared state of the app. `device`, `attention`, `backend`: as in models.engine."""
 
     def __init__(self, place: Place, device: str = "auto", attention: str = "auto", backend: str = "torch"):
         self.place = place
@@ -47,11 +47,11 @@ class Desk:
         self._warming = threading.Thread(target=self._warm, daemon=True)
 
     def warm(self) -> None:
-        """Load what the first visitor will need while the server starts."""
+        """Load the first visitor's model while the server starts."""
         self._warming.start()
 
     def close(self) -> None:
-        """Nothing is painted any more, and the gallery is on the disk."""
+        """Stop painting, and close the gallery."""
         self.turns.close()
         self.gallery.close()
 
@@ -72,11 +72,12 @@ class Desk:
     # Server functions
 
     def serve(self, *functions: Served) -> list[Callable]:
-        """For the `server` of a part: those that paint nothing."""
+        """Functions that paint nothing, for the `server` of a part."""
         return [answers(self._bound(f)) for f in functions]
 
     def serve_painting(self, *functions: Served) -> list[Callable]:
-        """The same for those that may paint: they wait in threads of their own, and too many are refused."""
+        """Functions that may paint, for the `server` of a part: they wait in threads of their own, and calls beyond
+        MOST_PAINTING are refused."""
         return [self.patient(f) for f in self.serve(*functions)]
 
     def _bound(self, f: Served) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -87,7 +88,7 @@ class Desk:
         return call
 
     def patient(self, f: Callable) -> Callable:
-        """A function that is served already, as one that may paint."""
+        """A served function, made one that may paint."""
 
         @functools.wraps(f)
         async def call(*arguments: Any) -> dict[str, Any]:
@@ -98,24 +99,24 @@ class Desk:
         return call
 
     def full_house(self, available: float) -> str | None:
-        """One sentence where nobody else can paint or wait now."""
+        """One sentence where no further call may paint or wait now."""
         return None if available >= 1 else f"{MOST_PAINTING} visitors are painting or waiting; try again in a moment."
 
     # Pictures
 
     def owner(self, data: dict[str, Any]) -> str:
-        """Whose gallery it is; empty at home."""
+        """The token of the gallery's owner; empty at home."""
         return token(data, "owner") if self.place.shared else ""
 
     def keep(self, request: ImageRequest, shown: Picture, data: dict[str, Any]) -> str:
-        """A picture is kept once, however often somebody asks for it, and whichever page does."""
+        """Keep a picture and return its id. The same picture is kept once, from whichever page it comes."""
         owner = self.owner(data)
         if (id := self.gallery.same(shown, request.to_dict(), owner)) is not None:
             return id
         return self.gallery.add(picture.png_bytes(shown, request), request.to_dict(), owner)
 
     def enlarged(self, request: ImageRequest, painted: Picture) -> Picture:
-        """A picture as large as its request wants it, from how it was painted; remembered with that."""
+        """A picture at the size of its request, from the painted one; both are cached."""
         from models.enlarge import enlarged
 
         self.recent.put(request.as_painted().to_json(), painted)
@@ -126,19 +127,19 @@ class Desk:
         return large
 
     def painted(self, request: ImageRequest, tab: str, ticket: int) -> "Iterator[Image]":
-        """Pictures as they are done. Raises ValueError where visitors may not have the model; at home the engine says
-        what can't run, and no keystroke waits for a look at the menu."""
+        """Pictures as they are done. Raises ValueError where visitors may not use a model. At home the engine checks
+        this itself, so that no keystroke waits for it."""
         for id in request.models() if self.place.shared else ():
             self.refuse(id)
         return self.turns.paint(request, tab, ticket)
 
     def refuse(self, id: str) -> None:
-        """Raises ValueError for a model that this place's visitors can't paint with."""
+        """Raises ValueError for a model that visitors of this place can't paint with."""
         if reason := menu.refusal(catalogue.get(id), self.place):
             raise ValueError(f"{id} can't run here. {reason}")
 
     def picture(self, request: ImageRequest, data: dict[str, Any]) -> Picture:
-        """What was shown a moment ago, or the same painted again."""
+        """The picture that was just shown, or the same painted again."""
         if request.num_images != 1:
             raise ValueError("one picture at a time: num_images must be 1")
         if (held := self.recent.get(request.to_json())) is not None:
@@ -154,7 +155,7 @@ class Desk:
         raise ValueError("the picture was stopped before it was painted")
 
     def png(self, data: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-        """A picture of the gallery as it lies there, or one of the wall; and its request."""
+        """The PNG of a picture of the gallery or of the wall, and its request."""
         if data.get("id") is not None:
             return self.gallery.get(text(data, "id", 100), self.owner(data))
         request = ImageRequest.from_dict(data.get("request"))

@@ -1,7 +1,7 @@
-"""A frozen request as widgets, and widgets as a request: nothing is positional, nothing is written twice.
+"""The fields of a frozen request as widgets, and the values of widgets as a request.
 
-Each field of a request is an `option` (models/request.py); its metadata says what widget it is. A new field
-appears in the form, over HTTP, on the command line and in a picture's metadata by its name alone.
+Each field of a request is an `option` (core/fields.py), whose metadata choose the widget. A new field has its place
+over HTTP, on the command line and in a picture's metadata by its name alone.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from core.fields import Option, options
 from models.request import Request
 from ui.part import part
 
-MOST_STOPS = 2000  # a number with more steps than this is typed, not slid
+MOST_STOPS = 2000  # a number with more steps than this gets a text field, not a slider
 Widget = gr.Checkbox | gr.HTML | gr.Number | gr.Radio | gr.Slider | gr.Textbox
 Draw = Callable[..., Widget]
 R = TypeVar("R", bound=Request)
@@ -52,7 +52,7 @@ class Form(Generic[R]):
         self._kinds = {k: _plain(v) for k, v in get_type_hints(type(start)).items()}
 
     def add(self, name: str, draw: Draw | None = None, **more: Any) -> Widget:
-        """Draw the widget of one field here. `draw(value=, label=, elem_id=, **more)` replaces the usual widget."""
+        """Draw the widget of one field here. `draw(value=, label=, elem_id=, **more)` may make another widget."""
         assert name in self._options, f"{name!r} is no field; valid: {', '.join(self._options)}"
         more.setdefault("elem_id", f"field-{name}")
         value = getattr(self.start, name)
@@ -68,7 +68,8 @@ class Form(Generic[R]):
         return set(self.widgets.values())
 
     def read(self, data: dict[Component, Any]) -> dict[str, Any]:
-        """What gradio hands to a handler whose inputs are a set, by field name; whole numbers stay whole."""
+        """The values by field name, from the data that gradio gives a handler whose inputs are a set. Whole numbers
+        stay whole."""
         out = {}
         for name, made in self.widgets.items():
             value = data[made]
@@ -78,11 +79,11 @@ class Form(Generic[R]):
         return out
 
     def show(self, request: R) -> dict[Component, Any]:
-        """Values for every widget, as a handler returns them."""
+        """The values of every widget, in the form that a handler returns."""
         return {made: getattr(request, name) for name, made in self.widgets.items()}
 
 
 def _plain(kind: Any) -> type:
-    """`int | None` -> int."""
+    """The type without None: `int | None` gives int."""
     inner = [k for k in get_args(kind) if k is not type(None)]
     return inner[0] if inner and type(None) in get_args(kind) else kind

@@ -1,7 +1,7 @@
-"""The gallery: pictures as files in the studio, what is said about them in `gallery.db` beside.
+"""The gallery: pictures as PNG files in the studio, with an index in `gallery.db`.
 
-A PNG carries its request, so the files are the truth and the database can be made again from them. On a
-Space each picture belongs to one browser (`owner`); at home the owner is empty and everybody sees everything.
+A PNG carries its request, so the index can be rebuilt from the files. On a Space each picture belongs to one browser
+(`owner`); at home the owner is empty and all pictures are shown.
 """
 
 import contextlib
@@ -28,10 +28,10 @@ from models.picture import open_png, thumbnail
 from models.prompt import SELECTORS, spelt
 from models.request import text_of
 
-ALIKE = 2  # grey levels by which the same picture may differ
+ALIKE = 2  # grey levels by which two paintings of the same picture may differ
 THUMB = 256  # pixels on the longer side
-NAME = 120  # bytes of a file's name that come from the prompt; file systems take 255 in all
-PAGE = 48  # pictures a listing returns at most
+NAME = 120  # most bytes of the prompt in a file's name; file systems take 255 in all
+PAGE = 48  # most pictures of a listing
 SCHEMA = (
     """
     CREATE TABLE pictures (
@@ -46,7 +46,7 @@ SCHEMA = (
 
 @dataclass(frozen=True)
 class Item:
-    """One picture as the page lists it."""
+    """One picture in a listing."""
 
     id: str
     made: float  # unix seconds
@@ -58,10 +58,9 @@ class Item:
 
 
 class Gallery:
-    """`read`: PNG bytes -> request as a dict, or ValueError; it rebuilds rows from files that have none.
+    """The gallery of a studio. `read`: PNG bytes -> request as a dict, or ValueError; it rebuilds missing rows.
 
-    `keep`: where more pictures than this are stored, the oldest that are no favourites go (None: nothing
-    ever goes).
+    `keep`: where more pictures than this are stored, the oldest that are no favourites are deleted (None: none are).
     """
 
     def __init__(self, studio: Path, read: Callable[[bytes], dict[str, Any]], keep: int | None = None):
@@ -74,7 +73,7 @@ class Gallery:
         self._adopt(read)
 
     def _open(self) -> sqlite3.Connection:
-        """A sound, migrated database; one that is damaged is set aside, as the pictures can tell it again."""
+        """A sound, migrated database. A damaged one is set aside, as it can be rebuilt from the pictures."""
         try:
             conn = _connect(self.path)
             if db.sound(conn):
@@ -101,7 +100,7 @@ class Gallery:
             yield conn
 
     def add(self, png: bytes, request: dict[str, Any], owner: str = "") -> str:
-        """Keep a picture; returns its id. The file is whole before its row exists."""
+        """Add a picture; returns its id. The file is complete before its row exists."""
         made = time.time()
         id = f"{int(made * 1000):012x}-{secrets.token_hex(4)}"
         target = self._file(id)
@@ -111,12 +110,13 @@ class Gallery:
         except OSError as e:
             raise ValueError(f"the picture can't be kept: {os.strerror(e.errno or 0).lower()}") from e
         with self._writing() as conn:
-            _insert(conn, id, png, request, owner, made, known="REPLACE")  # one that starts may have adopted the file
+            _insert(conn, id, png, request, owner, made, known="REPLACE")  # a new process may have adopted the file
         self._prune()
         return id
 
     def same(self, shown: Image, request: dict[str, Any], owner: str = "") -> str | None:
-        """The id of a kept picture of this request that looks the same; other batches differ by a grey level."""
+        """The id of a stored picture of this request that looks the same. Paintings in other batches differ by a grey
+        level."""
         where = "owner = ? AND prompt = ? AND request = ?"
         values = (owner, request["prompt"], json.dumps(request))
         with self._reading() as conn:
@@ -130,16 +130,17 @@ class Gallery:
         return None
 
     def _adopt(self, read: Callable[[bytes], dict[str, Any]]) -> None:
-        """Rows for PNGs that have none (the database was lost, or somebody put files there). Strangers stay out."""
+        """Add rows for PNGs without one, where the database was lost or a person added files. PNGs from other programs
+        are left out."""
         with self._reading() as conn:
             known = {r["id"] for r in conn.execute("SELECT id FROM pictures")}
         orphans = [p for p in sorted(self.folder.glob("*.png")) if p.stem not in known and not p.is_symlink()]
-        for start in range(0, len(orphans), PAGE):  # in pieces, so that another process is not kept waiting
+        for start in range(0, len(orphans), PAGE):  # in portions, so that other processes need not wait
             with self._writing() as conn:
                 for path in orphans[start : start + PAGE]:
                     with contextlib.suppress(ValueError, OSError):
                         png = path.read_bytes()
-                        # a process that keeps it this moment says whose it is
+                        # IGNORE: a process that adds the file at this moment knows its owner
                         _insert(conn, path.stem, png, read(png), "", path.stat().st_mtime, known="IGNORE")
 
     def _prune(self) -> None:
@@ -174,7 +175,7 @@ class Gallery:
         return [_item(r) for r in rows], total
 
     def get(self, id: str, owner: str = "") -> tuple[bytes, dict[str, Any]]:
-        """The PNG and its request. Raises ValueError in one sentence where it isn't there (or somebody else's)."""
+        """The PNG and its request. Raises ValueError where there is none, or where it is another owner's."""
         with self._reading() as conn:
             row = conn.execute("SELECT * FROM pictures WHERE id = ? AND owner = ?", (id, owner)).fetchone()
         if row is None:
@@ -191,14 +192,14 @@ class Gallery:
                 raise ValueError("this picture isn't in your gallery")
 
     def delete(self, id: str, owner: str = "") -> None:
-        """The row goes before the file, so that a kill between the two leaves a file that is found again."""
+        """Delete a picture: first the row, then the file, so that after a kill in between the file is adopted again."""
         with self._writing() as conn:
             if not conn.execute("DELETE FROM pictures WHERE id = ? AND owner = ?", (id, owner)).rowcount:
                 raise ValueError("this picture isn't in your gallery")
         self._file(id).unlink(missing_ok=True)
 
     def zip(self, target: Path, owner: str = "", text: str = "", favourites: bool = False) -> int:
-        """Every picture that `search` finds, as one file at `target`; returns how many. Names are made here."""
+        """Write every picture that `search` finds into one ZIP at `target`; returns their number."""
         where, values = _where(owner, text, favourites)
         with self._reading() as conn:
             rows = conn.execute(f"SELECT id, request FROM pictures WHERE {where} ORDER BY id", values).fetchall()
@@ -215,14 +216,14 @@ class Gallery:
             self._conn.close()
 
     def _file(self, id: str) -> Path:
-        """Only ids that came from the database or from `add` get here, never a visitor's text."""
+        """The file of an id. The id comes from the database or from `add`, never from a visitor's text."""
         return self.folder / f"{id}.png"
 
 
 def _insert(
     conn: sqlite3.Connection, id: str, png: bytes, request: dict[str, Any], owner: str, made: float, known: str
 ) -> None:
-    """`known`: what becomes of a row with this id, REPLACE or IGNORE."""
+    """Insert a row. `known`: REPLACE or IGNORE a row that has this id."""
     shown = open_png(png)
     values = (id, owner, made, request["prompt"], request["model"], json.dumps(request), *shown.size)
     conn.execute(
@@ -240,7 +241,8 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def folded(line: str) -> str:
-    """Equal for texts that differ in case, composition or form alone, in every script (Unicode's NFKC_Casefold)."""
+    """The text in a form that is equal for texts that differ only in case, composition or form (Unicode's
+    NFKC_Casefold)."""
     plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKD", line).casefold())
     return plain.translate(SELECTORS)
 
@@ -257,7 +259,7 @@ def _item(row: sqlite3.Row) -> Item:
 
 
 def file_name(request: dict[str, Any]) -> str:
-    """A name for a download: the first words that were read, in whatever letters, and the seed."""
+    """A name for a download: the first words of the prompt, in any script, and the seed."""
     line = unicodedata.normalize("NFC", text_of(request)).lower()
     words = "".join(c if c.isalnum() or unicodedata.category(c) in ("Mn", "Mc") else " " for c in line).split()
     short = "-".join(words[:8]).encode()[:NAME].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""A caller that is gone stops its pictures: a closed tab, a program that was ended, a line that broke."""
+"""Stopping the pictures of a caller that disconnected: a closed tab, a program that ended, a broken connection."""
 
 from collections.abc import Callable
 

@@ -1,9 +1,8 @@
-"""What stands between the network and gradio: size of a body, who may post, and headers that keep the page
-closed.
+"""The guard between the network and gradio: it limits bodies, refuses posts of other sites, and adds security headers.
 
-Pure ASGI. Gradio limits each file but neither JSON nor how many files come at once, sends no security headers, and
-lets another site's form post to it. Behind a proxy (docs/serving.md) the guard also says where the browser sees the
-page: below which path, and after a post under which name and port, which gradio's own links are made of.
+It is pure ASGI. Gradio limits each file but neither JSON nor the number of files, sends no security headers, and
+accepts posts of other sites' forms. Behind a proxy (docs/serving.md) the guard also tells gradio the path, name and
+port under which the browser sees the page, of which gradio makes its links.
 """
 
 import logging
@@ -23,17 +22,17 @@ from ui.address import is_loopback
 from ui.metrics import REFUSED
 
 log = logging.getLogger("ui")
-BODY_LIMIT = 262_144  # bytes of anything that is no upload
-UPLOAD_BYTES = 10 * 2**20  # of one file
-UPLOAD_LIMIT = UPLOAD_BYTES + BODY_LIMIT  # of all files of one request, with what the form adds
+BODY_LIMIT = 262_144  # most bytes of a body that is no upload
+UPLOAD_BYTES = 10 * 2**20  # most bytes of a file
+UPLOAD_LIMIT = UPLOAD_BYTES + BODY_LIMIT  # most bytes of all files of a request, with the form around them
 UPLOADS = ("/gradio_api/upload",)
-BODY_SECONDS = 60.0  # in which a body that is no upload has to arrive
-DISK_LEFT = 1_000_000_000  # bytes; with less, nothing is uploaded
+BODY_SECONDS = 60.0  # time limit for a body that is no upload
+DISK_LEFT = 1_000_000_000  # bytes; with less free space, uploads are refused
 RETRY_SECONDS = "5"
-RANGE = re.compile(r"bytes=(\d+-\d*|-\d+)")  # one; gradio fails at more
+RANGE = re.compile(r"bytes=(\d+-\d*|-\d+)")  # one range; gradio fails at more
 READS = ("GET", "HEAD")
 PORT = re.compile(r":\d*$")
-PROXIED = ("x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded", "via")  # whoever asks, asks for others
+PROXIED = ("x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded", "via")  # headers that proxies add
 CLOSED = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
@@ -42,8 +41,9 @@ CLOSED = (
 
 
 class Guard:
-    """`names`: hosts that are answered to besides this machine's own; None: any (DNS rebinding is no danger to a page
-    that everybody may open). `root_path`: where a proxy shows the page. `framed`: a Space shows it in a frame.
+    """The middleware. `names`: host names that it accepts besides this machine's own; None: any, as DNS rebinding is no
+    danger to a page that is open to everybody. `root_path`: the path under which a proxy shows the page. `framed`: a
+    Space shows the page in a frame.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(self.headers)
-                if headers.get("location", "").startswith("/"):  # gradio's own, which knows of no proxy
+                if headers.get("location", "").startswith("/"):  # a redirect of gradio, which does not know the proxy
                     headers["location"] = self.root_path + headers["location"]
                 if message["status"] == 503:
                     headers["retry-after"] = RETRY_SECONDS
@@ -107,8 +107,8 @@ class Guard:
         return self.names is None or is_loopback(name) or name in self.names
 
     def _seen(self, scope: Scope) -> Scope:
-        """The request as gradio should read it: its path without the proxy's, and who posts tells its own address best,
-        as a proxy may have dropped port or scheme."""
+        """The request for gradio: its path is without the proxy's, and after a post its address is the origin's, as a
+        proxy may have dropped port or scheme."""
         scope = dict(scope)
         headers, path = MutableHeaders(scope=scope), scope["path"]
         if self.root_path and (path == self.root_path or path.startswith(self.root_path + "/")):
@@ -122,7 +122,7 @@ class Guard:
 
 
 def from_here(scope: Scope) -> bool:
-    """Whether somebody on this machine asks, by a name of this machine: no tunnel, and no proxy for somebody else."""
+    """Whether the request comes from this machine, by a name of this machine, without a tunnel or a proxy."""
     headers = Headers(scope=scope)
     address = (scope.get("client") or ("", 0))[0]
     return (
@@ -131,8 +131,8 @@ def from_here(scope: Scope) -> bool:
 
 
 def _own(headers: Headers, hosts: list[str]) -> bool:
-    """Whether a page of this site posts. A proxy's usual `Host $host` has lost the port; then any port of that name is
-    its own, unless the browser says that it is another site's.
+    """Whether a post comes from a page of this site. A proxy's usual `Host $host` has no port; then any port of that
+    name counts as this site, unless the browser says that the post is cross-site.
     """
     origin = urlsplit(headers["origin"])
     portless = [_name(host) for host in hosts if not PORT.search(host)]
@@ -141,12 +141,12 @@ def _own(headers: Headers, hosts: list[str]) -> bool:
 
 
 def _first(headers: Headers, name: str) -> str:
-    """Each of several proxies adds its own; the first is what the browser asked for."""
+    """The first value of a header to which each proxy adds its own: the browser's."""
     return headers.get(name, "").split(",")[0].strip()
 
 
 def _name(host: str) -> str:
-    """The host without its port: `localhost:7860`, `[::1]:7860`."""
+    """The host without its port, as in `localhost:7860` and `[::1]:7860`."""
     name = host.partition("]")[0].strip("[") if host.startswith("[") else host.partition(":")[0]
     return name.lower()
 
@@ -165,7 +165,7 @@ def _room() -> PlainTextResponse | None:
 
 
 def _counted(receive: Receive) -> Receive:
-    """The same messages, up to the limit of an upload."""
+    """The same messages, up to the limit of an upload. Raises HTTPException beyond it."""
     seen = 0
 
     async def counting() -> Message:
@@ -180,7 +180,7 @@ def _counted(receive: Receive) -> Receive:
 
 
 async def _buffered(receive: Receive) -> tuple[PlainTextResponse | None, Receive]:
-    """A `receive` that gives the whole body again; a refusal where it is too long, or too long on its way."""
+    """A `receive` that gives the buffered body again, or a refusal where the body is too long or too slow."""
     body = bytearray()
     with anyio.move_on_after(BODY_SECONDS) as patience:
         while True:

@@ -1,6 +1,7 @@
-"""Is it alive, is it ready, how does it fare: /healthz, /readyz and, to this machine alone, /metrics.
+"""Health checks: /healthz, /readyz and, for this machine only, /metrics.
 
-Alive is whatever still answers; ready is what can paint and keep a picture now, and what is not is said in sentences.
+The server is alive while it answers. It is ready when it can paint and store a picture now; otherwise sentences say
+what is missing.
 """
 
 from contextlib import closing
@@ -21,7 +22,7 @@ from ui.desk import Desk
 from ui.guard import from_here
 from ui.wire import counted
 
-PATIENCE = 2.0  # seconds that a check waits for another program to let go of a database
+PATIENCE = 2.0  # seconds that a check waits for a locked database
 
 
 class Health:
@@ -33,7 +34,7 @@ class Health:
 
     @cached_property
     def store(self) -> Store:
-        """Opened when somebody first asks. Raises db.DatabaseUnusable, and is tried again then."""
+        """The jobs table, opened at the first use. After db.DatabaseUnusable the next use tries again."""
         return Store(self.studio, busy_seconds=PATIENCE)
 
     def routes(self) -> list[Route]:
@@ -53,7 +54,7 @@ class Health:
         return Response(metrics.exposition(self.registry), media_type=CONTENT_TYPE_LATEST)
 
     def faults(self) -> dict[str, str]:
-        """What is not ready, with the reason in a sentence."""
+        """The parts that are not ready, each with one sentence."""
         reasons = {
             "models": self.desk.not_warm(),
             "visitors": self.desk.full_house(self.desk.limiter.available_tokens),
@@ -75,7 +76,8 @@ class Health:
         return None if left >= needed else f"the studio's disk has {left:.1f} GB left; {needed:g} GB are needed"
 
     def _jobs(self) -> str | None:
-        """A Space runs none. Elsewhere the table can be written, and somebody works where something waits."""
+        """One sentence where jobs can't run: the table can't be written, or jobs wait and no worker is there. A Space
+        runs no jobs."""
         if self.desk.place.shared:
             return None
         try:

@@ -1,4 +1,4 @@
-"""Flags of the app and what they mean for the server: closed by default, open only when somebody says so."""
+"""The flags of the app and the settings of its server, which is open to other machines only where flags say so."""
 
 import argparse
 import os
@@ -15,11 +15,11 @@ MOST_PORTS = 65535
 
 @dataclass(frozen=True)
 class Settings:
-    """How the page is served. `names`: hosts that it answers to besides this machine's own, None for any."""
+    """The settings of the server. `names`: host names that it accepts besides this machine's own; None for any."""
 
     host: str = "127.0.0.1"
     port: int | None = None
-    logins: tuple[tuple[str, str], ...] = ()  # names and passwords; none: nobody is asked
+    logins: tuple[tuple[str, str], ...] = ()  # names and passwords; empty: no login
     share: bool = False
     names: frozenset[str] | None = frozenset()
     root_path: str = ""
@@ -71,7 +71,8 @@ def flags() -> argparse.ArgumentParser:
 
 
 def settings(args: argparse.Namespace, place: Place) -> Settings:
-    """Exits with one sentence where the flags would open the page by accident, or ask for what this machine has not."""
+    """The settings of these flags. Exits with one sentence where they would open the page by accident, or where they
+    need something that this machine does not have."""
     _check_hardware(args.device, args.attention)
     host = args.host or ("0.0.0.0" if place.shared else "127.0.0.1")
     secret = os.environ.pop("STILL_LIFE_AUTH", None)
@@ -98,8 +99,8 @@ def settings(args: argparse.Namespace, place: Place) -> Settings:
 
 
 def settle_studio(folder: str | None) -> Path:
-    """The studio for this process and all that it starts, made where it is not there yet. Exits with one sentence
-    where nothing can be kept in it.
+    """Set the studio of this process and of all that it starts, and make its folder. Exits with one sentence where
+    nothing can be written there.
     """
     home = use_studio(folder)
     try:
@@ -125,7 +126,7 @@ def _port(text: str | None) -> int | None:
 
 
 def _name(text: str) -> str:
-    """A host as a browser names it: no scheme, no port."""
+    """A host name, checked: without scheme and port."""
     if not re.fullmatch(r"[A-Za-z0-9._-]+|\[?[0-9A-Fa-f:.]+\]?", text):
         raise argparse.ArgumentTypeError(f"{text!a} is no host name: studio.example, without https:// and port")
     return address.bare(text).lower()
@@ -139,7 +140,7 @@ def _root(text: str) -> str:
 
 
 def _loopback(host: str) -> bool:
-    """Raises SystemExit for a host that nobody knows."""
+    """Whether a host is a loopback address. Raises SystemExit for an unknown host."""
     if address.is_loopback(host):
         return True
     try:
@@ -149,7 +150,8 @@ def _loopback(host: str) -> bool:
 
 
 def _check_hardware(device: str, attention: str) -> None:
-    """Now, not at the first picture. What every machine has is not asked, as torch takes seconds to import."""
+    """Check device and attention before the first picture. The defaults are not checked, as importing torch takes
+    seconds."""
     if device in ("auto", "cpu") and attention != "xformers":
         return
     from models.denoiser import check_attention, pick_device

@@ -1,7 +1,7 @@
-"""The door of a page with `--auth`: a login page of our own, and the way out.
+"""Login and logout of a page with `--auth`, with a login page of our own.
 
-Gradio's login page comes without the page's style sheet, so that its fields have no colours; its check of name and
-password and its cookies stay.
+Gradio's login page lacks the page's style sheet, so its fields have no colours. Gradio's check of name and password and
+its cookies are used.
 """
 
 from gradio.routes import App
@@ -13,8 +13,8 @@ from ui import style
 
 
 class Login:
-    """`gradio`: the app that knows who is logged in; `app`: what is asked when nothing is to be done here;
-    `others`: pages beside gradio's that want a login.
+    """ASGI middleware. `gradio`: the app that knows the logins. `app`: the app for all other requests. `others`: pages
+    besides gradio's that need a login.
     """
 
     def __init__(self, app: ASGIApp, gradio: App, root: str = "", others: tuple[str, ...] = ()):
@@ -39,7 +39,7 @@ class Login:
         return next((tokens[value] for value in self._cookies(request).values() if value in tokens), None)
 
     def _out(self, request: Request) -> Response:
-        """This browser's login ends, others of the same name stay."""
+        """Log this browser out; other browsers of the same name stay logged in."""
         answer = RedirectResponse("./", 303)
         for name, value in self._cookies(request).items():
             self.gradio.tokens.pop(value, None)

@@ -1,4 +1,4 @@
-"""What the page says about models: which are there, what each can be told, and why it can't run."""
+"""The models as the page shows them: choices and ranges, notes, and reasons why one can't run."""
 
 from typing import Any, get_type_hints
 
@@ -10,13 +10,13 @@ from models.request import ImageRequest
 from models.restore import fitted
 from ui.place import Place
 
-LIVE_PARAMETERS = 60e6  # more than this is too slow on a CPU to paint at every keystroke
-ANY_STEPS = (4, 8, 20, 40)  # offered where a model takes any number
-JUDGED = ("kind", "colour", "emoji")  # what a note tells of a model's quality
+LIVE_PARAMETERS = 60e6  # a larger model is too slow on a CPU to paint at every keystroke
+ANY_STEPS = (4, 8, 20, 40)  # choices for a model that takes any step count
+JUDGED = ("kind", "colour", "emoji")  # the quality figures in a note
 
 
 def model(id: str) -> dict[str, Any]:
-    """What the form needs to know of one model."""
+    """The data of one model for the form."""
     row = catalogue.get(id)
     guidance = row.manifest.guidance
     steps = row.manifest.step_counts or sorted({*ANY_STEPS, row.manifest.default_steps})
@@ -35,12 +35,12 @@ def model(id: str) -> dict[str, Any]:
 
 
 def enlarge(row: Row) -> int:
-    """How many times as large as painted the page shows a model's pictures; those of the Hub are large as they are."""
+    """The default enlargement of a model's pictures; 1 for models of the Hub, whose pictures are large."""
     return 1 if catalogue.on_hub(row) is not None else MOST
 
 
 def enlargers() -> list[dict[str, Any]]:
-    """The models that enlarge, for the close-up, and why one can't run here."""
+    """The enlargers for the close-up, with the reason where one can't run here."""
     return [
         {"id": ENLARGER, "label": "crisp", "reason": None},
         {"id": TEACHER, "label": "by Real-ESRGAN", "reason": realesrgan.missing()},
@@ -48,25 +48,25 @@ def enlargers() -> list[dict[str, Any]]:
 
 
 def refusal(row: catalogue.Row, place: Place) -> str | None:
-    """Why this place's visitors can't paint with a model; None where they can."""
+    """One sentence where visitors of this place can't paint with a model, else None."""
     if reason := catalogue.available(row):
         return reason
     return place.refusal("fetch large models") if catalogue.on_hub(row) and not catalogue.cached(row) else None
 
 
 def rows(place: Place) -> list[dict[str, Any]]:
-    """The menu: every row, with the reason where it can't be chosen."""
+    """The menu: every model, with the reason where it can't be chosen."""
     return [{"id": row.id, "note": note(row), "reason": refusal(row, place)} for row in catalogue.menu()]
 
 
 def described(place: Place) -> list[dict[str, Any]]:
-    """The menu for programs: what each model takes, too."""
+    """The menu for programs, with the settings that each model takes."""
     keys = ("note", "steps", "guidance")
     return [row | {k: v for k, v in model(row["id"]).items() if k in keys} for row in rows(place)]
 
 
 def compared(place: Place) -> list[dict[str, Any]]:
-    """The menu for the Compare page: step counts and how large each model is, its base not counted."""
+    """The menu of the Compare page, with step counts and the size of each model without its base."""
     out = []
     for row in rows(place):
         model_row = catalogue.get(row["id"])
@@ -78,7 +78,7 @@ def compared(place: Place) -> list[dict[str, Any]]:
 
 
 def hybrid(row: Row, steps: list[int]) -> dict[str, Any] | None:
-    """The base that can take a student's first step, and the step count for that; None where there is none."""
+    """The base that can take a student's first step, and the step count of that run; None where there is none."""
     several = [n for n in steps if n > 1]
     if not several or not variety.based(row):
         return None
@@ -87,7 +87,7 @@ def hybrid(row: Row, steps: list[int]) -> dict[str, Any] | None:
 
 
 def size(row: Row) -> str:
-    """What its own files take: "18 MB"; those of the Hub are known when they are here."""
+    """The size of its own files, such as "18 MB"; a model of the Hub has one only after its download."""
     if row.folder is None:
         return "on the Hub"
     total = sum((row.folder / name).stat().st_size for name in row.manifest.files)
@@ -95,7 +95,7 @@ def size(row: Row) -> str:
 
 
 def note(row: Row) -> str:
-    """One line from the manifest: how it was made, how large and how good it is, how long it takes, its licence."""
+    """One line from the manifest: method, size, quality, time of a picture and licence."""
     manifest = row.manifest
     data = f"trained on {manifest.dataset}" if row.hub is None else f"from the Hub, {row.hub}"
     facts = [f"{count(manifest.parameters)} parameters, {row.size} × {row.size} pixels, {data}", worth(row)]
@@ -104,7 +104,7 @@ def note(row: Row) -> str:
 
 
 def worth(row: Row) -> str:
-    """What judges read in its pictures at its own steps, in per cent right, and the time of one; "" if unmeasured."""
+    """The share of right pictures, in per cent, and the time of one, at its default steps; "" if not measured."""
     quality = row.manifest.quality.get(str(row.manifest.default_steps), {})
     right = ", ".join(f"{name} {100 * quality[name]:.0f} %" for name in JUDGED if name in quality)
     figures = [f"Right: {right}"] if right else []
@@ -119,7 +119,7 @@ def count(n: int) -> str:
 
 
 def switch(request: ImageRequest, fields: dict[str, Any]) -> ImageRequest:
-    """The form's wish for another model: what that one decides (steps, guidance, sizes) is its own."""
+    """The request with another model, which sets steps, guidance and sizes to its own."""
     fields = request.to_dict() | {k: v for k, v in fields.items() if v is not None}
     kept = {k: v for k, v in fields.items() if k not in ("steps", "guidance", "width", "height")}
     if catalogue.get(fields["model"]).manifest.guidance.kind != "cfg":
@@ -128,8 +128,8 @@ def switch(request: ImageRequest, fields: dict[str, Any]) -> ImageRequest:
 
 
 def arriving(start: ImageRequest, fields: dict[str, Any]) -> tuple[ImageRequest, str]:
-    """The request that a page opens with, from a link or from what the browser kept: every field that holds; and
-    sentences on what was left out. A model that is gone takes nothing else along, the prompt least of all.
+    """The request that a page opens with, from a link or from the browser's memory: every valid field, and sentences on
+    those that were left out. Where the model no longer exists, all other fields still count.
     """
     if not fields:
         return start, ""
@@ -151,7 +151,7 @@ def arriving(start: ImageRequest, fields: dict[str, Any]) -> tuple[ImageRequest,
 
 
 def _value(name: str, value: Any) -> Any:
-    """A field as a request takes it; in a link it is text."""
+    """A field's value for a request; in a link it is text."""
     kind = get_type_hints(ImageRequest).get(name)
     if kind is None:
         raise ValueError(f"{name[:40]!a} in the link is no setting.")

@@ -1,6 +1,6 @@
-"""Figures for Prometheus: what the page counts itself, and what the table of jobs says at the moment of asking.
+"""Metrics for Prometheus: the page's own counts, and figures of the jobs table at the time of the request.
 
-No label holds a prompt, a person, a job or a path.
+No label has a prompt, a person, a job or a path.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ REFUSED = Counter("still_life_refused", "Requests that were turned away.", ["sta
 
 
 class Jobs(Collector):
-    """`store`: opens the table; a table that can't be used is itself a figure."""
+    """The metrics of jobs. `store` opens the table; whether it can be opened is a metric too."""
 
     def __init__(self, store: Callable[[], Store]):
         self.store = store
@@ -65,5 +65,5 @@ def _figures(store: Store) -> Iterator[Metric]:
 
 
 def exposition(jobs: CollectorRegistry) -> bytes:
-    """Everything in Prometheus' text format."""
+    """All metrics in Prometheus' text format."""
     return generate_latest(PAGE) + generate_latest(jobs)

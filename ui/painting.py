@@ -1,4 +1,4 @@
-"""Server functions of every page that paints: pictures of a request piece by piece, and how one stops."""
+"""The server functions of every page that paints: pictures of a request, and stopping."""
 
 import io
 from typing import Any
@@ -12,11 +12,11 @@ from ui.desk import Desk
 from ui.turns import http
 from ui.wire import data_url, number, token
 
-SMALL = 256  # pixels on a side up to which a picture travels as the PNG that a download would give
+SMALL = 256  # pixels on a side up to which a picture is sent as PNG; larger ones are sent as JPEG
 
 
 def paint(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """Pictures first … first + count of a request, as they are painted; `keep` puts them into the gallery, enlarged."""
+    """Paint `count` pictures of a request, from number `first` on; `keep` also adds them to the gallery, enlarged."""
     request = ImageRequest.from_dict(data.get("request"))
     first = number(data, "first", 0, request.num_images - 1)
     count = number(data, "count", 1, request.num_images - first)
@@ -35,7 +35,7 @@ def paint(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def large(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """One picture as large as its request wants it."""
+    """One picture at the size of its request."""
     request = ImageRequest.from_dict(data.get("request"))
     if reason := enlarge.missing(request.enlarger):
         raise ValueError(reason)
@@ -44,18 +44,18 @@ def large(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def stop(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """End what this page asked for, up to a ticket: between two steps, or while it waits."""
+    """Stop the requests of this page up to a ticket: between two steps, or while they wait."""
     desk.turns.stop(token(data, "tab"), number(data, "ticket", 0, 2**31))
     return {}
 
 
 def where(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """What this page waits for, in a sentence."""
+    """One sentence on what this page waits for."""
     return {"sentence": desk.turns.where(token(data, "tab"))}
 
 
 def generate(desk: Desk, fields: dict[str, Any], caller: str) -> list[dict[str, Any]]:
-    """The HTTP endpoint: all pictures of a request at once, for as long as the caller listens."""
+    """The endpoint /generate: all pictures of a request, as long as the caller stays connected."""
     request = ImageRequest.from_dict(fields)
     comments, out = [note.sentence for note in notes(request.prompt)], []
     for event in desk.painted(request, http(caller), desk.turns.ticket()):
@@ -68,7 +68,7 @@ def generate(desk: Desk, fields: dict[str, Any], caller: str) -> list[dict[str, 
 
 
 def _shown(request: ImageRequest, painted: Picture, id: str | None) -> dict[str, Any]:
-    """A picture as the wall shows it."""
+    """A picture for the wall."""
     if max(painted.size) <= SMALL:
         src = data_url(picture.png_bytes(painted, request, level=1), "png")
     else:

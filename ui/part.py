@@ -1,4 +1,4 @@
-"""A piece of the page that a script draws."""
+"""A part of the page that a script draws."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -15,9 +15,10 @@ def part(
     value: Any = None,
     **more: Any,
 ) -> gr.HTML:
-    """`still.parts.<name>(element, {trigger, props, server, watch, events})` draws it; `server`: what it may call.
+    """An element that `still.parts.<name>(element, {trigger, props, server, watch, events})` draws. `server`: the
+    functions that it may call.
 
-    Nothing that a person wrote goes through the template, which would run it; scripts write text as text.
+    No text of a person goes through the template, which would run it as HTML; scripts insert text as text.
     """
     script = f"still.parts.{name}(element, {{ trigger, props, server, watch, events: {json.dumps(list(events))} }});"
     return gr.HTML(

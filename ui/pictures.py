@@ -1,4 +1,4 @@
-"""Server functions for pictures of the wall and of the gallery: keep, find, enlarge, compare, take along."""
+"""The server functions for pictures of the wall and of the gallery: keep, find, enlarge, compare, download."""
 
 import time
 from dataclasses import replace
@@ -17,11 +17,11 @@ from ui.gallery import Item, file_name
 from ui.wire import counted, data_url, number, text
 
 ARCHIVE = "still-life-pictures.zip"
-ARCHIVE_SECONDS = 3600  # for which a ZIP that was asked for stays on the disk
+ARCHIVE_SECONDS = 3600  # time for which a ZIP stays on the disk
 
 
 def gallery_page(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """The newest pictures kept that match, 48 at a time; `before` is the last id seen."""
+    """The newest pictures of the gallery that match, 48 at a time. `before`: the last id of the page before."""
     before = data.get("before")
     items, total = desk.gallery.search(
         desk.owner(data),
@@ -33,7 +33,7 @@ def gallery_page(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def favourite(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """Mark a picture, and keep it where it wasn't kept yet."""
+    """Mark a picture as a favourite, or unmark it. It is kept first, where it wasn't yet."""
     id = data.get("id")
     if id is None:
         request = ImageRequest.from_dict(data.get("request"))
@@ -48,13 +48,13 @@ def remove(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def full(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """A picture at its own size."""
+    """A picture at its full size."""
     png, _ = desk.png(data)
     return {"src": data_url(png, "png")}
 
 
 def download(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """A PNG with its request inside; `scale` > 1 is a resized one that says so."""
+    """A PNG with its request inside. With `scale` > 1 it is resized, and a note inside says so."""
     scale = number(data, "scale", 1, 8)
     png, fields = desk.png(data)
     name = file_name(fields)
@@ -66,7 +66,7 @@ def download(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def pair(desk: Desk, a: Any, b: Any, data: dict[str, Any]) -> list[tuple[Picture, str]]:
-    """Two pictures for a comparison and what each is, the smaller one smoothly enlarged to the other's size."""
+    """Two pictures for a comparison, each with its title. The smaller one is smoothly enlarged to the other's size."""
     both = []
     for which in (a, b):
         if not isinstance(which, dict):
@@ -79,7 +79,7 @@ def pair(desk: Desk, a: Any, b: Any, data: dict[str, Any]) -> list[tuple[Picture
 
 
 def archive(desk: Desk, data: dict[str, Any]) -> Path:
-    """Every picture that the gallery shows, as one ZIP in a folder that gradio serves from."""
+    """A ZIP of every picture that the gallery shows, in a folder from which gradio serves files."""
     for old in scratch.folder().glob(f"*/{ARCHIVE}"):
         if time.time() - old.stat().st_mtime > ARCHIVE_SECONDS:
             old.unlink()
@@ -89,7 +89,8 @@ def archive(desk: Desk, data: dict[str, Any]) -> Path:
 
 
 def carried(desk: Desk, path: str) -> Restored:
-    """The request in an uploaded picture; of a branch whose step is not here, the step is painted again."""
+    """The request in an uploaded picture. Where it branches from a step that is not here, that step is painted
+    again."""
     restored = picture.read(Path(path))
     if not restored.descent or not restored.fields["start"]:
         return restored

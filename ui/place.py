@@ -1,8 +1,8 @@
-"""Where the app runs, and what a visitor may do there.
+"""The place where the app runs, and the rights of its visitors.
 
-On one's own machine everybody who reaches the page is its owner. On a Hugging Face Space people share one
-machine and mostly one disk that is wiped: each browser has its own gallery, and jobs, which would slow others down,
-are refused in a sentence.
+On one's own machine everybody who reaches the page is its owner. On a Hugging Face Space people share one machine and
+mostly one ephemeral disk. There each browser has its own gallery, and jobs, which would slow others down, are refused
+in a sentence.
 """
 
 import os
@@ -16,8 +16,8 @@ SPACE_STORAGE = Path("/data")
 
 @dataclass(frozen=True)
 class Place:
-    """`space`: the Space's name, or None on one's own machine. `lasting`: pictures survive a restart. `login`: people
-    say who they are.
+    """`space`: the Space's name, or None on one's own machine. `lasting`: whether pictures survive a restart. `login`:
+    whether people log in.
     """
 
     space: str | None = None
@@ -29,13 +29,13 @@ class Place:
         return self.space is not None
 
     def refusal(self, act: str) -> str | None:
-        """None where a person may do it, else one sentence why not. `act`: "start a training", "add models"."""
+        """One sentence where visitors may not do an act, such as "start a training" or "add models"; else None."""
         if not self.shared:
             return None
         return f"Visitors of a Space can't {act}; duplicate the Space or run it at home."
 
     def banner(self) -> str | None:
-        """What a visitor must know before painting."""
+        """The sentence for visitors of a Space; None elsewhere."""
         if not self.shared:
             return None
         if self.lasting:
@@ -53,7 +53,7 @@ def here() -> Place:
 
 
 def settle() -> Place:
-    """`here()`, with the studio on a Space's storage where it has one and no other folder was asked for."""
+    """`here()`. On a Space with storage it also sets the studio there, unless the environment names another folder."""
     place = here()
     if place.shared and place.lasting:
         use_studio(os.environ.get(STUDIO) or SPACE_STORAGE)

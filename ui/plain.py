@@ -1,4 +1,4 @@
-"""Pages that are no tab: what programs can call, and what a person reads where there is nothing."""
+"""Pages that are no tabs: the documentation of the endpoints, and the page for unknown addresses."""
 
 import html
 import inspect
@@ -24,7 +24,7 @@ NOTHING = """<style>main { padding: 28px; text-align: center; } h1 { font: 600 2
 
 
 def routes(gradio: App, root: str) -> list[Route]:
-    """The description of what programs can call, where the page is shown below `root`."""
+    """The routes of these pages, on a site that is shown under `root`."""
 
     def endpoints(request: Request) -> Response:
         endpoints = gradio.get_blocks().get_api_info()["named_endpoints"]
@@ -52,7 +52,7 @@ def _argument(argument: dict[str, Any]) -> str:
 
 
 class Nothing:
-    """A person who opens an address where there is nothing reads that on a page; programs get what the app answers."""
+    """ASGI middleware: a browser gets a page for an unknown address, a program gets the app's own answer."""
 
     def __init__(self, app: ASGIApp, root: str):
         self.app, self.root = app, root

@@ -1,4 +1,4 @@
-"""Pictures that were painted a moment ago, so that keeping or downloading one gives exactly what was seen."""
+"""The cache of the last painted pictures, so that keeping or downloading one gives exactly the picture on the page."""
 
 from PIL.Image import Image
 
@@ -8,7 +8,7 @@ MOST_BYTES = 128 * 2**20
 
 
 class Recent(LRU[str, Image]):
-    """Pictures by the request that gives each alone."""
+    """Pictures, each by the request for it alone."""
 
     def __init__(self, most: int = MOST_BYTES):
         super().__init__(most, size)

@@ -1,7 +1,7 @@
-"""The page's temporary files: uploads, pictures under the A | B slider, archives; in a folder of the studio's cache.
+"""The page's temporary files (uploads, pictures under the A | B slider, archives), in a folder of the studio's cache.
 
-Gradio's own default is one folder for all users of a computer, which belongs to whoever came first. Here it is private,
-and made again whenever a cleaner has removed it.
+Gradio's default is one folder for all users of a computer, which belongs to the first of them. This one is private, and
+is made again whenever it was removed.
 """
 
 import os
@@ -12,19 +12,20 @@ from pathlib import Path
 
 from core.paths import cache
 
-FOLDER = "GRADIO_TEMP_DIR"  # in the environment: where gradio puts its files
-LEFT_SECONDS = 24 * 3600  # files of a server that was killed are removed when they are older
+FOLDER = "GRADIO_TEMP_DIR"  # in the environment: the folder of gradio's files
+LEFT_SECONDS = 24 * 3600  # age at which files of a killed server are removed
 
 
 def settle() -> Path:
-    """Before the page is built, as its components look then. A folder that somebody chose in the environment stays."""
+    """Set the folder. To be called before the page is built, when components read it. A folder that is set in the
+    environment stays."""
     sweep()
     os.environ[FOLDER] = str(folder())
     return folder()
 
 
 def folder() -> Path:
-    """The folder, made where it is not there. Raises OSError."""
+    """The folder, made where it is missing. Raises OSError."""
     path = Path(os.environ.get(FOLDER) or cache() / "page")
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
@@ -36,7 +37,7 @@ def fresh() -> Path:
 
 
 def sweep() -> None:
-    """Removes what a server that was killed left behind."""
+    """Remove old files of killed servers."""
     for left in folder().iterdir():
         if time.time() - left.lstat().st_mtime > LEFT_SECONDS:
             shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()

@@ -1,7 +1,7 @@
-"""Serves the page: gradio's app behind the guard, on sockets of our own, with uvicorn in this thread.
+"""Serves the page: gradio's app behind the guard, on sockets of our own, by uvicorn in this thread.
 
-`Blocks.launch` is not used: it asks its own page over HTTP and gives up after 3 s or at a proxy, it can't bind IPv6,
-and it leaves signals to chance. The models are loaded after the server is up, so whoever asks gets an answer meanwhile.
+`Blocks.launch` is not used: it requests its own page over HTTP and gives up after 3 s or behind a proxy, it can't bind
+IPv6, and it does not handle signals. Models are loaded after the server is up, so that requests are answered meanwhile.
 """
 
 import contextlib
@@ -30,13 +30,13 @@ from ui.health import Health
 from ui.launch import Settings
 from ui.login import Login
 
-GOODBYE_SECONDS = 3  # for answers that are under way when the server stops
-SESSIONS = 200  # of gradio's that are remembered, 0.3 MB each
+GOODBYE_SECONDS = 3  # time for open answers when the server stops
+SESSIONS = 200  # sessions of gradio that are kept, 0.3 MB each
 STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Server(uvicorn.Server):
-    """One page, its sockets bound already."""
+    """A server of the page on sockets that are bound already."""
 
     def __init__(self, demo: gr.Blocks, desk: Desk, settings: Settings, sockets: list[socket.socket]):
         super().__init__(
@@ -51,7 +51,7 @@ class Server(uvicorn.Server):
         self.address = address.link(settings.host, sockets)
 
     def serve_until_stopped(self) -> None:
-        """Until Ctrl+C or SIGTERM, which both end it in order."""
+        """Serve until Ctrl+C or SIGTERM, and then stop in order."""
         self.run(self.sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -63,14 +63,14 @@ class Server(uvicorn.Server):
             threading.Thread(target=self._share, daemon=True).start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self.demo.is_running = False  # gradio's streams, which pages hold open, end by themselves
+        self.demo.is_running = False  # ends gradio's streams, which pages hold open
         self.demo.app.stop_event.set()
         self.desk.close()
         await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """uvicorn's would end the process by the same signal again, before anybody can tidy up."""
+        """Within: signals stop the server. uvicorn's own handler would raise the signal again before the cleanup."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -98,7 +98,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def in_thread(self) -> Iterator[str]:
-        """For tests: served while the block lasts; gives the address."""
+        """Within: the page is served in a thread, for tests. Yields the address."""
         thread = threading.Thread(target=self.serve_until_stopped, daemon=True)
         thread.start()
         while not self.started:
@@ -112,7 +112,7 @@ class Server(uvicorn.Server):
 
 
 def served(demo: gr.Blocks, desk: Desk, settings: Settings) -> ASGIApp:
-    """Gradio's app, with the probes beside it and the guard around it."""
+    """Gradio's app, with the health checks beside it and the guard around it."""
     outer = FastAPI(routes=[*Health(desk).routes()], docs_url=None, redoc_url=None, openapi_url=None)
     inner = _mounted(outer, demo, settings)
     outer.router.routes[:0] = plain.routes(inner, settings.root_path)
@@ -123,13 +123,13 @@ def served(demo: gr.Blocks, desk: Desk, settings: Settings) -> ASGIApp:
 
 def _mounted(outer: FastAPI, demo: gr.Blocks, settings: Settings) -> App:
     demo.state_session_capacity = SESSIONS
-    demo.has_launched = True  # gradio checks paths of files only then
+    demo.has_launched = True  # else gradio does not check the paths of files
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "SSR mode", UserWarning)  # which nobody asked for
+        warnings.filterwarnings("ignore", "SSR mode", UserWarning)  # a mode that is not used
         _mount(outer, demo, settings)
     (inner,) = (route.app for route in outer.routes if isinstance(route, Mount))
     assert isinstance(inner, App)
-    demo.app = demo.server_app = inner  # where gradio looks for what serves it
+    demo.app = demo.server_app = inner  # gradio reads its server here
     return inner
 
 

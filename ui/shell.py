@@ -1,4 +1,4 @@
-"""The shell around every page: header, navigation, routes. Which pages there are is said in ui/tab.py."""
+"""The frame of every page: header, navigation, routes. The list of pages is in ui/tab.py."""
 
 import html
 
@@ -43,7 +43,7 @@ def _page(desk: Desk, page: Tab, pages: tuple[Tab, ...]) -> None:
 
 
 def header(current: Tab, pages: tuple[Tab, ...], place: Place) -> str:
-    """Name, navigation, what the last picture cost, and the lamp that turns the page dark or light."""
+    """The header: name, navigation, time of the last picture, and the switch between dark and light."""
     links = "".join(_link(page, "" if page is pages[0] else page.path, page is current, place) for page in pages)
     return (
         '<header class="sl-head"><a class="sl-mark" href="./">Still&nbsp;L<i>i</i>fe</a>'

@@ -1,7 +1,7 @@
-"""The look: one gradio theme of our own, the style sheet and the page's scripts.
+"""The page's looks: a gradio theme, the style sheets and the scripts.
 
-Colours, radii and fonts are tokens in `still.css`; the theme points gradio's own widgets at them, so that
-light and dark are decided in one place. Fonts are those of the reader's system: nothing is fetched.
+Colours, radii and fonts are tokens in `still.css`. The theme sets gradio's widgets to these tokens, so that light and
+dark are defined in one place. Fonts are those of the reader's system; none is fetched.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ from gradio.themes import Base
 from ui.tab import tabs
 
 HERE = Path(__file__).parent
-SCRIPTS = ("still", "status", "fields")  # what every page has; those of the tabs follow
+SCRIPTS = ("still", "status", "fields")  # the common scripts; those of the tabs follow
 SANS = ("ui-sans-serif", "system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "sans-serif")
 MONO = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "monospace")
 PAPER, PAPER_DARK, INK, INK_DARK = (
@@ -28,7 +28,7 @@ def css() -> str:
 
 
 def head() -> str:
-    """The scripts, inline: they run before any component mounts."""
+    """The scripts, inline, so that they run before components mount."""
     shared = [(HERE / "js" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
     code = "\n".join([*shared, *(script for tab in tabs() for script in tab.sources(".js"))])
     assert "</script" not in code
@@ -36,7 +36,7 @@ def head() -> str:
 
 
 def plain(title: str, body: str, root: str = "") -> str:
-    """A page of ours that is no tab, in the same colours. `root`: where a proxy shows the app."""
+    """A page that is no tab, in the same style. `root`: the path under which a proxy shows the app."""
     page = (HERE / "plain.html").read_text(encoding="utf-8").replace("/* STYLE */", css())
     for name, text in {"TITLE": title, "BODY": body, "ROOT": root}.items():
         page = page.replace(f"<!-- {name} -->", text)
@@ -67,7 +67,7 @@ def theme() -> Base:
         "button_secondary_border_color": "var(--sl-line)",
         "button_border_width": "1px",
     }
-    # A dark value that is left out would fall back to gradio's own, so each is pinned to the same token.
+    # Without a dark value gradio uses its own, so each dark value is set to the same token.
     both = {**panel, **field, **button, **_rest()}
     both |= {f"{k}_dark": v for k, v in both.items() if hasattr(made, f"{k}_dark")}
     return made.set(

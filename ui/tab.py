@@ -1,7 +1,7 @@
-"""What a tab says about itself, and the list of tabs.
+"""The description of a tab, and the list of tabs.
 
 A new tab is a folder with a `tab.py` that has one `TAB`, and one word in NAMES. Header, routes, scripts, style sheets
-and what a Space refuses are read from there.
+and the refusals of a Space are made from these.
 """
 
 from collections.abc import Callable
@@ -21,11 +21,11 @@ NAMES = ("create", "draw", "compare", "inspect", "threed", "distill", "jobs")
 
 @dataclass(frozen=True)
 class Tab:
-    """`name` stands in the header; `path` is its folder in ui/ and its address (the first tab is the front page).
-    `build` draws the page inside the current Blocks. `scripts`, `styles`: files of the folder without their suffix, in
-    their order; they are part of every page, so a script may draw what another tab shows. `act`: what a visitor needs
-    to be allowed to do ("start a training", Place.refusal); None: everybody may open it. `takes_words`: its address
-    may say a prompt and a seed, and those of Create come along.
+    """A tab. `name`: its text in the header. `path`: its folder in ui/ and its address (the first tab is the front
+    page). `build`: draws the page inside the current Blocks. `scripts`, `styles`: files of the folder without their
+    suffix, in order; every page has all of them, so that a script may draw parts of another tab. `act`: the act that a
+    place may refuse to visitors ("start a training", Place.refusal); None: everybody may open the tab. `takes_words`:
+    whether its address takes a prompt and a seed, and links from Create pass them on.
     """
 
     name: str

@@ -1,7 +1,6 @@
-"""The queue of the page: running and waiting requests, and how to stop one. The page's side of models.engine.
+"""The queue of the page: running and waiting requests, and stopping. It stands between the pages and models.engine.
 
-An open page has at most one painting that counts; stopping is a ticket up to which nothing is wanted any
-more.
+Each page has at most one painting that counts. A stop names a ticket; all paintings of the page up to it are stopped.
 """
 
 import itertools
@@ -22,19 +21,19 @@ if TYPE_CHECKING:
     from models.generate import Image
 
 log = logging.getLogger("ui")
-MOST_TABS = 1000  # pages whose last stop is remembered
+MOST_TABS = 1000  # pages whose last stop is kept
 
 
 @dataclass
 class Painting:
-    """What one page's painting does at the moment."""
+    """The state of one page's painting."""
 
     request: ImageRequest
-    place: int = 0  # generations before it
-    step: int = 0  # of the network, counted from 1; 0 before its first
+    place: int = 0  # generations before it in the queue
+    step: int = 0  # the current step, counted from 1; 0 before the first
     loaded: bool = False
     since: float = field(default_factory=time.monotonic)
-    begun: float | None = None  # since when it has the pipeline
+    begun: float | None = None  # when it got the pipeline
 
     def sentence(self) -> str:
         if self.place:
@@ -48,7 +47,7 @@ class Painting:
 
 
 def http(caller: str) -> str:
-    """A caller over HTTP, where a page has its tab."""
+    """The name of a caller over HTTP, in place of a page's tab."""
     return f"http-{caller}"
 
 
@@ -64,7 +63,7 @@ class Turns:
 
     @property
     def engine(self) -> "Engine":
-        """Made when somebody paints: importing torch and diffusers takes seconds that the page doesn't wait for."""
+        """The engine, made at the first painting, as importing torch and diffusers takes seconds."""
         from models.engine import Engine
 
         with self._making:
@@ -73,7 +72,7 @@ class Turns:
             return self._engine
 
     def paint(self, request: ImageRequest, tab: str, ticket: int) -> "Iterator[Image]":
-        """The pictures as they are done; fewer than asked for where it was stopped."""
+        """The pictures as they are done; fewer than requested after a stop."""
         with self._lock:
             now = self._now[tab] = Painting(request)
         engine = self.engine
@@ -101,7 +100,7 @@ class Turns:
                         yield event
             self._painted(now)
         except OutOfMemoryError:
-            cuda.empty_cache()  # of this process, so that the next visitor has it
+            cuda.empty_cache()  # so that the next visitor can use the memory
             raise ValueError(f"memory ran out while {request.model} painted; ask for fewer pictures at once") from None
         finally:
             with self._lock:
@@ -109,7 +108,7 @@ class Turns:
                     del self._now[tab]
 
     def _painted(self, now: Painting) -> None:
-        """Counted and logged, for those who look after the studio."""
+        """Count and log a finished painting."""
         request, begun = now.request, now.begun or now.since
         seconds = time.monotonic() - begun
         metrics.PAINTED.labels(request.model).observe(seconds)
@@ -131,18 +130,18 @@ class Turns:
             self._stopped.put(tab, max(ticket, self._stopped.get(tab, -1)))
 
     def ticket(self) -> int:
-        """For callers over HTTP, which number nothing themselves."""
+        """A ticket for callers over HTTP, which have none of their own."""
         return next(self._tickets)
 
     def gone(self, caller: str) -> None:
-        """Nobody listens to what this caller over HTTP asked for so far."""
+        """Stop all requests so far of a caller over HTTP that disconnected."""
         self.stop(http(caller), self.ticket())
 
     def close(self) -> None:
-        """The server stops: so does whoever paints, between two steps."""
+        """Stop all paintings between two steps, as the server stops."""
         self._closed = True
 
     def where(self, tab: str) -> str:
-        """What this page waits for; empty where it waits for nothing."""
+        """One sentence on what this page waits for; empty where it does not wait."""
         now = self._now.get(tab)
         return now.sentence() if now else ""

@@ -1,7 +1,7 @@
-"""The first wall: what a visitor sees before anything was painted, and the request that the form shows with it.
+"""The first wall: the pictures that a visitor sees before painting, and the request that the form shows with them.
 
-`python -m ui.wall` paints it with the models of the box into assets/first_wall/, to be done when weights change: nine
-different things, as nothing shows so soon what one may ask for. The form has the first of them.
+`python -m ui.wall` paints it with the models of the box into assets/first_wall/; run it when weights change. It has
+nine different things, as examples of prompts. The form has the first of them.
 """
 
 import dataclasses
@@ -16,8 +16,8 @@ from models.request import ImageRequest
 from ui import menu
 from ui.wire import data_url
 
-FAVOURITE, STEPS = "toybox-hyper", 2  # by the table of the README and by looking: near its teacher, at 62 ms a picture
-SHOWN = (  # what it paints well, and the seed that was chosen
+FAVOURITE, STEPS = "toybox-hyper", 2  # by the README's table and by looking: near its teacher, in 62 ms a picture
+SHOWN = (  # prompts that it paints well, each with a chosen seed
     ("a red mushroom", 7),
     ("a fox", 9),
     ("a birthday cake", 7),
@@ -32,7 +32,7 @@ FILE = "requests.json"
 
 
 def start() -> ImageRequest:
-    """What the form shows at first: the shipped wall's first wish, else the same for a model that is here."""
+    """The form's first request: the first of the shipped wall, else the same with a model that is here."""
     if shipped := _shipped():
         return dataclasses.replace(shipped[0], num_images=len(shipped))
     rows = catalogue.menu()
@@ -43,7 +43,7 @@ def start() -> ImageRequest:
 
 
 def first() -> dict[str, Any]:
-    """The shipped wall as the page shows it; no pictures where none belongs to models that are here."""
+    """The shipped wall for the page; without pictures where their models are not here."""
     pictures = []
     for k, one in enumerate(_shipped()):
         src = data_url((_home() / f"{k}.webp").read_bytes(), "webp")
@@ -58,7 +58,7 @@ def _home() -> Path:
 
 
 def _shipped() -> list[ImageRequest]:
-    """The requests of its pictures; none where a model of theirs is not here."""
+    """The requests of the shipped pictures; empty where one of their models is not here."""
     path = _home() / FILE
     data = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     known = catalogue.rows()

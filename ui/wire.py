@@ -1,4 +1,4 @@
-"""What comes over the wire from a page: small checks, each a sentence, and pictures as data URLs."""
+"""Data from and for the page's scripts: checks with one sentence each, wrappers for errors, and data URLs."""
 
 import base64
 import errno
@@ -18,7 +18,7 @@ FULL = "The disk is full: nothing new can be kept until some space is free."
 
 
 def refusing(f: Callable[..., T], refuse: Callable[[str], T]) -> Callable[..., T]:
-    """`f`, where a person's mistake becomes `refuse(sentence)`: an answer of the page, or an error over HTTP."""
+    """`f`, with a person's mistake turned into `refuse(sentence)`: an answer for the page, or an error over HTTP."""
 
     @functools.wraps(f)
     def wrapped(*args: Any, **named: Any) -> T:
@@ -34,7 +34,7 @@ def refusing(f: Callable[..., T], refuse: Callable[[str], T]) -> Callable[..., T
 
 
 def answers(f: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """A function for the page's scripts: takes one object, gives one; a mistake is `{"error": one sentence}`."""
+    """A function for the page's scripts: it takes and returns one object; a mistake gives `{"error": one sentence}`."""
 
     @functools.wraps(f)
     def checked(data: Any = None, *more: Any) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def answers(f: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
 
 
 def spoken(f: Callable[..., T]) -> Callable[..., T]:
-    """An endpoint: a mistake is gradio's error, so that whoever calls over HTTP reads the sentence."""
+    """A function for an endpoint: a mistake becomes gradio's error, so that the caller over HTTP gets the sentence."""
 
     def refuse(sentence: str) -> NoReturn:
         raise gr.Error(sentence, print_exception=False)
@@ -55,17 +55,17 @@ def spoken(f: Callable[..., T]) -> Callable[..., T]:
 
 
 def _reason(e: OSError) -> str:
-    """Without the name of the file, which is nobody's business but the server's."""
+    """The sentence of an OSError, without the file's name, which is private to the server."""
     return f"A file of the server could not be used ({os.strerror(e.errno or 0).lower()})"
 
 
 def _printable(sentence: str) -> str:
-    """UTF-8 even where the mistake was in the text that the sentence quotes."""
+    """The sentence in valid UTF-8, even where it quotes text that is not."""
     return sentence.encode("utf-8", "replace").decode("utf-8")
 
 
 def token(data: dict[str, Any], name: str) -> str:
-    """A random name that a page made up: 32 hexadecimal digits."""
+    """A random name that a page made up: 32 hexadecimal digits. Raises ValueError."""
     value = data.get(name)
     if not isinstance(value, str) or len(value) != 32 or not all(c in "0123456789abcdef" for c in value):
         raise ValueError(f"{name} must be 32 hexadecimal digits")
@@ -89,7 +89,7 @@ def text(data: dict[str, Any], name: str, longest: int) -> str:
 
 
 def data_url(data: bytes, kind: str) -> str:
-    """`kind`: of a picture ("png"), or a whole media type ("model/gltf-binary")."""
+    """Bytes as a data URL. `kind`: of a picture ("png"), or a whole media type ("model/gltf-binary")."""
     return f"data:{kind if '/' in kind else f'image/{kind}'};base64,{base64.b64encode(data).decode()}"
 
 

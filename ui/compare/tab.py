@@ -14,7 +14,7 @@ def build(desk: Desk) -> None:
 
 
 def models(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """The models that can be compared: steps, size on the disk, and why one can't run here."""
+    """The models that can be compared, with steps, size on disk, and the reason where one can't run here."""
     return {"models": menu.compared(desk.place)}
 
 

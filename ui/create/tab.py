@@ -1,7 +1,7 @@
-"""Create: type, and pictures change. The prompt, the wall, what it cost, the settings, the gallery.
+"""The Create page: the prompt, the wall of pictures, their cost, the settings, the gallery.
 
-The page's scripts ask server functions (ui/painting.py, ui/pictures.py) for pictures; gradio's widgets and events carry
-the settings. Python tells the scripts what to show through one invisible component, `told`.
+The page's scripts get pictures from server functions (ui/painting.py, ui/pictures.py). Settings go through gradio's
+widgets and events. Python sends messages to the scripts through one invisible component, `told`.
 """
 
 import itertools
@@ -33,7 +33,7 @@ from ui.wire import refusing
 SEED = {"precision": 0, "minimum": 0, "maximum": SEEDS - 1}
 WALLS = (1, 4, 9, 16)
 PRIVATE = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-GRADIO = ("view", "lang")  # its own parameters of an address
+GRADIO = ("view", "lang")  # gradio's own parameters of an address
 METADATA = "A PNG made here carries its settings: drop it on the page to restore them."
 ENDPOINTS = '<a href="./endpoints">What programs can call</a>'
 HTTP = "Programs can use it over HTTP: /generate takes these settings by name, beside /models and /restore."
@@ -44,13 +44,13 @@ def segments(choices: Sequence[int], **more: Any) -> gr.Radio:
 
 
 def span(model: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of the slider of guidance: a disabled one for a model of one value, as gradio refuses 1 to 1."""
+    """Arguments of the guidance slider. For a model with one value it is disabled, as gradio refuses a range 1 to 1."""
     low, high = model["guidance"]
     return {"minimum": low, "maximum": high if low < high else low + 1, "interactive": low < high}
 
 
 def sizes(request: ImageRequest) -> dict[str, Any]:
-    """Arguments of the choice of size: what a model's pictures can be enlarged to; hidden where they can't."""
+    """Arguments of the choice of size: the sizes to which a model's pictures can be enlarged; hidden without any."""
     factors = FACTORS if menu.enlarge(request.row) > 1 else (1,)
     choices = [(f"{request.width * factor} px", factor) for factor in factors]
     return {"choices": choices, "label": "Size", "visible": len(choices) > 1 or "hidden"}
@@ -166,25 +166,25 @@ class Create:
         zipped.then(None, js="() => { still.press('#archive'); }", api_visibility="private")
 
     def message(self, request: ImageRequest | None = None, **more: Any) -> dict[str, Any]:
-        """What `told` says next. It is numbered, so that the same words said twice are two messages."""
+        """The next message of `told`. It is numbered, so that the same words twice are two messages."""
         if request is not None:
             more |= {"request": request.to_dict(), "model": menu.model(request.model)}
         return {"number": next(self.count), **more}
 
     def says(self, sentence: str) -> dict[Component, Any]:
-        """What a handler answers to a mistake: the sentence, and no widget changes."""
+        """The answer of a handler to a mistake: the sentence, with all widgets unchanged."""
         return {self.told: self.message(says=sentence, kind="error")}
 
     def switch(self, data: dict[Component, Any]) -> dict[Component, Any]:
-        """Another model was chosen: its steps, guidance and notes."""
+        """The form after another model was chosen: its steps, guidance and notes."""
         request = menu.switch(self.form.start, self.form.read(data))
-        # The prompt is the script's, which has newer keystrokes than any message from here.
+        # The prompt stays the script's, which has newer keystrokes than any message from here.
         message = self.message(request, paint=True, switched=True)
         del message["request"]["prompt"]
         return self.show(request) | {self.told: message}
 
     def show(self, request: ImageRequest) -> dict[Component, Any]:
-        """Every widget set to a request, each as its model can obey it."""
+        """Every widget, set to a request and to the range of its model."""
         model = menu.model(request.model)
         able = model["negative_reason"] is None
         form = self.form.widgets
@@ -202,20 +202,21 @@ class Create:
         }
 
     def restore(self, restoring: Any) -> dict[Component, Any]:
-        """A picture's settings come back into the form. The answer has their number: a newer one may be on its way."""
+        """The form with a picture's settings. The answer has their number, as a newer request may be on its way."""
         data = restoring if isinstance(restoring, dict) else {}
         answer = self._restored(fitted(kept(data.get("request"))))
         answer[self.told]["restore"] = data.get("number")
         return answer
 
     def dropped(self, path: str, num_images: Any) -> dict[Component, Any]:
-        """A picture was dropped on the page: all that it says about itself comes back, and the wall stays as large."""
+        """The form after a picture was dropped on the page: all of its settings but the number of pictures."""
         restored = pictures.carried(self.desk, path)
         many = {"num_images": num_images} if num_images in WALLS else {}
         return self._restored(replace(restored, fields=restored.fields | many), "Restored from the picture.")
 
     def arrive(self, came: Any, request: gr.Request) -> dict[Component, Any]:
-        """The page opens: which models can paint here, and what this browser had on it, or what the link asks for."""
+        """The form when the page opens: the models that can run here, and the settings of the link or of this
+        browser."""
         linked = {k: v for k, v in dict(request.query_params).items() if not k.startswith("__") and k not in GRADIO}
         wanted, left_out = menu.arriving(wall.start(), came if isinstance(came, dict) else linked)
         more = {"says": left_out, "kind": "error"} if left_out else {}
@@ -224,7 +225,7 @@ class Create:
         return self.show(wanted) | {self.told: self.message(wanted, paint=True, arrival=True, **rows, **more)}
 
     def _restored(self, restored: Restored, says: str = "") -> dict[Component, Any]:
-        """What an older request still says comes into the form, and in words what is left out; an empty prompt too."""
+        """The form with a restored request, which may have an empty prompt, and sentences on what was left out."""
         prompt = restored.fields["prompt"]
         request = ImageRequest.from_dict(restored.fields | {"prompt": prompt or "nothing"})
         message = self.message(request, says=" ".join(filter(None, (says, *restored.notes))), paint=bool(prompt))
@@ -232,19 +233,19 @@ class Create:
         return self.show(request) | {self.told: message}
 
     def compare(self, event: gr.EventData) -> dict[Block, Any]:
-        """Two pictures under one slider."""
+        """Two pictures under the slider A | B."""
         data = _data(event)
         (a, title_a), (b, title_b) = pictures.pair(self.desk, data.get("a"), data.get("b"), data)
         note = f"Left, A: {title_a}. Right, B: {title_b}."
         return {self.sheet: gr.Column(visible=True), self.slider: (a, b), self.slider_note: note}
 
     def zip(self, event: gr.EventData) -> dict[Component, Any]:
-        """All that the gallery shows, as one file."""
+        """All pictures that the gallery shows, as one ZIP."""
         return {self.archive: gr.DownloadButton(value=str(pictures.archive(self.desk, _data(event))))}
 
 
 def _data(event: gr.EventData) -> dict[str, Any]:
-    """What a script sent with an event."""
+    """The data that a script sent with an event."""
     return event._data if isinstance(event._data, dict) else {}
 
 

@@ -1,4 +1,5 @@
-"""More different from these: a wall's pictures are stored, so that the next ones are pushed away from them (SPELL)."""
+"""The button "More different from these": it stores the latents of a wall, from which the next pictures keep away
+(SPELL)."""
 
 from typing import Any
 
@@ -9,11 +10,11 @@ from models.request import ImageRequest
 from ui.desk import Desk
 from ui.wire import text
 
-MOST = 64  # pictures to be unlike
+MOST = 64  # most stored pictures
 
 
 def unlike(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """Stores the pictures of `requests` beside those that `unlike` has already, for a model that paints next."""
+    """Store the pictures of `requests` with those of `unlike`, for the model that paints next; returns their hash."""
     requests, model = data.get("requests"), text(data, "model", 200)
     if not isinstance(requests, list) or not 1 <= len(requests) <= 16:
         raise ValueError("requests must be a list of 1 to 16 requests, each of one picture")

@@ -1,4 +1,5 @@
-"""The server function behind the prompt: what the model doesn't read of it as it was typed, and what it does know."""
+"""The server function behind the prompt: the parts that the model does not read as typed, and the words that it
+knows."""
 
 from dataclasses import asdict
 from typing import Any
@@ -8,11 +9,11 @@ from models.request import STYLES
 from ui.desk import Desk
 from ui.wire import text
 
-TRIES, WILD = 4, "a {red|teal} rocket"  # examples under the prompt, and one that shows what braces do
+TRIES, WILD = 4, "a {red|teal} rocket"  # number of examples under the prompt, and one that shows braces
 
 
 def words(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """Words of a prompt that the model was never trained on with near ones that it was; notes; and what it knows."""
+    """The words of a prompt that the model was never trained on, with near known ones; notes; and known words."""
     id = text(data, "model", 200)
     catalogue.get(id)
     known = desk.turns.engine.words(id)

@@ -1,4 +1,4 @@
-"""A command that a page runs beside itself: nice, and it ends when the page's process does."""
+"""Commands that the page runs in processes of their own, at low priority. They end with the page's process."""
 
 import subprocess
 import sys
@@ -6,11 +6,11 @@ import sys
 from core.paths import ROOT
 from jobs import process
 
-NICE = 10  # the page comes first
+NICE = 10  # niceness, so that the page stays fast
 
 
 def trouble(module: str, *arguments: str, minutes: float) -> str:
-    """Runs `python -m module …` to its end; one sentence on what went wrong, empty where all is well."""
+    """Run `python -m module …` to its end; returns one sentence on a failure, else an empty text."""
     command = process.guarded([sys.executable, "-m", module, *arguments], nice=NICE)
     try:
         out = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60 * minutes)
@@ -20,7 +20,7 @@ def trouble(module: str, *arguments: str, minutes: float) -> str:
 
 
 def last_sentence(module: str, errors: str) -> str:
-    """The sentence of a command that failed; a fault of the code shows its last line."""
+    """The error sentence of a failed command; for a fault of the code its last line."""
     last = (errors.strip().splitlines() or ["it ended without saying why"])[-1][:500]
     sentence = last.removeprefix(f"{module}: ")
     return sentence if sentence != last else f"it failed ({last})"

@@ -1,4 +1,4 @@
-"""What a training will cost, as far as the past of this studio and its base can tell."""
+"""Estimates of a training's time and memory, from earlier trainings of this studio and from its base."""
 
 import os
 
@@ -11,14 +11,14 @@ from jobs.store import Store
 from models import catalogue
 from models.request import Request
 
-RECENT = 200  # jobs that are looked at
-FEWEST = 20  # steps after which a pace means something
-FROZEN, TRAINED = 4, 20  # bytes a parameter: the weight; with gradient, two moments and the moving average
+RECENT = 200  # newest jobs that are searched
+FEWEST = 20  # least steps from which a pace is computed
+FROZEN, TRAINED = 4, 20  # bytes for each parameter: the weight; with gradient, two moments and average
 STARTED = tuple(s for s in State if s is not State.QUEUED)
 
 
 def estimate(store: Store, request: Request, sees: str | None) -> list[str]:
-    """Hours where an earlier training tells, memory where the base does."""
+    """Sentences on the time, from an earlier training, and on the memory, from the base."""
     assert isinstance(request, DistillRequest)
     steps, batch = int(_setting(request, "train.steps")), int(_setting(request, "train.batch_size"))
     like = _alike(store, request, sees)
@@ -31,7 +31,7 @@ def _setting(request: DistillRequest, name: str) -> str:
 
 
 def _alike(store: Store, request: DistillRequest, sees: str | None) -> Job | None:
-    """The newest training of the same method on the same data, most equal in its settings."""
+    """The training of the same method on the same data with the most equal settings, the newest first."""
     past = [
         j
         for j in store.jobs(STARTED, sees, RECENT)
@@ -55,10 +55,10 @@ def _hours(request: DistillRequest, steps: int, batch: int, like: Job | None) ->
 
 
 def _memory(request: DistillRequest) -> str:
-    """A lower bound: what the base's own parameters need to be trained, or to carry an adapter that is."""
+    """A lower bound of the memory to train the base's parameters, or an adapter on them."""
     made = catalogue.get(request.base).manifest if request.base else None
     if made is None or (made.kind == "autoencoder" and made.method != request.method):
-        return ""  # a new network is trained on it
+        return ""  # the base is an autoencoder, and a new network is trained
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     adapter = "rank" in declared(request.method).settings and int(_setting(request, "rank")) > 0
     need = made.parameters * (FROZEN if adapter else TRAINED) / 1e9

@@ -1,4 +1,4 @@
-"""Data sets that are not on this machine: why, and a button that fetches them."""
+"""Fetching of data sets that are not on this machine, by a button of the form."""
 
 import threading
 from typing import Any
@@ -7,12 +7,12 @@ from distill.data import missing
 from ui.distill.command import trouble
 from ui.jobs.desk import JobsDesk, Visitor
 
-ACT = "fetch data sets"  # what a visitor needs to be allowed to do
+ACT = "fetch data sets"  # the act that a place may refuse
 MINUTES = 60.0
 
 
 class Fetching:
-    """The emoji, for all who wait for them."""
+    """The download of the emoji, which all pages share."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -36,14 +36,14 @@ FETCHING = Fetching()  # of this process
 
 
 def offer() -> dict[str, Any] | None:
-    """What the form shows under its data sets; None where all of them are here."""
+    """The button that the form shows under its data sets; None where all data sets are here."""
     if not missing("emoji"):
         return None
     return {"function": "data_fetch", "label": "Fetch the emoji", "running": FETCHING.running, "error": FETCHING.error}
 
 
 def data_fetch(desk: JobsDesk, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
-    """Begin to fetch what is missing; the form tells how it goes."""
+    """Start the download; the form then shows its state."""
     if refusal := desk.place.refusal(ACT):
         raise ValueError(refusal)
     FETCHING.start()

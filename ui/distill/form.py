@@ -1,4 +1,4 @@
-"""What a form asks for a training: the fields of its request and the settings of its method."""
+"""The form of a training: the fields of its request and the settings of its method."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from models import catalogue
 from ui.distill.fetch import offer
 from ui.jobs.shown import field
 
-MAIN = {"train.steps": "Steps"}  # settings that stand among the fields
-DATASET = "toys"  # proposed where the usual one is not on this machine
-AGAIN = ("method", "dataset")  # fields on which the rest of the form depends
+MAIN = {"train.steps": "Steps"}  # settings that are shown among the fields
+DATASET = "toys"  # proposed where the default data set is not on this machine
+AGAIN = ("method", "dataset")  # fields that change the rest of the form
 
 
 def form(kind: str, values: dict[str, str]) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def form(kind: str, values: dict[str, str]) -> dict[str, Any]:
 
 
 def _usual_base(method: str, dataset: str) -> str:
-    """What the box's model of a method was made from; "" where there is none, and for the mixture, which needs none."""
+    """The base of the box's model of this method; "" where there is none, and for the mixture, which has its own."""
     rows = catalogue.rows()  # the box's are first
     made = [r.manifest.base for r in rows.values() if r.hub is None and r.manifest.method == method]
     return next((base for base in made if base in rows), "") if dataset != "mixture" else ""
@@ -52,13 +52,13 @@ def _field(name: str, option: Option, usual: Any) -> dict[str, Any]:
 
 
 def _trains(base: str) -> bool:
-    """Whether anything is ever trained on it: judges read pictures, and make none."""
+    """Whether a training can have this base: judges can't be one."""
     row = catalogue.rows().get(base)
     return row is None or row.manifest.kind != "judge"
 
 
 def _reason(name: str, choice: str) -> dict[str, str]:
-    """Why a base or a data set can't be chosen here."""
+    """The reason why a base or a data set can't be chosen here."""
     if name == "dataset":
         reason = missing(choice)
         return {"reason": reason} if reason else {}

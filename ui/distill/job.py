@@ -1,4 +1,4 @@
-"""A training on the Distill and Jobs pages: its name, form and cost, and the model that it becomes."""
+"""Trainings on the Distill and Jobs pages: title, form, cost, results and publishing."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def title(job: Job) -> str:
 
 
 def results(desk: JobsDesk, job: Job) -> list[dict[str, Any]]:
-    """Its model as soon as there is a checkpoint, and its files when it is done."""
+    """The model, as soon as there is a checkpoint, and the files of a job that is done."""
     model = [] if job.checkpoint_step is None else [{"show": "model", **state(desk, job)}]
     return files(desk, job) + model
 

@@ -1,7 +1,7 @@
-"""Serve this: a run becomes a model of the studio, by the command that a person would type, while the page goes on.
+"""The button "Serve this": it publishes a run as a model of the studio, in the background.
 
-`python -m distill.publish RUN --id ID` runs in a process of its own, so the page never loads torch for it; the folder
-of the model appears whole, and the menu of Create reads the folders at each visit.
+`python -m distill.publish RUN --id ID` runs in a process of its own, so that the page does not load torch for it. The
+model's folder appears whole, and the menu of Create reads the folders at each visit.
 """
 
 import re
@@ -16,14 +16,14 @@ from ui.distill.command import trouble
 from ui.jobs.desk import JobsDesk, Visitor
 from ui.wire import text
 
-ACT = "add models"  # what a visitor needs to be allowed to do
+ACT = "add models"  # the act that a place may refuse
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
-MINUTES = 30.0  # that one publication may take
+MINUTES = 30.0  # time limit of one publication
 
 
 @dataclass
 class Publication:
-    """`error`: one sentence, empty while all is well."""
+    """The state of one publication. `error`: one sentence, or empty."""
 
     model: str
     ended: bool = False
@@ -36,7 +36,7 @@ class Serving:
         self._by_job: dict[str, Publication] = {}
 
     def state(self, job: Job) -> dict[str, Any]:
-        """What the page shows: why it can't be, or how far it is."""
+        """The state for the page: the reason why the run can't be published, or the progress."""
         now = self._by_job.get(job.id)
         out: dict[str, Any] = {"reason": reason(job)}
         if now is not None:
@@ -46,7 +46,8 @@ class Serving:
         return out
 
     def start(self, job: Job, model: str) -> None:
-        """Raises ValueError for a name that can't be taken, or while another is being published."""
+        """Start publishing. Raises ValueError for an invalid or taken name, and while another run is being
+        published."""
         if why := reason(job):
             raise ValueError(why)
         if not NAME.fullmatch(model):
@@ -68,7 +69,7 @@ class Serving:
             now.ended = True
 
 
-SERVING = Serving()  # of this process, which publishes one model at a time
+SERVING = Serving()  # shared by all pages; one model is published at a time
 
 
 def state(desk: JobsDesk, job: Job) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def state(desk: JobsDesk, job: Job) -> dict[str, Any]:
 
 
 def job_serve(desk: JobsDesk, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
-    """Make a run a model of the studio; `job` then tells how far it is."""
+    """Publish a run as a model of the studio; `job` then has the progress."""
     if refusal := desk.place.refusal(ACT):
         raise ValueError(refusal)
     SERVING.start(desk.own(data.get("id"), visitor), text(data, "model", 100))
@@ -85,7 +86,7 @@ def job_serve(desk: JobsDesk, data: dict[str, Any], visitor: Visitor) -> dict[st
 
 
 def reason(job: Job) -> str | None:
-    """Why this job has nothing to serve, in a sentence."""
+    """One sentence where this job has no model to publish."""
     if job.request.get("dataset") == "mixture":
         return "A training on the 2-D mixture makes points, not pictures: there is nothing to serve."
     if job.checkpoint_step is None:

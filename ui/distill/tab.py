@@ -1,6 +1,6 @@
-"""Distill: pick method, base, data and budget, start a training, watch it, and serve what it made.
+"""The Distill page: choose method, base, data and budget, start a training, watch it, and publish the model.
 
-A training is a job, so this page is a form in front of the same desk and the same live view as Jobs (distill.js).
+A training is a job, so this page is a form with the desk and the live view of Jobs (distill.js).
 """
 
 from ui.desk import Desk

@@ -1,6 +1,6 @@
-"""Draw: a canvas whose drawing a model paints on while it is made (canvas.js is the canvas, draw.js the page).
+"""The Draw page: a model paints on a drawing while it is drawn (canvas.js is the canvas, draw.js the page).
 
-A drawing reaches the model as a picture to begin with, as lines that a control follows, or as both.
+The model gets the drawing as a picture to start from, as lines for a control, or as both.
 """
 
 import base64
@@ -19,9 +19,9 @@ from ui.tab import Tab
 from ui.wire import text, token
 
 URL = re.compile(r"data:image/(?:png|webp|jpeg);base64,")
-LONGEST = 240_000  # characters of a drawing: what the guard lets through
-PARTS = {"drawing": "image", "lines": "control"}  # what the page sends, by the field of the request that names it
-PASSING: LRU[str, frozenset[str]] = LRU(256)  # by page: the files that its last drawing made
+LONGEST = 240_000  # most characters of a drawing, within the guard's limit
+PARTS = {"drawing": "image", "lines": "control"}  # the field of the request for each part that the page sends
+PASSING: LRU[str, frozenset[str]] = LRU(256)  # the files of each page's last drawing
 KEPT: LRU[str, bool] = LRU(100_000)  # drawings of pictures that were kept since the start
 
 
@@ -30,13 +30,13 @@ def build(desk: Desk) -> None:
 
 
 def drawn_with(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """The models that can paint on a drawing."""
+    """The models that can start from a picture."""
     return {"models": menu.compared(desk.place)}
 
 
 def draw(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """Paint on a drawing: its picture, its lines or both, each a data URL. They stay in the studio's inputs/ where
-    `keep` puts their pictures into the gallery; else the page's next drawing takes their place."""
+    """Paint on a drawing: its picture, its lines or both, each a data URL. Where `keep` puts its pictures into the
+    gallery, the drawing stays in the studio's inputs/; else the page's next drawing replaces it."""
     request = data.get("request")
     if not isinstance(request, dict):
         raise ValueError("request must be an object")
@@ -51,7 +51,7 @@ def draw(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def pass_on(page: str, drawings: dict[str, bytes], kept: bool) -> None:
-    """Keep drawings, by digest, in inputs/. Those before them of this page go, unless a kept picture needs them."""
+    """Store drawings, by digest, in inputs/. The page's earlier ones are removed, unless a kept picture needs them."""
     before = PASSING.get(page, frozenset())
     own = frozenset(digest for digest in drawings if digest in before or not inputs.there(digest))
     for digest in before - drawings.keys():
@@ -65,7 +65,7 @@ def pass_on(page: str, drawings: dict[str, bytes], kept: bool) -> None:
 
 
 def picture(url: str) -> bytes:
-    """Raises ValueError for what is no data URL of a picture."""
+    """The bytes of a drawing. Raises ValueError where it is no data URL of a picture."""
     start = URL.match(url)
     try:
         return base64.b64decode(url[start.end() :] if start else "-", validate=True)

@@ -1,4 +1,4 @@
-"""The grid of one open page: lanes are run one after the other in a thread, and cells are handed over as they come."""
+"""The grid of one open page: a thread runs the lanes one after the other, and the page fetches cells as they come."""
 
 import threading
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ MOST_LANES, MOST_CELLS = 16, 640
 
 
 class Looking:
-    """Torch is imported by the thread: the page is there before it."""
+    """A grid in the making. Its thread imports torch, so that the page does not wait for it."""
 
     def __init__(self, engine: "Engine", lanes: "Sequence[Lane]", view: str):
         self.engine, self.view = engine, view
@@ -23,13 +23,13 @@ class Looking:
         self.cells: list[dict[str, Any]] = []
         self.error: str | None = None
         self._waiting: list[Lane] = list(lanes)
-        self._parents: dict[int, dict[str, int]] = {}  # of a branch, by its lane: the cell that it goes on from
+        self._parents: dict[int, dict[str, int]] = {}  # the cell that a branch starts from, by the branch's lane
         self._news, self._stopped = threading.Condition(), False
         self._working = False
         self._start()
 
     def add(self, lane: "Lane", parent: dict[str, int]) -> int:
-        """One more row, which goes on from a cell. Returns its lane."""
+        """Add a row that starts from a cell. Returns its lane."""
         with self._news:
             number = len(self.runs) + len(self._waiting)
             if number >= MOST_LANES:
@@ -41,13 +41,13 @@ class Looking:
         return number
 
     def stop(self) -> None:
-        """After the step that is being taken."""
+        """Stop after the current step."""
         with self._news:
             self._stopped = True
             self._waiting.clear()
 
     def news(self, after: int, seconds: float) -> dict[str, Any]:
-        """Cells from number `after` on, when there are any or after so many seconds."""
+        """Cells from number `after` on, as soon as there are any, and after so many seconds at the latest."""
         from models.trajectory import columns
 
         with self._news:
@@ -65,7 +65,7 @@ class Looking:
         }
 
     def show(self, view: str) -> list[dict[str, Any]]:
-        """Every cell as another of VIEWS."""
+        """Every cell in another of VIEWS."""
         from models.trajectory import Seen
 
         self.view = view
@@ -84,7 +84,7 @@ class Looking:
         return out
 
     def step(self, lane: int, picture: int, i: int) -> "tuple[ImageRequest, Any]":
-        """The request of a row, and its step i. Raises ValueError where it was not taken."""
+        """The request of a row, and its step i. Raises ValueError where that step was not taken."""
         if not 0 <= lane < len(self.runs):
             raise ValueError("this row is no longer in the grid; press Look")
         run = self.runs[lane]

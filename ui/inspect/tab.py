@@ -1,4 +1,4 @@
-"""Inspect: what models think the picture is at every step, side by side at equal noise (inspect.js)."""
+"""The Inspect page: the predicted picture of models at every step, side by side at equal noise (inspect.js)."""
 
 import io
 import zipfile
@@ -14,9 +14,9 @@ from ui.part import part
 from ui.tab import Tab
 from ui.wire import data_url, number, text, token
 
-WAIT = 0.6  # seconds that a page waits for the next cell in one call
-GRIDS: LRU[str, Looking] = LRU(16)  # by page: a page has one grid
-FIELDS = ("guidance", "base_steps", "text_noise", "cads", "pink", "skip_steps")  # of which one may be varied
+WAIT = 0.6  # seconds that a call waits for the next cell
+GRIDS: LRU[str, Looking] = LRU(16)  # the grid of each page
+FIELDS = ("guidance", "base_steps", "text_noise", "cads", "pink", "skip_steps")  # one of these may be varied
 KINDS = {"png": "png", "gif": "gif", "webp": "webp"}
 
 
@@ -26,7 +26,7 @@ def build(desk: Desk) -> None:
 
 
 def looked_at(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """What the form offers: models, views with what they show, and what a lane can vary."""
+    """The choices of the form: models, views with their descriptions, and fields that can be varied."""
     from models.request import options
 
     known = options(ImageRequest)
@@ -40,7 +40,7 @@ def views() -> dict[str, str]:
 
 
 def look(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """Begin a grid; the one that this page had is stopped. Answers with the first cells."""
+    """Start a grid, and stop the page's old one. Returns the first cells."""
     from models.trajectory import product
 
     view = chosen_view(data)
@@ -65,12 +65,12 @@ def look(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def look_more(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """Cells from number `after` on, as soon as there are any."""
+    """The cells from number `after` on, as soon as there are any."""
     return grid(data).news(number(data, "after", 0, 100_000), WAIT)
 
 
 def look_view(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """The same steps as another view."""
+    """The same steps in another view."""
     return {"cells": grid(data).show(chosen_view(data))}
 
 
@@ -80,7 +80,7 @@ def look_stop(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def branch(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """Go on from a cell's x_t, with what `changes` names: model, guidance, prompt or seed. One more row."""
+    """Add a row that goes on from a cell's x_t, with `changes`: another model, guidance, prompt or seed."""
     from models import stored
     from models.trajectory import Lane
 
@@ -106,7 +106,7 @@ def label(request: ImageRequest, i: int, changes: dict[str, Any]) -> str:
 
 
 def look_export(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """The grid as one picture, as an animation, or its numbers as a ZIP, as a data URL with a file name."""
+    """The grid as a picture, as an animation or, with its numbers, as a ZIP: a data URL with a file name."""
     import tempfile
 
     from models import strips

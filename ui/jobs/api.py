@@ -1,7 +1,7 @@
-"""The HTTP endpoints of long work (docs/jobs.md): submit, list, status, events, result, file, cancel, pause, resume.
+"""The HTTP endpoints of jobs (docs/jobs.md): submit, list, status, events, result, file, cancel, pause, resume.
 
-What a program may ask is what the page may: the same desk, the same requests, the same owners. Where people log in,
-whose jobs are meant is told by the login; on a Space by `owner`, 32 hexadecimal digits that the program makes up.
+Programs have the same rights as the page: the same desk, requests and owners. With logins the owner is the login; on a
+Space it is `owner`, 32 hexadecimal digits that the program makes up.
 """
 
 import shutil
@@ -21,7 +21,7 @@ MOST_LISTED = 200
 
 
 class JobsApi:
-    """Each method is an endpoint; its docstring is what the page's documentation of endpoints shows."""
+    """Each method is an endpoint; the page's documentation shows its docstring."""
 
     def __init__(self, desk: JobsDesk):
         self.desk = desk
@@ -44,8 +44,8 @@ class JobsApi:
         self, request: gr.Request, kind: str, fields: dict, priority: int = 0, key: str | None = None, owner: str = ""
     ) -> dict:
         """Queue a job. `kind`: distill or threed. `fields`: those of its request, such as {"method": "sft", "dataset":
-        "mixture", "set": {"train.steps": 200}}, or {"prompt": "a red mushroom", "preset": "draft"}. `key`: the same one
-        gives the same job, however often it comes."""
+        "mixture", "set": {"train.steps": 200}}, or {"prompt": "a red mushroom", "preset": "draft"}. `key`: calls with
+        the same key give the same job."""
         priority = number({"priority": priority}, "priority", -10, 10)
         if key is not None and not (isinstance(key, str) and 0 < len(key) <= 200 and key.isprintable()):
             raise ValueError("key must be 1 to 200 printable characters, or left out")
@@ -78,15 +78,15 @@ class JobsApi:
         return _told(facts_of(self._own(id, owner, request)))
 
     def events_(self, request: gr.Request, id: str, after: int = 0, owner: str = "") -> dict:
-        """What a job said: `events` after a position, and `next`, the position to ask with again. An event with
-        `resumed_from` takes back what was said beyond that step."""
+        """The events of a job: `events` after a position, and `next`, the position for the next call. An event with
+        `resumed_from` voids earlier events beyond that step."""
         tail = Tail(self.desk.store.run(self._own(id, owner, request).id) / FILE)
         tail.offset = number({"after": after}, "after", 0, 2**53)
         return {"events": [_filed(e) for e in tail.read()], "next": tail.offset}
 
     def result_(self, request: gr.Request, id: str, owner: str = "") -> dict:
-        """What a job that is done has made: `outputs` ({"file", "bytes"}, in runs/ID of the studio), `missing`: those
-        that somebody removed since, and `values`: the last of each curve."""
+        """The result of a job that is done: `outputs` ({"file", "bytes"}, in runs/ID of the studio), `missing`: outputs
+        that were removed since, and `values`: the last value of each curve."""
         job = self._own(id, owner, request)
         if job.state is not State.DONE:
             why = f" ({job.error})" if job.error else ""
@@ -101,7 +101,7 @@ class JobsApi:
         }
 
     def file(self, request: gr.Request, id: str, file: str, owner: str = "") -> str:
-        """One output of a job as a file; `file`: as /result names it, such as object/object.glb."""
+        """One output of a job as a file. `file`: its name in /result, such as object/object.glb."""
         output = self.desk.output(self._own(id, owner, request), text({"file": file}, "file", 500))
         copy = scratch.folder() / "outputs" / id / output.name  # gradio serves from there alone
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ class JobsApi:
 
 
 def _filed(event: dict[str, Any]) -> dict[str, Any]:
-    """An object whose `path` is called `file`: what has a path, gradio's client takes for a download."""
+    """An object with `path` renamed to `file`, as gradio's client takes an object with a `path` for a download."""
     return {"file" if k == "path" else k: v for k, v in event.items()}
 
 

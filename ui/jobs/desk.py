@@ -1,7 +1,7 @@
-"""The desk of long work: what pages and HTTP endpoints may ask of the store of jobs, whatever the kind.
+"""The desk of jobs: the functions of all kinds of jobs, for pages and HTTP endpoints.
 
-Every call names its visitor. Where people log in, each sees and moves their own jobs; on a Space a job belongs to the
-browser that asked for it; on one's own machine everybody who reaches the page is its owner.
+Every call has its visitor. With logins, each person sees and controls their own jobs. On a Space a job belongs to the
+browser that submitted it. On one's own machine everybody who reaches the page owns all jobs.
 """
 
 import hashlib
@@ -28,21 +28,21 @@ from ui.wire import answers, data_url, number, text, token
 
 PAGE = 50  # ended jobs at a time
 ACTIVE = (State.RUNNING, State.QUEUED, State.PAUSED)
-BUSY_SECONDS = 10.0  # a page waits less for a locked file than a worker does
-MOST_BYTES = 64 * 2**20  # of a result that is shown; larger ones are taken from the run's folder
+BUSY_SECONDS = 10.0  # a page waits less long for a locked file than a worker
+MOST_BYTES = 64 * 2**20  # of a result that the page shows; larger ones are only in the run's folder
 ROW = "id kind owner state wish attempt stage step total seconds_left resumed_from error started ended ran".split()
 
 
 @dataclass(frozen=True)
 class Visitor:
-    """`owner`: whose new jobs are; `sees`: whose jobs are shown, None for everybody's."""
+    """A caller. `owner`: the owner of new jobs. `sees`: the owner whose jobs are shown; None shows all."""
 
     owner: str = "local"
     sees: str | None = None
 
 
 def username(request: Any) -> str | None:
-    """Who is logged in; None where nobody has to. `request`: gradio's, or the plain one that server functions get."""
+    """The login of a caller; None where logins are not needed. `request`: gradio's, or the one of server functions."""
     if isinstance(request, gr.Request):
         return request.username
     app = request.app
@@ -63,7 +63,7 @@ class JobsDesk:
 
     @cached_property
     def store(self) -> Store:
-        """Opened when somebody asks. Raises db.DatabaseUnusable."""
+        """The jobs table, opened at the first use. Raises db.DatabaseUnusable."""
         with self._opening:
             return Store(busy_seconds=BUSY_SECONDS)
 
@@ -76,13 +76,13 @@ class JobsDesk:
         return Visitor()
 
     def serve(self, *functions: Served) -> list[Callable]:
-        """Server functions of a page that shows a job: these, the live view's, and those of each kind's results."""
+        """The server functions of a page that shows a job: these, the live view's, and those of each kind."""
         view = (JobsDesk.job, JobsDesk.job_sample, JobsDesk.job_result, JobsDesk.job_form, JobsDesk.job_do)
         more = [f for kind in kinds.KINDS for f in shown(kind).serve]
         return self.bind(*functions, *view, *more)
 
     def bind(self, *functions: Served) -> list[Callable]:
-        """These alone, as a page's scripts call them."""
+        """These functions alone, wrapped for a page's scripts."""
         return [answers(self._bound(f)) for f in functions]
 
     def _bound(self, f: Served) -> Callable[[dict[str, Any], gr.Request], dict[str, Any]]:
@@ -95,7 +95,7 @@ class JobsDesk:
     # Looking
 
     def own(self, id: Any, visitor: Visitor) -> Job:
-        """A job that this visitor may see. Raises ValueError, the same for one that is another's and for none."""
+        """A job that this visitor may see. Raises the same ValueError for another's job and for an unknown one."""
         name = text({"id": id}, "id", 40)
         job = self.store.get(name)
         if visitor.sees not in (None, job.owner):
@@ -103,7 +103,8 @@ class JobsDesk:
         return job
 
     def jobs_page(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
-        """What runs and waits, and a page of what ended, the newest first; `{"tag"}` alone where nothing changed."""
+        """Running and waiting jobs, and a page of ended ones, the newest first; only `{"tag"}` where nothing
+        changed."""
         before = number(data, "before", 0, 2**53) if data.get("before") is not None else None
         sees, now = visitor.sees, self.store.clock.wall()
         ended = self.store.jobs(ENDED, sees, PAGE + 1, before)
@@ -124,12 +125,12 @@ class JobsDesk:
         return {"tag": tag, "now": now} | ({} if data.get("tag") == tag else out)
 
     def active(self, sees: str | None) -> list[Job]:
-        """What runs, then what waits in the order in which one owner's jobs start, then what is paused."""
+        """The jobs that run, then those that wait in the order in which an owner's jobs start, then the paused ones."""
         listed = self.store.jobs(ACTIVE, sees, 300)
         return sorted(listed, key=lambda j: (ACTIVE.index(j.state), -j.priority, j.seq))
 
     def trouble(self) -> str:
-        """Why nothing starts, in a sentence; empty where a worker is there and well."""
+        """One sentence where no job can start; empty where a worker is there and can work."""
         clock = self.store.clock
         workers = self.store.workers(lambda who: process.dead(who, clock))
         if not workers:
@@ -138,7 +139,7 @@ class JobsDesk:
         return notes[0] if all(notes) else ""
 
     def job(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
-        """Everything about one job. `seen`: what the answer before called so; curves come where they changed."""
+        """Everything about one job. `seen`: the value of the answer before; curves are sent only where they changed."""
         job = self.own(data.get("id"), visitor)
         run = self.store.run(job.id)
         shown = facts_of(job) | {"title": shown_of(job).title(job), "changed": changes(job)}
@@ -150,13 +151,13 @@ class JobsDesk:
         return out | {"live": self.live.look(run, number(data | {"seen": data.get("seen", -1)}, "seen", -1, 2**53))}
 
     def job_sample(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
-        """A sample grid; `step`: which, else the newest."""
+        """The sample grid of a step, else the newest."""
         job = self.own(data.get("id"), visitor)
         step = None if data.get("step") is None else number(data, "step", 0, 2**53)
         return self.live.sample(self.store.run(job.id), step)
 
     def job_result(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
-        """One output of a job as a data URL, for whatever shows it."""
+        """One output of a job as a data URL."""
         job = self.own(data.get("id"), visitor)
         file = self.output(job, text(data, "path", 500))
         if file.stat().st_size > MOST_BYTES:
@@ -165,7 +166,7 @@ class JobsDesk:
         return {"src": data_url(file.read_bytes(), kind), "name": file.name}
 
     def output(self, job: Job, path: str) -> Path:
-        """The file of an output. Raises ValueError for what is none, or is there no more."""
+        """The file of an output. Raises ValueError where there is none, or where it was removed."""
         if path not in {o["path"] for o in job.outputs}:
             raise ValueError(f"job {job.id} has no output {path!r}")
         run = self.store.run(job.id).resolve()
@@ -174,7 +175,7 @@ class JobsDesk:
         return run / path
 
     def missing(self, job: Job) -> list[str]:
-        """Outputs that somebody removed since."""
+        """The outputs that were removed since."""
         return [o["path"] for o in job.outputs if not (self.store.run(job.id) / o["path"]).exists()]
 
     # Moving
@@ -185,17 +186,17 @@ class JobsDesk:
         """Queue a request of a kind; its own class validates the fields. Raises ValueError."""
         self.refuse(kind)
         request = kinds.KINDS[kind].request.from_dict(fields)
-        with self._starting:  # what is ready for one of two that come at once may not be for the other
+        with self._starting:  # of two simultaneous requests, only the first may be allowed
             self._ready(kind, request, visitor)
             return self.store.submit(kind, request.to_dict(), visitor.owner, priority, key, parent)
 
     def _ready(self, kind: str, request: Any, visitor: Visitor) -> None:
-        """Raises ValueError where it could not run here now: better before it waits than after."""
+        """Raises ValueError where the request could not run here now, so that it is refused before it waits."""
         if reason := shown(kind).ready(self, request, visitor):
             raise ValueError(reason)
 
     def refusal(self, kind: str) -> str | None:
-        """Why a visitor of this place may start no such work at all, in a sentence."""
+        """One sentence where visitors of this place may not start jobs of this kind."""
         act = shown(kind).act
         return self.place.refusal(act) if act is not None else None
 
@@ -204,7 +205,7 @@ class JobsDesk:
             raise ValueError(reason)
 
     def job_submit(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
-        """A new job from texts by field and setting, as `--set` takes them; `parent`: the job that it runs again."""
+        """Queue a job from texts by field and setting, as in `--set`. `parent`: the job that it reruns."""
         kind, values = text(data, "kind", 40), self._values(data)
         parent = data.get("parent")
         if parent is not None:
@@ -214,7 +215,7 @@ class JobsDesk:
         return {"id": self.submit(kind, request.to_dict(), visitor, parent=parent).id}
 
     def job_form(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
-        """What a form asks for a job of a kind, given what was filled in so far."""
+        """The form of a kind, given the values so far."""
         kind = text(data, "kind", 40)
         return shown(kind).form(kind, self._values(data))
 
@@ -225,7 +226,7 @@ class JobsDesk:
         return values
 
     def job_estimate(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
-        """What a job would cost; a mistake in it is the answer's `mistake`, since the form is not done yet."""
+        """The cost of a job. A mistake in the form is returned as `mistake`, as the form is not complete yet."""
         kind, values = text(data, "kind", 40), self._values(data)
         try:
             request = kinds.request(kind, values, {})
@@ -235,7 +236,7 @@ class JobsDesk:
         return {"sentences": shown(kind).cost(self.store, request, visitor.sees)}
 
     def job_do(self, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
-        """cancel, pause, resume or delete."""
+        """Cancel, pause, resume or delete a job."""
         return {"done": self.act(text(data, "action", 20), data.get("id"), visitor)}
 
     def act(self, action: str, id: Any, visitor: Visitor) -> dict[str, Any]:
@@ -252,18 +253,18 @@ class JobsDesk:
 
 
 def facts_of(job: Job) -> dict[str, Any]:
-    """A job as people and programs get it: all but which process works on it."""
+    """A job for people and programs, without the process that works on it."""
     return {k: v for k, v in job.to_json().items() if k != "worker"}
 
 
 def row(job: Job) -> dict[str, Any]:
-    """A job in a list."""
+    """A job as a row of a list."""
     facts = {name: getattr(job, name) for name in ROW}
     return facts | {"title": shown_of(job).title(job), "error": job.error and job.error[:300]}
 
 
 def changes(job: Job) -> dict[str, str]:
-    """The fields of its request that are not the usual ones, settings one by one; as texts, as `--set` takes them."""
+    """The fields of its request that differ from the defaults, with settings one by one, as texts for `--set`."""
     made = kinds.KINDS[job.kind].request if job.kind in kinds.KINDS else None
     usual = {name: getattr(made, name) for name in options(made)} if made else {}
     other = {k: v for k, v in job.request.items() if k != "set" and v is not None and v != usual.get(k, ...)}
@@ -272,7 +273,7 @@ def changes(job: Job) -> dict[str, str]:
 
 
 def actions(job: Job) -> list[str]:
-    """What a person may do with it now."""
+    """The actions that are possible with a job now."""
     if job.state is State.RUNNING:
         return {None: ["pause", "cancel"], "pause": ["resume", "cancel"], "cancel": []}[job.wish]
     moves = MOVES[job.state]

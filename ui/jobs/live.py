@@ -1,7 +1,7 @@
-"""What a run says while it goes: curves, samples, speed and the end of its log, read a little further at each look.
+"""The live view of a run: curves, samples, speed and the end of its log.
 
-A run's `events.jsonl` is read once; whoever looks again reads on from there. Nothing here trusts a run: what is no
-number is passed over, and pictures are opened as those of strangers are.
+A run's `events.jsonl` is read once, and each call reads on from there. A run is not trusted: values that are no numbers
+are skipped, and pictures are opened like uploaded ones.
 """
 
 import io
@@ -20,14 +20,14 @@ from jobs.attempt import LOG, Tail
 from models.picture import open_png
 from ui.wire import data_url
 
-POINTS = 240  # of a curve at most; each is the mean of its neighbours
+POINTS = 240  # most points of a curve; each is a mean of neighbours
 MOST_CURVES, MOST_RUNS = 40, 16
 LOG_BYTES, LOG_LINES = 32_000, 200
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 class Run:
-    """The events of one run folder as far as they were read."""
+    """The events of a run folder that were read so far."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -36,7 +36,7 @@ class Run:
         self.series: dict[str, list[tuple[int, float]]] = {}
         self.stage: Any = None
         self.samples: list[tuple[int, str]] = []
-        self.pace: deque[tuple[float, int]] = deque(maxlen=12)  # (time, step) of this attempt's last words
+        self.pace: deque[tuple[float, int]] = deque(maxlen=12)  # (time, step) of this attempt's last events
 
     def read(self) -> None:
         while events := self.tail.read():
@@ -62,13 +62,13 @@ class Run:
             self.samples.append((step, event["path"]))
 
     def _forget(self, beyond: int) -> None:
-        """The run takes up again at a step: what was said beyond it did not happen."""
+        """Drop points beyond the step from which the run resumed."""
         self.series = {k: [p for p in points if p[0] <= beyond] for k, points in self.series.items()}
         self.samples = [s for s in self.samples if s[0] <= beyond]
         self.pace.clear()
 
     def curves(self) -> list[dict[str, Any]]:
-        """One plot for each quantity, such as loss; in it a line for each player."""
+        """One plot for each quantity, such as loss, with a line for each player."""
         plots: dict[str, list[dict[str, Any]]] = {}
         for name, points in self.series.items():
             player, _, quantity = name.rpartition("/")
@@ -76,14 +76,14 @@ class Run:
         return [{"quantity": q, "lines": plots[q]} for q in sorted(plots, key=lambda q: (q != "loss", q))]
 
     def speed(self) -> float | None:
-        """Steps a second, over the last minute or so."""
+        """Steps in a second, over about the last minute."""
         if len(self.pace) < 2:
             return None
         (t0, first), (t1, last) = self.pace[0], self.pace[-1]
         return (last - first) / (t1 - t0) if t1 > t0 and last > first else None
 
     def sample(self, step: int | None) -> dict[str, Any] | None:
-        """The grid of a step (None: the newest) as a data URL; None where there is none. Raises ValueError."""
+        """The sample grid of a step (None: the newest) as a data URL; None where there is none. Raises ValueError."""
         paths = [path for at, path in self.samples if step is None or at == step]
         if not paths:
             return None
@@ -97,14 +97,14 @@ class Run:
 
 
 class Live:
-    """The runs that somebody looks at; the least recently seen goes."""
+    """The runs that pages show; the least recently used is dropped."""
 
     def __init__(self) -> None:
         self._runs: LRU[Path, Run] = LRU(MOST_RUNS)
         self._lock = threading.Lock()
 
     def look(self, folder: Path, seen: int) -> dict[str, Any]:
-        """What is new since `seen`, which the answer before gave; curves only where they changed."""
+        """The news since `seen`, a value of the answer before; curves only where they changed."""
         with self._lock:
             run = self._run(folder)
             out: dict[str, Any] = {"seen": run.tail.offset, "speed": run.speed()}
@@ -124,7 +124,7 @@ class Live:
 
 
 def folded(grid: Image) -> Image:
-    """A sheet of square pictures, eight in a row, with four in a row where it is a strip, so that each is larger."""
+    """A sheet of square pictures with eight in a row, rearranged to four in a row where it is a strip."""
     side, half = grid.width // 8, grid.width // 2
     if grid.width % 8 or grid.width < 4 * grid.height or grid.height % side:
         return grid
@@ -136,7 +136,7 @@ def folded(grid: Image) -> Image:
 
 
 def thinned(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    """At most POINTS means of neighbours, each at its last step."""
+    """At most POINTS points: means of neighbours, each at its last step."""
     width = -(-len(points) // POINTS)
     groups = (points[i : i + width] for i in range(0, len(points), width))
     return [(g[-1][0], float(f"{sum(v for _, v in g) / len(g):.5g}")) for g in groups]

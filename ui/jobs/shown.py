@@ -1,7 +1,7 @@
-"""How work of one kind appears on the page: its name, its form, what it will cost, and what it made.
+"""The page's view of a kind of job: its title, its form, its cost and its results.
 
-A kind brings `SHOWN` in `ui/<kind>/job.py`, found by the kind's name. Each result says by `show` which script draws it:
-`still.shows[show]` (ui/jobs/results.js has the common ones; a kind's own stands among its tab's scripts).
+Each kind has a `SHOWN` in `ui/<kind>/job.py`, found by the kind's name. The `show` of a result names the script that
+draws it: `still.shows[show]`. ui/jobs/results.js has the common ones; a kind's own are among its tab's scripts.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from models.request import Request
 if TYPE_CHECKING:
     from ui.jobs.desk import JobsDesk, Visitor
 
-PICTURES = {".png", ".webp", ".jpg"}  # outputs that are looked at; others are listed
+PICTURES = {".png", ".webp", ".jpg"}  # outputs that are shown as pictures; others are listed
 
 
 def titled(job: Job) -> str:
@@ -27,7 +27,7 @@ def titled(job: Job) -> str:
 
 
 def files(desk: "JobsDesk", job: Job) -> list[dict[str, Any]]:
-    """Every output: pictures as pictures, the rest as a list."""
+    """Every output: pictures are shown, other files are listed."""
     missing = set(desk.missing(job))
     looked = [o for o in job.outputs if Path(o["path"]).suffix in PICTURES and o["path"] not in missing]
     listed = [o | {"missing": o["path"] in missing} for o in job.outputs if o not in looked]
@@ -35,14 +35,14 @@ def files(desk: "JobsDesk", job: Job) -> list[dict[str, Any]]:
 
 
 def plain_form(kind: str, values: dict[str, str]) -> dict[str, Any]:
-    """`fields` and `settings`, each as a script draws it, and the `owner` of the settings."""
+    """The form of a kind without one of its own: `fields` and `settings` for the scripts, and the settings' `owner`."""
     made = kinds.KINDS[kind].request
-    usual = {name: getattr(made, name) for name in options(made)}  # a dataclass keeps them on the class
+    usual = {name: getattr(made, name) for name in options(made)}  # the class has the defaults
     return {"fields": [field(n, o, usual[n]) for n, o in options(made).items()], "settings": [], "owner": ""}
 
 
 def field(name: str, option: Option, usual: Any, again: bool = False) -> dict[str, Any]:
-    """One field as a script draws it; `again`: the rest of the form depends on it."""
+    """One field for the scripts. `again`: the rest of the form depends on it."""
     shown: dict[str, Any] = {"name": name, "label": name.replace("_", " ").capitalize()}
     shown |= {"help": option.help, "unit": option.unit, "again": again}
     shown |= {"usual": "" if usual is None else str(usual), "optional": usual is None}
@@ -55,10 +55,10 @@ def field(name: str, option: Option, usual: Any, again: bool = False) -> dict[st
 
 @dataclass(frozen=True)
 class Shown:
-    """`act`: what a visitor needs to be allowed to do to start one (Place.refusal); None: `ready` says. `begin`: where
-    one starts, in a sentence. `cost`: the sentences of a form. `ready`: why this visitor's request could not run here
-    now, in a sentence. `results`: what it made, now. `serve`: more server functions, for what
-    can be done with results; each takes (JobsDesk, data, visitor).
+    """The view of a kind. `act`: the act that a place may refuse to visitors (Place.refusal); None: `ready` decides.
+    `begin`: one sentence on how to start one. `cost`: the form's sentences on time and memory. `ready`: one sentence
+    where this visitor's request can't run here now. `results`: the results so far. `serve`: further server functions
+    for results; each takes (JobsDesk, data, visitor).
     """
 
     act: str | None
@@ -72,13 +72,13 @@ class Shown:
 
 
 def shown(kind: str) -> Shown:
-    """Raises ValueError for a kind that is not there."""
+    """The view of a kind. Raises ValueError for an unknown kind."""
     if kind not in kinds.KINDS:
         raise ValueError(f"unknown kind {kind!r}; valid: {', '.join(kinds.KINDS)}")
     return import_module(f"ui.{kind}.job").SHOWN
 
 
-GONE = Shown(act="start such work")  # of a job whose kind this version doesn't have
+GONE = Shown(act="start such work")  # for a job whose kind this version does not have
 
 
 def shown_of(job: Job) -> Shown:

@@ -1,4 +1,4 @@
-"""Jobs: what runs, waits and ended, and one job live beside it (jobs.js, job.js)."""
+"""The Jobs page: running, waiting and ended jobs, and the live view of one of them (jobs.js, job.js)."""
 
 from ui.desk import Desk
 from ui.jobs.desk import JobsDesk

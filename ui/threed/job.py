@@ -1,4 +1,4 @@
-"""A thing in three dimensions on the pages: its form, what it will cost, its turntable, files and checklist."""
+"""Jobs of text to 3D on the pages: form, cost, turntable, files and checklist."""
 
 import json
 from pathlib import Path
@@ -17,9 +17,9 @@ ONE_SIDED = (
     "The box has seen toys from all sides. Of what this prompt names it knows the front alone, so that is inflated "
     "like a cushion, with its colours on the back."
 )
-FIRST = ("prompt", "preset", "seed")  # what a form shows; the rest is folded away
-HIDDEN = ("start", "pick", "picture")  # what buttons fill in
-WEIGHTS = ("seeds", "rounds", "rays", "skin", "faces", "texture")  # what takes time or memory
+FIRST = ("prompt", "preset", "seed")  # fields that the form shows; the others are folded away
+HIDDEN = ("start", "pick", "picture")  # fields that only buttons fill in
+WEIGHTS = ("seeds", "rounds", "rays", "skin", "faces", "texture")  # fields that cost time or memory
 DRAFTS = "On a Space there are drafts alone, with the settings of the preset or less; run it at home for more."
 ONE = "On a Space a visitor makes one thing at a time; this one starts when the other is done or cancelled."
 SEEDS = "object/seeds.png"
@@ -32,7 +32,7 @@ def title(job: Job) -> str:
 
 
 def cost(store: Store, request: Request, sees: str | None) -> list[str]:
-    """Time and memory as they were measured, and what is known to go wrong."""
+    """Sentences on time and memory, as measured, and on known limits."""
     assert isinstance(request, ThreeDRequest)
     preset = PRESETS[request.preset]
     if request.one_sided:
@@ -44,7 +44,8 @@ def cost(store: Store, request: Request, sees: str | None) -> list[str]:
 
 
 def ready(desk: JobsDesk, request: Any, visitor: Visitor) -> str | None:
-    """A thing goes on from the visitor's own; on a Space there are drafts, one at a time."""
+    """One sentence where this request can't run: it starts from another visitor's thing, or on a Space it is no draft
+    or a second one."""
     if request.start is not None:
         desk.own(request.start, visitor)
     if not desk.place.shared:
@@ -57,7 +58,7 @@ def ready(desk: JobsDesk, request: Any, visitor: Visitor) -> str | None:
 
 
 def form(kind: str, values: dict[str, str]) -> dict[str, Any]:
-    """Prompt, preset and seed; what the preset says stands in the fields behind them."""
+    """The form: prompt, preset and seed, and the other fields with the preset's values as defaults."""
     preset, drawn = values.get("preset", ""), []
     plain = ThreeDRequest(prompt="a ball", preset=preset if preset in PRESETS else ThreeDRequest.preset)
     for name, option in options(ThreeDRequest).items():
@@ -69,7 +70,7 @@ def form(kind: str, values: dict[str, str]) -> dict[str, Any]:
 
 
 def results(desk: JobsDesk, job: Job) -> list[dict[str, Any]]:
-    """The mesh to be turned, its seeds to pick from, and its files."""
+    """The mesh, the candidates to choose from, and the files."""
     if not job.outputs:
         return []
     missing, run = set(desk.missing(job)), desk.store.run(job.id)
@@ -86,7 +87,7 @@ def results(desk: JobsDesk, job: Job) -> list[dict[str, Any]]:
 
 
 def checklist(report: dict[str, Any]) -> list[str]:
-    """What is true of the mesh, in sentences."""
+    """Sentences about the mesh."""
     closed = "The mesh is closed" if report["watertight"] else "The mesh has holes"
     tunnels = report["tunnels"]
     return [

@@ -1,4 +1,4 @@
-"""The server function behind "Make it solid": a picture of Create becomes a job that inflates it."""
+"""The server function of "Make it solid": it submits a job that inflates a picture of Create."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from ui.jobs.desk import JobsDesk, Served, Visitor
 
 
 def solid_of(desk: Desk) -> Served:
-    """Of a desk, whose pictures it takes."""
+    """The function for the pictures of this desk."""
 
     def solid(jobs: JobsDesk, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
         png, made = desk.png(data)

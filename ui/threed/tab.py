@@ -1,6 +1,6 @@
-"""3D: one thing as a prompt, watched while it is made, turned and taken away.
+"""The 3D page: a prompt becomes a thing, which can be watched while it is made, turned and downloaded.
 
-A thing is a job, so this page is a form in front of the same desk and the same live view as Jobs (ui/jobs/start.js).
+A thing is made by a job, so this page is a form with the desk and the live view of Jobs (ui/jobs/start.js).
 """
 
 from ui.create.words import words

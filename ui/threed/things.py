@@ -1,4 +1,4 @@
-"""Things that are there already: those that jobs of this studio made, and the examples of the box."""
+"""Finished things: those of this studio's jobs, and the examples of the repository."""
 
 import functools
 import io
@@ -13,12 +13,12 @@ from ui.jobs.desk import JobsDesk, Visitor
 from ui.wire import data_url, number, text
 
 MESH, TURNTABLE = "object/object.glb", "object/turntable.webp"
-PAGE = 24  # things at a time
-LOOKED = 500  # newest ended jobs that are looked through for them
+PAGE = 24  # things on a page
+LOOKED = 500  # newest ended jobs that are searched for things
 
 
 def things(desk: JobsDesk, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
-    """A page of finished things, the newest first, and the examples. `before`: what the page before called `next`."""
+    """A page of finished things, the newest first, and the examples. `before`: the `next` of the page before."""
     before = number(data, "before", 0, 2**53) if data.get("before") is not None else None
     done = desk.store.jobs((State.DONE,), visitor.sees, LOOKED, before)
     there = [j for j in done if j.kind == "threed" and (desk.store.run(j.id) / MESH).is_file()]
@@ -28,7 +28,7 @@ def things(desk: JobsDesk, data: dict[str, Any], visitor: Visitor) -> dict[str, 
 
 
 def example(desk: JobsDesk, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
-    """The GLB of one of the box's examples."""
+    """The GLB of one of the examples."""
     there, name = examples(), text(data, "name", 100)
     if name not in there:
         raise ValueError(f"there is no example {name!r}; valid: {', '.join(there)}")
@@ -37,7 +37,7 @@ def example(desk: JobsDesk, data: dict[str, Any], visitor: Visitor) -> dict[str,
 
 @functools.cache
 def examples() -> dict[str, Path]:
-    """Turntables by the prompts that their things were made from; each lies beside its GLB."""
+    """The turntables of the examples by prompt; each lies beside its GLB."""
     return {f.stem.replace("-", " "): f for f in sorted((assets() / "examples").glob("*.webp"))}
 
 

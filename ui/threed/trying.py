@@ -1,4 +1,4 @@
-"""The server function behind the slider of a finished thing's threshold: its surface there, bare, before it is made."""
+"""The server function of the threshold slider of a finished thing: the bare surface at another threshold."""
 
 import base64
 import threading
@@ -12,7 +12,7 @@ from ui.jobs.desk import JobsDesk, Visitor
 if TYPE_CHECKING:
     from threed.trial import Trial
 
-HELD = 4  # densities of things that somebody looks at, 1.5 MB each
+HELD = 4  # densities of things in the cache, 1.5 MB each
 LOW, HIGH = 0.6, 30.0  # thresholds that can be tried
 
 _trials: "LRU[str, Trial]" = LRU(HELD)
@@ -20,7 +20,7 @@ _lock = threading.Lock()
 
 
 def trial(desk: JobsDesk, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
-    """The mesh at a threshold as arrays in base64, and how well its silhouettes agree with the field's."""
+    """The mesh at a threshold as arrays in base64, and the agreement of its silhouettes with the field's."""
     from threed.trial import Trial
 
     job, threshold = desk.own(data.get("id"), visitor), data.get("threshold")
