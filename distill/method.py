@@ -163,8 +163,6 @@ class Method(Protocol):
 
         from dataclasses import dataclass
 
-        import torch
-
         from core.fields import option
         from distill import serve as serving
         from distill import students
@@ -192,8 +190,7 @@ class Method(Protocol):
                 (x0, cond), teacher = batch.latents, needed(self.w.teacher)
                 t = 1 - rng.rand(len(batch))
                 x_t = add_noise(teacher.schedule, x0, rng.randn_like(x0), t)
-                with torch.no_grad():
-                    answer = teacher(x_t, t, cond)
+                answer = teacher(x_t, t, cond)  # frozen, so no gradient
                 return Out(students.apart(self.w.student, x_t, t, cond, answer).mean())
 
         def serve(made, home):
