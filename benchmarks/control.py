@@ -1,0 +1,184 @@
+"""Whether a picture follows a sketch: silhouettes of held-out toys, drawn with a bad hand, against what is painted.
+
+    python -m benchmarks.control [--models toybox-hyper:1 …] [--seeds 0 1 2] [--pictures 48]
+
+Each toy's prompt names its kind, colour and background; its sketch has gaps, wobbles and is drawn with thin and thick
+pens. IoU is that of the drawn thing's silhouette and of what differs from the painted ground; F is that of the edges
+that a pixel of the other has within two; kind and colour are read by `judge-b`. Each with the sketch and, as the floor,
+without. Slower: the network's time with the control, in that without. Rows go to results/control.json.
+"""
+
+import argparse
+import io
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from PIL import Image as Pictures
+from scipy.ndimage import binary_dilation
+
+from benchmarks import report, scoring
+from core.paths import use_studio
+from distill.data import SIDE
+from distill.data.steered import exact, found
+from distill.data.steered.drawn import sketch
+from distill.data.toys import prompt, scene_at
+from distill.data.toys.scene import Scene
+from distill.method import Rows
+from distill.world import judge_named, pixels
+from evals.judges import Judge
+from models import families, inputs
+from models.families import Parts
+from models.generate import Image, generate
+from models.request import ImageRequest
+
+KEYS = ("model", "steps", "sketch", "metric")
+MODELS = ("toybox-sd:20", "toybox-hyper:1", "toybox-disback:1", "toybox-lcm:1", "toybox-dmd2:4", "toybox-cfg-lora:20")
+FIRST = 500_000  # index of the first scene: no other benchmark's
+NEAR = 2  # pixels that an edge may be away
+SEED_STEP = 1_000_003
+TARGETS = {"iou": "≥ 0.80", "kind": "≥ 95 % of that without", "colour": "≥ 95 % of that without", "slower": "≤ 1.4"}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A held-out toy and its sketch."""
+
+    prompt: str
+    scene: Scene
+    silhouette: np.ndarray  # [H, W] bool
+    edges: np.ndarray  # [H, W] bool
+    drawing: str  # sha256 of a PNG in inputs/, dark on light
+
+
+def drawn(n: int) -> list[Drawn]:
+    """One thing each."""
+    scenes = [scene_at(0, FIRST + i, "held_out", group="one") for i in range(n)]
+    lines = [exact.lines(scene) for scene in scenes]
+    outline, edges = (
+        torch.from_numpy(np.stack([getattr(one, name) for one in lines]))[:, None].float() / 255
+        for name in ("outline", "edges")
+    )
+    sheets = (255 * (1 - sketch(outline, edges, Rows(0, 0, n)))).round().byte()[:, 0].numpy()
+    said = ["colour", "background"]
+    return [
+        Drawn(prompt(scene, said), scene, one.depth > 0, one.edges > 0, inputs.keep(png(sheet)))
+        for scene, one, sheet in zip(scenes, lines, sheets, strict=True)
+    ]
+
+
+def png(sheet: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Pictures.fromarray(sheet).save(out, "PNG")
+    return out.getvalue()
+
+
+def silhouette(picture: np.ndarray) -> np.ndarray:
+    """[H, W] bool: what differs from the ground, which is the median of the rim."""
+    rim = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+    return np.abs(picture - np.median(rim.astype(np.float32), 0)).max(-1) > found.AWAY
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / max((a | b).sum(), 1))
+
+
+def f_score(a: np.ndarray, b: np.ndarray) -> float:
+    """Of edges that are near one of the other's."""
+    wide = np.ones((2 * NEAR + 1, 2 * NEAR + 1), bool)
+    hits = [float((x & binary_dilation(y, wide)).sum() / max(x.sum(), 1)) for x, y in ((a, b), (b, a))]
+    return 2 * hits[0] * hits[1] / max(sum(hits), 1e-9)
+
+
+def paint(parts: Parts, request: ImageRequest) -> np.ndarray:
+    (picture,) = (e.picture for e in generate(parts, request) if isinstance(e, Image))
+    return np.asarray(picture.convert("RGB").resize((SIDE, SIDE)))
+
+
+def figures(
+    parts: Parts, steps: int, toys: Sequence[Drawn], judge: Judge, seed: int, followed: bool
+) -> dict[str, float]:
+    """Means over the toys of one sampling seed."""
+    painted, sums = [], {"iou": 0.0, "edges": 0.0}
+    for k, toy in enumerate(toys):
+        number, control = (seed * SEED_STEP + k) % 2**31, toy.drawing if followed else ""
+        request = ImageRequest(toy.prompt, model=parts.row.id, steps=steps, seed=number, control=control)
+        painted.append(paint(parts, request))
+        sums["iou"] += iou(silhouette(painted[-1]), toy.silhouette)
+        sums["edges"] += f_score(found.edges(painted[-1]), toy.edges)
+    answers = scoring.read(judge, pixels(np.stack(painted))).answers
+    things = [toy.scene.things[0] for toy in toys]
+    right = {
+        head: statistics.fmean(a[head] == getattr(thing, head) for a, thing in zip(answers, things, strict=True))
+        for head in ("kind", "colour")
+    }
+    return {name: value / len(toys) for name, value in sums.items()} | right
+
+
+def slower(parts: Parts, steps: int, toy: Drawn, rounds: int = 7) -> float:
+    """Time of the loop with the control, in the time of the loop without it: medians, in turns."""
+    plain = ImageRequest(toy.prompt, model=parts.row.id, steps=steps)
+    spent: dict[bool, list[float]] = {False: [], True: []}
+    for k in range(rounds + 1):
+        for followed, request in ((False, plain), (True, replace(plain, control=toy.drawing))):
+            (event,) = (e for e in generate(parts, request) if isinstance(e, Image))
+            if k:
+                spent[followed].append(event.denoise_ms)
+    return statistics.median(spent[True]) / statistics.median(spent[False])
+
+
+def rows(model: str, steps: int, toys: Sequence[Drawn], judge: Judge, seeds: Sequence[int]) -> list[report.Row]:
+    parts, out = families.load_all([model])[model], []
+    for followed in (False, True):
+        place = {"model": model, "steps": steps, "sketch": "followed" if followed else "none"}
+        runs = [figures(parts, steps, toys, judge, seed, followed) for seed in seeds]
+        for metric in runs[0]:
+            values = [run[metric] for run in runs]
+            sd = float(f"{statistics.stdev(values):.3g}") if len(values) > 1 else None
+            value = float(f"{statistics.fmean(values):.4g}")
+            out.append(place | {"metric": metric, "value": value, "sd": sd, "n": len(toys)})
+    times = {"model": model, "steps": steps, "sketch": "followed", "metric": "slower"}
+    return [*out, times | {"value": float(f"{slower(parts, steps, toys[0]):.3g}"), "sd": None, "n": 1}]
+
+
+def table(known: Sequence[report.Row]) -> str:
+    """A line for each model, with and without its sketch."""
+    lines: dict[tuple, report.Row] = {}
+    for row in known:
+        line = lines.setdefault((row["model"], row["steps"], row["sketch"]), {k: row[k] for k in KEYS[:3]})
+        line[row["metric"]] = row["value"]
+    columns = (*KEYS[:3], "iou", "edges", "kind", "colour", "slower")
+    heads = ("model", "steps", "sketch", "IoU", "edges F", "kind", "colour", "time with / without")
+    goal = {"model": "*target*", "steps": None, "sketch": "followed"} | TARGETS
+    return report.markdown([*lines.values(), goal], columns, heads)
+
+
+def main(argv: list[str] | None = None) -> int:
+    p = argparse.ArgumentParser("benchmarks.control", description=__doc__)
+    p.formatter_class = argparse.RawTextHelpFormatter
+    p.add_argument("--models", nargs="+", default=list(MODELS), help="MODEL:STEPS")
+    p.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="sampling seeds")
+    p.add_argument("--pictures", type=int, default=48, help="held-out toys")
+    p.add_argument("--studio", help="the studio folder")
+    args = p.parse_args(argv)
+    use_studio(args.studio)
+    try:
+        judge, toys = judge_named("judge-b"), drawn(args.pictures)
+        for entry in args.models:
+            id, _, steps = entry.partition(":")
+            known = report.record(report.RESULTS / "control.json", rows(id, int(steps), toys, judge, args.seeds), KEYS)
+            report.publish("control", table(known))
+            print(entry, flush=True)
+        for toy in toys:
+            inputs.forget(toy.drawing)
+    except (ValueError, FileNotFoundError) as e:
+        print(f"benchmarks.control: {e}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
