@@ -17,7 +17,7 @@ from distill.data.steered import exact, found
 from distill.data.steered.lines import Lines
 from distill.data.toys import Toys
 
-STEERED = 1  # goes up when the same pictures would be steered otherwise, so that caches know
+PLACED = 1  # goes up when the same pictures would be placed otherwise, so that caches start anew
 MOVED = 0.6  # of the pictures are shrunk and moved
 SPAN = (0.3, 1.0)  # of the frame that a moved picture takes
 
@@ -30,7 +30,8 @@ class Steered:
     def __init__(self, source: Source):
         self.source = source
         self.name = f"{source.name}-steered"
-        self.signature = "steered", STEERED, getattr(source, "signature", source.name)
+        lines = (exact if isinstance(source, Toys) else found).DRAWN
+        self.signature = "steered", PLACED * lines, getattr(source, "signature", source.name)
 
     def __len__(self) -> int:
         return len(self.source)
@@ -40,7 +41,7 @@ class Steered:
         toys = self.source if isinstance(self.source, Toys) else None
         lines = exact.lines(toys.scene(index)) if toys else found.lines(example.picture)
         ground = found.ground(example.picture)
-        rng = np.random.default_rng([STEERED, index])
+        rng = np.random.default_rng([PLACED, index])
         if ground is not None and rng.random() < MOVED:
             example, lines = moved(example, lines, ground, rng)
         return replace(example, conditions=lines.stacked())

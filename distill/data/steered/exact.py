@@ -1,13 +1,16 @@
 """Lines and depth of a toy scene, from what its rays met."""
 
 import numpy as np
+from scipy.ndimage import minimum_filter1d
 
 from distill.data import SIDE
 from distill.data.steered.lines import Lines
 from distill.data.toys.render import SAMPLES, Seen, look
 from distill.data.toys.scene import Scene
 
+DRAWN = 2  # goes up when the lines of the same scene would be others, so that caches start anew
 CREASE = float(np.cos(np.radians(38)))  # sharper ones are drawn
+ACROSS = 6  # points that a rounded edge may take to turn
 STEP = 0.06  # units in depth by which one part lies behind another
 FARTHEST = 60.0  # of 255: the depth of what is farthest away, as nothing is 0
 
@@ -48,13 +51,24 @@ def beside(line: np.ndarray) -> np.ndarray:
 
 
 def creases(seen: Seen) -> np.ndarray:
-    """[S, S] bool: the surface turns sharply, or another paint begins."""
+    """[S, S] bool: the surface turns sharply within `ACROSS` points, as rounded edges do, or another paint begins."""
     out = np.zeros(seen.thing.shape, bool)
-    for (where, a, b), (_, n, m), (_, p, q) in zip(
-        neighbours(seen.thing), neighbours(seen.normal), neighbours(seen.paint), strict=True
-    ):
-        out[where] |= (a == b) & (a >= 0) & (((n * m).sum(-1) < CREASE) | (p != q))
-    return out
+    for (where, a, b), (_, p, q) in zip(neighbours(seen.thing), neighbours(seen.paint), strict=True):
+        out[where] |= (a == b) & (a >= 0) & (p != q)
+    return out | (turns(seen, 0) | turns(seen, 1)) & ~beside(outlines(seen))
+
+
+def turns(seen: Seen, axis: int) -> np.ndarray:
+    """[S, S] bool: between the points on both sides along an axis the normal turns by more than `CREASE`, most here."""
+    thing, normal = np.moveaxis(seen.thing, axis, 0), np.moveaxis(seen.normal, axis, 0)
+    before, after, middle = slice(None, -ACROSS), slice(ACROSS, None), slice(ACROSS // 2, -ACROSS // 2)
+    alike = np.ones(thing.shape, np.float32)
+    one = (thing[before] == thing[after]) & (thing[before] >= 0) & (thing[middle] == thing[before])
+    alike[middle] = np.where(one, (normal[before] * normal[after]).sum(-1), 1)
+    sharpest = (alike < CREASE) & (alike <= minimum_filter1d(alike, ACROSS + 1, axis=0) + 1e-6)
+    first = np.zeros_like(sharpest)
+    first[1:] = sharpest[1:] & ~sharpest[:-1]  # of a plateau the first point
+    return np.moveaxis(first, 0, axis)
 
 
 def whole(points: np.ndarray) -> np.ndarray:

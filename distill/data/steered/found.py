@@ -5,6 +5,7 @@ from skimage.feature import canny
 
 from distill.data.steered.lines import Lines
 
+DRAWN = 1  # goes up when the lines of the same picture would be others, so that caches start anew
 RIM = 6  # grey levels that a plain ground may vary by
 AWAY = 24  # grey levels from the ground that make a pixel a thing's
 SIGMA = 1.0  # pixels, of Canny's blur
