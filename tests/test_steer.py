@@ -1,5 +1,6 @@
 """A drawing steers a run: on the base and unchanged on its LoRAs; strength 0 is none; mistakes are one sentence."""
 
+import inspect
 import io
 import json
 from pathlib import Path
@@ -17,6 +18,8 @@ from models.manifest import CONTROLS
 from models.picture import png_bytes, read
 from models.request import ImageRequest
 from tests import tiny
+from ui import api, menu
+from ui.desk import Desk
 
 MODELS = {"tiny-sd": 3, "tiny-hyper": 1, "tiny-cfg": 2}
 
@@ -188,3 +191,15 @@ def test_exported_it_paints_the_same_in_diffusers(studio, loaded, tmp_path, kind
     arguments = sd.call(loaded["tiny-sd"].row, request.steps) | {"controlnet_conditioning_scale": 0.7}
     theirs = pipe("a red ball", image=white, generator=torch.Generator().manual_seed(4), **arguments).images[0]
     assert np.abs(ours - np.asarray(theirs, int)).max() <= 2
+
+
+def test_another_model_on_the_page_follows_only_if_it_can(drawing):
+    before = ask("tiny-hyper", control=drawing)
+    assert menu.switch(before, {"model": "tiny-cfg"}).control == drawing
+    assert menu.switch(before, {"model": "tiny-sprint"}).control == ""
+
+
+def test_over_http_by_the_names_of_its_fields():
+    """The endpoint has every field of a request."""
+    names = inspect.signature(api._generate(Desk.__new__(Desk))).parameters
+    assert {"control", "control_kind", "control_strength"} <= names.keys()

@@ -124,6 +124,8 @@ def switch(request: ImageRequest, fields: dict[str, Any]) -> ImageRequest:
     kept = {k: v for k, v in fields.items() if k not in ("steps", "guidance", "width", "height")}
     if catalogue.get(fields["model"]).manifest.guidance.kind != "cfg":
         kept["negative"] = ""
+    if not catalogue.controls(catalogue.get(fields["model"])):
+        kept["control"] = ""
     return ImageRequest.from_dict(kept | {"enlarge": enlarge(catalogue.get(fields["model"]))})
 
 
