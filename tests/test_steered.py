@@ -1,5 +1,6 @@
 """What steers a picture lies where the picture says, moves with it, and is drawn by a bad hand that a seed decides."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from distill.data import Example, cache
 from distill.data.folder import Folder
 from distill.data.steered import Steered, drawn, exact, found, moved
 from distill.data.steered.__main__ import sheet
-from distill.data.steered.lines import Lines
+from distill.data.steered.lines import CHANNELS, Lines
 from distill.data.toys import Toys
 from distill.data.toys.render import look
 from distill.method import Rows
@@ -117,8 +118,8 @@ def test_they_are_kept_beside_the_pictures(toys, examples, tmp_path):
 
 def test_a_sketch_is_wobbly_has_gaps_and_pens_of_several_widths(conditions):
     """Compared with the exact line: some of it is missing, what is there is near it, and widths differ."""
-    outline, edges, _ = conditions[0].split(1, 1)
-    sketches = [drawn.sketch(outline, edges, Rows(0, step, N)) for step in range(8)]
+    edges = conditions[0][:, 1:2]
+    sketches = [drawn.sketch(edges, edges, Rows(0, step, N)) for step in range(8)]
     exact_lines = edges[:, 0].numpy() > 0
     reach, kept, width = [], [], []
     for lines in sketches:
@@ -153,6 +154,17 @@ def test_kinds_come_as_often_as_their_shares_and_only_where_they_are_known():
     share = torch.stack([(kinds[:2000] == k).float().mean() for k in range(4)])
     assert (share - torch.tensor([0.5, 0.2, 0.3, 0.0])).abs().max() < 0.04
     assert not (kinds[2000:] == CONTROLS.index("depth")).any()
+
+
+def test_pictures_without_depth_are_never_steered_by_it(toys, tmp_path):
+    part = cache.draw(Steered(toys), tmp_path)
+    flat = np.array(part.conditions[0])
+    flat[::2, ..., CHANNELS.index("depth")] = 0
+    part = replace(part, conditions=(flat,))
+    steering = drawn.Steering([part], (0.0, 0.1, 0.9, 0.0))
+    control, kinds = steering([(part, i, 0.0) for i in range(N)] * 20, Rows(0, 0, 20 * N))
+    depth = (kinds == CONTROLS.index("depth")).reshape(20, N)
+    assert not depth[:, ::2].any() and depth[:, 1::2].float().mean() > 0.8 and control.flatten(1).any(1).all()
 
 
 def test_a_sheet_to_look_at(tmp_path):
