@@ -19,8 +19,8 @@ from models.content import json_object, pixels
 from models.elsewhere import INDEX as INDEX  # passed on, for readers of rows
 from models.elsewhere import NAME, NETWORKS, elsewhere, in_folder, short
 from models.hub import hub_rows, reachable
+from models.manifest import CONTROLS, Manifest
 from models.manifest import Guidance as Guidance
-from models.manifest import Manifest
 from models.manifest import Row as Row
 
 FILE = "manifest.json"
@@ -206,9 +206,10 @@ def home_of(row: Row) -> str:
     return (row.manifest.kind == "lora" and row.manifest.base) or row.id
 
 
-def controls(row: Row) -> list[Row]:
-    """The controls that were trained on this row's network. A LoRA takes those of its base."""
-    return [r for r in rows().values() if r.manifest.kind == "control" and r.manifest.base == home_of(row)]
+def controls(row: Row, kind: str | None = None) -> list[Row]:
+    """The controls of this row's network that read `kind`, or any. A LoRA takes those of its base."""
+    own = [r for r in rows().values() if r.manifest.kind == "control" and r.manifest.base == home_of(row)]
+    return [r for r in own if kind is None or kind in (r.manifest.controls or CONTROLS)]
 
 
 def on_hub(row: Row, known: dict[str, Row] | None = None) -> Row | None:

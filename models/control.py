@@ -38,16 +38,21 @@ class Control(nn.Module):
         self.network = network
         network.controlnet_cond_embedding.to(memory_format=LAYOUT)
 
-    def forward(self, x: Tensor, timestep: Tensor, tokens: Tensor, cond: Cond, strength: float) -> dict[str, Any]:
-        assert cond.control is not None and cond.control_kind is not None, "whoever calls has looked"
+    def forward(
+        self, x: Tensor, timestep: Tensor, tokens: Tensor, cond: Cond, strength: float, more: dict[str, Any]
+    ) -> dict[str, Any]:
+        """`more`: what the UNet is called with beside, such as SDXL's sizes."""
+        assert cond.control is not None, "whoever calls has looked"
+        kind = {"class_labels": cond.control_kind} if self.network.config.num_class_embeds else {}
         down, mid = self.network(
             x,
             timestep,
             tokens,
             controlnet_cond=cond.control.to(x.dtype).contiguous(memory_format=LAYOUT),
-            class_labels=cond.control_kind,
             conditioning_scale=strength,
             return_dict=False,
+            **kind,
+            **more,
         )
         return {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
 

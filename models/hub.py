@@ -1,5 +1,6 @@
 """The models of the Hub that can be served, and requests to the Hub."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,18 @@ TCD_STEPS = {  # as TCDScheduler spaces them from its 50 training steps
     "8": [999, 879, 759, 639, 499, 379, 259, 139],
 }
 SPRINT, TEACHER = "SANA-Sprint: continuous-time consistency.", "A teacher: a generator of many steps."
+CONTROL, CONTROL_FILE = "A control: its base follows a drawing.", "diffusion_pytorch_model.safetensors"
 HYPER = "ByteDance/Hyper-SD"
 NVIDIA = "NSCL v2-custom or NVIDIA Open Model License (read the model's page); text encoder under the Gemma terms"
+
+SD15_CONTROLS = (
+    ("sd15-scribble", "sketch", "lllyasviel/control_v11p_sd15_scribble", "CreativeML Open RAIL-M"),
+    ("sd15-canny", "edges", "lllyasviel/control_v11p_sd15_canny", "CreativeML Open RAIL-M"),
+)
+SDXL_CONTROLS = (
+    ("sdxl-scribble", "sketch", "xinsir/controlnet-scribble-sdxl-1.0", "Apache-2.0"),
+    ("sdxl-canny", "edges", "diffusers/controlnet-canny-sdxl-1.0", "CreativeML Open RAIL++-M"),
+)
 
 
 def _hub(
@@ -86,6 +97,14 @@ def _hub_lora(id: str, base: Row, hub: str, file: str, **own: Any) -> Row:
     return Row(manifest, base.size, None, hub, "main", base.memory_gib + 0.5, base.tokens, batch=1, file=file)
 
 
+def _hub_control(id: str, base: Row, hub: str, kind: str, licence: str, parameters: int) -> Row:
+    """A control of a row of the Hub, which reads one kind of drawing."""
+    made = _hub(id, base.manifest.family, CONTROL, licence, parameters, "none", 1, base=base.id)
+    manifest = replace(made, kind="control", scheduler=None, prediction=None, lora=None, controls=[kind])
+    memory = base.memory_gib + parameters * 2 / 2**30
+    return Row(manifest, base.size, None, hub, "main", memory, base.tokens, batch=1, file=CONTROL_FILE)
+
+
 def hub_rows() -> list[Row]:
     """The rows of the Hub. Memory is estimated: two bytes for each parameter of denoiser, text encoders and
     autoencoder, and as much as activations need.
@@ -141,6 +160,14 @@ def hub_rows() -> list[Row]:
             scheduler="LCMScheduler",
             timesteps={"4": [999, 749, 499, 249]},
             default_steps=4,
+        ),
+        *(
+            _hub_control(id, base, hub, kind, licence, parameters)
+            for base, parameters, controls in (
+                (small, 361_279_120, SD15_CONTROLS),
+                (large, 1_251_014_240, SDXL_CONTROLS),
+            )
+            for id, kind, hub, licence in controls
         ),
     ]
 

@@ -51,6 +51,7 @@ class Manifest:
     about: str = ""  # one line for menus and cards: how it was made
     latents: str = ""  # a hash of the encoder that makes its latents
     base_sha256: str = ""  # for a LoRA: the weights of its base that it was made on
+    controls: list[str] = field(default_factory=list)  # of a control: the kinds that it reads; empty means all
 
     @property
     def step_counts(self) -> list[int]:

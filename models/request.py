@@ -194,11 +194,16 @@ class ImageRequest(Request):
             raise ValueError(f"image and {'start' if self.start else 'skip_steps'} both say where the run begins")
 
     def _steered(self) -> None:
-        """Raises ValueError where one of the painters has no control."""
-        for id in self.models():
-            if not catalogue.controls(catalogue.get(id)):
-                able = [r.id for r in catalogue.menu() if catalogue.controls(r)]
-                raise ValueError(f"{id} has no control, so it follows no drawing; valid: {', '.join(able) or 'none'}")
+        """Raises ValueError where one of the painters has no control, or none for this kind of drawing."""
+        for row in map(catalogue.get, self.models()):
+            able = [r.id for r in catalogue.menu() if catalogue.controls(r)]
+            if not (own := catalogue.controls(row)):
+                raise ValueError(
+                    f"{row.id} has no control, so it follows no drawing; valid: {', '.join(able) or 'no model'}"
+                )
+            if not catalogue.controls(row, self.control_kind):
+                valid = dict.fromkeys(kind for r in own for kind in r.manifest.controls)
+                raise ValueError(f"{row.id} has no control for {self.control_kind}; valid: {', '.join(valid)}")
 
     def _variety(self, row: catalogue.Row) -> None:
         """Raises ValueError for a cure for variety that this model can't have."""

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from PIL.Image import Image as Picture
 from torch import Tensor
 
-from models import catalogue, inputs, weights
+from models import catalogue, families, inputs, weights
 from models.catalogue import Row
 from models.control import FOLDER, Control, areas
 from models.denoiser import Cond
@@ -42,7 +42,10 @@ class Steer:
     def of(cls, parts: Parts, request: ImageRequest) -> "Steer | None":
         if not request.control or not request.control_strength:
             return None
-        (row, *_), kind = catalogue.controls(parts.row), request.control_kind
+        kind = request.control_kind
+        row = catalogue.controls(parts.row, kind)[0]
+        if reason := catalogue.available(row):
+            raise ValueError(f"{row.id} can't run here. {reason}")
         drawing = shown(flat(inputs.load(request.control, "drawing")), kind, parts.row.size).to(parts.device)
         branch = load(row, parts.device, parts.denoiser.dtype)
         return cls(branch, drawing, CONTROLS.index(kind), request.control_strength)
@@ -82,13 +85,18 @@ def ink(grey: np.ndarray) -> np.ndarray:
 
 
 def load(row: Row, device: torch.device, dtype: torch.dtype) -> Control:
-    """A control of the catalogue, read once. Raises ValueError where a file is damaged."""
-    assert row.folder is not None, "a control is a folder"
-    return _read(row.folder, tuple(sorted(row.manifest.files.items())), row.id, device, dtype)
+    """A control of the catalogue, read once. Raises ValueError where it is not there, or damaged."""
+    return _read(row.id, row.folder, row.hub, tuple(sorted(row.manifest.files.items())), device, dtype)
 
 
 @lru_cache(maxsize=4)
-def _read(folder: Path, files: tuple, id: str, device: torch.device, dtype: torch.dtype) -> Control:
-    catalogue.verify(catalogue.get(id))
-    network = weights.load(ControlNetModel, folder / FOLDER, dtype)
+def _read(
+    id: str, folder: Path | None, hub: str | None, files: tuple, device: torch.device, dtype: torch.dtype
+) -> Control:
+    row = catalogue.get(id)
+    if folder is None:
+        network = families.from_hub(ControlNetModel, row, dtype)
+    else:
+        catalogue.verify(row)
+        network = weights.load(ControlNetModel, folder / FOLDER, dtype)
     return Control(network.to(device)).eval().requires_grad_(False)

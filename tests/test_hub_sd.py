@@ -1,17 +1,26 @@
 """Rows of the Hub for SD 1.5 and SDXL and the LoRAs on them, on tiny models of the same classes in a Hub cache."""
 
 import copy
+import io
 import json
 from dataclasses import replace
 
 import huggingface_hub
 import pytest
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    StableDiffusionControlNetPipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLControlNetPipeline,
+    StableDiffusionXLPipeline,
+)
+from PIL import Image, ImageDraw
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from core.machine import Machine
-from models import catalogue, families, lora
+from models import catalogue, families, inputs, lora, steer
 from models.families.sd import UNetDenoiser
 from models.families.sdxl import SDXLDenoiser
 from models.generate import generate
@@ -90,6 +99,15 @@ def into_cache(cache, hub, write):
     (repo / "refs" / "main").write_text("c" * 40)
 
 
+def controlling(unet):
+    """A ControlNet of one kind, with an effect."""
+    made = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(4, 4, 4, 8))
+    for block in (*made.controlnet_down_blocks, made.controlnet_mid_block):
+        torch.nn.init.normal_(block.weight, std=0.2)
+    torch.nn.init.normal_(made.controlnet_cond_embedding.conv_out.weight, std=0.2)
+    return made
+
+
 BASES = {"sd15": (sd15, UNetDenoiser), "sdxl": (sdxl, SDXLDenoiser)}
 
 
@@ -109,9 +127,12 @@ def cache(tmp_path_factory):
             for row in rows.values():
                 if row.manifest.base == id:
 
-                    def write(snapshot, made=made, row=row):
-                        lora.save(made.network, "default", snapshot)
-                        (snapshot / lora.FILE).rename(snapshot / row.file)
+                    def write(snapshot, made=made, row=row, unet=pipeline.unet):
+                        if row.manifest.kind == "control":
+                            controlling(unet).save_pretrained(snapshot)
+                        else:
+                            lora.save(made.network, "default", snapshot)
+                            (snapshot / lora.FILE).rename(snapshot / row.file)
 
                     into_cache(folder, row.hub, write)
         small = {id: replace(r, size=64, tokens=16) for id, r in rows.items()}
@@ -155,3 +176,49 @@ def test_rows_say_why_they_cannot_run(cache):
         assert "isn't in the local Hub cache" in catalogue.available(elsewhere, MACHINE)
         with pytest.raises(ValueError, match="local Hub cache, and the Hub can't be reached"):
             families.load(elsewhere)
+
+
+CONTROLLED = {"sd15": StableDiffusionControlNetPipeline, "sdxl": StableDiffusionXLControlNetPipeline}
+
+
+@pytest.mark.parametrize("id", CONTROLLED)
+def test_a_control_of_the_hub_steers_as_in_its_pipeline(cache, monkeypatch, id):
+    """Each reads one kind of drawing; another kind is refused in a sentence."""
+    monkeypatch.setattr(catalogue, "here", lambda: MACHINE)
+    lines, out = Image.new("RGB", (64, 64), "black"), io.BytesIO()
+    ImageDraw.Draw(lines).ellipse((10, 12, 50, 40), outline="white", width=4)
+    lines.save(out, "PNG")
+    drawing, parts = inputs.keep(out.getvalue()), families.load(catalogue.get(id))
+    ends, decoded = [], parts.vae.decode
+    monkeypatch.setattr(parts.vae, "decode", lambda z, **more: ends.append(z) or decoded(z, **more))
+    asked = {"model": id, "seed": 7, "steps": 4}
+    list(generate(parts, ImageRequest("a red ball", **asked, control=drawing, control_strength=0.8)))
+    list(generate(parts, ImageRequest("a red ball", **asked)))
+    branch = steer.load(catalogue.get(f"{id}-scribble"), torch.device("cpu"), torch.float32).network
+    own = {k: v for k, v in parts.pipeline.components.items() if k not in ("image_encoder", "feature_extractor")}
+    more = {"requires_safety_checker": False, "feature_extractor": None} if id == "sd15" else {}
+    pipe = CONTROLLED[id](**own, controlnet=branch, **more)
+    pipe.set_progress_bar_config(disable=True)
+    theirs = pipe(
+        "a red ball",
+        image=lines,
+        controlnet_conditioning_scale=0.8,
+        guidance_scale=parts.row.manifest.guidance.default,
+        generator=torch.Generator().manual_seed(7),
+        num_inference_steps=4,
+        output_type="latent",
+        height=64,
+        width=64,
+    ).images
+    scale = parts.vae.config.scaling_factor
+    assert (ends[0] * scale - theirs).abs().max() < 1e-4 * max(1, theirs.abs().max())
+    assert not torch.equal(ends[0], ends[1])
+    with pytest.raises(ValueError, match=f"{id} has no control for depth; valid: sketch, edges"):
+        ImageRequest("a red ball", **asked, control=drawing, control_kind="depth")
+
+
+def test_a_control_that_cannot_run_says_why(cache):
+    row = catalogue.rows()["sd15-scribble"]
+    assert "NVIDIA GPU" in catalogue.available(row, Machine(None, 0, 64))
+    assert "isn't in the local Hub cache" in catalogue.available(replace(row, hub="nobody/nothing"), MACHINE)
+    assert row not in catalogue.menu()
