@@ -43,7 +43,7 @@ class Control(nn.Module):
     ) -> dict[str, Any]:
         """`more`: what the UNet is called with beside, such as SDXL's sizes."""
         assert cond.control is not None, "whoever calls has looked"
-        kind = {"class_labels": cond.control_kind} if self.network.config.num_class_embeds else {}
+        kind = {"class_labels": cond.control_kind} if self.network.config["num_class_embeds"] else {}
         down, mid = self.network(
             x,
             timestep,

@@ -97,7 +97,7 @@ def _hub_lora(id: str, base: Row, hub: str, file: str, **own: Any) -> Row:
     return Row(manifest, base.size, None, hub, "main", base.memory_gib + 0.5, base.tokens, batch=1, file=file)
 
 
-def _hub_control(id: str, base: Row, hub: str, kind: str, licence: str, parameters: int) -> Row:
+def _hub_control(base: Row, parameters: int, id: str, kind: str, hub: str, licence: str) -> Row:
     """A control of a row of the Hub, which reads one kind of drawing."""
     made = _hub(id, base.manifest.family, CONTROL, licence, parameters, "none", 1, base=base.id)
     manifest = replace(made, kind="control", scheduler=None, prediction=None, lora=None, controls=[kind])
@@ -161,14 +161,8 @@ def hub_rows() -> list[Row]:
             timesteps={"4": [999, 749, 499, 249]},
             default_steps=4,
         ),
-        *(
-            _hub_control(id, base, hub, kind, licence, parameters)
-            for base, parameters, controls in (
-                (small, 361_279_120, SD15_CONTROLS),
-                (large, 1_251_014_240, SDXL_CONTROLS),
-            )
-            for id, kind, hub, licence in controls
-        ),
+        *(_hub_control(small, 361_279_120, *facts) for facts in SD15_CONTROLS),
+        *(_hub_control(large, 1_251_014_240, *facts) for facts in SDXL_CONTROLS),
     ]
 
 
