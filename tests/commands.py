@@ -27,7 +27,10 @@ COMMANDS = (  # what a person types, and the module whose `main` it is
         ("threed.run",) * 2,
     ),
     *(("jobs", "jobs.__main__"), ("jobs.worker",) * 2),
-    *((f"benchmarks.{name}",) * 2 for name in ("quality", "latency", "keystroke", "control", "sheet", "threed")),
+    *(
+        (f"benchmarks.{name}",) * 2
+        for name in ("quality", "latency", "keystroke", "control", "pointer", "sheet", "threed")
+    ),
 )
 
 

@@ -23,6 +23,8 @@ still.parts.draw = (element, part) => {
   let known = [],
     dirty = false,
     moving = false, // the pen is down: one picture will do
+    rested = false, // the newest drawing has its first picture: the other seeds follow
+    released = 0, // when the last stroke ended, until its picture is there
     busy = false,
     mean = 100,
     timer = 0,
@@ -31,6 +33,7 @@ still.parts.draw = (element, part) => {
     before = null; // the ones before them
 
   const canvas = still.canvas((done) => {
+    if (done) released = performance.now();
     want(done);
     if (done) still.store.set("drawing", canvas.kept());
   });
@@ -180,6 +183,7 @@ still.parts.draw = (element, part) => {
   /* The newest drawing: at once where the model is quick, else shortly after the last stroke. */
   function want(done) {
     dirty = true;
+    rested = false;
     moving = !done;
     clearTimeout(timer);
     if (busy) return;
@@ -201,7 +205,7 @@ still.parts.draw = (element, part) => {
     busy = true;
     remember();
     const began = performance.now();
-    const request = { ...asked, strength: Math.min(1, Math.max(0.05, asked.strength)), num_images: moving && !keeping ? 1 : 4 };
+    const request = { ...asked, strength: Math.min(1, Math.max(0.05, asked.strength)), num_images: rested || keeping ? 4 : 1 };
     const answer = await still.call("draw", { ...drawn, request, ticket: ++ticket, keep: keeping });
     busy = false;
     const ms = performance.now() - began;
@@ -212,7 +216,11 @@ still.parts.draw = (element, part) => {
       still.say(keeping ? "4 pictures kept in the gallery." : "");
       if (keeping) still.emit("kept");
     }
-    if (dirty) want(!moving);
+    if (dirty) return void want(!moving);
+    if (!moving && !rested && answer?.pictures) {
+      rested = true;
+      paint();
+    }
     return undefined;
   }
 
@@ -222,6 +230,11 @@ still.parts.draw = (element, part) => {
     large.src = pictures[0].src;
     large.alt = `${asked.prompt}, painted on the drawing`;
     large.hidden = false;
+    if (released && !moving) {
+      const start = released;
+      released = 0;
+      large.decode().then(() => performance.measure("stroke", { start, end: performance.now() }), () => {});
+    }
     if (pictures.length > 1) strip.replaceChildren(
       ...pictures.slice(1).map((p) =>
         make("button", { type: "button", ariaLabel: `Take seed ${p.request.seed}`, title: `seed ${p.request.seed}`, onclick: () => ((asked.seed = p.request.seed), want(true)) }, make("img", { src: p.src, alt: "" })),
