@@ -13,6 +13,7 @@ from threading import Condition, Lock
 from typing import Any
 
 import torch
+from PIL.Image import Image as Picture
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -21,8 +22,9 @@ from models import catalogue, families, openvino, text
 from models.catalogue import Row, home_of
 from models.denoiser import ATTENTION, Cond, pick_device, pick_dtype
 from models.families import Parts
-from models.generate import Event, generate
+from models.generate import Event, decode, generate
 from models.request import ImageRequest
+from models.samplers import Step
 from models.words import Vectors, Window, Words, vocabulary
 
 TICK = 0.5  # seconds between two `Waiting` events
@@ -169,6 +171,16 @@ class Engine:
                     places.lend()
                     yield event
                     places.back()
+
+    @torch.no_grad()
+    def look(self, step: Step) -> Picture | None:
+        """What the first picture of a running batch looks like at this step, by its x0; None where that is no picture.
+        To be called between two events of `generate`."""
+        parts = self._held.get(step.painter)
+        try:
+            return None if parts is None else decode(parts, step.x0[:1])
+        except FloatingPointError:
+            return None
 
     def warm(self, id: str) -> None:
         """Load a model before its first request."""

@@ -49,6 +49,7 @@ class Manifest:
     quality: dict[str, dict[str, float]] = field(default_factory=dict)
     eta: float = 0.0  # for DDIM and TCD: the share of fresh noise in each step
     about: str = ""  # one line for menus and cards: how it was made
+    good_for: str = ""  # a few words for menus: what people choose it for
     latents: str = ""  # a hash of the encoder that makes its latents
     base_sha256: str = ""  # for a LoRA: the weights of its base that it was made on
     controls: list[str] = field(default_factory=list)  # of a control: the kinds that it reads; empty means all

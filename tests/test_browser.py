@@ -41,10 +41,9 @@ def test_pictures_change_as_one_types_and_no_keystroke_is_lost(visit):
     v.painted("a red ball" + text)
     after = v.sources()
     assert len(after) == 4 and not set(before) & set(after)
-    assert re.fullmatch(
-        r"4 pictures in [\d.]+ s · text [\d.]+ m?s · denoiser [\d.]+ m?s · decode [\d.]+ m?s each",
-        v.page.locator("#cost").inner_text(),
-    )
+    cost = v.page.locator("#cost")
+    assert re.fullmatch(r"4 pictures in [\d.]+ s", cost.inner_text())
+    assert re.fullmatch(r"text [\d.]+ m?s · denoiser [\d.]+ m?s · decode [\d.]+ m?s each", cost.get_attribute("title"))
     assert re.fullmatch(r"[\d.]+ m?s a picture", v.page.locator("#each").inner_text())
     assert v.page.evaluate("performance.getEntriesByName('keystroke').length") >= 1
 
@@ -160,18 +159,19 @@ def test_a_link_restores_and_a_wrong_one_says_so(visit):
     expect(v.page.locator("#say")).to_have_text("seed in the link must be a whole number")
 
 
-def test_what_a_model_cannot_obey_is_disabled_and_says_why(visit):
+def test_what_a_model_cannot_obey_is_hidden_and_said(visit):
     v = visit()
     page = v.page
     negative = page.locator("#field-negative textarea, #field-negative input")
-    expect(negative).to_be_disabled()
-    expect(page.locator("#negative-note")).to_contain_text("its guidance is part of the network")
+    expect(negative).to_be_hidden()
+    expect(page.locator("#model-note")).to_contain_text("no negative prompt, as its guidance is part of the network")
     hub = page.locator("#model option[value='sana-sprint-1.6b']")
     assert hub.evaluate("o => o.disabled") is True
     expect(page.locator(".sl-reasons")).to_contain_text("It needs an NVIDIA GPU, and there is none here")
     v.type(" on a cube")
     page.locator("#model").select_option("tiny-sana")
-    expect(negative).to_be_enabled()
+    expect(negative).to_be_visible()
+    expect(page.locator("#model-note")).not_to_contain_text("no negative prompt")
     v.painted("a red ball on a cube")
     assert (v.request()["model"], v.request()["steps"], v.request()["seed"]) == ("tiny-sana", 20, 7)
     assert page.locator("#field-steps label").all_inner_texts() == ["4", "8", "20", "40"]
@@ -187,14 +187,14 @@ def test_the_student_that_paints_a_prompt_is_named(visit):
     assert first != second
     v = visit(f"?prompt={prompts[0]}&model=toybox-msd4&num_images=1")
     cost = v.page.locator("#cost")
-    expect(cost).to_have_text(re.compile(rf" each · student {first + 1}$"))
-    expect(v.page.locator("#field-guidance input[type=range]")).to_be_disabled()
-    expect(v.page.locator("#guidance-note")).to_have_text("toybox-msd4 was distilled at one value.")
+    expect(cost).to_have_attribute("title", re.compile(rf" each · student {first + 1}$"))
+    expect(v.page.locator("#field-guidance input[type=range]")).to_be_hidden()
+    expect(v.page.locator("#model-note")).to_contain_text("no choice of guidance, as it was distilled at one value")
     v.page.locator("#prompt").fill(prompts[1])
     v.painted(prompts[1])
-    expect(cost).to_have_text(re.compile(rf" each · student {second + 1}$"))
+    expect(cost).to_have_attribute("title", re.compile(rf" each · student {second + 1}$"))
     v.page.locator("#model").select_option("tiny-sprint")
-    expect(cost).to_have_text(re.compile(r" each$"))
+    expect(cost).to_have_attribute("title", re.compile(r" each$"))
 
 
 def test_escape_stops(visit):
@@ -234,7 +234,7 @@ def test_on_a_phone_everything_is_there_and_nothing_sticks_out(visit):
     v = visit("?prompt=a+red+ball&model=tiny-sprint&seed=7&num_images=9", viewport=PHONE, has_touch=True)
     page = v.page
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    box = {s: page.locator(s).bounding_box() for s in ("#prompt", "#wall", "#settings", "#gallery-part")}
+    box = {s: page.locator(s).bounding_box() for s in ("#prompt", "#wall", "#gallery-part")}
     tops = [b["y"] for b in box.values()]
     assert tops == sorted(tops) and all(b["width"] > 150 and b["x"] >= 0 for b in box.values())
     assert page.evaluate("getComputedStyle(document.querySelector('#wall')).gridTemplateColumns.split(' ').length") == 2
@@ -274,7 +274,9 @@ def test_an_emoji_is_read_as_its_name_and_stays_as_it_was_typed(visit):
     v.page.locator("#prompt").fill("a 🍄")
     v.painted("a 🍄")
     expect(notes(v)).to_have_text(["🍄 is read as mushroom."])
-    assert [v.page.evaluate(PIXELS, u) for u in v.sources()] == [v.page.evaluate(PIXELS, u) for u in named]
+    for one, other in zip(v.sources(), named, strict=True):  # a wall comes in batches of any size: one grey level
+        a, b = ([int(x) for x in v.page.evaluate(PIXELS, u).split(",")] for u in (one, other))
+        assert max(abs(x - y) for x, y in zip(a, b, strict=True)) <= 1
     assert (
         v.request()["prompt"] == "a 🍄"
         and v.page.locator("#wall img").first.get_attribute("alt") == "a mushroom, seed 7"
@@ -323,7 +325,7 @@ def test_everything_below_the_prompt_can_be_seen(visit):
     v = visit()
     v.page.locator("#prompt").fill("wooden unicorns juggle mushrom cakes silently")
     expect(notes(v)).to_have_count(6)
-    expect(v.page.get_by_role("button", name="words it knows")).to_be_visible()
+    expect(v.page.get_by_role("button", name="What can I type?")).to_be_visible()
     odd = "[...document.querySelectorAll('.sl-notes, .sl-tries')].filter(e => e.scrollWidth > e.clientWidth + 1).length"
     for width in (1400, 1100, 800):
         v.page.set_viewport_size({"width": width, "height": 900})

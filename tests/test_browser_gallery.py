@@ -91,7 +91,7 @@ def test_more_like_this_is_a_wall_of_neighbours(visit):
     v.page.wait_for_function("still.painter.wall.complete && still.painter.wall.request.variation === 0.35")
     r = v.request()
     assert r["seed"] == 8 and r["num_images"] == 4
-    expect(v.page.locator("#wall figcaption").first).to_have_text("neighbour 1")
+    expect(v.page.locator("#wall figcaption").first).to_have_text("variation 1")
     slider = v.page.locator("#field-variation input[type=number]")
     expect(slider).to_be_visible()
     slider.fill("0")

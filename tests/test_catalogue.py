@@ -56,7 +56,8 @@ def test_a_manifest_goes_through_json(studio):
         list(made.to_dict())
         == (
             "id family base kind method dataset command code seed samples_seen scheduler timesteps default_steps "
-            "guidance prediction lora licence files parameters quality eta about latents base_sha256 controls"
+            "guidance prediction lora licence files parameters quality eta about good_for latents base_sha256 "
+            "controls"
         ).split()
     )
 

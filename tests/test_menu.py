@@ -51,4 +51,6 @@ def test_the_menu_greys_what_cannot_run_and_says_why():
     assert rows["sana-sprint-1.6b"]["reason"] == "It needs an NVIDIA GPU, and there is none here."
     sprint, teacher = menu.model("tiny-sprint"), menu.model("tiny-sana")
     assert sprint["steps"] == [1, 2, 4] and teacher["steps"] == [4, 8, 20, 40]
-    assert "its guidance is part of the network" in sprint["negative_reason"] and teacher["negative_reason"] is None
+    assert "no negative prompt, as its guidance is part of the network" in sprint["details"] and not sprint["negative"]
+    assert teacher["negative"] and "negative" not in teacher["details"]
+    assert teacher["draft"] == {"model": "tiny-sprint", "steps": 1} and sprint["draft"] is None

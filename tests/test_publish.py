@@ -90,6 +90,12 @@ def run(studio, pictures):
     return folder
 
 
+def test_what_comes_before_the_steps_is_called_by_names_that_people_know(run):
+    events = [json.loads(line) for line in (run("scm_ladd") / "events.jsonl").read_text().splitlines()]
+    stages = {event["stage"] for event in events if "stage" in event}
+    assert "loading tiny-sana" in stages and all(len(stage) < 60 for stage in stages)
+
+
 @pytest.mark.parametrize("method", OWN)
 def test_on_pictures_it_resumes_exactly(method, run, studio, pictures):
     whole, half = run(method), studio / "runs" / f"{method}-half"

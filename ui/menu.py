@@ -12,6 +12,7 @@ from ui.place import Place
 
 LIVE_PARAMETERS = 60e6  # a larger model is too slow on a CPU to paint at every keystroke
 ANY_STEPS = (4, 8, 20, 40)  # choices for a model that takes any step count
+DRAFT_STEPS = 2  # the most steps of a draft
 JUDGED = ("kind", "colour", "emoji")  # the quality figures in a note
 
 
@@ -22,16 +23,25 @@ def model(id: str) -> dict[str, Any]:
     steps = row.manifest.step_counts or sorted({*ANY_STEPS, row.manifest.default_steps})
     return {
         "id": row.id,
-        "note": note(row),
+        "says": plainly(row),
+        "details": details(row),
         "steps": steps,
         "variety": {str(n): variety.knob(row, n) for n in steps},
         "guidance": guidance.range,
-        "negative_reason": None
-        if guidance.kind == "cfg"
-        else f"{row.id} has none: its guidance is part of the network.",
-        "guidance_reason": None if guidance.range[0] < guidance.range[1] else f"{row.id} was distilled at one value.",
+        "negative": guidance.kind == "cfg",
+        "draft": draft(row),
         "live": row.manifest.parameters <= LIVE_PARAMETERS or catalogue.here().gpu is not None,
     }
+
+
+def draft(row: Row) -> dict[str, Any] | None:
+    """Which student paints while one types for a base model of many steps, and its steps; None where there is none."""
+    if row.manifest.step_counts:
+        return None
+    students = [r for r in catalogue.menu() if r.manifest.base == row.id and catalogue.available(r) is None]
+    quick = [(r, n) for r in students for n in r.manifest.step_counts if n <= DRAFT_STEPS]
+    worth = {(r.id, n): r.manifest.quality.get(str(n), {}).get("kind", 0.0) for r, n in quick}
+    return {"model": (best := max(worth, key=worth.__getitem__))[0], "steps": best[1]} if worth else None
 
 
 def enlarge(row: Row) -> int:
@@ -55,13 +65,14 @@ def refusal(row: catalogue.Row, place: Place) -> str | None:
 
 
 def rows(place: Place) -> list[dict[str, Any]]:
-    """The menu: every model, with the reason where it can't be chosen."""
-    return [{"id": row.id, "note": note(row), "reason": refusal(row, place)} for row in catalogue.menu()]
+    """The menu: every model, what people choose it for, and the reason where it can't be chosen."""
+    facts = [(row, {"good_for": row.manifest.good_for, "note": note(row)}) for row in catalogue.menu()]
+    return [{"id": row.id, **says, "reason": refusal(row, place)} for row, says in facts]
 
 
 def described(place: Place) -> list[dict[str, Any]]:
     """The menu for programs, with the settings that each model takes."""
-    keys = ("note", "steps", "guidance")
+    keys = ("steps", "guidance")
     return [row | {k: v for k, v in model(row["id"]).items() if k in keys} for row in rows(place)]
 
 
@@ -101,6 +112,38 @@ def note(row: Row) -> str:
     facts = [f"{count(manifest.parameters)} parameters, {row.size} × {row.size} pixels, {data}", worth(row)]
     made = (manifest.about or manifest.method).removesuffix(".")
     return ". ".join([made, *filter(None, facts), manifest.licence]) + "."
+
+
+def plainly(row: Row) -> str:
+    """What a model is like, in words: its steps, its pace on this page, and how often it is right."""
+    steps = row.manifest.default_steps
+    quality = row.manifest.quality.get(str(steps), {})
+    pace = ""
+    if ms := quality.get("ms"):
+        each = round(1000 / ms)
+        pace = f", about {each} pictures a second" if each > 1 else f", about {ms / 1000:.1f} seconds a picture"
+    counted = "One step" if steps == 1 else f"{steps} steps"
+    sentences = [f"{counted}{pace}. {row.size} × {row.size} pixels before they are enlarged."]
+    if "kind" in quality:
+        sentences.append(
+            f"Gets the thing right {_of_ten(quality['kind'])}, and its colour {_of_ten(quality['colour'])}."
+        )
+    return " ".join(sentences)
+
+
+def _of_ten(share: float) -> str:
+    return "nearly always" if share >= 0.95 else f"{int(10 * share + 0.5)} times in 10"
+
+
+def details(row: Row) -> str:
+    """The same in the words of the field, and which settings the model hasn't."""
+    guidance = row.manifest.guidance
+    lacks = []
+    if guidance.kind != "cfg":
+        lacks.append("no negative prompt, as its guidance is part of the network")
+    if guidance.range[0] == guidance.range[1]:
+        lacks.append("no choice of guidance, as it was distilled at one value")
+    return " ".join([note(row), *([f"It has {'; '.join(lacks)}."] if lacks else [])])
 
 
 def worth(row: Row) -> str:

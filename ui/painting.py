@@ -50,8 +50,9 @@ def stop(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def where(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """One sentence on what this page waits for."""
-    return {"sentence": desk.turns.where(token(data, "tab"))}
+    """One sentence on what this page waits for; and the picture so far, where that takes many steps."""
+    sentence, look = desk.turns.where(token(data, "tab"))
+    return {"sentence": sentence} | ({} if look is None else {"look": _jpeg(look)})
 
 
 def generate(desk: Desk, fields: dict[str, Any], caller: str) -> list[dict[str, Any]]:
@@ -72,8 +73,12 @@ def _shown(request: ImageRequest, painted: Picture, id: str | None) -> dict[str,
     if max(painted.size) <= SMALL:
         src = data_url(picture.png_bytes(painted, request, level=1), "png")
     else:
-        out = io.BytesIO()
-        painted.convert("RGB").save(out, "JPEG", quality=92, subsampling=0)
-        src = data_url(out.getvalue(), "jpeg")
+        src = _jpeg(painted)
     size = {"width": painted.width, "height": painted.height}
     return {"src": src, "id": id, "favourite": False, "request": request.to_dict(), **size}
+
+
+def _jpeg(shown: Picture) -> str:
+    out = io.BytesIO()
+    shown.convert("RGB").save(out, "JPEG", quality=92, subsampling=0)
+    return data_url(out.getvalue(), "jpeg")

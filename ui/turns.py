@@ -17,6 +17,8 @@ from models.request import ImageRequest
 from ui import metrics
 
 if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
     from models.engine import Engine
     from models.generate import Image
 
@@ -34,6 +36,8 @@ class Painting:
     loaded: bool = False
     since: float = field(default_factory=time.monotonic)
     begun: float | None = None  # when it got the pipeline
+    watched: bool = False  # whether the page asked for the state since the last preview
+    look: "Picture | None" = None  # the latest preview
 
     def sentence(self) -> str:
         if self.place:
@@ -96,7 +100,10 @@ class Turns:
                     now.place, now.loaded = 0, True
                     if isinstance(event, Step):
                         now.step = event.i + 1
+                        if now.watched and now.step < request.steps:
+                            now.look, now.watched = engine.look(event), False
                     else:
+                        now.look = None
                         yield event
             self._painted(now)
         except OutOfMemoryError:
@@ -141,7 +148,9 @@ class Turns:
         """Stop all paintings between two steps, as the server stops."""
         self._closed = True
 
-    def where(self, tab: str) -> str:
-        """One sentence on what this page waits for; empty where it does not wait."""
-        now = self._now.get(tab)
-        return now.sentence() if now else ""
+    def where(self, tab: str) -> "tuple[str, Picture | None]":
+        """One sentence on what this page waits for, empty where it does not wait; and the latest preview."""
+        if (now := self._now.get(tab)) is None:
+            return "", None
+        now.watched = True
+        return now.sentence(), now.look

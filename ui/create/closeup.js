@@ -115,6 +115,17 @@ still.closeup = (() => {
     show();
   }
 
+  /* A finger that goes sideways walks on. */
+  let begun = null;
+  image.addEventListener("touchstart", ({ touches }) => (begun = touches.length === 1 ? touches[0] : null), { passive: true });
+  image.addEventListener("touchend", ({ changedTouches: [end] }) => {
+    if (!begun) return;
+    const across = end.clientX - begun.clientX,
+      along = end.clientY - begun.clientY;
+    begun = null;
+    if (Math.abs(across) > 40 && Math.abs(across) > 2 * Math.abs(along)) step(across < 0 ? 1 : -1);
+  });
+
   still.on("open", (what) => {
     pictures = what.pictures.filter(Boolean);
     index = Math.max(0, pictures.indexOf(what.pictures[what.index]));

@@ -62,6 +62,7 @@ still.parts.gallery = (element, part) => {
       strip.replaceChildren();
     }
     answer.pictures.forEach(add);
+    if (!search.value && !favourites) still.emit("gallery", pictures);
     count.textContent = still.plural(answer.total, "picture");
     more.hidden = pictures.length >= answer.total;
     all.disabled = answer.total === 0;
@@ -71,7 +72,7 @@ still.parts.gallery = (element, part) => {
   const nothing = () =>
     search.value || favourites
       ? "No picture here matches."
-      : "Nothing kept yet. Paint (Ctrl+Enter) keeps its pictures, and a favourite (F) is kept too; " +
+      : "Nothing kept yet. “Keep these” (Enter) keeps the pictures of the wall, and a favourite (F) is kept too; " +
         "what appears while you type is not.";
 
   function add(p) {

@@ -1,5 +1,6 @@
 "use strict";
-/* Paints walls: one call to the server at a time, a few pictures each, always for the newest request.
+/* Paints walls: one call to the server at a time, a few pictures each, always for the newest request. For a base model of
+   many steps a quick student of it drafts the wall at every keystroke; when the typing rests, the model itself paints it.
 
    A chunk is as many pictures as take about a tenth of a second, so a newer prompt waits no longer than that; a model
    that is slower than that is told to stop between two steps. A wall that was cut short by a reload or by a studio that
@@ -8,22 +9,40 @@
 still.painter = (() => {
   const CHUNK_MS = 100,
     SLOW_MS = 1000,
-    PATIENCE_MS = 200;
+    PATIENCE_MS = 200,
+    REST_MS = 400;
   const EMPTY = { request: null, pictures: [], complete: false, kept: false, cut: false };
   let wanted = null,
     busy = false,
     since = 0,
     ticket = 0,
-    pace = 60,
-    timer = 0,
+    timer = 0, // of a request that waits until the typing rests
     typed = null;
+  const paces = {}; // milliseconds a picture, by model
+  let origin = null; // the picture that a wall of neighbours is of; it stands in their middle
   let wall = EMPTY; // `cut`: it stopped before its last picture, and nobody wanted that
 
   const sorted = (request) => JSON.stringify(Object.entries(request ?? {}).sort());
   const same = (a, b) => a !== null && sorted(a) === sorted(b);
 
-  function want({ keep = false } = {}) {
+  const pace = (model) => paces[model] ?? 60;
+
+  /* What the quick student is asked for; it has its own guidance, and nothing else that only its base takes. */
+  function drafted({ prompt, seed, num_images, style, even }) {
+    return { prompt, seed, num_images, style, even, ...still.model.draft };
+  }
+
+  function rest(start) {
+    timer = setTimeout(() => ((timer = 0), start()), REST_MS);
+  }
+
+  function unrest() {
     clearTimeout(timer);
+    timer = 0;
+  }
+
+  function want({ keep = false } = {}) {
+    unrest();
     const request = { ...still.request };
     if (!String(request.prompt ?? "").trim()) {
       stop();
@@ -31,18 +50,21 @@ still.painter = (() => {
     }
     const again = same(wall.request, request);
     if (!keep && !busy && again && wall.complete) return undefined;
-    const rest = !busy && again && wall.cut; // of a wall that somebody waits for
+    const unfinished = !busy && again && wall.cut; // of a wall that somebody waits for
     const reason = still.reasons[request.model];
     if (reason) return still.say(`${request.model} can't run here. ${reason}`, "error");
-    if (!keep && !rest && !still.model.live) return still.say(`${request.model} is slow here: Enter paints.`);
-    const start = () => {
-      const from = rest && (wall.kept || !keep) ? wall.pictures : [];
-      wanted = { request, keep: keep || (rest && wall.kept), ticket: ++ticket, asked: performance.now(), typed, from };
+    if (!keep && !unfinished && !still.model.live) return still.say(`${request.model} is slow here: Enter paints.`);
+    const start = (request, draft = false) => {
+      const from = unfinished && (wall.kept || !keep) ? wall.pictures : [];
+      wanted = { request, draft, keep: keep || (unfinished && wall.kept), ticket: ++ticket, asked: performance.now(), typed, from };
       typed = null;
       if (busy && performance.now() - since > PATIENCE_MS) still.call("stop", { ticket: ticket - 1 });
       if (!busy) pump();
     };
-    return !keep && pace > SLOW_MS ? (timer = setTimeout(start, 400)) : start();
+    const draft = typed !== null && still.model.draft;
+    if (keep || unfinished || !(draft || pace(request.model) > SLOW_MS)) return start(request);
+    if (draft) start(drafted(request), true);
+    return rest(() => start(request));
   }
 
   /* Paint: keep what is asked for. A wall that is already kept is followed by new seeds, unless they are locked. */
@@ -59,7 +81,7 @@ still.painter = (() => {
   }
 
   function stop() {
-    clearTimeout(timer);
+    unrest();
     wanted = null;
     if (busy) still.call("stop", { ticket });
   }
@@ -83,11 +105,20 @@ still.painter = (() => {
     const total = job.request.num_images,
       cost = { text: 0, denoise: 0, decode: 0, first: null };
     const before = wall;
-    const mine = (wall = { request: job.request, pictures: [...job.from], complete: false, kept: job.keep, cut: true });
-    if (!job.from.length) still.emit("wall", { total, request: job.request });
+    const { request, draft, keep: kept } = job;
+    const mine = (wall = { request, draft, pictures: [...job.from], complete: false, kept, cut: true });
+    const follows = before.draft && !draft && before.request.prompt === request.prompt && before.request.seed === request.seed;
+    if (!job.from.length) still.emit("wall", { total, request, follows });
+    const middle = original(request) ? Math.floor(total / 2) : total;
     while (mine.pictures.length < total && !wanted && wall === mine) {
       const first = mine.pictures.length;
-      const count = first === 0 ? 1 : Math.max(1, Math.min(total - first, Math.round(CHUNK_MS / pace)));
+      if (first === middle) {
+        const { full, look, ...picture } = origin;
+        await put(mine, { ...picture, index: middle, label: "original" });
+        continue;
+      }
+      const room = first < middle ? middle - first : total - first;
+      const count = first === 0 ? 1 : Math.max(1, Math.min(room, Math.round(CHUNK_MS / pace(request.model))));
       since = performance.now();
       const waiting = setTimeout(() => watch(mine), 400);
       const answer = await still.reach(still.server, "paint", {
@@ -100,7 +131,7 @@ still.painter = (() => {
       clearTimeout(waiting);
       if (wall !== mine) return;
       if (!answer?.pictures) return void ended(mine, before, answer);
-      pace = (performance.now() - since) / answer.pictures.length;
+      paces[request.model] = (performance.now() - since) / answer.pictures.length;
       await show(mine, job, answer, cost);
     }
     if (wall !== mine) return;
@@ -127,10 +158,21 @@ still.painter = (() => {
     if (done && mine.kept) still.emit("kept");
   }
 
+  /* Whether a wall is of neighbours of the picture that is remembered. */
+  function original(request) {
+    if (!request.variation || !origin || request.num_images < 3) return false;
+    const plain = ({ num_images, variation, variation_seed, enlarge, enlarger, ...rest }) => rest;
+    return same(plain(origin.request), plain({ ...origin.request, ...request }));
+  }
+
+  function put(mine, picture) {
+    mine.pictures.push(picture);
+    return new Promise((shown) => still.emit("picture", { picture, shown }));
+  }
+
   async function show(mine, job, answer, cost) {
     for (const picture of answer.pictures) {
-      mine.pictures.push(picture);
-      await new Promise((shown) => still.emit("picture", { picture, shown }));
+      await put(mine, picture);
       if (cost.first === null) {
         cost.first = performance.now() - job.asked;
         if (job.typed !== null) performance.measure("keystroke", { start: job.typed, end: performance.now() });
@@ -146,16 +188,13 @@ still.painter = (() => {
       painted = total - job.from.length;
     if (!painted) return;
     const ms = (x) => (x < 1000 ? `${x < 9.5 ? x.toFixed(1) : Math.round(x)} ms` : seconds(x));
-    const parts = [
-      `${still.plural(painted, "picture")} in ${seconds(took)}`,
-      `text ${ms(cost.text)}`,
-      `denoiser ${ms(cost.denoise / painted)}`,
-      `decode ${ms(cost.decode / painted)} each`,
-    ];
+    const sentence = `${still.plural(painted, "picture")} in ${seconds(took)}${mine.draft ? `, drafts by ${job.request.model}` : ""}`;
+    const parts = [`text ${ms(cost.text)}`, `denoiser ${ms(cost.denoise / painted)}`, `decode ${ms(cost.decode / painted)} each`];
     const students = new Set(mine.pictures.map((p) => p.route).filter((route) => route !== undefined));
     if (students.size) parts.push(`student ${[...students].map((route) => route + 1).join(", ")}`);
     still.emit("cost", {
-      sentence: parts.join(" · "),
+      sentence,
+      details: parts.join(" · "),
       each: `${ms(took / painted)} a picture`,
       steps: still.plural(job.request.steps, "step"),
       model: job.request.model,
@@ -169,6 +208,7 @@ still.painter = (() => {
       const at = await still.call("where");
       if (!at || !busy || wall !== mine) return;
       if (at.sentence) still.emit("cost", { sentence: at.sentence });
+      if (at.look) still.emit("look", { index: mine.pictures.length, src: at.look });
       await new Promise((later) => setTimeout(later, 400));
     }
   }
@@ -187,7 +227,10 @@ still.painter = (() => {
       return wall;
     },
     get busy() {
-      return busy;
+      return busy || timer !== 0;
+    },
+    set origin(picture) {
+      origin = picture;
     },
     /* A wall that came with the page. */
     shown(request, pictures) {

@@ -24,19 +24,15 @@ still.parts.prompt = (element, part) => {
     { className: "sl-stop", title: "Stop (Esc)", disabled: true, onclick: () => still.painter.stop() },
     "Stop",
   );
-  const paint = make(
-    "button",
-    { className: "sl-go", title: "Paint and keep (Enter)", onclick: () => still.painter.paint() },
-    "Paint",
-  );
+  const paint = make("button", { className: "sl-go", onclick: () => still.painter.paint() });
   const notes = make("div", { className: "sl-notes", role: "status" });
   const tries = make("div", { className: "sl-chips sl-tries" }, "Looking up what this model knows …");
-  const knows = make("div", { className: "sl-knows", hidden: true });
+  const offers = still.offers(area, (text) => (write(text), area.focus()));
   element.replaceChildren(
-    make("div", { className: "sl-prompt" }, make("div", { className: "sl-box" }, mirror, area), stop, paint),
+    make("div", { className: "sl-prompt" }, make("div", { className: "sl-box" }, mirror, area, offers), stop, paint),
     notes,
     tries,
-    knows,
+    still.picker.element,
   );
 
   let told = { unknown: [], notes: [], read: null },
@@ -115,34 +111,24 @@ still.parts.prompt = (element, part) => {
     }, 180);
   }
 
-  /* A few prompts to try, and some of the model's words by what they name. */
+  /* A few prompts to try, and all that the model knows. */
   function suggest(answer) {
     if (suggested === still.request.model) return;
     suggested = still.request.model;
     const words = Object.entries(answer.knows);
-    const open = chip(
-      "words it knows ▾",
-      () => {
-        knows.hidden = !knows.hidden;
-      },
-      "Some words that this model was trained on, by kind",
-    );
+    const open = chip("What can I type? ▾", still.picker.toggle, "Everything that this model was trained on, with pictures");
     tries.replaceChildren(
       ...(words.length ? [open] : []),
       "try ",
       ...answer.tries.map((t) => chip(t, () => write(t))),
     );
-    const append = (word) => write(`${area.value.trimEnd()} ${word}`.trimStart());
-    knows.replaceChildren(
-      ...words.map(([group, of]) =>
-        make(
-          "div",
-          { className: "sl-chips" },
-          make("span", {}, `${group} `, ...of.map((word) => chip(word, () => append(word)))),
-        ),
-      ),
-    );
+    const line = ([group, of]) =>
+      make("div", { className: "sl-chips" }, make("span", {}, `${group} `, ...of.map((word) => chip(word, () => append(word)))));
+    still.picker.fetch(still.request.model, words.map(line));
   }
+
+  const append = (word) => write(`${area.value.trimEnd()} ${word}`.trimStart());
+  still.picker.pick = append;
 
   /* Enter keeps what is there; with Shift it breaks the line. */
   area.addEventListener("keydown", (event) => {
@@ -163,6 +149,21 @@ still.parts.prompt = (element, part) => {
     note();
     look();
   });
+  /* What the button does now. */
+  function name() {
+    const { wall } = still.painter;
+    const here = still.painter.same(wall.request, still.request);
+    const [label, title] =
+      here && wall.kept
+        ? ["New ones", "Paint the same words with new seeds, and keep those (Enter)"]
+        : here || still.model.live
+          ? ["Keep these", "Keep the pictures in the gallery (Enter)"]
+          : ["Paint", "Paint, and keep the pictures (Enter)"];
+    Object.assign(paint, { textContent: label, title });
+  }
+  for (const event of ["request", "model", "wall", "finished", "ended", "busy"]) still.on(event, name);
+  name();
+
   still.on("busy", (busy) => {
     stop.disabled = !busy;
     paint.classList.toggle("sl-busy", busy);

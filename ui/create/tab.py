@@ -20,6 +20,7 @@ from models.enlarge import FACTORS, MOST
 from models.request import SEEDS, ImageRequest
 from models.restore import Restored, fitted, kept
 from ui import menu, pictures, wall
+from ui.create.picker import picker, sheet
 from ui.create.unlike import unlike
 from ui.create.words import words
 from ui.desk import Desk
@@ -35,6 +36,7 @@ WALLS = (1, 4, 9, 16)
 PRIVATE = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 GRADIO = ("view", "lang")  # gradio's own parameters of an address
 METADATA = "A PNG made here carries its settings: drop it on the page to restore them."
+GUIDANCE, NEGATIVE = "Guidance: how closely to follow the words", "Negative prompt: what to leave out"
 ENDPOINTS = '<a href="./endpoints">What programs can call</a>'
 HTTP = "Programs can use it over HTTP: /generate takes these settings by name, beside /models and /restore."
 
@@ -44,9 +46,9 @@ def segments(choices: Sequence[int], **more: Any) -> gr.Radio:
 
 
 def span(model: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of the guidance slider. For a model with one value it is disabled, as gradio refuses a range 1 to 1."""
+    """Arguments of the guidance slider. For a model with one value it is hidden, as gradio refuses a range 1 to 1."""
     low, high = model["guidance"]
-    return {"minimum": low, "maximum": high if low < high else low + 1, "interactive": low < high}
+    return {"minimum": low, "maximum": high if low < high else low + 1, "visible": low < high or "hidden"}
 
 
 def sizes(request: ImageRequest) -> dict[str, Any]:
@@ -67,7 +69,12 @@ class Create:
             "told", "told", events=("restore", "compare", "seeds", "zip"), value=self.message(self.form.start)
         )
         with gr.Column(elem_id="create"):
-            part("prompt", "prompt-part", desk.serve_painting(words), elem_classes="sl-wide")
+            part(
+                "prompt",
+                "prompt-part",
+                [*desk.serve_painting(words, picker), *desk.serve(sheet)],
+                elem_classes="sl-wide",
+            )
             served = desk.serve_painting(paint, large, pictures.favourite, pictures.download, pictures.full)
             served += map(desk.patient, desk.jobs.bind(solid_of(desk)))
             shown = wall.first() | {"enlargers": menu.enlargers()}
@@ -88,15 +95,12 @@ class Create:
         add = self.form.add
         with gr.Column(elem_classes="sl-card"):
             add("model", lambda **k: part("menu", events=("input",), **k))
-            self.note = part("note", "model-note", value=model["note"])
+            part("about", "model-note", data=model)
             part("reasons", "model-reasons")
         with gr.Column(elem_classes="sl-card"):
             add("steps", lambda **k: segments(model["steps"], label="Steps", **k))
-            add("guidance", lambda **k: gr.Slider(**span(model), step=0.1, label="Guidance", buttons=[], **k))
-            self.guidance_note = part("note", "guidance-note", value=model["guidance_reason"])
-            able = model["negative_reason"] is None
-            add("negative", label="Negative prompt", interactive=able)
-            self.negative_note = part("note", "negative-note", value=model["negative_reason"])
+            add("guidance", lambda **k: gr.Slider(**span(model), step=0.1, label=GUIDANCE, buttons=[], **k))
+            add("negative", label=NEGATIVE, visible=model["negative"] or "hidden")
         with gr.Column(elem_classes="sl-card"):
             with gr.Row(elem_classes="sl-row"):
                 add("seed", lambda **k: gr.Number(**SEED, label="Seed", **k))
@@ -146,7 +150,7 @@ class Create:
             trigger_mode="always_last",
             api_visibility="private",
         )
-        shown = [*self.form.widgets.values(), self.note, self.guidance_note, self.negative_note, self.told]
+        shown = [*self.form.widgets.values(), self.told]
         live = {**PRIVATE, "trigger_mode": "always_last"}
         self.form.widgets["model"].input(refusing(self.switch, self.says), self.form.inputs, shown, **live)
         self.told.restore(refusing(self.restore, self.says), self.told, shown, js="() => still.restoring", **live)
@@ -186,19 +190,15 @@ class Create:
     def show(self, request: ImageRequest) -> dict[Component, Any]:
         """Every widget, set to a request and to the range of its model."""
         model = menu.model(request.model)
-        able = model["negative_reason"] is None
         form = self.form.widgets
         steps = sorted({*model["steps"], request.steps})
         return self.form.show(request) | {
             form["steps"]: gr.Radio(choices=steps, value=request.steps),
             form["guidance"]: gr.Slider(**span(model), value=request.guidance),
-            form["negative"]: gr.Textbox(value=request.negative, interactive=able),
+            form["negative"]: gr.Textbox(value=request.negative, visible=model["negative"] or "hidden"),
             form["variation"]: gr.Slider(value=request.variation, visible=bool(request.variation) or "hidden"),
             form["enlarge"]: gr.Radio(**sizes(request), value=request.enlarge),
             form["num_images"]: gr.Radio(choices=sorted({*WALLS, request.num_images}), value=request.num_images),
-            self.note: model["note"],
-            self.guidance_note: model["guidance_reason"] or "",
-            self.negative_note: model["negative_reason"] or "",
         }
 
     def restore(self, restoring: Any) -> dict[Component, Any]:
@@ -221,8 +221,11 @@ class Create:
         wanted, left_out = menu.arriving(wall.start(), came if isinstance(came, dict) else linked)
         more = {"says": left_out, "kind": "error"} if left_out else {}
         usual = {f.name: f.default for f in fields(ImageRequest) if isinstance(f.default, str | int | float)}
-        rows = {"menu": menu.rows(self.desk.place), "usual": usual | {"enlarge": MOST}}
+        rows = {"menu": self.menu(), "usual": usual | {"enlarge": MOST}}
         return self.show(wanted) | {self.told: self.message(wanted, paint=True, arrival=True, **rows, **more)}
+
+    def menu(self) -> list[dict[str, Any]]:
+        return [row | {"sample": wall.sample(row["id"])} for row in menu.rows(self.desk.place)]
 
     def _restored(self, restored: Restored, says: str = "") -> dict[Component, Any]:
         """The form with a restored request, which may have an empty prompt, and sentences on what was left out."""
@@ -253,6 +256,6 @@ TAB = Tab(
     "Create",
     "create",
     Create,
-    scripts=tuple("painter memory prompt enlarge wall closeup gallery keys variety".split()),
-    styles=("variety",),
+    scripts=tuple("painter memory picker offers prompt enlarge kept sheet wall closeup gallery keys variety".split()),
+    styles=("variety", "picker", "touch"),
 )

@@ -32,7 +32,14 @@ still.actions = (() => {
   function more(p) {
     const seed = crypto.getRandomValues(new Uint32Array(1))[0] >>> 1;
     const count = Math.max(4, still.request.num_images ?? 9);
+    if (!p.request.variation) still.painter.origin = p; // those of a neighbour are again the original's
     still.restore({ ...p.request, num_images: count, variation: 0.35, variation_seed: seed });
+  }
+
+  /* From the neighbours to the picture that they are neighbours of. */
+  function back() {
+    const { variation_seed, ...request } = still.request;
+    still.restore({ ...request, variation: 0 });
   }
 
   function settings(p) {
@@ -75,6 +82,7 @@ still.actions = (() => {
     favourite,
     download,
     more,
+    back,
     settings,
     link,
     compare,
@@ -136,6 +144,7 @@ still.tile = (p, { label, select, open }) => {
     heart.textContent = p.favourite ? "♥" : "♡";
     heart.ariaPressed = String(Boolean(p.favourite));
     figure.classList.toggle("sl-loved", Boolean(p.favourite));
+    figure.classList.toggle("sl-kept", Boolean(p.id) && !p.favourite);
     figure.classList.toggle("sl-marked", actions.marked === p);
   };
   figure.refresh();
@@ -166,19 +175,24 @@ still.parts.wall = (element, part) => {
     Object.assign(undo, { disabled: !back, title: back ? `Back to: ${back} (Ctrl+Z)` : "Nothing to undo" });
     Object.assign(redo, { disabled: !forth, title: forth ? `Forth to: ${forth} (Ctrl+Y)` : "Nothing to redo" });
   });
-  const under = make("div", { className: "sl-under" }, cost, make("span", { className: "sl-back-forth" }, keys, undo, redo));
-  element.replaceChildren(grid, under, ...still.closeup.dialogs);
+  const original = make("button", { className: "sl-small", id: "original", hidden: true, onclick: still.actions.back }, "Back to the original");
+  still.on("request", ({ variation }) => (original.hidden = !variation));
+  const acts = make("span", { className: "sl-back-forth" }, keys, original, undo, redo);
+  const under = make("div", { className: "sl-under" }, cost, acts, still.sheet.open);
+  element.replaceChildren(make("div", { className: "sl-board" }, still.kept.element, grid), under, ...still.closeup.dialogs);
 
   const tiles = [];
   let selected = 0,
     pictures = [],
     before = []; // those of the wall that a new one takes the place of
 
-  /* What was chosen for a picture of what its prompt leaves open, else its seed. */
+  /* What was chosen for a picture of its wildcards and of what its prompt leaves open, else its seed. */
   const label = (p) =>
-    p.label ?? (chosen(p) || (p.request.variation ? `neighbour ${p.index + 1}` : `seed ${p.request.seed}`));
+    p.label ?? (chosen(p) || (p.request.variation ? `variation ${p.index + 1}` : `seed ${p.request.seed}`));
   function chosen(p) {
-    if ((p.request.even ?? "nothing") === "nothing") return "";
+    const wild = /\{[^{}]*\|[^{}]*\}/.test(p.request.prompt);
+    if ((p.request.even ?? "nothing") === "nothing" && !wild) return "";
+    if (wild) return p.text ?? "";
     const typed = new Set(p.request.prompt.toLowerCase().match(/[\w-]+/g));
     return (p.text ?? "").split(/\s+/).filter((word) => !typed.has(word.toLowerCase().replace(/,$/, ""))).join(" ").replace(/^an? |,$/g, "");
   }
@@ -240,16 +254,29 @@ still.parts.wall = (element, part) => {
     if (pictures[p.index] === p) tiles[p.index].querySelector("img").src = p.src;
   });
 
-  still.on("wall", ({ total }) => {
+  /* `follows`: the same wall, drafted by a quicker model. Of another one nothing is seen any more once this one begins. */
+  still.on("wall", ({ total, follows }) => {
     if (pictures.length) before = pictures;
+    grid.classList.remove("sl-begun");
     size(total);
     pictures = [];
     if (selected >= total) selected = 0;
-    tiles.forEach((tile) => tile.classList.add("sl-stale"));
+    tiles.forEach((tile) => tile.classList.add(follows ? "sl-draft" : "sl-stale"));
   });
   still.on("picture", async ({ picture, shown }) => {
     await place(picture);
+    grid.classList.add("sl-begun");
     shown();
+  });
+  /* What a picture of many steps looks like so far. */
+  still.on("look", ({ index, src }) => {
+    const tile = tiles[index];
+    if (pictures[index] || !tile) return;
+    const image = tile.querySelector("img");
+    if (image) image.src = src;
+    else tile.append(make("img", { src, alt: "" }));
+    tile.classList.remove("sl-stale", "sl-draft");
+    tile.classList.add("sl-look");
   });
   /* A wall ended early: the rest is empty; where nothing of it came, the one before is there again. */
   still.on("ended", ({ done }) => {
@@ -268,8 +295,8 @@ still.parts.wall = (element, part) => {
     () => pictures,
     () => tiles,
   );
-  still.on("cost", ({ sentence }) => {
-    if (sentence !== undefined) cost.textContent = sentence;
+  still.on("cost", ({ sentence, details = "" }) => {
+    if (sentence !== undefined) Object.assign(cost, { textContent: sentence, title: details });
   });
   still.on("busy", (busy) => element.classList.toggle("sl-painting", Boolean(busy)));
 

@@ -6,9 +6,11 @@ from typing import Any
 
 from models import catalogue
 from models.request import STYLES
+from ui.create.picker import drawn_once
 from ui.desk import Desk
 from ui.wire import text
 
+PLAIN = ("colours", "looks", "places", "words")  # groups of words that have no picture in the picker
 TRIES, WILD = 4, "a {red|teal} rocket"  # number of examples under the prompt, and one that shows braces
 
 
@@ -21,4 +23,12 @@ def words(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
     facts = known.tell(line, style=STYLES.get(text(data, "style", 200), STYLES["none"]))
     tries = [*known.prompts()[:TRIES], *([] if known.unknown(WILD) else [WILD])]
     notes = [asdict(note) for note in facts["notes"]]
-    return facts | {"notes": notes, "tries": tries, "knows": known.chips()}
+    if known.known is not None and (name := drawn_once(line)):
+        notes.append(
+            {
+                "sentence": f"It was shown one drawing of “{name}”: seeds change the background, and little else.",
+                "marks": [],
+            }
+        )
+    knows = {group: words for group, words in known.chips().items() if group in PLAIN}
+    return facts | {"notes": notes, "tries": tries, "knows": knows}

@@ -11,9 +11,24 @@ still.parts.note = (element, part) => {
   show();
 };
 
+/* What the chosen model is like, in words, and the same in the words of the field. */
+still.parts.about = (element, part) => {
+  const { make } = still;
+  const says = make("p", { className: "sl-note" });
+  const details = make("p", { className: "sl-note" });
+  element.replaceChildren(says, make("details", { className: "sl-details" }, make("summary", {}, "Details"), details));
+  const show = (model) => {
+    says.textContent = model.says;
+    details.textContent = model.details;
+  };
+  still.on("model", show);
+  show(part.props.data);
+};
+
 still.parts.menu = (element, part) => {
   const { make } = still;
   const select = make("select", { className: "sl-select", id: "model", onchange: choose });
+  select.classList.toggle("sl-rich", CSS.supports("appearance", "base-select"));
   element.replaceChildren(make("label", { className: "sl-label", htmlFor: "model" }, "Model"), select);
 
   function choose() {
@@ -21,13 +36,22 @@ still.parts.menu = (element, part) => {
     part.trigger("input");
   }
 
+  /* What a model is good for, a picture by it, and its id small behind them. A browser that draws no rich options shows
+     the words of each alone. */
+  function option(r) {
+    const picture = r.sample && make("img", { src: r.sample, alt: "" });
+    const words = r.good_for
+      ? [make("span", {}, r.good_for, " ", make("span", { className: "sl-model-id" }, r.id))]
+      : [r.id];
+    return make("option", { value: r.id, disabled: Boolean(r.reason), title: r.reason ?? r.note }, picture, ...words);
+  }
+
   function fill(rows) {
-    const option = (r) =>
-      make("option", { value: r.id, disabled: Boolean(r.reason), title: r.reason ?? r.note }, r.id);
     const able = rows.filter((r) => !r.reason),
       unable = rows.filter((r) => r.reason);
     const greyed = make("optgroup", { label: "Can't run here" }, ...unable.map(option));
-    select.replaceChildren(...able.map(option), ...(unable.length ? [greyed] : []));
+    const face = make("button", {}, document.createElement("selectedcontent"));
+    select.replaceChildren(face, ...able.map(option), ...(unable.length ? [greyed] : []));
     show();
   }
 
