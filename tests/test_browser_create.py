@@ -154,8 +154,9 @@ def test_a_phone_has_its_settings_in_a_sheet_and_targets_for_thumbs(visit):
     page.mouse.wheel(0, 900)
     page.wait_for_function("scrollY > 100")
     assert 0 <= page.locator("#prompt").bounding_box()["y"] < 60
-    small = "[...document.querySelectorAll('main button, main select, .sl-chip')].filter(e => e.checkVisibility({visibilityProperty: true}))"
-    low = page.evaluate(f"{small}.filter(e => e.getBoundingClientRect().height < 43.5).map(e => e.outerHTML)")
+    targets = "[...document.querySelectorAll('main button, main select, .sl-chip')]"
+    targets += ".filter(e => e.checkVisibility({ visibilityProperty: true }))"
+    low = page.evaluate(f"{targets}.filter(e => e.getBoundingClientRect().height < 43.5).map(e => e.outerHTML)")
     assert not low
     page.locator("#wall figure").nth(1).tap()
     page.locator("#wall .sl-on").get_by_role("button", name="More").tap()
