@@ -113,6 +113,7 @@ def test_even_says_on_each_picture_what_it_chose(visit):
 
 def test_a_phone_shows_it_all_without_scrolling_sideways(visit):
     v = visit(STUDENT, viewport=PHONE)
+    v.page.get_by_role("button", name="Settings", exact=True).click()
     v.page.locator("#variety").scroll_into_view_if_needed()
     v.page.get_by_role("button", name="With and without").click()
     v.page.wait_for_function("document.querySelectorAll('.sl-beside img').length === 8")
