@@ -54,14 +54,23 @@ STUDENTS = {  # id: its step counts here
     "toybox-disback": (1,),
     "toybox-msd4": (4,),
 }
-SWEPT = "toybox-dmd2"  # every strength is tried on this one; on the others, one that did something there
-STRENGTHS: dict[str, tuple[float, ...]] = {  # the last is the one for the others
-    "unlike": (0.6, 1.2, 0.9),
-    "pink": (1.0, 0.5),
+STRENGTHS: dict[str, tuple[float, ...]] = {
+    "pink": (0.5, 1.0),
     "text_noise": (0.2, 0.4, 0.8),
-    "cads": (1.0, 0.5),
+    "cads": (0.5, 1.0),
     "adapter_first": (0.75, 0.5, 0.25),
+    "unlike": (0.6, 0.9, 1.2),
 }
+STACKED = (  # two cures at once; the last one's strength is the row's
+    {"base_steps": 1, "pink": 0.5},
+    {"base_steps": 1, "text_noise": 0.2},
+    {"base_steps": 1, "unlike": 0.9},
+    {"base_steps": 1, "unlike": 0.6},
+    {"skip_steps": 1, "pink": 0.5},
+    {"skip_steps": 1, "unlike": 0.9},
+    {"pink": 0.5, "unlike": 0.9},
+)
+WORDS = {"even": "everything", "background": "background"}  # what Even spreads, by the name of the cure
 
 
 @dataclass(frozen=True)
@@ -72,30 +81,40 @@ class Cure:
     halves: bool = False  # whether the second half of a prompt's pictures keeps away from the first
 
 
+def cure(**strengths: float) -> Cure:
+    """One cure, or several at once, by name and strength."""
+    fields: dict[str, Any] = {}
+    for name, strength in strengths.items():
+        if name in WORDS:
+            fields["even"] = WORDS[name]
+        else:
+            fields["unlike_by" if name == "unlike" else name] = strength
+    *_, last = strengths.values()
+    return Cure(" and ".join(strengths), last, fields, halves="unlike" in strengths)
+
+
 def cures(model: str, steps: int) -> Iterator[Cure]:
-    """The cures that this student can have, the one without a cure first. At two steps only those that matter for
-    students of one step."""
+    """The cures that this student can have, the one without a cure first."""
     row = catalogue.get(model)
     base = base_of(row)
     yield Cure("none", 0, {})
-    for k in range(1, min(steps, 4)):
-        yield Cure("base_steps", k, {"base_steps": k})
-    if steps == 2:
-        return
-    yield Cure("even", 1, {"even": "everything"})
-    if steps > 1:
-        yield Cure("skip_steps", 1, {"skip_steps": 1})
-        yield Cure("base_last", 1, {"painters": f"{base}:{steps - 1}@1"})
-    if steps > 1 and model == SWEPT:
-        for w in (2.0, catalogue.get(base).manifest.guidance.default):
-            yield Cure("base_guidance", w, {"base_steps": 1, "base_guidance": w})
-        yield Cure("base_steps and pink", 0.5, {"base_steps": 1, "pink": 0.5})
-        yield Cure("base_steps and text_noise", 0.2, {"base_steps": 1, "text_noise": 0.2})
+    for name in WORDS:
+        yield cure(**{name: 1})
     for name, strengths in STRENGTHS.items():
         if (name == "adapter_first" and row.manifest.kind != "lora") or (name == "unlike" and steps < 2):
             continue
-        for s in strengths if model == SWEPT else strengths[-1:]:
-            yield Cure(name, s, {"unlike_by" if name == "unlike" else name: s}, halves=name == "unlike")
+        yield from (cure(**{name: s}) for s in strengths)
+    if steps < 2:
+        return
+    for k in range(1, min(steps, 4)):
+        yield cure(base_steps=k)
+    yield cure(skip_steps=1)
+    yield Cure("base_last", 1, {"painters": f"{base}:{steps - 1}@1"})
+    for w in (2.0, catalogue.get(base).manifest.guidance.default):
+        yield Cure("base_guidance", w, {"base_steps": 1, "base_guidance": w})
+    if steps > 2:
+        yield from (cure(**stack) for stack in STACKED)
+        yield from (cure(base_steps=1, **{name: 1}) for name in WORDS)
 
 
 @dataclass(frozen=True)

@@ -205,14 +205,13 @@ def naming(rows: Sequence[Row]) -> str:
 
 
 def fields_of(cure: tuple[str, float]) -> dict[str, Any] | None:
-    """The request's fields of a cure that the slider may use; None for other cures."""
-    name, strength = cure
-    if name == "base_steps and pink":
-        return {"base_steps": 1, "pink": strength}
-    if name == "base_steps and text_noise":
-        return {"base_steps": 1, "text_noise": strength}
-    whole = name in ("base_steps", "skip_steps")
-    return {name: int(strength) if whole else strength} if name in CURES and name != "base_guidance" else None
+    """The request's fields of a cure that the slider may use; None for other cures. The strength is that of the cure
+    that is named last."""
+    *before, last = cure[0].split(" and ")
+    fields = dict.fromkeys(before, 1.0) | {last: cure[1]}
+    if not fields.keys() <= set(CURES) - {"base_guidance"}:
+        return None
+    return {name: int(v) if name in ("base_steps", "skip_steps") else v for name, v in fields.items()}
 
 
 def ladders(study: Cells) -> list[Row]:

@@ -45,21 +45,22 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 @contextmanager
-def app(studio: Path, patience: float = 180.0) -> Iterator[tuple[str, float]]:
-    """Within: app.py runs on a free port. Yields its address, and the seconds from its start to a served page."""
+def app(studio: Path, *flags: str, patience: float = 180.0) -> Iterator[tuple[str, float, int]]:
+    """Within: app.py runs on a free port. Yields its address, the seconds from its start to a served page, and its
+    process id."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     env = {STUDIO: str(studio), **os.environ}
     start, address = time.monotonic(), f"http://127.0.0.1:{port}/"
-    command = [sys.executable, str(ROOT / "app.py"), "--port", str(port)]
+    command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), *flags]
     with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL) as server:
         try:
             while not served(address):
                 if server.poll() is not None or time.monotonic() - start > patience:
                     raise ValueError(f"the app did not start (exit status {server.poll()})")
                 time.sleep(0.05)
-            yield address, time.monotonic() - start
+            yield address, time.monotonic() - start, server.pid
         finally:
             server.terminate()
             server.wait(30)
@@ -124,7 +125,7 @@ def main(argv: list[str] | None = None) -> int:
     where = {"model": args.model, "pictures": args.pictures, "device": f"{platform.machine()} CPU"}
     where |= {"cores": len(os.sched_getaffinity(0))}
     try:
-        with tempfile.TemporaryDirectory() as studio, app(Path(studio)) as (address, seconds):
+        with tempfile.TemporaryDirectory() as studio, app(Path(studio)) as (address, seconds, _):
             series, browser = measure(address, args.model, args.pictures, args.keystrokes)
     except ValueError as e:
         print(f"benchmarks.keystroke: {e}", file=sys.stderr)

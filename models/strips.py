@@ -84,9 +84,10 @@ def check(path: Path) -> None:
         raise ValueError("an MP4 needs the package av, which is not installed; valid without it: .png, .gif, .webp")
 
 
-def png(picture: Picture) -> bytes:
+def png(picture: Picture, level: int = 6) -> bytes:
+    """`level`: 1 packs fast."""
     out = io.BytesIO()
-    picture.save(out, "PNG")
+    picture.save(out, "PNG", compress_level=level)
     return out.getvalue()
 
 

@@ -139,20 +139,21 @@ def prompts(parts: Parts, request: ImageRequest, step: Step, empty: bool) -> Con
 
 
 @torch.no_grad()
-def pictures(parts: Parts, z: Tensor, difference: bool = False) -> Tensor:
-    """Decoded latents, as uint8 [B, 3, H, W]. A `difference` decodes to mid grey where nothing changed."""
-    z = z.to(parts.vae_dtype) / parts.vae.config.scaling_factor
-    pixels = parts.vae.decode(z, return_dict=False)[0].float()
-    if difference:
-        pixels = pixels - parts.vae.decode(torch.zeros_like(z[:1]), return_dict=False)[0].float()
-    return ((pixels / 2 + 0.5).nan_to_num(0.5).clamp(0, 1) * 255).round().byte().cpu()
-
-
-def shown(parts: Parts, request: ImageRequest, seen: Seen, view: str) -> Tensor:
-    """The cells of a step, uint8 [B, 3, H, W]: one for each of its pictures."""
+def shown(parts: Parts, request: ImageRequest, seen: Seen, view: str) -> Iterator[Tensor]:
+    """The cells of a step, uint8 [3, H, W] each: one for each of its pictures, once it is decoded. A change decodes to
+    mid grey where nothing changed."""
     halves = view in ("conditional", "unconditional")
     cond = prompts(parts, request, seen.step, view == "unconditional") if halves else None
-    return pictures(parts, latents(seen, view, cond), view == "change")
+    z = latents(seen, view, cond)
+    grey = decoded(parts, torch.zeros_like(z[:1])) if view == "change" else 0.0
+    for one in z.split(1):
+        yield ((decoded(parts, one) - grey)[0].div(2).add(0.5).nan_to_num(0.5).clamp(0, 1) * 255).round().byte().cpu()
+
+
+@torch.no_grad()
+def decoded(parts: Parts, z: Tensor) -> Tensor:
+    """Pictures in [-1, 1] of latents."""
+    return parts.vae.decode(z.to(parts.vae_dtype) / parts.vae.config.scaling_factor, return_dict=False)[0].float()
 
 
 def columns(steps: Sequence[Sequence[float]]) -> list[list[int]]:
@@ -337,8 +338,8 @@ def draw(done: Sequence[Run], crew: Mapping[str, Parts], view: str) -> tuple[lis
     for n, (run, steps) in enumerate(zip(done, wholes, strict=True)):
         parts, request = crew[run.lane.request.model], run.lane.request
         drawn = [
-            shown(parts, request, Seen(n, s, steps[i - 1] if i else None), view).permute(0, 2, 3, 1).numpy()
-            for i, s in enumerate(steps)
+            [one.permute(1, 2, 0).numpy() for one in shown(parts, request, Seen(n, s, before), view)]
+            for s, before in zip(steps, [None, *steps], strict=False)
         ]
         for k, seed in enumerate(request.seeds()):
             made = {c: fromarray(p[k]) for c, p in zip(places[n], drawn, strict=True)}

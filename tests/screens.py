@@ -102,7 +102,7 @@ def main() -> int:
     p.add_argument("--model", default=DEFAULT_MODEL)
     args = p.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as studio, app(Path(studio)) as (address, _), sync_playwright() as p:
+    with tempfile.TemporaryDirectory() as studio, app(Path(studio)) as (address, *_), sync_playwright() as p:
         browser = p.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         fill(
             open_page(

@@ -77,7 +77,7 @@ def main() -> int:
         paint(Path(home) / "datasets" / "plushies")
         store = Store(Path(home))
         job = ask(store, args.method, args.base)
-        with app(Path(home)) as (address, _), sync_playwright() as playwright:
+        with app(Path(home)) as (address, *_), sync_playwright() as playwright:
             while (store.get(job.id).step or 0) < args.steps:
                 assert store.get(job.id).state in (State.QUEUED, State.RUNNING), store.get(job.id).error
                 time.sleep(1)

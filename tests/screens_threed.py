@@ -52,7 +52,7 @@ def page(out: Path, files: Path) -> None:
     """The first visit, and a thing of one's own with its seeds, in a studio of its own."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["STILL_LIFE_STUDIO"] = folder
-        with app(Path(folder)) as (address, _), sync_playwright() as p:
+        with app(Path(folder)) as (address, *_), sync_playwright() as p:
             browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             for name, theme in (("threed-first", "light"), ("threed-dark", "dark")):
                 tab = browser.new_page(viewport=WINDOW, color_scheme=theme)

@@ -6,6 +6,7 @@ import torch
 from benchmarks import diversity, diversity_table, report
 from benchmarks.scoring import Reading
 from core.paths import assets
+from models import catalogue
 
 
 def test_effective_numbers_shares_and_distances_of_known_answers():
@@ -48,11 +49,33 @@ def test_only_what_a_prompt_names_must_be_right_and_what_it_leaves_open_is_count
     assert out["colour_off"] == 0 and out["vendi_right"] > 1, "a colour is open in the second prompt alone"
 
 
-def test_every_student_is_planned_with_requests_that_it_takes():
-    planned = [(name, request.steps, cure.name) for request, name, cure, _ in diversity.plan(list(diversity.STUDENTS))]
-    assert len(set(planned)) > 80 and {name for name, *_ in planned} >= set(diversity.STUDENTS)
-    swept = {cure for name, _, cure in planned if name == diversity.SWEPT}
-    assert {"none", "base_steps", "base_guidance", "base_last", "skip_steps", "unlike", "even", "pink", "cads"} <= swept
+def test_every_student_is_planned_every_cure_at_each_of_its_strengths():
+    plan = [(name, r.steps, c.name, c.strength) for r, name, c, _ in diversity.plan(list(diversity.STUDENTS))]
+    assert len(set(plan)) == len(plan) > 250, "each has a row of its own"
+    for student, counts in diversity.STUDENTS.items():
+        for steps in counts:
+            own = {(cure, strength) for name, n, cure, strength in plan if (name, n) == (student, steps)}
+            fitting = {"none", "even", "background", "pink", "text_noise", "cads"}
+            fitting |= {"base_steps", "base_guidance", "base_last", "skip_steps", "unlike"} if steps > 1 else set()
+            fitting |= {"adapter_first"} if catalogue.get(student).manifest.kind == "lora" else set()
+            assert fitting <= {cure for cure, _ in own}
+            for cure in fitting & set(diversity.STRENGTHS):
+                assert {s for name, s in own if name == cure} == set(diversity.STRENGTHS[cure])
+
+
+@pytest.mark.parametrize(
+    "cure, fields",
+    [
+        (("base_steps", 2), {"base_steps": 2}),
+        (("pink", 0.5), {"pink": 0.5}),
+        (("skip_steps and pink", 0.5), {"skip_steps": 1, "pink": 0.5}),
+        (("base_steps and unlike", 0.9), None),
+        (("background", 1), None),
+        (("base_guidance", 3), None),
+    ],
+)
+def test_the_knob_uses_cures_that_are_fields_alone(cure, fields):
+    assert diversity_table.fields_of(cure) == fields
 
 
 def row(model, cure, strength, metric, value):

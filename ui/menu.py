@@ -77,12 +77,14 @@ def described(place: Place) -> list[dict[str, Any]]:
 
 
 def compared(place: Place) -> list[dict[str, Any]]:
-    """The menu of the Compare page, with step counts and the size of each model without its base."""
+    """The menu of the Compare and Inspect pages, with step counts, whether others will do, and the size of each model
+    without its base."""
     out = []
     for row in rows(place):
         model_row = catalogue.get(row["id"])
         steps = model(row["id"])["steps"]
-        facts = {"steps": steps, "default_steps": model_row.manifest.default_steps, "size": size(model_row)}
+        facts = {"steps": steps, "any": not model_row.manifest.step_counts}
+        facts |= {"default_steps": model_row.manifest.default_steps, "size": size(model_row)}
         facts |= {"follows": bool(catalogue.controls(model_row))}  # lines, by a control
         out.append(row | facts | {"hybrid": hybrid(model_row, steps)})
     return out

@@ -98,7 +98,7 @@ still.parts.variety = (element, part) => {
 
   /* The same words and seeds with the knob at 0 and where it is, or at its end, each picture beside its own. */
   const sheet = make("dialog", { className: "sl-beside", ariaLabel: "With and without", onclose: () => (round += 1) });
-  still.ready(() => document.body.append(sheet));
+  element.append(sheet); // outside of gradio's container a phone's rules don't reach it
   let round = 0;
 
   async function beside() {

@@ -17,11 +17,15 @@ still.parts.inspect = (element, part) => {
     values: query.get("values") ?? "0, 1",
     view: query.get("view") ?? "x0",
   };
+  const key = ({ lane, picture, step }) => `${lane}-${picture}-${step}`;
   let known = [],
-    cells = [],
+    cells = new Map(), // by key
+    buttons = new Map(), // of the grid, by key of their cell
+    after = 0, // of the server's log, what was read
     grid = { lanes: [], columns: [], log_snr: [] },
     chosen = null, // the cell in the close-up
     other = null, // the one that it is compared with
+    growing = false, // whether the form of a branch is open
     round = 0;
 
   const field = (label, control) => make("label", { className: "sl-look-field" }, make("span", {}, label), control);
@@ -55,8 +59,8 @@ still.parts.inspect = (element, part) => {
   const sheet = make("div", { className: "sl-look", tabIndex: 0, role: "grid", ariaLabel: "Steps" });
   const large = make("aside", { className: "sl-look-large", hidden: true });
   const curves = make("div", { className: "sl-look-curves" });
-  const tree = make("nav", { className: "sl-look-tree", ariaLabel: "Branches", hidden: true });
-  element.replaceChildren(make("div", { className: "sl-inspect" }, form, tree, make("div", { className: "sl-look-body" }, sheet, large), curves));
+  const tree = still.branches((n) => open(listed().find((c) => c.lane === n)));
+  element.replaceChildren(make("div", { className: "sl-inspect" }, form, tree.element, make("div", { className: "sl-look-body" }, sheet, large), curves));
 
   const picked = () => asked.models.map((m) => m.split(":")).map(([id, steps]) => ({ id, steps: Number(steps) }));
 
@@ -71,14 +75,24 @@ still.parts.inspect = (element, part) => {
           m.id,
         );
         if (!on) return toggle;
-        const steps = make(
-          "select",
-          { ariaLabel: `Steps of ${m.id}`, onchange: () => ((asked.models = asked.models.map((x) => (x.split(":")[0] === m.id ? `${m.id}:${steps.value}` : x))), look()) },
-          ...m.steps.map((n) => make("option", { value: n, selected: n === chosenIds.get(m.id) }, plural(n, "step"))),
-        );
+        const steps = counts(m, chosenIds.get(m.id));
         return make("span", { className: "sl-look-model" }, toggle, steps);
       }),
     );
+  }
+
+  /* A student was made for some counts; a base takes any, and has the usual ones to choose from. */
+  function counts(m, now) {
+    const onchange = ({ currentTarget: { value } }) => {
+      asked.models = asked.models.map((x) => (x.split(":")[0] === m.id ? `${m.id}:${value}` : x));
+      look();
+    };
+    const options = m.steps.map((n) => make("option", { value: n, selected: n === now }, m.any ? "" : plural(n, "step")));
+    if (!m.any) return make("select", { ariaLabel: `Steps of ${m.id}`, onchange }, ...options);
+    const list = make("datalist", { id: `steps-${m.id}` }, ...options);
+    const number = make("input", { className: "sl-input", type: "number", min: 1, max: 100, value: now, ariaLabel: `Steps of ${m.id}`, title: "Any number from 1 to 100.", onchange });
+    number.setAttribute("list", list.id);
+    return make("span", { className: "sl-look-count" }, number, " steps", list);
   }
 
   function take(m) {
@@ -113,26 +127,30 @@ still.parts.inspect = (element, part) => {
     const numbers = asked.values.split(",").map((v) => Number(v.trim()));
     if (asked.field && numbers.some((v) => !Number.isFinite(v))) return still.say("Values are numbers with commas, such as 0, 1.", "error");
     const mine = ++round;
-    cells = [];
-    chosen = other = null;
-    large.hidden = true;
     go.disabled = true;
     halt.disabled = false;
     const answer = await still.call("look", { prompt: asked.prompt, models: picked(), field: asked.field, values: numbers, seed: asked.seed, seeds: asked.seeds, view: asked.view });
     go.disabled = false;
     if (mine !== round) return undefined;
+    if (!answer) return cells.size ? following("look_more") : void (halt.disabled = true); // the grid that was there stays
+    cells = new Map();
+    buttons = new Map();
+    chosen = other = null;
+    large.hidden = true;
     return follow(answer, mine);
   }
 
   /* Cells as they come, until nothing works any more. */
   async function follow(answer, mine) {
     while (answer && mine === round) {
-      cells.push(...answer.cells);
+      for (const c of answer.cells) cells.set(key(c), c);
+      after = answer.after;
       grid = answer;
       draw();
+      if (chosen && cells.get(key(chosen)) !== chosen) show(cells.get(key(chosen)), other && cells.get(key(other)));
       if (answer.failure) still.say(answer.failure, "error");
       if (!answer.working) break;
-      answer = await still.call("look_more", { after: cells.length });
+      answer = await still.call("look_more", { after });
     }
     if (mine === round) halt.disabled = true;
   }
@@ -142,20 +160,23 @@ still.parts.inspect = (element, part) => {
     halt.disabled = true;
   }
 
-  async function showView() {
-    asked.view = view.value;
-    remember();
-    if (!cells.length) return;
-    const answer = await still.call("look_view", { view: asked.view });
-    if (!answer) return;
-    cells = answer.cells;
-    draw();
-    if (chosen) open(find(chosen));
+  /* From now on another call follows the news, as one that waits could be told of cells that are no more. */
+  function following(name, data) {
+    const mine = ++round;
+    halt.disabled = false;
+    return still.call(name, { ...data, after }).then((answer) => follow(answer, mine));
   }
 
-  const find = (c) => cells.find((d) => d.lane === c.lane && d.picture === c.picture && d.step === c.step);
+  function showView() {
+    asked.view = view.value;
+    remember();
+    return cells.size ? following("look_view", { view: asked.view }) : undefined;
+  }
+
+  const listed = () => [...cells.values()];
+  const row = (lane, picture) => listed().filter((c) => c.lane === lane && c.picture === picture).sort((a, b) => a.step - b.step);
   const place = (c) => grid.columns[c.lane]?.[stepsOf(c.lane).indexOf(c.step)] ?? 0;
-  const stepsOf = (lane) => [...new Set(cells.filter((c) => c.lane === lane).map((c) => c.step))].sort((a, b) => a - b);
+  const stepsOf = (lane) => [...new Set(listed().filter((c) => c.lane === lane).map((c) => c.step))].sort((a, b) => a - b);
 
   function draw() {
     sheet.style.setProperty("--columns", Math.max(1, grid.log_snr.length));
@@ -166,30 +187,16 @@ still.parts.inspect = (element, part) => {
     grid.lanes.forEach((lane, n) => {
       lane.seeds.forEach((s, k) => {
         const words = make("span", { className: "sl-look-label", style: `grid-row: ${line}` }, make("b", {}, lane.label), ` seed ${s}`);
-        const mine = cells.filter((c) => c.lane === n && c.picture === k);
+        const mine = row(n, k);
         rows.push(words, ...mine.map((c) => cell(c, line, lane, s)));
         line++;
       });
     });
+    const held = document.activeElement;
     sheet.replaceChildren(corner, ...heads, ...rows);
-    drawTree();
+    if (held !== document.activeElement && sheet.contains(held)) held.focus({ preventScroll: true });
+    tree.draw(grid.lanes, chosen?.lane);
     drawCurves();
-  }
-
-  /* Which row goes on from which: a tree, of which one can walk back. */
-  function drawTree() {
-    const of = (parent) =>
-      grid.lanes.flatMap((lane, n) => {
-        if ((lane.parent?.lane ?? null) !== parent) return [];
-        const first = () => open(cells.find((c) => c.lane === n));
-        const name = make("button", { type: "button", className: "sl-link", onclick: first }, lane.label);
-        const below = of(n);
-        const current = chosen?.lane === n;
-        if (current) name.ariaCurrent = "true";
-        return [make("li", {}, name, below.length ? make("ul", {}, ...below) : null)];
-      });
-    tree.hidden = !grid.lanes.some((lane) => lane.parent);
-    tree.replaceChildren(make("b", {}, "Branches"), make("ul", {}, ...of(null)));
   }
 
   /* The same picture on Create, where it is kept with its whole descent. */
@@ -198,33 +205,47 @@ still.parts.inspect = (element, part) => {
     return `./?${new URLSearchParams(fields.filter(([name, value]) => value !== "" && name !== "width" && name !== "height"))}`;
   }
 
+  /* A button is made once, so that a grid that grows decodes no picture again. */
   function cell(c, line, lane, s) {
-    const here = chosen && chosen.lane === c.lane && chosen.picture === c.picture && chosen.step === c.step;
-    return make(
-      "button",
-      {
-        type: "button",
-        className: `sl-look-cell${here ? " sl-on" : ""}`,
-        style: `grid-row: ${line}; grid-column: ${place(c) + 2}`,
-        ariaLabel: `${lane.label}, seed ${s}, step ${c.step + 1}`,
-        title: `${c.model}, step ${c.step + 1}, t ${c.t.toFixed(2)}, log-SNR ${c.log_snr.toFixed(1)}`,
-        tabIndex: -1,
-        onclick: (event) => (event.shiftKey && chosen ? against(c) : open(c)),
-      },
-      make("img", { src: c.src, alt: "" }),
-    );
+    const own = buttons.get(key(c)) ?? make("button", { type: "button", id: `look-${key(c)}`, className: "sl-look-cell", tabIndex: -1, onclick: pick }, make("img", { alt: "" }));
+    buttons.set(key(c), own);
+    own.cell = c;
+    own.style.cssText = `grid-row: ${line}; grid-column: ${place(c) + 2}`;
+    own.ariaLabel = `${lane.label}, seed ${s}, step ${c.step + 1}`;
+    own.title = `${c.model}, step ${c.step + 1}, t ${c.t.toFixed(2)}, log-SNR ${c.log_snr.toFixed(1)}`;
+    own.classList.toggle("sl-on", Boolean(chosen) && key(chosen) === key(c));
+    if (own.firstChild.src !== c.src) own.firstChild.src = c.src;
+    return own;
+  }
+
+  function pick(event) {
+    const { cell: c } = event.currentTarget;
+    if (event.shiftKey && chosen) show(chosen, c);
+    else open(c);
   }
 
   /* The close-up: a scrubber over the row's steps, a second cell to wipe against, and where to go on from. */
   function open(c) {
-    if (!c) return;
-    chosen = c;
-    other = null;
-    render();
+    if (c) show(c);
   }
-  function against(c) {
-    other = c;
+
+  function show(c, second = null) {
+    chosen = c;
+    other = second;
+    const held = large.contains(document.activeElement) ? document.activeElement : null;
     render();
+    if (held) (same(held) ?? sheet).focus();
+  }
+
+  /* What stands in the close-up now where this stood before. */
+  const name = (e) => e.ariaLabel || e.textContent;
+  const same = (held) => [...large.querySelectorAll("button, input, select, a, summary")].find((e) => name(e) === name(held));
+
+  function close() {
+    chosen = other = null;
+    large.hidden = true;
+    draw();
+    sheet.focus();
   }
 
   function render() {
@@ -237,7 +258,7 @@ still.parts.inspect = (element, part) => {
       max: steps.length - 1,
       value: at,
       ariaLabel: "Step",
-      oninput: () => open(find({ ...chosen, step: steps[Number(scrub.value)] })),
+      oninput: () => open(cells.get(key({ ...chosen, step: steps[Number(scrub.value)] }))),
     });
     const picture = make("div", { className: "sl-look-picture" }, make("img", { src: chosen.src, alt: `step ${chosen.step + 1}` }));
     const extra = [];
@@ -250,32 +271,31 @@ still.parts.inspect = (element, part) => {
     }
     large.hidden = false;
     large.replaceChildren(
-      make("button", { type: "button", className: "sl-away", ariaLabel: "Close", onclick: () => ((chosen = null), (large.hidden = true), draw()) }, "×"),
+      make("button", { type: "button", className: "sl-away", ariaLabel: "Close", onclick: close }, "×"),
       picture,
       ...extra,
       scrub,
       make("p", { className: "sl-facts" }, `${chosen.model}, step ${chosen.step + 1} of ${lane.request.steps}, t ${chosen.t.toFixed(2)}, log-SNR ${chosen.log_snr.toFixed(1)}`),
-      make("p", { className: "sl-note" }, "Shift-click another cell to wipe between the two."),
+      make("p", { className: "sl-note" }, "Shift and a click, or an arrow, wipes between this cell and another."),
       make(
         "div",
         { className: "sl-picks" },
-        lane.parent ? make("button", { type: "button", className: "sl-small", onclick: () => open(find(lane.parent)) }, "Back to where it branched") : null,
+        lane.parent ? make("button", { type: "button", className: "sl-small", onclick: () => open(cells.get(key(lane.parent))) }, "Back to where it branched") : null,
         make("a", { className: "sl-small", href: address(lane) }, "Paint on Create"),
       ),
       branching(lane),
     );
-    drawTree();
-    sheet.querySelectorAll(".sl-on").forEach((e) => e.classList.remove("sl-on"));
-    const n = grid.lanes.slice(0, chosen.lane).reduce((sum, l) => sum + l.seeds.length, 0) + chosen.picture;
-    sheet.querySelector(`[style*="grid-row: ${n + 2}; grid-column: ${place(chosen) + 2}"]`)?.classList.add("sl-on");
+    tree.draw(grid.lanes, chosen?.lane);
+    buttons.forEach((button, at) => button.classList.toggle("sl-on", at === key(chosen)));
+    sheet.setAttribute("aria-activedescendant", `look-${key(chosen)}`);
   }
 
   function branching(lane) {
-    const same = lane.request.model;
+    const own = lane.request.model;
     const model = make(
       "select",
       { ariaLabel: "Go on with" },
-      ...known.filter((m) => !m.reason).map((m) => make("option", { value: m.id, selected: m.id === same }, m.id)),
+      ...known.filter((m) => !m.reason).map((m) => make("option", { value: m.id, selected: m.id === own }, m.id)),
     );
     const words = make("input", { className: "sl-input", ariaLabel: "Prompt from here on", dir: "auto", value: lane.request.prompt });
     const noise = make("input", { className: "sl-input", ariaLabel: "Seed of the later noise", type: "number", min: 0, value: lane.seeds[chosen.picture] });
@@ -283,21 +303,18 @@ still.parts.inspect = (element, part) => {
     const grow = make("button", { type: "button", className: "sl-small", onclick: go }, "Branch from here");
     async function go() {
       const changes = {};
-      if (model.value !== same) changes.model = model.value;
+      if (model.value !== own) changes.model = model.value;
       if (words.value.trim() !== lane.request.prompt) changes.prompt = words.value.trim();
       if (Number(noise.value) !== lane.seeds[chosen.picture]) changes.seed = Math.max(0, Math.floor(Number(noise.value)) || 0);
       if (scale.value !== "") changes.guidance = Number(scale.value);
       still.say("");
       const { lane: l, picture, step } = chosen;
       const answer = await still.call("branch", { lane: l, picture, step, changes });
-      if (!answer) return;
-      const mine = ++round;
-      halt.disabled = false;
-      await follow(await still.call("look_more", { after: cells.length }), mine);
+      if (answer) await following("look_more");
     }
     return make(
       "details",
-      { className: "sl-look-branch" },
+      { className: "sl-look-branch", open: growing, ontoggle: (event) => (growing = event.currentTarget.open) },
       make("summary", {}, "Go on from this step"),
       field("Model", model),
       field("Prompt", words),
@@ -323,66 +340,29 @@ still.parts.inspect = (element, part) => {
     ];
     const made = plots.map(([key, title, note]) => {
       const lines = grid.lanes.filter((l) => l[key]).map((l) => ({ label: l.label, ...l[key] }));
-      return lines.length ? plot(title, note, lines, key === "commitment" ? [0, 1] : null) : null;
+      return lines.length ? still.plot(title, note, lines, key === "commitment" ? [0, 1] : null) : null;
     });
     curves.replaceChildren(...made.filter(Boolean));
   }
 
-  function plot(title, note, lines, fixed) {
-    const W = 420, H = 170, L = 40, B = 26, T = 8;
-    const COLOURS = ["--sl-accent", "--sl-ok", "--sl-bad", "--sl-warn", "--sl-soft", "--sl-ink"];
-    const all = lines.flatMap((l) => l.value.map((v, i) => [v - l.error[i], v + l.error[i]])).flat();
-    const [low, high] = fixed ?? [0, Math.max(...all) || 1];
-    const x = (t) => L + (1 - t) * (W - L - 8);
-    const y = (v) => T + ((high - Math.min(high, Math.max(low, v))) / (high - low)) * (H - T - B);
-    const svg = (tag, attributes, ...children) => {
-      const e = document.createElementNS("http://www.w3.org/2000/svg", tag);
-      for (const [k, v] of Object.entries(attributes)) e.setAttribute(k, v);
-      e.append(...children);
-      return e;
-    };
-    const marks = [low, (low + high) / 2, high].flatMap((v) => [
-      svg("line", { x1: L, x2: W - 8, y1: y(v), y2: y(v), class: "sl-look-rule" }),
-      svg("text", { x: L - 6, y: y(v) + 4, "text-anchor": "end" }, v.toFixed(fixed ? 1 : 2)),
-    ]);
-    marks.push(svg("text", { x: L, y: H - 6 }, "noise"), svg("text", { x: W - 8, y: H - 6, "text-anchor": "end" }, "picture"));
-    const drawn = lines.flatMap((l, n) => {
-      const colour = `var(${COLOURS[n % COLOURS.length]})`;
-      const up = l.t.map((t, i) => `${x(t)},${y(l.value[i] + l.error[i])}`), down = l.t.map((t, i) => `${x(t)},${y(l.value[i] - l.error[i])}`);
-      return [
-        svg("polygon", { points: [...up, ...down.reverse()].join(" "), fill: colour, opacity: 0.14 }),
-        svg("polyline", { points: l.t.map((t, i) => `${x(t)},${y(l.value[i])}`).join(" "), fill: "none", stroke: colour, "stroke-width": 2 }),
-        ...l.t.map((t, i) => svg("circle", { cx: x(t), cy: y(l.value[i]), r: 2.5, fill: colour })),
-      ];
-    });
-    const legend = lines.map((l, n) =>
-      make("span", {}, make("i", { style: `background: var(${COLOURS[n % COLOURS.length]})` }), l.label),
-    );
-    return make(
-      "figure",
-      { className: "sl-look-plot" },
-      make("figcaption", { title: note }, title, make("span", { className: "sl-look-why", ariaLabel: note }, " (why?)")),
-      svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": title }, ...marks, ...drawn),
-      make("div", { className: "sl-look-legend" }, ...legend),
-    );
-  }
-
-  /* Arrows walk the grid; Enter is the click that a focused cell has. */
+  /* Arrows walk the grid, with Shift the second cell of a wipe. */
   sheet.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
-    if (event.key === "Escape" && !large.hidden) return void ((chosen = null), (large.hidden = true), draw());
-    if (!step || !cells.length) return;
+    if (event.key === "Escape" && !large.hidden) return close();
+    if (!step || !cells.size) return undefined;
     event.preventDefault();
-    if (!chosen) return void open(cells[0]);
+    if (!chosen) return open(listed()[0]);
+    const from = (event.shiftKey && other) || chosen;
     const rows = grid.lanes.flatMap((lane, n) => lane.seeds.map((_, k) => [n, k]));
-    const row = rows.findIndex(([n, k]) => n === chosen.lane && k === chosen.picture);
-    const [n, k] = rows[Math.min(rows.length - 1, Math.max(0, row + step[0]))];
-    const mine = cells.filter((c) => c.lane === n && c.picture === k).sort((a, b) => a.step - b.step);
+    const line = rows.findIndex(([n, k]) => n === from.lane && k === from.picture);
+    const [n, k] = rows[Math.min(rows.length - 1, Math.max(0, line + step[0]))];
+    const mine = row(n, k);
     const near = step[0]
-      ? mine.reduce((a, b) => (Math.abs(place(b) - place(chosen)) < Math.abs(place(a) - place(chosen)) ? b : a))
-      : mine[Math.min(mine.length - 1, Math.max(0, mine.findIndex((c) => c.step === chosen.step) + step[1]))];
-    open(near);
-    sheet.focus();
+      ? mine.reduce((a, b) => (Math.abs(place(b) - place(from)) < Math.abs(place(a) - place(from)) ? b : a))
+      : mine[Math.min(mine.length - 1, Math.max(0, mine.findIndex((c) => c.step === from.step) + step[1]))];
+    if (event.shiftKey) show(chosen, near);
+    else open(near);
+    return sheet.focus();
   });
 
   async function begin() {

@@ -1,7 +1,9 @@
 """The grid of one open page: a thread runs the lanes one after the other, and the page fetches cells as they come."""
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from models.request import ImageRequest
@@ -12,20 +14,25 @@ if TYPE_CHECKING:
     from models.trajectory import Lane, Run, Seen
 
 MOST_LANES, MOST_CELLS = 16, 640
+PATIENCE = 15.0  # seconds after which a grid that no page asks after stops
+GATHER = 0.1  # seconds for which cells are collected; the first is told of at once
 
 
 class Looking:
-    """A grid in the making. Its thread imports torch, so that the page does not wait for it."""
+    """A grid in the making. Its thread imports torch, so that the page does not wait for it.
+
+    `cells` is a log that a page reads on from where it stopped. A cell that is drawn again is appended again, and the
+    log has None in its old place.
+    """
 
     def __init__(self, engine: "Engine", lanes: "Sequence[Lane]", view: str):
         self.engine, self.view = engine, view
         self.runs: list[Run] = []
-        self.cells: list[dict[str, Any]] = []
-        self.error: str | None = None
+        self.cells: list[dict[str, Any] | None] = []
         self._waiting: list[Lane] = list(lanes)
         self._parents: dict[int, dict[str, int]] = {}  # the cell that a branch starts from, by the branch's lane
-        self._news, self._stopped = threading.Condition(), False
-        self._working = False
+        self._news, self._working = threading.Condition(), False
+        self._redraw = False  # whether the cells must be drawn again in another view
         self._start()
 
     def add(self, lane: "Lane", parent: dict[str, int]) -> int:
@@ -36,14 +43,20 @@ class Looking:
                 raise ValueError(f"a grid holds at most {MOST_LANES} rows of models; press Look for a new one")
             self._waiting.append(lane)
             self._parents[number] = parent
-            self._stopped = False
-        self._start()
+            self._start()
         return number
+
+    def show(self, view: str) -> None:
+        """Every cell as another of VIEWS, as news. What an earlier call has not drawn yet is dropped."""
+        with self._news:
+            self.view, self._redraw = view, bool(self.runs)
+            self.cells = [None for _ in self.cells]
+            self._start()
 
     def stop(self) -> None:
         """Stop after the current step."""
         with self._news:
-            self._stopped = True
+            self._stopped, self._redraw = True, False
             self._waiting.clear()
 
     def news(self, after: int, seconds: float) -> dict[str, Any]:
@@ -51,37 +64,22 @@ class Looking:
         from models.trajectory import columns
 
         with self._news:
+            self._read = time.monotonic()
             self._news.wait_for(lambda: len(self.cells) > after or not self._working, seconds)
-            cells, working = self.cells[after:], self._working
-            runs = [run for run in self.runs if run.steps]
+            if after:
+                self._news.wait_for(lambda: not self._working, GATHER)
+            cells, working = [cell for cell in self.cells[after:] if cell], self._working
+            runs, read = [run for run in self.runs if run.steps], len(self.cells)
         steps = [[run.steps[i][0].log_snr for i in sorted(run.steps)] for run in runs]
         return {
             "cells": cells,
+            "after": read,
             "columns": columns(steps) if steps else [],
             "log_snr": max(steps, key=len) if steps else [],
             "lanes": [self._lane(run, working) | {"parent": self._parents.get(n)} for n, run in enumerate(runs)],
             "working": working,
             "failure": self.error,
         }
-
-    def show(self, view: str) -> list[dict[str, Any]]:
-        """Every cell in another of VIEWS."""
-        from models.trajectory import Seen
-
-        self.view = view
-        with self._news:
-            runs = list(self.runs)
-        out = []
-        for n, run in enumerate(runs):
-            with self.engine.crew(run.lane.request.models()) as crew:
-                before: dict[int, Any] = {}
-                for i in sorted(run.steps):
-                    for step in run.steps[i]:
-                        out += self._drawn(run, Seen(n, step, before.get(step.first)), crew)
-                        before[step.first] = step
-        with self._news:
-            self.cells = out
-        return out
 
     def step(self, lane: int, picture: int, i: int) -> "tuple[ImageRequest, Any]":
         """The request of a row, and its step i. Raises ValueError where that step was not taken."""
@@ -94,28 +92,37 @@ class Looking:
         return run.lane.request, batch
 
     def _start(self) -> None:
-        with self._news:
-            if self._working or not self._waiting:
-                return
+        """Whoever calls it has the lock."""
+        self._stopped, self._read = False, time.monotonic()
+        self.error: str | None = None
+        if not self._working and (self._waiting or self._redraw):
             self._working = True
-        threading.Thread(target=self._work, daemon=True).start()
+            threading.Thread(target=self._work, daemon=True).start()
 
     def _work(self) -> None:
         try:
-            while True:
-                with self._news:
-                    if not self._waiting:
-                        return
-                    lane = self._waiting.pop(0)
-                self._run(lane)
+            while (task := self._next()) is not None:
+                task()
         except (ValueError, MemoryError, OSError) as e:
-            with self._news:
-                self.error = str(e) or "memory ran out"
-                self._waiting.clear()
-        finally:
-            with self._news:
-                self._working = False
-                self._news.notify_all()
+            self._end(str(e) or "memory ran out")
+
+    def _next(self) -> "Callable[[], None] | None":
+        """What to do now. None: nothing, and the thread is gone for whoever has the lock next."""
+        with self._news:
+            if self._redraw:
+                self._redraw = False
+                return self._again
+            if self._waiting:
+                return partial(self._run, self._waiting.pop(0))
+            self._end()
+            return None
+
+    def _end(self, error: str | None = None) -> None:
+        with self._news:
+            self.error = error or self.error
+            self._working = self._redraw = False
+            self._waiting.clear()
+            self._news.notify_all()
 
     def _run(self, lane: "Lane") -> None:
         from models.trajectory import Run, look
@@ -125,26 +132,51 @@ class Looking:
             self.runs.append(run)
             for seen in look([lane], crew):
                 run.steps.setdefault(seen.step.i, []).append(seen.step)
-                cells = self._drawn(run, type(seen)(number, seen.step, seen.before), crew)
-                with self._news:
-                    self.cells += cells
-                    self._news.notify_all()
-                    if self._stopped or len(self.cells) >= MOST_CELLS:
-                        return
+                for cell in self._drawn(run, type(seen)(number, seen.step, seen.before), crew):
+                    self._say(cell)
+                if self._enough():
+                    return
 
-    def _drawn(self, run: "Run", seen: "Seen", crew: Any) -> list[dict[str, Any]]:
+    def _again(self) -> None:
+        """Steps that were taken, as the view of now."""
+        from models.trajectory import Seen
+
+        for n, run in enumerate(list(self.runs)):
+            before: dict[int, Any] = {}
+            for i in sorted(run.steps):
+                for step in run.steps[i]:
+                    with self.engine.crew(run.lane.request.models()) as crew:
+                        for cell in self._drawn(run, Seen(n, step, before.get(step.first)), crew):
+                            self._say(cell)
+                    if self._enough() or self._redraw:
+                        return
+                    before[step.first] = step
+
+    def _say(self, cell: dict[str, Any]) -> None:
+        with self._news:
+            self.cells.append(cell)
+            self._news.notify_all()
+
+    def _enough(self) -> bool:
+        """Whether nobody waits for more, or there can't be more."""
+        with self._news:
+            if time.monotonic() - self._read > PATIENCE:
+                self.error = "this page did not ask for more, so its grid was stopped; press Look"
+                self.stop()
+            taken = sum(len(step.x0) for run in self.runs for batches in run.steps.values() for step in batches)
+            return self._stopped or taken >= MOST_CELLS
+
+    def _drawn(self, run: "Run", seen: "Seen", crew: Any) -> Iterator[dict[str, Any]]:
         from PIL.Image import fromarray
 
         from models.strips import png
         from models.trajectory import shown
 
         request, step = run.lane.request, seen.step
-        pixels = shown(crew[request.model], request, seen, self.view).permute(0, 2, 3, 1).numpy()
         facts = {"lane": seen.lane, "step": step.i, "t": step.t, "log_snr": step.log_snr, "model": step.painter}
-        return [
-            facts | {"picture": step.first + k, "src": data_url(png(fromarray(one)), "png")}
-            for k, one in enumerate(pixels)
-        ]
+        for k, one in enumerate(shown(crew[request.model], request, seen, self.view), step.first):
+            picture = fromarray(one.permute(1, 2, 0).numpy())
+            yield facts | {"picture": k, "src": data_url(png(picture, level=1), "png")}
 
     def _lane(self, run: "Run", working: bool) -> dict[str, Any]:
         from models.trajectory import commitment, decided, spread

@@ -1,6 +1,7 @@
 """The Inspect page: the predicted picture of models at every step, side by side at equal noise (inspect.js)."""
 
 import io
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ui.wire import data_url, number, text, token
 
 WAIT = 0.6  # seconds that a call waits for the next cell
 GRIDS: LRU[str, Looking] = LRU(16)  # the grid of each page
+BEGINNING = threading.Lock()  # of two grids of one page, the one that is not kept is stopped
 FIELDS = ("guidance", "base_steps", "text_noise", "cads", "pink", "skip_steps")  # one of these may be varied
 KINDS = {"png": "png", "gif": "gif", "webp": "webp"}
 
@@ -59,8 +61,9 @@ def look(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"give values of {field} with commas, such as 0, 1")
     first, count = number(data, "seed", 0, 2**31 - 1), number(data, "seeds", 1, 8)
     lanes = product(request, pairs, field, values, range(first, first + count))
-    stop_page(data)
-    GRIDS.put(token(data, "tab"), Looking(desk.turns.engine, lanes, view))
+    with BEGINNING:
+        stop_page(data)
+        GRIDS.put(token(data, "tab"), Looking(desk.turns.engine, lanes, view))
     return look_more(desk, data | {"after": 0})
 
 
@@ -70,8 +73,9 @@ def look_more(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def look_view(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """The same steps in another view."""
-    return {"cells": grid(data).show(chosen_view(data))}
+    """The same steps in another view; the cells follow as news."""
+    grid(data).show(chosen_view(data))
+    return look_more(desk, data)
 
 
 def look_stop(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
@@ -152,4 +156,4 @@ def stop_page(data: dict[str, Any]) -> None:
         old.stop()
 
 
-TAB = Tab("Inspect", "inspect", build, scripts=("inspect",), styles=("inspect",), takes_words=True)
+TAB = Tab("Inspect", "inspect", build, scripts=("plot", "branches", "inspect"), styles=("inspect",), takes_words=True)
