@@ -30,12 +30,22 @@ def look(desk, *models, **more):
 
 def followed(desk, answer):
     """All cells by place, as a page reads them; the last answer."""
-    cells = {}
-    while True:
+    cells, until = {}, time.monotonic() + 60
+    while time.monotonic() < until:
         cells |= {(c["lane"], c["picture"], c["step"]): c["src"] for c in answer["cells"]}
         if not answer["working"]:
             return cells, answer
         answer = tab.look_more(desk, PAGE | {"after": answer["after"]})
+    raise AssertionError("the grid does not come to its end")
+
+
+def begun(desk, answer):
+    """The answer that has the first cells."""
+    until = time.monotonic() + 60
+    while not answer["cells"]:
+        assert time.monotonic() < until
+        answer = tab.look_more(desk, PAGE | {"after": 0})
+    return answer
 
 
 def taken(grid) -> int:
@@ -50,8 +60,7 @@ def idle(grid) -> None:
 
 def test_cells_stream_and_the_first_is_there_before_the_second_step(desk):
     answer, grid = look(desk, SANA)
-    while not answer["cells"]:
-        answer = tab.look_more(desk, PAGE | {"after": 0})
+    answer = begun(desk, answer)
     assert answer["working"] and len(answer["cells"]) < 400
     cells, answer = followed(desk, answer)
     assert len(cells) == 400 and answer["after"] == 400 and answer["failure"] is None
@@ -60,8 +69,7 @@ def test_cells_stream_and_the_first_is_there_before_the_second_step(desk):
 @pytest.mark.parametrize("second", [SPRINT, SANA | {"steps": 5}], ids=["another network", "the same network"])
 def test_a_second_look_waits_for_one_step_of_the_first_and_no_more(desk, second):
     answer, first = look(desk, SANA, SPRINT)
-    while not answer["cells"]:
-        answer = tab.look_more(desk, PAGE | {"after": 0})
+    answer = begun(desk, answer)
     answer, grid = look(desk, second)
     steps = taken(first)
     assert grid is not first
@@ -72,8 +80,7 @@ def test_a_second_look_waits_for_one_step_of_the_first_and_no_more(desk, second)
 
 def test_stop_stops_after_a_step_and_what_is_there_stays(desk):
     answer, grid = look(desk, SANA, SPRINT)
-    while not answer["cells"]:
-        answer = tab.look_more(desk, PAGE | {"after": 0})
+    answer = begun(desk, answer)
     tab.look_stop(desk, PAGE)
     steps = taken(grid)
     cells, answer = followed(desk, tab.look_more(desk, PAGE | {"after": 0}))
