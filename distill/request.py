@@ -4,7 +4,6 @@ Settings (`lr`, `train.steps`, …) are those of the loop and of the method's Co
 command would refuse is refused here, before the job is queued.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -12,8 +11,8 @@ from typing import Any, Self
 from core import paths
 from core.fields import option
 from core.settings import override
-from distill.declared import BASES, declared, methods
-from distill.settings import TrainConfig
+from distill.declared import declared, methods
+from distill.fitting import MIXTURE, Training, check, no_start
 from models import catalogue
 from models.request import SEEDS, Request
 
@@ -24,7 +23,7 @@ def _shipped() -> tuple[str, ...]:
     """The data sets of the project."""
     from distill.data import NAMES  # imports numpy, which listing jobs does not need
 
-    return (*NAMES, "mixture")
+    return (*NAMES, MIXTURE)
 
 
 def datasets() -> list[str]:
@@ -38,50 +37,6 @@ def datasets() -> list[str]:
 
 def bases() -> list[str]:
     return list(catalogue.rows())
-
-
-def no_base(method: str, row: catalogue.Row | None, dataset: str) -> str | None:
-    """One sentence where this method does not take that base. The mixture has a base of its own."""
-    if dataset == "mixture":
-        return None
-    takes = declared(method).bases
-    made = row and row.manifest
-    kind = "none"
-    if made is not None:
-        kind = made.kind if made.kind in BASES else "sprint" if made.prediction == "trigflow" else made.family
-    if kind in takes:
-        return None
-    *most, last = (BASES[name] for name in takes)
-    is_one = f"{row.id} is {BASES.get(kind, kind).partition(' (')[0]}" if row else "name one with --base"
-    many = f"{', '.join(most)} or {last}" if most else last
-    return f"{method} takes {many} as its base; {is_one}"
-
-
-def unreached(begins: Mapping[str, int], steps: int) -> str | None:
-    """One sentence where a training of so many steps ends before one of its stages begins."""
-    what, step = max(begins.items(), key=lambda item: item[1], default=("", 0))
-    if step < steps:
-        return None
-    return f"train.steps={steps} ends before {what}, step {step}: set more steps, or start that phase earlier"
-
-
-def fitting(own: Any, loop: TrainConfig) -> None:
-    """Raises ValueError where settings of the method and of the loop do not fit together."""
-    if reason := unreached(getattr(own, "stages", {}), loop.steps):
-        raise ValueError(reason)
-    if loop.batch_size < (least := getattr(own, "least", 1)):
-        raise ValueError(f"train.batch_size={loop.batch_size}: this method needs {least} samples in a step")
-
-
-def no_start(row: catalogue.Row, base: str | None) -> str | None:
-    """One sentence where no training on this base can start from that row's weights."""
-    made = row.manifest
-    if made.base is None or made.base != base:
-        of = f"one of {made.base}" if made.base else "no student"
-        return f"start takes a student of {base or 'the base'}; {row.id} is {of}"
-    if row.routed:
-        return f"start takes one network, and {row.id} is several students; leave it out"
-    return None if row.folder else f"start takes a student that was trained here; {row.id} is from elsewhere"
 
 
 def starts() -> list[str]:
@@ -103,31 +58,23 @@ class DistillRequest(Request):
     set: tuple[str, ...] = option((), "Settings of the method and the loop, such as lr=1e-4 or train.steps=500.")
 
     def _validate(self) -> None:
-        if self.start and (reason := no_start(catalogue.get(self.start), self.base)):
-            raise ValueError(reason)
-        valid, seen = declared(self.method).settings, []
+        method, seen = declared(self.method), []
         if len(self.set) > MOST:
             raise ValueError(f"{len(self.set)} settings are too many; at most {MOST}")
         for text in self.set:
             key, equals, value = text.partition("=")
             if not equals:
                 raise ValueError(f"a setting is key=value, not {text!r}")
-            if key not in valid:
-                raise ValueError(f"unknown setting {key!r} of {self.method}; valid: {', '.join(valid)}")
+            if key not in method.settings:
+                raise ValueError(f"unknown setting {key!r} of {self.method}; valid: {', '.join(method.settings)}")
             if key in seen:
                 raise ValueError(f"{key} is set twice")
             seen.append(key)
-        self._settings()
-        row = catalogue.get(self.base) if self.base else None
-        if reason := row and catalogue.in_parts(row) or no_base(self.method, row, self.dataset):
-            raise ValueError(reason)
-
-    def _settings(self) -> None:
-        """Check each setting's range, and the rules between settings. Raises ValueError."""
-        method, texts = declared(self.method), dict(text.split("=", 1) for text in self.set)
+        base, start = (catalogue.get(id) if id else None for id in (self.base, self.start))
+        texts = dict(text.split("=", 1) for text in self.set)
         own = override(method.config, {k: v for k, v in texts.items() if not k.startswith("train.")})
         loop = {k.removeprefix("train."): v for k, v in texts.items() if k.startswith("train.")}
-        fitting(own, override(method.loop, loop, "train."))
+        check(Training(self.method, base, start, self.dataset, own, override(method.loop, loop, "train.")))
 
     def folder(self) -> Path | None:
         """The folder of a person's own data set; None for one of the project."""

@@ -33,8 +33,9 @@ from core.stop import Stop
 from distill import declared, start
 from distill.command import DATASET, command, pair, parser, resumed
 from distill.data import NAMES, named, place
+from distill.fitting import Training, check, check_settings
+from distill.method import needed
 from distill.report import Reporter
-from distill.request import fitting, no_base, no_start
 from distill.settings import TrainConfig
 from distill.start import WORDS
 from distill.trainer import defaults, loop, prepare, reach
@@ -89,11 +90,9 @@ def planned(args: argparse.Namespace) -> Plan:
     if saved and "latents" in module.Method.needs:
         check_latents(saved, base)
     begins = catalogue.get(args.start) if args.start and not saved else None
-    if reason := begins and no_start(begins, args.base) or not saved and no_base(args.method, base, args.dataset):
-        raise ValueError(reason)
     before = cfg, own
     cfg, own = configured(cfg, own, settings)
-    fitting(own, cfg)
+    (check_settings if saved else check)(Training(args.method, base, begins, args.dataset, own, cfg))
     line = saved.get("command") if (cfg, own) == before else None
     if line is None:  # a new run, or one that is resumed with other settings
         newest, _ = checkpoint.newest(run)
@@ -197,9 +196,7 @@ def follow(plan: Plan, acc: Accelerator) -> int:
             part.write_text(json.dumps(t.scene.words(), ensure_ascii=False, indent=0))
     report.start(t.step, t.movers, acc.num_processes, t.held())
     if cfg.compile:
-        network = t.scene.world.student.network
-        if network is None:
-            raise ValueError("train.compile=true takes a student that is one network; leave it out")
+        network = needed(t.scene.world.student.network)
         network.forward = torch.compile(network.forward)
     with attention(acc.device):
         return loop(t, report, plan.run, stop)

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from core import checkpoint
 from core.events import NON_FINITE
 from core.stop import Stop
+from distill.fitting import unreached
 from distill.method import Batch, Begins, Keeps, Method, Out, Previews, Remembers, Rows, Staged
 from distill.mover import Mover, ema_rate, moves, rate
 from distill.report import SHOWN, Reporter
-from distill.request import unreached
 from distill.settings import TrainConfig
 from distill.world import Scene, SceneRequest, build
 

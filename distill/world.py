@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from core.paths import cache as cache_dir
 from core.stage import tell
 from distill import features, reward, start
-from distill.data import NAMES, SIDE, Source, cache, often, sources, texts
+from distill.data import SIDE, Source, cache, often, sources, texts
 from distill.data.steered import drawn as by_hand
 from distill.method import Batch, Rows, World, needed, sent
 from evals import labels as judge_labels
@@ -200,19 +200,16 @@ def student_alone(a: SceneRequest, device: torch.device) -> Any:
 
 
 def latent_scene(a: SceneRequest, device: torch.device) -> Scene:
-    """The scene of a method on latents of the base's autoencoder, with embedded captions. Raises ValueError."""
-    if a.base is None:
-        raise ValueError(f"{a.method} works on latents; give a model that has an autoencoder with --base")
-    if reason := catalogue.in_parts(a.base):
-        raise ValueError(reason)
-    chosen = images(a.dataset, a.module, a.skip_bad, a.base)
-    tell(f"loading {a.base.id}", 0, 1)
-    parts = load(a.base, device)
+    """The scene of a method on latents of the base's autoencoder, with embedded captions."""
+    base = needed(a.base)
+    chosen = images(a.dataset, a.module, a.skip_bad, base)
+    tell(f"loading {base.id}", 0, 1)
+    parts = load(base, device)
     student, teacher = networks(a, parts, device)
     coder = Latents(parts, device)
     cached = coder.of(chosen)
     draws, say = Draws(cached, often), speaker(a, parts, chosen, cached)
-    reader = judge_of(a, cached, device) if "judge" in a.needs else None
+    reader = judge_named("judge-a").to(device) if "judge" in a.needs else None  # rewards, and reports nothing
     steer = steering(a, chosen, device) if "control" in a.needs else None
 
     def batch(step: int, n: int, rng: Rows) -> Batch:
@@ -243,14 +240,6 @@ def steering(a: SceneRequest, chosen: list[Source], device: torch.device) -> Cal
         return replace(cond, control=sent(control, device), control_kind=sent(kinds, device))
 
     return steer
-
-
-def judge_of(a: SceneRequest, cached: list[cache.Cached], device: torch.device) -> Judge:
-    """The judge that gives rewards; it never reports figures. Raises ValueError where the data have no toys."""
-    if not toys_in(cached):
-        with_toys = "mini, toys, toys+emoji, toys+words+pairs"
-        raise ValueError(f"the judge that rewards reads toys, and {a.dataset} has none; valid: {with_toys}")
-    return judge_named("judge-a").to(device)
 
 
 def toys_in(cached: list[cache.Cached]) -> bool:
@@ -365,12 +354,7 @@ def load(base: Row, device: torch.device) -> Parts:
 
 
 def build(a: SceneRequest, device: torch.device) -> Scene:
-    """The scene of a training. Raises ValueError where the data set and the method do not fit."""
-    on_pictures = "pixels" in a.needs
-    if a.start and (on_pictures or a.dataset == "mixture"):
-        raise ValueError("--start takes a training on latents of pictures; leave it out")
-    if a.dataset == "mixture" and on_pictures:
-        raise ValueError(f"the mixture has no pictures, which {a.method} needs; valid: {', '.join(NAMES)} or a folder")
+    """The scene of a training that `distill/fitting.py` has checked."""
     if a.dataset == "mixture":
         return mixture_scene(a, device)
-    return (pixel_scene if on_pictures else latent_scene)(a, device)
+    return (pixel_scene if "pixels" in a.needs else latent_scene)(a, device)

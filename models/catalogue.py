@@ -17,7 +17,7 @@ from core.machine import Machine, here
 from core.paths import assets, studio
 from models.content import json_object, pixels
 from models.elsewhere import INDEX as INDEX  # passed on, for readers of rows
-from models.elsewhere import NAME, NETWORKS, elsewhere, in_folder, short
+from models.elsewhere import NAME, NETWORKS, elsewhere, in_folder, local, short
 from models.hub import hub_rows, reachable
 from models.manifest import CONTROLS, Manifest
 from models.manifest import Guidance as Guidance
@@ -237,6 +237,15 @@ def part(row: Row, name: str, known: dict[str, Row] | None = None) -> Path | Non
     return next((f for f in folders if f.is_dir()), None)
 
 
+def network_config(row: Row) -> dict | None:
+    """Of the network that paints; None where it is not on this machine."""
+    for r in chain(row):
+        for name in NETWORKS:
+            if (file := local(r.hub or str(r.folder), f"{name}/config.json", r.revision)) is not None:
+                return json_object(file)
+    return None
+
+
 def verify(row: Row) -> None:
     """Compare every file along the chain with its sha256. Raises ValueError that names the first file that differs,
     or that is not in the manifest and would be loaded."""
@@ -256,14 +265,13 @@ def verify(row: Row) -> None:
 
 def cached(row: Row) -> bool:
     """Whether a row and its bases are on this machine: in a folder, or in the local Hub cache."""
-    from huggingface_hub import try_to_load_from_cache
 
     def here(r: Row) -> bool:
         if in_folder(r):
             return True
 
         def held(file: str) -> bool:
-            return isinstance(try_to_load_from_cache(r.hub or "", file, revision=r.revision), str)
+            return local(r.hub or "", file, r.revision) is not None
 
         if r.file:
             return held(r.file)

@@ -112,15 +112,23 @@ def short(where: str) -> str:
 
 def _config(where: str, name: str) -> tuple[dict[str, Any], Path]:
     """A JSON file of a folder or a repository, and its path. Raises ValueError where it is missing."""
+    path = local(where, name)
+    if path is None:
+        if Path(where).is_dir():
+            raise ValueError(f"{short(where)} lacks its {name}")
+        path = fetched(where, name, MAIN, where)
+    return json_object(path), path
+
+
+def local(where: str, name: str, revision: str | None = None) -> Path | None:
+    """A file of a folder or of a repository of the Hub, where it is on this machine."""
     from huggingface_hub import try_to_load_from_cache
 
     path = Path(where) / name
-    if not path.is_file():
-        if Path(where).is_dir():
-            raise ValueError(f"{short(where)} lacks its {name}")
-        cached = try_to_load_from_cache(where, name)
-        path = Path(cached) if isinstance(cached, str) else fetched(where, name, MAIN, where)
-    return json_object(path), path
+    if not path.is_file() and not Path(where).is_absolute():
+        cached = try_to_load_from_cache(where, name, revision=revision)
+        path = Path(cached) if isinstance(cached, str) else path
+    return path if path.is_file() else None
 
 
 def _same_schedule(where: str) -> None:

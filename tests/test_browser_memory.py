@@ -59,6 +59,20 @@ def test_an_unfinished_wall_is_finished_after_a_reload(visit):
     expect(count).to_have_text(f"{before + 9} pictures")
 
 
+def test_a_wall_that_is_kept_is_kept_whole_whatever_the_form_says_meanwhile(visit):
+    """The form's answers come late, and say the same again; a reload may fall before the first picture."""
+    v = visit(SLOW.replace("steps=100", "steps=4"))
+    before = int(v.count().split()[0].replace(",", ""))
+    v.page.keyboard.press("Control+Enter")
+    v.page.wait_for_function("still.painter.busy && still.painter.wall.kept")
+    v.page.evaluate("still.set({ steps: still.request.steps })")
+    expect(v.page.locator("#count")).to_have_text(f"{before + 9} pictures")
+    v.page.evaluate("() => { still.set({ steps: 40 }); still.painter.paint(); location.reload(); }")
+    v.painted("a red ball")
+    assert v.request()["steps"] == 40 and len(v.sources()) == 9
+    expect(v.page.locator("#count")).to_have_text(f"{before + 18} pictures")
+
+
 def test_undo_and_redo_over_prompts_seeds_and_walls(visit):
     v = visit()
     page = v.page

@@ -15,6 +15,7 @@ from PIL import Image
 from core import paths
 from core.events import Events
 from distill import declared, request
+from distill.fitting import on_pictures
 from jobs.job import State
 from jobs.store import Store
 from tests.jobs_bench import worked
@@ -317,7 +318,8 @@ def test_every_setting_of_a_method_is_in_its_form(method):
     assert drawn.keys() | {"train.steps"} == known.keys()
     assert all(s["help"] == known[name].option.help for name, s in drawn.items())
     usual = tuple(f"{name}={s['usual']}" for name, s in drawn.items())
-    assert request.DistillRequest(method=method, dataset="mixture", set=usual).set, "what is shown as usual is valid"
+    dataset = "toys" if on_pictures(method) else "mixture"
+    assert request.DistillRequest(method=method, dataset=dataset, set=usual).set, "what is shown as usual is valid"
     assert all(known[name].read(s["usual"]) == known[name].default for name, s in drawn.items())
 
 

@@ -1,5 +1,7 @@
 """What no training could use is refused in one sentence before a job is accepted, and by the command alike."""
 
+import re
+
 import pytest
 from accelerate.state import AcceleratorState
 
@@ -8,8 +10,9 @@ from core.fields import check
 from core.paths import run_dir
 from distill import train
 from distill.declared import declared, methods
-from distill.request import DistillRequest, no_base
-from models import catalogue
+from distill.fitting import WHOLE, base_kind, no_base
+from distill.request import DistillRequest
+from models import catalogue, families
 from tests import tiny
 
 STUDIO = [tiny.build, tiny.build_sd]
@@ -66,16 +69,68 @@ TOGETHER = [
     ("dmd", "train.steps=200", "train.steps=200 ends before its student's first turn, step 200"),
     ("msd", "adversarial_from=1000000", "ends before adversarial, step 1000000"),
     ("scm_ladd", "train.batch_size=1", "train.batch_size=1: this method needs 2 samples in a step"),
+    ("scm_ladd", "train.accumulate=64", "needs 2 samples in each of 64 slices"),
+    ("scm_ladd", "blocks=0,2,9", r"blocks=\[2, 9\]: tiny-sana has 2 blocks, 0 to 1"),
+    ("sft", "train.accumulate=3", "train.batch_size=64 can't be cut into train.accumulate=3"),
+    ("msd", "train.compile=true", "train.compile=true takes a student that is one network"),
 ]
 
 
 @pytest.mark.parametrize(("method", "setting", "reason"), TOGETHER, ids=[" ".join(w[:2]) for w in TOGETHER])
 def test_settings_that_do_not_fit_together_are_refused(capsys, method, setting, reason):
+    base = "tiny-sana" if method == "scm_ladd" else "tiny-sd"
     with pytest.raises(ValueError, match=reason):
-        DistillRequest(method, base="tiny-sd", dataset="toys", set=(setting,))
-    argv = [method, "--run", "wrong", "--base", "tiny-sd", "--dataset", "toys", "--set", setting]
+        DistillRequest(method, base=base, dataset="toys", set=(setting,))
+    argv = [method, "--run", "wrong", "--base", base, "--dataset", "toys", "--set", setting]
     assert train.main(argv) == 2
-    assert capsys.readouterr().err.count("\n") == 1 and not run_dir("wrong").exists()
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and re.search(reason, error) and not run_dir("wrong").exists()
+
+
+MISFITS = [
+    (["autoencoder", "--dataset", "mixture"], "the mixture has no pictures, which autoencoder needs"),
+    (["oracle", "--dataset", "toys", "--set", "train.compile=true"], "takes a student that is one network"),
+    (["dmd", "--dataset", "mixture", "--base", "tiny-sd", "--start", "tiny-hyper"], "a training on latents"),
+    (["msd", "--dataset", "toys", "--base", "tiny-sd", "--start", "tiny-hyper"], "this method trains several"),
+    (["tscd", "--dataset", "toys", "--base", "tiny-sd", "--start", "tiny-hyper"], "an adapter of rank 4, .* rank 32"),
+    (["dmd", "--dataset", "toys", "--base", "tiny-sd", "--start", "tiny-hyper"], "makes a whole network"),
+    (
+        ["feedback", "--dataset", "words", "--base", "tiny-sd"],
+        "reads toys, and words has none; valid: toys, toys.emoji",
+    ),
+    (["feedback", "--dataset", "toys", "--base", "tiny-sprint"], "a SANA is not served with an adapter; set rank=0"),
+    (["sft", "--dataset", "mini", "--base", "large"], "pictures of mini are 128 × 128; a model of 256 × 256 needs"),
+]
+
+
+@pytest.mark.parametrize(("words", "reason"), MISFITS, ids=[f"{w[0][0]} {w[1][:20]}" for w in MISFITS])
+def test_what_is_no_training_together_is_refused(studio, capsys, words, reason):
+    """Method, base, start, data and settings, each of which alone is right."""
+    if "large" in words:
+        larger(studio)
+    method, *given = words
+    fields = {flag[2:]: value for flag, value in zip(given[::2], given[1::2], strict=True)}
+    fields["set"] = [fields.pop("set")] if "set" in fields else []
+    with pytest.raises(ValueError, match=reason):
+        DistillRequest.from_dict({"method": method} | fields)
+    assert train.main([method, "--run", "wrong", *given]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and re.search(reason, error) and not run_dir("wrong").exists()
+
+
+def test_the_bases_without_adapters_are_those_whose_networks_take_none():
+    taken = {
+        row.id: families.load(row).denoiser.lora for row in map(catalogue.get, ("tiny-sana", "tiny-sprint", "tiny-sd"))
+    }
+    assert taken == {id: base_kind(catalogue.get(id)) not in WHOLE for id in taken}
+
+
+def larger(studio):
+    """A model of this studio that paints 256 x 256."""
+    home = studio / "models" / "large"
+    tiny.unet(sample_size=16).save_pretrained(home / "unet")
+    tiny.CONFIGS["DDIMScheduler"].save_pretrained(home / "scheduler")
+    tiny.manifest("large", home, family="sd", base="tiny-kl", prediction="epsilon", scheduler="DDIMScheduler")
 
 
 BASES = [

@@ -10,6 +10,7 @@ from accelerate.state import AcceleratorState
 from PIL import Image
 from safetensors.torch import load_file
 
+from core import events
 from distill import publish, start
 from distill.methods import dmd, scm_ladd
 from distill.request import DistillRequest
@@ -106,6 +107,11 @@ def test_it_is_trained_from_there(studio, runs):
     assert any(not torch.equal(runs[-1][k], w) for k, w in base.items())
 
 
+def test_what_is_loaded_is_called_by_its_name(studio, runs):
+    stages = {event.get("stage") for event in events.lines(studio / "runs/first")}
+    assert "loading tiny-sana" in stages
+
+
 def test_it_is_published_with_the_past_of_what_it_began_as(studio, runs):
     """Whatever has taken that one's place since, or gone: it is written down with the run."""
     first, half, second, _ = runs
@@ -143,7 +149,9 @@ def test_it_does_not_take_the_place_of_its_base(studio, runs):
     ],
 )
 def test_what_cannot_be_a_start_is_said_before_anything_is_drawn(studio, capsys, base, id, said):
-    assert train(studio, "none", "--base", base, "--start", id) == 2
+    method = {"tiny-sana": "scm_ladd", "tiny-sd": "dmd"}[base]
+    argv = [method, "--run", "none", "--dataset", str(studio / "datasets/mine"), "--base", base, "--start", id]
+    assert main(argv) == 2
     assert said in capsys.readouterr().err and not (studio / "runs/none/run.json").exists()
 
 
@@ -189,11 +197,17 @@ def test_what_an_attempt_left_that_took_no_step_is_nobody_s_start(studio):
 
 
 def test_a_job_has_a_start(studio, tmp_path):
-    asked = {"method": "scm_ladd", "base": "tiny-sana", "start": "tiny-sprint", "dataset": "mine"}
+    asked = {
+        "method": "scm_ladd",
+        "base": "tiny-sana",
+        "start": "tiny-sprint",
+        "dataset": "mine",
+        "set": ["blocks=0,1"],
+    }
     argv = kinds.distill(DistillRequest.from_dict(asked), kinds.Start(tmp_path / "job"))
     assert argv[argv.index("--start") + 1] == "tiny-sprint"
     with pytest.raises(ValueError, match="a student of tiny-sd; tiny-sprint is one of tiny-sana"):
-        DistillRequest.from_dict(asked | {"base": "tiny-sd"})
+        DistillRequest.from_dict(asked | {"method": "dmd", "base": "tiny-sd", "set": []})
 
 
 def test_an_adapter_keeps_which_weights_of_its_base_it_was_made_on(studio):

@@ -42,13 +42,11 @@ class Config:
     threshold: float = option(-0.1, "Log probability of the prompt's content above which there is no reward.", high=0)
     keep: float = option(1.0, "Weight that keeps pictures near those before the training.", low=0, high=1e6)
     guidance: float = option(3.5, "Guidance for a student that takes it as an input.", low=0, high=30)
+    rewarded = True  # by a judge
 
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:
-    if cfg.rank and base is not None and not base.lora:
-        raise ValueError("a SANA is not served with an adapter; set rank=0 to train the whole network")
-    if base is None:
-        raise ValueError("feedback trains a student further; give one with --base, such as toybox-sprint")
+    base = needed(base)
     return add_lora(base, cfg.rank) if cfg.rank else base
 
 

@@ -43,6 +43,7 @@ class Config(dmd.Config):
     adversarial_from: int = option(4000, "The step at which the discriminator begins.", low=0)
     times: tuple[float, ...] = (0.4,)
     pairs: float = 0.25
+    several = True  # networks
 
     @property
     def stages(self) -> dict[str, int]:

@@ -69,6 +69,11 @@ class Config:
     )
 
     @property
+    def looks_at(self) -> tuple[int, ...]:
+        """Blocks of the base that must be there."""
+        return self.blocks
+
+    @property
     def least(self) -> int:
         """The least number of samples in a step: the heads also see pictures under another caption."""
         return 2 if self.adversarial else 1

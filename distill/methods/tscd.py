@@ -76,6 +76,11 @@ class Config:
             raise ValueError(f"adversarial={self.adversarial}: give one weight for each of segments={self.segments}")
 
     @property
+    def rewarded(self) -> bool:
+        """Whether a judge rewards."""
+        return begins(self.feedback_from) is not None
+
+    @property
     def stages(self) -> dict[str, int]:
         """The step at which each stage begins."""
         later = {"feedback": self.feedback_from, "score distillation": self.score_from}
@@ -88,7 +93,7 @@ student = students.student
 
 def also_needs(cfg: Config) -> set[str]:
     """The judge, where the settings have a reward."""
-    return {"judge"} if begins(cfg.feedback_from) is not None else set()
+    return {"judge"} if cfg.rewarded else set()
 
 
 def jump(net, x: Tensor, t: Tensor, s: Tensor, cond: Cond) -> Tensor:

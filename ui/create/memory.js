@@ -59,7 +59,7 @@ still.memory = (() => {
     if (!still.arrived || !document.querySelector("#create")) return;
     settle();
     write();
-    const { request, pictures, complete, kept, cut } = still.painter.wall;
+    const { request, pictures, complete, kept, cut } = still.painter.left;
     const plain = { request, complete, kept, cut };
     const light = pictures.map(({ full, ...picture }) => picture);
     if (!session.set("wall", JSON.stringify({ ...plain, pictures: light })))

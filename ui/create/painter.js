@@ -12,7 +12,8 @@ still.painter = (() => {
     PATIENCE_MS = 200,
     REST_MS = 400;
   const EMPTY = { request: null, pictures: [], complete: false, kept: false, cut: false };
-  let wanted = null,
+  let wanted = null, // the job that comes next
+    newest = null, // the same until it ends or is stopped
     busy = false,
     since = 0,
     ticket = 0,
@@ -50,6 +51,7 @@ still.painter = (() => {
     }
     const again = same(wall.request, request);
     if (!keep && !busy && again && wall.complete) return undefined;
+    if (same(newest?.request ?? null, request) && (newest.keep || !keep)) return undefined; // it is on its way
     const unfinished = !busy && again && wall.cut; // of a wall that somebody waits for
     const reason = still.reasons[request.model];
     if (reason) return still.say(`${request.model} can't run here. ${reason}`, "error");
@@ -57,6 +59,7 @@ still.painter = (() => {
     const start = (request, draft = false) => {
       const from = unfinished && (wall.kept || !keep) ? wall.pictures : [];
       wanted = { request, draft, keep: keep || (unfinished && wall.kept), ticket: ++ticket, asked: performance.now(), typed, from };
+      newest = wanted;
       typed = null;
       if (busy && performance.now() - since > PATIENCE_MS) still.call("stop", { ticket: ticket - 1 });
       if (!busy) pump();
@@ -70,7 +73,6 @@ still.painter = (() => {
   /* Paint: keep what is asked for. A wall that is already kept is followed by new seeds, unless they are locked. */
   function paint() {
     const again = wall.kept && same(wall.request, still.request);
-    if (again && busy) return;
     if (again && wall.complete) {
       if (still.locked)
         return void still.say("These pictures are in the gallery already. Press “Seed kept” to release the seed, then paint again.");
@@ -82,7 +84,7 @@ still.painter = (() => {
 
   function stop() {
     unrest();
-    wanted = null;
+    wanted = newest = null;
     if (busy) still.call("stop", { ticket });
   }
 
@@ -94,6 +96,7 @@ still.painter = (() => {
         const job = wanted;
         wanted = null;
         await run(job);
+        if (newest === job) newest = null;
       }
     } finally {
       busy = false;
@@ -101,12 +104,15 @@ still.painter = (() => {
     }
   }
 
+  /* A wall of which nothing is painted yet but what the job goes on from. */
+  const begun = ({ request, draft, from, keep }) => ({ request, draft, pictures: [...from], complete: false, kept: keep, cut: true });
+
   async function run(job) {
     const total = job.request.num_images,
       cost = { text: 0, denoise: 0, decode: 0, first: null };
     const before = wall;
-    const { request, draft, keep: kept } = job;
-    const mine = (wall = { request, draft, pictures: [...job.from], complete: false, kept, cut: true });
+    const { request, draft } = job;
+    const mine = (wall = begun(job));
     const follows = before.draft && !draft && before.request.prompt === request.prompt && before.request.seed === request.seed;
     if (!job.from.length) still.emit("wall", { total, request, follows });
     const middle = original(request) ? Math.floor(total / 2) : total;
@@ -225,6 +231,10 @@ still.painter = (() => {
     },
     get wall() {
       return wall;
+    },
+    /* What a page that is left should find again: the wall that was to come next, else the one that is here. */
+    get left() {
+      return wanted ? begun(wanted) : wall;
     },
     get busy() {
       return busy || timer !== 0;
