@@ -246,6 +246,12 @@ def test_a_card_of_the_box_tells_its_manifest(home):
         assert f"\n| {setting.split('=')[0]} | " in text
 
 
+def test_a_run_that_is_not_there_is_one_sentence(studio, capsys):
+    assert publish.main(["nowhere", "--id", "mine"]) == 2
+    assert capsys.readouterr().err == "distill.publish: there is no run named 'nowhere' to publish\n"
+    assert not (studio / "models/mine").exists() and not (studio / "runs/nowhere").exists()
+
+
 def test_an_id_of_the_box_is_not_published_where_nobody_would_find_it(studio, capsys):
     assert publish.main(["any", "--id", "toybox-sd"]) == 2
     assert "toybox-sd is taken by a model of the box; choose another --id" in capsys.readouterr().err
