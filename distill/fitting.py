@@ -113,7 +113,7 @@ def no_beginning(t: Training, start: Row) -> str | None:
 
 
 def no_start(row: Row, base: str | None) -> str | None:
-    """One sentence where no training on this base can begin as that row."""
+    """One sentence where no training on this base can start from that row's weights."""
     made = row.manifest
     if made.base is None or made.base != base:
         of = f"one of {made.base}" if made.base else "no student"

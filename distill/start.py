@@ -21,7 +21,7 @@ NETWORKS = ("unet", "transformer")
 
 def keep(row: catalogue.Row, run: Path) -> dict:
     """Copy the weights and words of a model into the run; returns the start's entry in run.json."""
-    assert row.folder is not None, "`request.no_start` checked it"
+    assert row.folder is not None, "`fitting.no_start` checked it"
     catalogue.verify(row)
     home, made = run / FOLDER, row.manifest
     shutil.rmtree(home, ignore_errors=True)  # left by an attempt that took no step
@@ -34,7 +34,7 @@ def keep(row: catalogue.Row, run: Path) -> dict:
 
 def read(row: catalogue.Row) -> dict[str, torch.Tensor]:
     """The weights of a model by name, in fp32. An adapter's are scaled to alpha = rank, as in a training."""
-    assert row.folder is not None, "`request.no_start` checked it"
+    assert row.folder is not None, "`fitting.no_start` checked it"
     if row.manifest.kind == "lora":
         size = row.manifest.lora or {"rank": 1, "alpha": 1}
         tensors = {k.removeprefix("unet."): w.float() for k, w in load_file(lora.file(row)).items()}

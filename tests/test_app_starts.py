@@ -138,7 +138,16 @@ def test_what_cannot_be_listened_on_is_one_sentence(studio):
 )
 def test_flags_that_say_nothing_are_one_sentence(studio, capsys, argv, sentence):
     assert refused(*argv) == 2
-    assert sentence in capsys.readouterr().err.splitlines()[-1]
+    error = capsys.readouterr().err
+    assert sentence in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("port", ["99999", "eighty"])
+def test_a_port_of_the_environment_that_is_none_is_one_sentence(studio, port):
+    env = os.environ | {"GRADIO_SERVER_PORT": port}
+    ended = subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2 and ended.stderr.startswith(f"argument --port: '{port}' is no port; valid: 1 to ")
+    assert ended.stderr.count("\n") == 1
 
 
 def test_a_studio_that_is_a_file_or_read_only_is_one_sentence(studio, tmp_path):

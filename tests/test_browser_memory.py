@@ -68,7 +68,9 @@ def test_a_wall_that_is_kept_is_kept_whole_whatever_the_form_says_meanwhile(visi
     v.page.wait_for_function("still.painter.busy && still.painter.wall.kept")
     v.page.evaluate("still.set({ steps: still.request.steps })")
     expect(v.page.locator("#count")).to_have_text(f"{before + 9} pictures")
-    v.page.evaluate("() => { still.set({ steps: 40 }); still.painter.paint(); location.reload(); }")
+    leave = "still.set({ steps: 40 }); still.painter.paint(); dispatchEvent(new Event('pagehide'));"
+    assert v.page.evaluate(f"() => {{ {leave} return JSON.parse(still.session.get('wall')).kept; }}") is True
+    v.page.evaluate("location.reload()")
     v.painted("a red ball")
     assert v.request()["steps"] == 40 and len(v.sources()) == 9
     expect(v.page.locator("#count")).to_have_text(f"{before + 18} pictures")

@@ -5,9 +5,10 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from core.paths import studio, use_studio
-from ui import address
+from ui import PORT, address
 from ui.place import Place
 
 MOST_PORTS = 65535
@@ -27,10 +28,18 @@ class Settings:
     warm: bool = True  # load models for the first visitor
 
 
+class Flags(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, without the list of all flags before it."""
+        self.exit(2, f"{message} (--help has all flags)\n")
+
+
 def flags() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("app.py", description="Still Life: pictures as you type.")
+    parser = Flags("app.py", description="Still Life: pictures as you type.")
     parser.add_argument("--host", help="address to listen on (127.0.0.1; on a Space 0.0.0.0)")
-    parser.add_argument("--port", type=_port, help="port (7860, or the next that is free); 0: any that is free")
+    parser.add_argument(
+        "--port", type=_port, default=PORT, help="port (7860, or the next that is free); 0: any that is free"
+    )
     parser.add_argument("--studio", help="folder for pictures, runs and own models (studio/ beside app.py)")
     parser.add_argument(
         "--any-base", action="store_true", help="also load LoRAs on other weights than they were made on"
@@ -89,7 +98,7 @@ def settings(args: argparse.Namespace, place: Place) -> Settings:
     anybody = args.share or (not _loopback(host) and not args.allow_host)
     return Settings(
         host=host,
-        port=args.port if args.port is not None else _port(os.environ.get("GRADIO_SERVER_PORT") or None),
+        port=args.port,
         logins=logins,
         share=args.share,
         names=None if anybody else frozenset(args.allow_host),
@@ -117,9 +126,7 @@ def settle_studio(folder: str | None) -> Path:
     return studio()
 
 
-def _port(text: str | None) -> int | None:
-    if text is None:
-        return None
+def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > MOST_PORTS:
         raise argparse.ArgumentTypeError(f"{text!a} is no port; valid: 1 to {MOST_PORTS}, or 0 for any that is free")
     return int(text)
