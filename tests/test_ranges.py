@@ -1,6 +1,7 @@
 """What no training could use is refused in one sentence before a job is accepted, and by the command alike."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from accelerate.state import AcceleratorState
@@ -152,6 +153,13 @@ def test_a_base_that_a_method_does_not_take_is_refused(capsys, method, base, rea
     argv = [method, "--run", "wrong", "--dataset", "toys", *(["--base", base] if base else [])]
     assert train.main(argv) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_what_is_no_model_is_no_base():
+    row = catalogue.get("tiny-sd")
+    control = replace(row, manifest=replace(row.manifest, kind="control"))
+    assert no_base("dmd", row, "toys") is None
+    assert (no_base("dmd", control, "toys") or "").endswith("as its base; tiny-sd is of kind control")
 
 
 def test_every_model_of_the_box_was_made_from_a_base_that_its_method_takes():
