@@ -163,7 +163,7 @@ def against_teacher(student: Parts, teacher: Parts, repeats: int) -> list[Row]:
 def switching(student: Parts, repeats: int) -> list[Row]:
     """The time to switch a shared network from its base to a LoRA and back."""
     shared, own = student.denoiser.adapters, student.denoiser.adapter
-    turns = {"switch to a LoRA": lambda: shared.use(own, 1.0), "switch back to its base": lambda: shared.use(None, 0.0)}
+    turns = {"switch to a LoRA": lambda: shared.use((own, 1.0)), "switch back to its base": shared.use}
     times = rounds(turns, repeats, student.device)
     return [{"measure": name, "value": ms, "unit": "ms", "target": "≤ 100"} for name, ms in times.items()]
 

@@ -1,12 +1,19 @@
-"""The LoRAs on a network that several denoisers share."""
+"""The LoRAs on a network that several denoisers share: any number of them can be active, each with a strength."""
 
-from typing import Any
+from collections.abc import Iterable
+from copy import copy
+from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from models.denoiser import Denoiser, strength
+from models.schedule import log_snr
+from models.stack import Entry
 
 REMEMBERED = 256 * 2**20  # bytes of merged weights cached for each network; a larger version is cached alone
 HOOKS = "_diffusers_hook", "_hf_hook"  # of layerwise casting and offloading, by diffusers and by accelerate
+Acting = tuple[tuple[str, float], ...]  # names of adapters and their strengths
 
 
 def plain(weight: Tensor) -> bool:
@@ -14,67 +21,157 @@ def plain(weight: Tensor) -> bool:
     return type(weight.data) is Tensor and weight.dtype in (torch.float32, torch.bfloat16, torch.float16)
 
 
-class Adapters:
-    """The LoRAs on a network that several denoisers share: which one is active, and how strongly.
+def acting(acts: Iterable[tuple[str, float]]) -> Acting:
+    """The active adapters as a key: one entry for each name, sorted, without those of strength 0."""
+    total: dict[str, float] = {}
+    for name, strength in acts:
+        total[name] = total.get(name, 0.0) + strength
+    return tuple(sorted((name, strength) for name, strength in total.items() if strength))
 
-    The active adapter is merged into the weights, as an unmerged one makes a step on a CPU about twice as long. The
+
+class Adapters:
+    """The LoRAs on a network that several denoisers share: which of them are active, and how strongly.
+
+    The active adapters are merged into the weights, as unmerged ones make a step on a CPU about twice as long. The
     original weights are kept and come back bit for bit. Models may take turns within a picture, so merged weights are
-    cached. Where weights are quantised, or a hook moves or casts them around each call, the adapter stays unmerged:
-    quantised weights can't hold it, and a hook would load the weights without it.
+    cached; so is each adapter's product B A, so that another strength costs one sum. Where weights are quantised, or a
+    hook moves or casts them around each call, adapters stay unmerged: quantised weights can't hold them, and a hook
+    would load the weights without them.
     """
 
     def __init__(self, network: Any):
         self.network = network
         self.layers: list[Any] = []
-        self.own: list[tuple[Any, Tensor]] = []  # (layer, its weight without an adapter)
-        self.acting: tuple[str | None, float] | None = None
-        self.merged: dict[tuple, list[Tensor]] = {}  # by name, scale and version of the adapter, the oldest first
+        self.modules: list[Any] = []  # all of the network's
+        self.worn: dict[str, str] = {}  # the digest of each adapter's file, by name
+        self.own: list[tuple[Any, Tensor]] = []  # (a layer's weight, its values without adapters)
+        self.acting: Acting = ()
+        self.kept: dict[Acting | str, dict[int, Tensor]] = {}  # merged weights, and products by name; oldest first
+        self.size = 0  # of the cache, in bytes
 
     def carry(self, layers: list[Any]) -> None:
         """Set the layers that have adapters. To be called after `part`, when one more adapter was added."""
-        self.layers, self.merged = layers, {}
+        self.layers, self.modules = layers, list(self.network.modules())
+        self.kept, self.size = {}, 0
+        self.part()
 
-    def use(self, name: str | None, scale: float) -> None:
-        """Activate an adapter at this scale. With None the network is exactly as it was without adapters."""
-        if not self.layers or self.acting == (name, scale):
+    def use(self, *acts: tuple[str, float]) -> None:
+        """Activate these adapters, each a name and a strength. With none the network is exactly as it was."""
+        wanted = acting(acts)
+        if self.acting == wanted:
             return
         self.part()
-        for layer in self.layers:
-            layer.enable_adapters(name is not None)
-            if name is not None:
-                layer.set_adapter(name, inference_mode=True)
-                layer.set_scale(name, scale)
-        if name is not None:
-            self._merge(name, scale)
-        self.acting = name, scale
-
-    def _merge(self, name: str, scale: float) -> None:
-        if any(hasattr(module, hook) for module in self.network.modules() for hook in HOOKS):
-            return
-        able = [layer for layer in self.layers if name in layer.lora_A and plain(layer.get_base_layer().weight)]
-        halves = (half[name].weight for layer in able for half in (layer.lora_A, layer.lora_B))
-        key = name, scale, sum(half._version for half in halves)  # which changes when the adapter does
-        known = self.merged.pop(key, None)
-        for n, layer in enumerate(able):
-            weight = layer.get_base_layer().weight
-            self.own.append((layer, weight.data))
-            if known is None:
-                weight.data = weight.data.clone()
-                layer.merge(adapter_names=[name])
-            else:
-                weight.data = known[n]
-                layer.merged_adapters.append(name)
-        self.merged[key] = [layer.get_base_layer().weight.data for layer in able]
-        while len(self.merged) > 1 and sum(map(_bytes, self.merged.values())) > REMEMBERED:
-            del self.merged[next(iter(self.merged))]
+        assert all(name in self.worn for name, _ in wanted), "an adapter is used after it was put on"
+        self.kept = {key: tensors for key, tensors in self.kept.items() if tensors}
+        for key in (*(name for name, _ in wanted), wanted):  # moved to the end, as used last
+            self.kept[key] = self.kept.pop(key, {})
+        hooked = any(hook in vars(module) for module in self.modules for hook in HOOKS)
+        for n, layer in enumerate(self.layers):
+            names = layer.lora_A.keys()
+            here = [(name, strength) for name, strength in wanted if name in names]
+            if here and (hooked or not plain(layer.get_base_layer().weight)):
+                for name, strength in here:
+                    layer.set_scale(name, strength)
+                layer.set_adapter([name for name, _ in here], inference_mode=True)
+                layer.enable_adapters(True)
+            elif here:
+                weight = layer.get_base_layer().weight
+                self.own.append((weight, weight.data))
+                weight.data = self._sum(wanted, n, layer, here)
+        self.acting = wanted
 
     def part(self) -> None:
-        """Take every adapter out of the weights."""
-        for layer, weight in self.own:
-            layer.get_base_layer().weight.data = weight
-            layer.merged_adapters.clear()
-        self.own, self.acting = [], None
+        """Deactivate every adapter, and take it out of the weights."""
+        for weight, own in self.own:
+            weight.data = own
+        for layer in self.layers:
+            if not layer.disable_adapters:
+                layer.enable_adapters(False)
+        self.own, self.acting = [], ()
+
+    @torch.no_grad()
+    def _sum(self, wanted: Acting, n: int, layer: Any, here: list[tuple[str, float]]) -> Tensor:
+        """A layer's weight with these adapters merged: W + s1 B1 A1 + s2 B2 A2 + …"""
+        total = self.kept[wanted].get(n)
+        if total is None:
+            own = layer.get_base_layer().weight.data
+            (first, strength), *others = here
+            total = self._product(n, layer, first) * scale(layer, first, strength)
+            total += own
+            for name, strength in others:
+                total += self._product(n, layer, name) * scale(layer, name, strength)
+            self._keep(wanted, n, total)
+        return total
+
+    def _product(self, n: int, layer: Any, name: str) -> Tensor:
+        """The product B A of a layer's adapter."""
+        product = self.kept[name].get(n)
+        if product is None:
+            was, layer.scaling[name] = layer.scaling[name], 1.0
+            product = layer.get_delta_weight(name)
+            layer.scaling[name] = was
+            self._keep(name, n, product)
+        return product
+
+    def _keep(self, key: Acting | str, n: int, tensor: Tensor) -> None:
+        """Cache a tensor. Entries in use stay, however large; of the others the oldest are dropped."""
+        self.kept[key][n] = tensor
+        self.size += tensor.nbytes
+        for old in list(self.kept)[:-1] if self.size > REMEMBERED else ():
+            self.size -= sum(x.nbytes for x in self.kept[old].values())
+            self.kept[old] = {}
+            if self.size <= REMEMBERED:
+                break
 
 
-def _bytes(tensors: list[Tensor]) -> int:
-    return sum(x.nbytes for x in tensors)
+def scale(layer: Any, name: str, strength: float) -> float:
+    """s = strength * alpha / rank, or the scale that peft has for this kind of adapter."""
+    layer.set_scale(name, strength)
+    return layer.scaling[name]
+
+
+class Adapted(Denoiser):
+    """A denoiser with a network that takes LoRAs."""
+
+    def __init__(self, network: nn.Module | None, dtype: torch.dtype = torch.float32):
+        super().__init__(network, dtype)
+        self.adapters = Adapters(network)
+        self.adapter: str | None = None  # of a LoRA model: its own adapter
+        self.full: float | None = None  # guidance at which that has strength 1; at guidance 1 it has 0
+        self.share = 1.0  # factor of that strength
+        self.acts: tuple[Entry, ...] = ()  # the LoRAs that are active beside it
+
+    def adapted(self, name: str | None, full: float | None = None) -> Self:
+        """A denoiser on the same network with this adapter of its own."""
+        other = self.acting()
+        other.adapter, other.full = name, full
+        return other
+
+    def weakened(self, share: float) -> Self:
+        """A denoiser on the same network with its own adapter at a share of the strength."""
+        other = self.acting()
+        other.share = share
+        return other
+
+    def acting(self, *acts: Entry) -> Self:
+        """A denoiser on the same network with these adapters active, too."""
+        other = copy(self)
+        vars(other)["_modules"] = dict(self._modules)  # a dictionary of its own: torch keeps a camera there
+        other.acts = *self.acts, *acts
+        return other
+
+    def strength(self, guidance: float) -> float:
+        return self.share * (1.0 if self.full is None else strength(guidance, self.full))
+
+    def own(self, guidance: float) -> Acting:
+        return () if self.adapter is None else ((self.adapter, self.strength(guidance)),)
+
+    def named(self, key: str) -> str:
+        """The name in this network of a layer that a LoRA file names."""
+        return key
+
+    def wear(self, t: Tensor, guidance: Tensor | None) -> None:
+        """Activate the adapters for times t [B] and this guidance [B]; the pictures of a batch share both."""
+        noise = float(log_snr(self.schedule, t[:1])) if self.acts else 0.0
+        more = ((act.name, act.strength) for act in self.acts if act.at(noise))
+        self.adapters.use(*self.own(1.0 if guidance is None else float(guidance[0])), *more)

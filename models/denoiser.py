@@ -134,6 +134,14 @@ class Denoiser(nn.Module):
         """Width of a token of a prompt embedding."""
         raise TypeError(f"{type(self).__name__} must say what its prompts are")
 
+    # Of a network that takes LoRAs (models/adapters.py)
+
+    adapters: Any = None
+
+    def own(self, guidance: float) -> tuple[tuple[str, float], ...]:
+        """Its own adapter, with the strength that it has at this guidance."""
+        return ()
+
     def save(self, home: Path, folder: str = "") -> None:
         """Write the network in half precision to `folder` of `home`; its usual folder where none is given."""
         self.network.half().save_pretrained(home / (folder or self.folder))
@@ -157,7 +165,8 @@ class TrigFlow(Denoiser):
     def __init__(self, flow: "Predicts"):
         assert flow.prediction == "flow"
         super().__init__(getattr(flow, "network", None))  # the exact teacher of the 2-D mixture has none
-        self.flow, self.folder = flow, getattr(flow, "folder", "")
+        self.flow: Any = flow
+        self.folder, self.adapters = getattr(flow, "folder", ""), getattr(flow, "adapters", None)
 
     @property
     def takes_guidance(self) -> bool:
@@ -167,6 +176,21 @@ class TrigFlow(Denoiser):
         s = flow_time(t)
         x_flow = flow_input(x_t, s)
         return trig_from_flow(x_flow, self.flow.predict(x_flow, s, cond), s)
+
+    def acting(self, *acts: Any) -> "TrigFlow":
+        return TrigFlow(self.flow.acting(*acts))
+
+    def adapted(self, name: str | None, full: float | None = None) -> "TrigFlow":
+        return TrigFlow(self.flow.adapted(name, full))
+
+    def weakened(self, share: float) -> "TrigFlow":
+        return TrigFlow(self.flow.weakened(share))
+
+    def own(self, guidance: float) -> tuple[tuple[str, float], ...]:
+        return self.flow.own(guidance)
+
+    def named(self, key: str) -> str:
+        return self.flow.named(key)
 
     def save(self, home: Path, folder: str = "") -> None:
         assert isinstance(self.flow, Denoiser), "the exact teacher of the 2-D mixture has nothing to save"

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from core.fields import options
 from core.paths import use_studio
-from models import catalogue, diversity, enlarge, families, inputs, openvino, stored
+from models import catalogue, diversity, enlarge, families, inputs, openvino, stack, stored
 from models.denoiser import ATTENTION, Cond, pick_device
 from models.families import Parts
 from models.guidance import Turn
@@ -35,6 +35,7 @@ from models.prompt import notes
 from models.request import SEEDS, ImageRequest
 from models.samplers import Step, walk
 from models.schedule import add_noise
+from models.stack import Entry
 from models.steer import Steer
 from models.stepping import SchedulerSteps, Stepper, stepper
 from models.stored import Stored
@@ -133,6 +134,15 @@ def turn(parts: Parts, guidance: float) -> Turn:
     return Turn(parts.denoiser, guidance if guidable else None, parts.row.id)
 
 
+def worn(parts: Parts, loras: Sequence[Entry]) -> Parts:
+    """The same model with these LoRAs active."""
+    if not loras:
+        return parts
+    names = [families.wear(catalogue.get(entry.name), parts) for entry in loras]
+    acts = [replace(entry, name=name) for entry, name in zip(loras, names, strict=True)]
+    return replace(parts, denoiser=parts.denoiser.acting(*acts))
+
+
 @dataclass(frozen=True)
 class Run:
     """Everything that the batches of a request share."""
@@ -149,14 +159,14 @@ class Run:
 
     @classmethod
     def of(cls, request: ImageRequest, crew: Mapping[str, Parts]) -> "Run":
+        crew = {id: worn(crew[id], stack.loras(request.loras, request.row)) for id in request.models()}
         turns = [turn(crew[request.model], request.guidance)] * request.steps
         for painter in request.others():
             for i in painter.steps:
                 turns[i] = turn(crew[painter.model], painter.guidance)
         first = request.skip_steps
         if request.adapter_first != 1 and turns[first].painter == request.model:
-            net = crew[request.model].denoiser
-            turns[first] = replace(turns[first], net=net.adapted(net.adapter, net.full, request.adapter_first))
+            turns[first] = replace(turns[first], net=crew[request.model].denoiser.weakened(request.adapter_first))
         start = stored.load(request.start) if request.start else None
         others = stored.kept(request.unlike, catalogue.chain(request.row)[-1].id) if request.unlike else None
         edit = Edit.of(crew[request.model], request)

@@ -12,20 +12,21 @@ without an error; and it holds alpha, as without it every LoRA is read with alph
 import argparse
 import copy
 import hashlib
+import json
 import re
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from diffusers import StableDiffusionPipeline
+from diffusers import SanaPipeline, StableDiffusionPipeline, UNet2DConditionModel
 from peft import get_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from safetensors import safe_open
 from torch import nn
 
 from core.paths import use_studio
-from models import camera, catalogue, hub, lora_import, weights
+from models import camera, catalogue, hub, lora_files, lora_import, weights
 from models.families import Parts, scheduler
 from models.lora_files import FILE, LAYOUTS
 
@@ -34,11 +35,15 @@ DOWN = re.compile(r"lora(_A|_down|\.down)\.")  # the first matrix of a pair, in 
 
 def save(network: Any, adapter: str, home: Path) -> None:
     """Write an adapter to `home/lora.safetensors`."""
-    StableDiffusionPipeline.save_lora_weights(
+    unet = isinstance(network, UNet2DConditionModel)
+    kind, folder = (StableDiffusionPipeline, "unet") if unet else (SanaPipeline, "transformer")
+    kind.save_lora_weights(
         home,
-        unet_lora_layers=dict(get_peft_model_state_dict(network, adapter_name=adapter)),
-        unet_lora_adapter_metadata=network.peft_config[adapter].to_dict(),
         weight_name=FILE,
+        **{
+            f"{folder}_lora_layers": dict(get_peft_model_state_dict(network, adapter_name=adapter)),
+            f"{folder}_lora_adapter_metadata": network.peft_config[adapter].to_dict(),
+        },
     )
 
 
@@ -53,31 +58,13 @@ def adapter(id: str) -> str:
 
 def attach(row: catalogue.Row, base: Parts, valid: tuple[str, ...]) -> Parts:
     """Parts that paint with the base's own modules. Models of one base take turns (models/engine.py)."""
-    path, name = file(row), adapter(row.id)
-    network = base.pipeline.unet
-    base.denoiser.adapters.part()
-    if name in getattr(network, "peft_config", {}):  # an older version, before the model was published anew
-        base.pipeline.delete_adapters(name)
-    where = {"weight_name": path.name, "local_files_only": True, "unet_config": network.config}
-    read = base.pipeline.lora_state_dict(str(path.parent), return_lora_metadata=True, **where)
-    state, alphas, metadata = (
-        read  # `load_lora_weights` would also look for keys of a text encoder, and warn that there are none
-    )
-    base.pipeline.load_lora_into_unet(state, alphas, network, name, metadata=metadata, _pipeline=base.pipeline)
-    network.eval().requires_grad_(False)
-    adapted = layers(network)
-    for layer in adapted:
-        if name in layer.lora_A:  # peft gives them the dtype of the base weights, which may be a quantised one
-            for half in (layer.lora_A, layer.lora_B):
-                half[name].to(base.denoiser.dtype)
-    _whole(row, path, sum(name in layer.lora_A for layer in adapted))
-    base.denoiser.adapters.carry(adapted)
+    name = put(row, base)
     own = scheduler(row, valid, base.pipeline.scheduler.config if row.hub else None)
     pipeline = copy.copy(base.pipeline)  # `from_pipe` would cast the modules that are shared
     pipeline.scheduler = own
     denoiser = base.denoiser.adapted(name, (row.manifest.lora or {}).get("full"))
     if camera.FILE in row.manifest.files and row.folder is not None:
-        denoiser.camera = camera.load(network, row.folder / camera.FILE).to(base.device, denoiser.dtype)
+        denoiser.camera = camera.load(base.denoiser.network, row.folder / camera.FILE).to(base.device, denoiser.dtype)
     return replace(
         base,
         row=row,
@@ -85,6 +72,42 @@ def attach(row: catalogue.Row, base: Parts, valid: tuple[str, ...]) -> Parts:
         scheduler=own,
         pipeline=pipeline,
     )
+
+
+def put(row: catalogue.Row, base: Parts) -> str:
+    """Put the row's adapter on the network of these parts, inactive, and return its name there. The caller has the turn
+    on that network. Raises ValueError where the file is damaged or does not fit."""
+    name, adapters = adapter(row.id), base.denoiser.adapters
+    digest = row.manifest.files.get(FILE, f"{row.hub} {row.revision}")
+    if adapters.worn.get(name) == digest:
+        return name
+    if reason := catalogue.available(row):
+        raise ValueError(f"{row.id} can't act here. {reason}")
+    catalogue.verify(row)
+    path, network = file(row), base.denoiser.network
+    adapters.part()
+    if name in getattr(network, "peft_config", {}):  # an older version, before the model was published anew
+        base.pipeline.delete_adapters(name)
+    where = {"weight_name": path.name, "local_files_only": True, "unet_config": network.config}
+    state, *alphas, metadata = base.pipeline.lora_state_dict(str(path.parent), return_lora_metadata=True, **where)
+    state = {base.denoiser.named(key): tensor for key, tensor in state.items()}
+    metadata = metadata and json.loads(base.denoiser.named(json.dumps(metadata)))
+    if row.folder is not None:
+        _fits(row, path, base)
+    more = {"network_alphas": alphas[0]} if alphas else {}
+    network.load_lora_adapter(
+        state, prefix=base.denoiser.folder, adapter_name=name, metadata=metadata, _pipeline=base.pipeline, **more
+    )
+    network.eval().requires_grad_(False)
+    adapted = layers(network)
+    for layer in adapted:
+        if name in layer.lora_A:  # peft gives them the dtype of the base weights, which may be a quantised one
+            for half in (layer.lora_A, layer.lora_B):
+                half[name].to(base.denoiser.dtype)
+    _whole(row, path, sum(name in layer.lora_A for layer in adapted))
+    adapters.carry(adapted)
+    adapters.worn[name] = digest
+    return name
 
 
 def file(row: catalogue.Row) -> Path:
@@ -96,6 +119,15 @@ def file(row: catalogue.Row) -> Path:
         raise ValueError(f"{row.id} lacks its file {FILE}; fetch it again")
     weights.check(row.folder / FILE)
     return row.folder / FILE
+
+
+def _fits(row: catalogue.Row, path: Path, base: Parts) -> None:
+    """Raises ValueError that names the layers which this network lacks, or the first that has another shape there."""
+    pairs = {base.denoiser.named(module): pair for module, pair in lora_files.read(path).items()}
+    try:
+        lora_files.fitted(pairs, base.denoiser.network, base.row.id)
+    except ValueError as e:
+        raise ValueError(f"{row.id} can't act on {base.row.id}: {e}") from None
 
 
 def _whole(row: catalogue.Row, path: Path, placed: int) -> None:

@@ -128,7 +128,7 @@ def _nothing_left(path: Path, left: dict[str, Any]) -> None:
 def fitted(pairs: dict[str, Pair], network: nn.Module, name: str) -> dict[str, Pair]:
     """The pairs by the network's own module names, in the shapes of its layers. Raises ValueError that names the pairs
     without a layer, or the first that does not fit."""
-    layers = {n: m for n, m in network.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}
+    layers = places(network)
     flat = {n.replace(".", "_"): n for n in layers} | {
         n.removesuffix(".0"): n for n in layers if n.endswith("to_out.0")
     }
@@ -138,7 +138,7 @@ def fitted(pairs: dict[str, Pair], network: nn.Module, name: str) -> dict[str, P
         if own is None:
             lost.append(module)
             continue
-        shape, pair = tuple(layers[own].weight.shape), _as(pair, layers[own])
+        shape, pair = size(layers[own]), _as(pair, layers[own])
         made = (pair.up.shape[0], *pair.down.shape[1:])
         if made != shape or pair.up.shape[1] != pair.rank:
             wrong.append((own, made, shape))
@@ -150,6 +150,20 @@ def fitted(pairs: dict[str, Pair], network: nn.Module, name: str) -> dict[str, P
     if lost:
         raise ValueError(f"{name} has no layer for {len(lost)} of its {len(pairs)}: {', '.join(sorted(lost)[:3])}")
     return placed
+
+
+def places(network: nn.Module) -> dict[str, nn.Module]:
+    """The layers that a LoRA may change, by name, with or without adapters on them."""
+    own = {n: m for n, m in network.named_modules() if isinstance(m, nn.Linear | nn.Conv2d) and ".lora_" not in n}
+    return {n.removesuffix(".base_layer"): m for n, m in own.items()}
+
+
+def size(layer: nn.Module) -> tuple[int, ...]:
+    """The shape of a layer's weight, however that is stored."""
+    if isinstance(layer, nn.Conv2d):
+        return layer.out_channels, layer.in_channels // layer.groups, *layer.kernel_size
+    assert isinstance(layer, nn.Linear), "no other layer takes a LoRA"
+    return layer.out_features, layer.in_features
 
 
 def _as(pair: Pair, layer: nn.Module) -> Pair:
@@ -168,8 +182,9 @@ def _meant_for(pairs: dict[str, Pair]) -> str:
     return f"; its prompts are those of {known[0]}" if known else ""
 
 
-def write(pairs: dict[str, Pair], path: Path, layout: str = "diffusers") -> None:
-    """Write pairs that are named as in the network. Peft's layout also has an `adapter_config.json` beside the file."""
+def write(pairs: dict[str, Pair], path: Path, layout: str = "diffusers", folder: str = "unet") -> None:
+    """Write pairs that are named as in the network, which a pipeline has in `folder`. Peft's layout also has an
+    `adapter_config.json` beside the file."""
     if layout not in LAYOUTS:
         raise ValueError(f"unknown layout {layout!r}; valid: {', '.join(LAYOUTS)}")
     out, metadata = {}, {"format": "pt"}
@@ -184,10 +199,10 @@ def write(pairs: dict[str, Pair], path: Path, layout: str = "diffusers") -> None
             out |= {f"{key}.lora_down.weight": pair.down, f"{key}.lora_up.weight": pair.up}
             out[f"{key}.alpha"] = torch.tensor(alphas[module])
         else:
-            key = f"{'unet' if layout == 'diffusers' else 'base_model.model'}.{module}"
+            key = f"{folder if layout == 'diffusers' else 'base_model.model'}.{module}"
             out |= {f"{key}.lora_A.weight": pair.down, f"{key}.lora_B.weight": pair.up}
     if layout == "diffusers":
-        metadata["lora_adapter_metadata"] = json.dumps({f"unet.{k}": v for k, v in config.items()})
+        metadata["lora_adapter_metadata"] = json.dumps({f"{folder}.{k}": v for k, v in config.items()})
     save_file({k: v.contiguous() for k, v in out.items()}, path, metadata)
     if layout == "peft":
         path.with_name("adapter_config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")

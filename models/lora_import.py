@@ -34,10 +34,10 @@ def bring(path: Path, base: str, id: str, licence: str = "not said") -> Manifest
     if not path.is_file():
         raise ValueError(f"there is no file {path.name}")
     parts = families.load(row)
-    pairs = lora_files.fitted(lora_files.read(path), parts.pipeline.unet, base)
+    pairs = lora_files.fitted(lora_files.read(path), parts.denoiser.network, base)
     home = studio() / "models" / id
     with whole_folder(home) as part:
-        lora_files.write(pairs, part / FILE)
+        lora_files.write(pairs, part / FILE, folder=parts.denoiser.folder)
         facts = row.manifest.to_dict() | {
             "id": id,
             "base": base,
@@ -72,8 +72,8 @@ def take(id: str, out: Path, layout: str) -> int:
         raise ValueError(f"{id} is no LoRA that is here; valid: {', '.join(own)}")
     if out.suffix != ".safetensors":
         raise ValueError(f"--out {out.name} must end in .safetensors")
-    network = families.load(catalogue.get(row.manifest.base or "")).pipeline.unet
-    pairs = lora_files.fitted(lora_files.read(row.folder / FILE), network, row.manifest.base or "")
+    base = families.load(catalogue.get(row.manifest.base or "")).denoiser
+    pairs = lora_files.fitted(lora_files.read(row.folder / FILE), base.network, row.manifest.base or "")
     out.parent.mkdir(parents=True, exist_ok=True)
-    lora_files.write(pairs, out, layout)
+    lora_files.write(pairs, out, layout, base.folder)
     return len(pairs)

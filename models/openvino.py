@@ -8,8 +8,9 @@ any length of prompt. Converted networks lie in the studio's cache, by the sha25
 the numbers agree with torch's to about 1e-6, and pictures to one grey level.
 
 Each LoRA that is served has a compiled network of its own, with the adapter merged into the weights. Calls with
-anything else that changes the network (another strength, a camera, gradients) are computed by torch. As inputs of one
-compiled network, adapters would cost every call what merging costs once.
+anything else that changes the network (another strength, more adapters, a camera, gradients) are computed by torch, so
+that nobody who drags a strength waits for a compiler. As inputs of one compiled network, adapters would cost every call
+what merging costs once.
 """
 
 import atexit
@@ -37,6 +38,7 @@ from core.files import whole_file
 from core.paths import ROOT
 from core.paths import cache as cache_dir
 from models import catalogue, text
+from models.adapters import Acting, acting
 
 BACKENDS = ("auto", "torch", "openvino")
 NETWORK, INPUTS = "network.xml", "inputs.json"
@@ -127,17 +129,9 @@ def networks(parts: Any) -> dict[str, nn.Module]:
     return {"text": parts.pipeline.text_encoder, **denoiser, "decoder": parts.vae.decoder}
 
 
-def state_of(parts: Any) -> Any:
-    """The state of the denoiser's network when it paints as it was distilled: None, or its adapter and strength."""
-    denoiser = parts.denoiser
-    if not hasattr(denoiser, "adapters"):
-        return None
-    return normal((denoiser.adapter, denoiser.strength(parts.row.manifest.guidance.default)))
-
-
-def normal(acting: tuple[str | None, float] | None) -> Any:
-    """The acting adapter and its strength as a key: without an adapter, the strength does not count."""
-    return acting if acting and acting[0] is not None else None
+def state_of(parts: Any) -> Acting:
+    """The state of the denoiser's network when it paints as it was distilled: its active adapters."""
+    return acting(parts.denoiser.own(parts.row.manifest.guidance.default))
 
 
 def digests(row: catalogue.Row) -> dict[str, str]:
@@ -242,7 +236,7 @@ def chosen(parts: Any) -> str:
     """A sentence with the back end of each network, for one picture and for a wall."""
     sentences = []
     for name, module in networks(parts).items():
-        answers, state = module.forward, state_of(parts) if name == "denoiser" else None
+        answers, state = module.forward, state_of(parts) if name == "denoiser" else ()
         made = answers.compiled.get(state) if isinstance(answers, Answers) else None
         one, wall = ("openvino" if made and made.faster[n] else "torch" for n in (1, WALL))
         sentences.append(f"{name} {one}, of a wall {wall}")
@@ -278,11 +272,11 @@ def attach(parts: Any) -> dict[str, tuple[Answers, Any]]:
     """The networks of a model that are not compiled yet, each with the state in which it paints."""
     pending = {}
     for name, module in networks(parts).items():
-        of = name == "denoiser" and getattr(parts.denoiser, "adapters", None) or None
+        of = parts.denoiser.adapters if name == "denoiser" else None
         with _lock:
             if not isinstance(module.forward, Answers):
-                module.forward = Answers(module, lambda of=of: normal(of.acting) if of else None)
-        pending[name] = module.forward, state_of(parts) if name == "denoiser" else None
+                module.forward = Answers(module, lambda of=of: of.acting if of else ())
+        pending[name] = module.forward, state_of(parts) if name == "denoiser" else ()
     return {name: (answers, state) for name, (answers, state) in pending.items() if state not in answers.compiled}
 
 

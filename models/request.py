@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Self, get_args, get_type_hints
 
 from core.fields import between, check, keyed, option, options, short
-from models import catalogue
+from models import catalogue, stack
 from models.enlarge import ENLARGER, ENLARGERS, FACTORS
 from models.even import EVEN, completed
 from models.manifest import CONTROLS
@@ -127,6 +127,9 @@ class ImageRequest(Request):
     adapter_first: float = option(
         1.0, "Strength of a LoRA model's adapter in its first step; 1 is as trained.", low=0, high=1.5, step=0.05
     )
+    loras: str = option(
+        "", "LoRAs that act as well: my-style:0.8, other:1@detail; phases: structure, detail, all.", longest=PROMPT
+    )
     unlike: str = option("", "Sha256 of stored pictures to be different from.", longest=64)
     unlike_by: float = option(0.8, "Distance from each of them, in deviations of a latent.", low=0, high=2, step=0.05)
     even: str = option("nothing", "What the prompt leaves open and words spread.", choices=lambda: list(EVEN))
@@ -177,6 +180,8 @@ class ImageRequest(Request):
             raise ValueError(f"start_step must be 0 to {self.steps - 1 if self.start else 0}, not {self.start_step}")
         self._variety(row)
         self._picture_in()
+        for id in self.models():
+            stack.loras(self.loras, catalogue.get(id))
         if self.control:
             self._steered()
         if self.enlarge not in FACTORS:

@@ -151,7 +151,7 @@ def test_the_loop_is_the_pipeline(cache, monkeypatch, id):
     table = row.manifest.timesteps.get("4")
     if row.manifest.kind == "lora":
         assert type(parts.scheduler).__name__ == row.manifest.scheduler
-        parts.denoiser.adapters.use(parts.denoiser.adapter, 1.0)
+        parts.denoiser.adapters.use((parts.denoiser.adapter, 1.0))
     theirs = parts.pipeline(
         "a red ball",
         guidance_scale=row.manifest.guidance.default,

@@ -98,6 +98,15 @@ def _load(row: Row, device: torch.device | str, dtype: torch.dtype | None, **opt
     return parts
 
 
+@weights.alone
+def wear(row: Row, parts: Parts) -> str:
+    """Put a LoRA on the network of these parts, and return its adapter's name there. The caller has the turn on that
+    network. Raises ValueError where the LoRA does not fit."""
+    from models import lora  # brings peft
+
+    return lora.put(row, parts)
+
+
 def load_all(ids: Iterable[str], device: torch.device | str = "cpu", **options: Any) -> dict[str, Parts]:
     """Several models by id. LoRAs share their base's network."""
     loaded: dict[str, Parts] = {}

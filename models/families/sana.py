@@ -16,6 +16,7 @@ from diffusers import (
 from torch import Tensor, nn
 
 from models import catalogue, families, text, weights
+from models.adapters import Adapted
 from models.catalogue import Row
 from models.denoiser import Cond, Denoiser, Features, TrigFlow, pick_dtype
 from models.families import Parts
@@ -24,10 +25,11 @@ from models.schedule import Flow, Prediction
 SCHEDULERS = ("SCMScheduler", "DPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler")
 Pipeline = SanaPipeline | SanaSprintPipeline
 AUTOENCODER, SPRINT = AutoencoderDC, "SCMScheduler"
+EMBEDDER = "time_embed.emb.timestep_embedder.", "time_embed.timestep_embedder."  # without and with a guidance input
 LINEAR = "SANA's self-attention is linear, and its cross-attention stays with sdpa"
 
 
-class SanaDenoiser(Denoiser):
+class SanaDenoiser(Adapted):
     """SanaTransformer2DModel trained by flow matching, with the dense time embedding of SANA-Sprint (t, not 1000 t)."""
 
     prediction: Prediction = "flow"
@@ -39,7 +41,12 @@ class SanaDenoiser(Denoiser):
     def takes_guidance(self) -> bool:
         return self.network.config.guidance_embeds
 
+    def named(self, key: str) -> str:
+        """The networks with and without a guidance input have equal layers, and one of them has another name."""
+        return key.replace(*(EMBEDDER if self.network.config.guidance_embeds else EMBEDDER[::-1]))
+
     def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
+        self.wear(t, cond.guidance)
         net = self.network
         scale = net.config.guidance_embeds_scale
         guidance = None if cond.guidance is None else cond.guidance * scale
@@ -59,10 +66,7 @@ class SanaDenoiser(Denoiser):
         nn.init.zeros_(embedder.linear_1.bias)
         nn.init.zeros_(embedder.linear_2.weight)
         nn.init.zeros_(embedder.linear_2.bias)
-        weights = {
-            k.replace("time_embed.emb.timestep_embedder", "time_embed.timestep_embedder"): v
-            for k, v in self.network.state_dict().items()
-        }
+        weights = {k.replace(*EMBEDDER): v for k, v in self.network.state_dict().items()}
         weights |= {f"time_embed.guidance_embedder.{k}": v for k, v in embedder.state_dict().items()}
         student.load_state_dict(weights)
         return SanaDenoiser(student)
@@ -85,8 +89,11 @@ def load(
     dtype: torch.dtype | None = None,
     encoder: Any = None,
     attention: str = "auto",
+    base: Parts | None = None,
 ) -> Parts:
-    """`encoder`: the box's text encoder, where it is loaded already and can be shared."""
+    """`encoder`: the box's text encoder, where it is loaded already and can be shared; `base`: a LoRA's base, likewise."""
+    if row.manifest.kind == "lora":
+        return on_base(row, base, device=device, dtype=dtype, encoder=encoder, attention=attention)
     device = torch.device(device)
     dtype = pick_dtype(device) if dtype is None else dtype
     above = catalogue.on_hub(row)
@@ -94,6 +101,13 @@ def load(
     families.prepare(row, pipeline, pipeline.transformer, device, attention, linear=LINEAR)
     own = Text(row, pipeline, device), denoiser(pipeline, dtype)
     return Parts(row, *own, pipeline.vae, pipeline.scheduler, pipeline, device, dtype)
+
+
+def on_base(row: Row, base: Parts | None, **options: Any) -> Parts:
+    """A LoRA on its base, which is loaded where it isn't given."""
+    from models import lora  # brings peft
+
+    return lora.attach(row, base or families.load(catalogue.get(row.manifest.base or ""), **options), SCHEDULERS)
 
 
 def denoiser(pipeline: Pipeline, dtype: torch.dtype) -> Denoiser | None:

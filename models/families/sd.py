@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from torch import Tensor, nn
 
 from models import catalogue, control, families, text, weights
-from models.adapters import Adapters
+from models.adapters import Adapted
 from models.camera import CameraEmbedding, new_embedding, telling
 from models.catalogue import Row
 from models.control import Control
-from models.denoiser import Cond, Denoiser, Features, pick_dtype, strength
+from models.denoiser import Cond, Denoiser, Features, pick_dtype
 from models.families import Parts
 from models.manifest import ROUTER
 from models.route import Routed, Router, member_folder
@@ -40,7 +40,7 @@ TARGETS = (  # layers that a LoRA adapts: those of DMD2
 )
 
 
-class UNetDenoiser(Denoiser):
+class UNetDenoiser(Adapted):
     """UNet2DConditionModel with the schedule of Stable Diffusion. As there, it also attends to a prompt's padding."""
 
     prediction: Prediction = "epsilon"
@@ -49,24 +49,13 @@ class UNetDenoiser(Denoiser):
 
     def __init__(self, network: nn.Module | None, dtype: torch.dtype = torch.float32):
         super().__init__(network, dtype)
-        self.adapters = Adapters(network)
-        self.adapter: str | None = None
-        self.full: float | None = None  # guidance at which the adapter has strength 1; at guidance 1 it has 0
         self.camera: CameraEmbedding | None = None  # of a network with a camera input
-        self.share = 1.0  # factor of that strength
         self.control: Control | None = None  # the branch that reads `cond.control`, where there is one
         self.control_share = 1.0  # factor of the branch's residuals
 
-    def adapted(self, name: str | None, full: float | None = None, share: float = 1.0) -> "UNetDenoiser":
-        """A denoiser on the same network that activates this adapter, at `share` of its strength."""
-        other = type(self)(self.network, self.dtype)
-        other.adapters, other.adapter, other.full, other.share = self.adapters, name, full, share
-        other.camera, other.control, other.control_share = self.camera, self.control, self.control_share
-        return other
-
-    def controlled(self, branch: Control, share: float) -> "UNetDenoiser":
+    def controlled(self, branch: Control, share: float) -> Self:
         """A denoiser on the same network with this control beside it, at `share` of its strength."""
-        other = self.adapted(self.adapter, self.full, self.share)
+        other = self.acting()
         other.control, other.control_share = branch, share
         return other
 
@@ -74,12 +63,8 @@ class UNetDenoiser(Denoiser):
     def takes_guidance(self) -> bool:
         return self.full is not None
 
-    def strength(self, guidance: float) -> float:
-        return self.share * (1.0 if self.full is None else strength(guidance, self.full))
-
     def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
-        guidance = 1.0 if cond.guidance is None else float(cond.guidance[0])  # pictures of a batch share it
-        self.adapters.use(self.adapter, self.strength(guidance))
+        self.wear(t, cond.guidance)
         tokens, more = self.conditions(cond.tokens.to(self.dtype))
         timestep, x = t * VP.num_train_timesteps - 1, x_t.to(self.dtype)
         if self.control is not None and cond.control is not None:
