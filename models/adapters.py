@@ -7,7 +7,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from models.denoiser import Denoiser, strength
+from models import denoiser
+from models.denoiser import Denoiser
 from models.schedule import log_snr
 from models.stack import Entry
 
@@ -161,7 +162,7 @@ class Adapted(Denoiser):
         return other
 
     def strength(self, guidance: float) -> float:
-        return self.share * (1.0 if self.full is None else strength(guidance, self.full))
+        return self.share * (1.0 if self.full is None else denoiser.strength(guidance, self.full))
 
     def own(self, guidance: float) -> Acting:
         return () if self.adapter is None else ((self.adapter, self.strength(guidance)),)

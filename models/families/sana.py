@@ -43,7 +43,8 @@ class SanaDenoiser(Adapted):
 
     def named(self, key: str) -> str:
         """The networks with and without a guidance input have equal layers, and one of them has another name."""
-        return key.replace(*(EMBEDDER if self.network.config.guidance_embeds else EMBEDDER[::-1]))
+        theirs, own = EMBEDDER if self.network.config.guidance_embeds else EMBEDDER[::-1]
+        return key.replace(theirs, own)
 
     def predict(self, x_t: Tensor, t: Tensor, cond: Cond) -> Tensor:
         self.wear(t, cond.guidance)
@@ -91,7 +92,7 @@ def load(
     attention: str = "auto",
     base: Parts | None = None,
 ) -> Parts:
-    """`encoder`: the box's text encoder, where it is loaded already and can be shared; `base`: a LoRA's base, likewise."""
+    """`encoder`: the box's text encoder, and `base`: a LoRA's base, where they are loaded already and can be shared."""
     if row.manifest.kind == "lora":
         return on_base(row, base, device=device, dtype=dtype, encoder=encoder, attention=attention)
     device = torch.device(device)
