@@ -78,12 +78,8 @@ def put(row: catalogue.Row, base: Parts) -> str:
     """Put the row's adapter on the network of these parts, inactive, and return its name there. The caller has the turn
     on that network. Raises ValueError where the file is damaged or does not fit."""
     name, adapters = adapter(row.id), base.denoiser.adapters
-    digest = row.manifest.files.get(FILE, f"{row.hub} {row.revision}")
-    if adapters.worn.get(name) == digest:
+    if worn(row, base):
         return name
-    if reason := catalogue.available(row):
-        raise ValueError(f"{row.id} can't act here. {reason}")
-    catalogue.verify(row)
     path, network = file(row), base.denoiser.network
     adapters.part()
     if name in getattr(network, "peft_config", {}):  # an older version, before the model was published anew
@@ -106,8 +102,18 @@ def put(row: catalogue.Row, base: Parts) -> str:
                 half[name].to(base.denoiser.dtype)
     _whole(row, path, sum(name in layer.lora_A for layer in adapted))
     adapters.carry(adapted)
-    adapters.worn[name] = digest
+    adapters.worn[name] = digest(row)
     return name
+
+
+def worn(row: catalogue.Row, base: Parts) -> bool:
+    """Whether this version of the row's adapter is on the network of these parts."""
+    return base.denoiser.adapters.worn.get(adapter(row.id)) == digest(row)
+
+
+def digest(row: catalogue.Row) -> str:
+    """The version of a LoRA: the sha256 of its file, or its revision on the Hub."""
+    return row.manifest.files.get(FILE, f"{row.hub} {row.revision}")
 
 
 def file(row: catalogue.Row) -> Path:

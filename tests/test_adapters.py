@@ -27,7 +27,7 @@ def made(network, seed):
     g, pairs = torch.Generator().manual_seed(seed), {}
     for name, layer in lora_files.places(network).items():
         if name.endswith(TARGETS):
-            out, inner, *kernel = layer.weight.shape
+            out, inner, *kernel = lora_files.size(layer)
             down = torch.randn((3, inner, *kernel), generator=g) / 3
             pairs[name] = Pair(down, torch.randn((out, 3, *[1] * len(kernel)), generator=g) / 3, 2.0)
     return pairs
@@ -52,11 +52,13 @@ def ask(model="tiny-hyper", **fields):
 def run(parts, **fields):
     """x0 of every step, and the picture."""
     events = list(generate.generate(parts, ask(parts.row.id, **fields)))
-    return [e for e in events if isinstance(e, Step)], np.asarray(events[-1].picture, dtype=int)
+    (ended,) = (e for e in events if isinstance(e, Image))
+    return [e for e in events if isinstance(e, Step)], np.asarray(ended.picture, dtype=int)
 
 
 def weights(parts):
-    return {n: layer.weight.detach().clone() for n, layer in lora_files.places(parts.denoiser.network).items()}
+    places = lora_files.places(parts.denoiser.network)
+    return {name: layer.get_parameter("weight").detach().clone() for name, layer in places.items()}
 
 
 def test_two_at_once_are_the_sum_of_their_deltas_and_the_base_comes_back_bit_for_bit(loras):

@@ -212,9 +212,7 @@ def test_a_lora_file_that_lost_something_is_refused(studio, base):
     try:
         with pytest.raises(ValueError, match="damaged"):
             families.load(row, base=base)
-        with pytest.raises(
-            ValueError, match="tiny-hyper can't act on tiny-sd: .* has unet.nowhere.lora_A.weight without"
-        ):
+        with pytest.raises(ValueError, match="tiny-hyper/lora.safetensors has unet.nowhere.lora_A.weight without"):
             sd.load(row, base=families.load(catalogue.get("tiny-sd")))
     finally:
         path.write_bytes(kept)

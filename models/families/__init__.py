@@ -104,6 +104,10 @@ def wear(row: Row, parts: Parts) -> str:
     network. Raises ValueError where the LoRA does not fit."""
     from models import lora  # brings peft
 
+    if not lora.worn(row, parts):
+        if reason := catalogue.available(row):
+            raise ValueError(f"{row.id} can't be used here. {reason}")
+        catalogue.verify(row)
     return lora.put(row, parts)
 
 
