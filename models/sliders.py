@@ -17,7 +17,6 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -26,7 +25,7 @@ from torch import Tensor
 
 from core.fields import record
 from core.paths import assets
-from models import catalogue, stack
+from models import stack
 from models.catalogue import Row
 from models.denoiser import Cond
 from models.route import pooled
