@@ -25,7 +25,7 @@ from torch import Tensor
 
 from core.fields import options
 from core.paths import use_studio
-from models import catalogue, diversity, enlarge, families, inputs, openvino, stack, stored
+from models import catalogue, directions, diversity, enlarge, families, inputs, openvino, stack, stored
 from models.denoiser import ATTENTION, Cond, pick_device
 from models.families import Parts
 from models.guidance import Turn
@@ -34,8 +34,7 @@ from models.picture import BACKEND, png_bytes
 from models.prompt import notes
 from models.request import SEEDS, ImageRequest
 from models.samplers import Step, walk
-from models.schedule import add_noise
-from models.stack import Entry
+from models.schedule import Schedule, add_noise
 from models.steer import Steer
 from models.stepping import SchedulerSteps, Stepper, stepper
 from models.stored import Stored
@@ -134,15 +133,6 @@ def turn(parts: Parts, guidance: float) -> Turn:
     return Turn(parts.denoiser, guidance if guidable else None, parts.row.id)
 
 
-def worn(parts: Parts, loras: Sequence[Entry]) -> Parts:
-    """The same model with these LoRAs active."""
-    if not loras:
-        return parts
-    names = [families.wear(catalogue.get(entry.name), parts) for entry in loras]
-    acts = [replace(entry, name=name) for entry, name in zip(loras, names, strict=True)]
-    return replace(parts, denoiser=parts.denoiser.acting(*acts))
-
-
 @dataclass(frozen=True)
 class Run:
     """Everything that the batches of a request share."""
@@ -159,7 +149,8 @@ class Run:
 
     @classmethod
     def of(cls, request: ImageRequest, crew: Mapping[str, Parts]) -> "Run":
-        crew = {id: worn(crew[id], stack.loras(request.loras, request.row)) for id in request.models()}
+        loras = stack.loras(request.loras, request.row)
+        crew = {id: families.wear(crew[id], loras) for id in request.models()}
         turns = [turn(crew[request.model], request.guidance)] * request.steps
         for painter in request.others():
             for i in painter.steps:
@@ -167,6 +158,10 @@ class Run:
         first = request.skip_steps
         if request.adapter_first != 1 and turns[first].painter == request.model:
             turns[first] = replace(turns[first], net=crew[request.model].denoiser.weakened(request.adapter_first))
+        if request.sliders:
+            parts = crew[request.model]
+            along = directions.along(request.sliders, parts.row, parts.text)
+            turns = [replace(turn, prompts=(partial(directions.moved, along),)) for turn in turns]
         start = stored.load(request.start) if request.start else None
         others = stored.kept(request.unlike, catalogue.chain(request.row)[-1].id) if request.unlike else None
         edit = Edit.of(crew[request.model], request)
@@ -255,10 +250,11 @@ def varied(run: Run, which: range, cond: Cond) -> tuple[list[Turn], Cond]:
         return turns, cond
     fading = [diversity.drawn(cond, generators) for _ in turns]  # of every step, so that a start in the middle fits
 
-    def prompt(noise: Tensor, cond: Cond, t: Tensor) -> Cond:
+    def prompt(noise: Tensor, cond: Cond, _: Schedule, t: Tensor) -> Cond:
         return diversity.annealed(cond, noise, request.cads, float(t[0]))
 
-    return [replace(turn, prompt=partial(prompt, noise)) for turn, noise in zip(turns, fading, strict=True)], cond
+    pairs = zip(turns, fading, strict=True)
+    return [replace(turn, prompts=(*turn.prompts, partial(prompt, noise))) for turn, noise in pairs], cond
 
 
 def begin(run: Run, which: range) -> tuple[Stepper, Tensor]:

@@ -40,7 +40,7 @@ class Turn:
     net: AnswersX0
     w: float | Tensor | None = None
     painter: str = ""  # id of the model
-    prompt: Callable[[Cond, Tensor], Cond] | None = None  # the condition at times t [B], where it changes with t
+    prompts: tuple[Callable[[Cond, Schedule, Tensor], Cond], ...] = ()  # applied to the condition at times t [B]
     after: tuple[Callable[[Tensor], Tensor], ...] = ()  # applied to x0, one after the other
 
     @property
@@ -64,8 +64,8 @@ class Turn:
 
     def _answer(self, schedule: Schedule, x_t: Tensor, t: Tensor, cond: Cond, null: Cond | None) -> Tensor:
         net = on_schedule(self.net, schedule)
-        if self.prompt is not None:
-            cond = self.prompt(cond, t)
+        for change in self.prompts:
+            cond = change(cond, schedule, t)
         if self.needs_null:
             assert null is not None and self.w is not None, "callers give `null` where `needs_null` is true"
             return guided(net, x_t, t, cond, null, self.w)

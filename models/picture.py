@@ -53,6 +53,7 @@ def a1111(request: ImageRequest, backend: str = "") -> str:
         facts |= {"Hires upscale": request.enlarge, "Hires upscaler": request.enlarger}
     facts |= {"Painters": request.painters.replace(", ", "; ")} if request.painters else {}
     facts |= {"LoRAs": request.loras.replace(", ", "; ")} if request.loras else {}
+    facts |= {"Sliders": request.sliders.replace(", ", "; ")} if request.sliders else {}
     facts |= {"Start": f"{request.start_step} of {request.start[:12]}"} if request.start else {}
     facts |= {"Backend": backend} if backend else {}
     negative = f"Negative prompt: {request.negative}\n" if request.negative else ""

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Self, get_args, get_type_hints
 
 from core.fields import between, check, keyed, option, options, short
-from models import catalogue, stack
+from models import catalogue, sliders, stack
 from models.enlarge import ENLARGER, ENLARGERS, FACTORS
 from models.even import EVEN, completed
 from models.manifest import CONTROLS
@@ -130,6 +130,9 @@ class ImageRequest(Request):
     loras: str = option(
         "", "LoRAs that act as well: my-style:0.8, other:1@detail; phases: structure, detail, all.", longest=PROMPT
     )
+    sliders: str = option(
+        "", "Sliders and their units: size:1.5, warmth:-1@detail; or two words: plain/striped:2.", longest=PROMPT
+    )
     unlike: str = option("", "Sha256 of stored pictures to be different from.", longest=64)
     unlike_by: float = option(0.8, "Distance from each of them, in deviations of a latent.", low=0, high=2, step=0.05)
     even: str = option("nothing", "What the prompt leaves open and words spread.", choices=lambda: list(EVEN))
@@ -182,6 +185,7 @@ class ImageRequest(Request):
         self._picture_in()
         for id in self.models():
             stack.loras(self.loras, catalogue.get(id))
+        sliders.chosen(self.sliders, row)
         if self.control:
             self._steered()
         if self.enlarge not in FACTORS:

@@ -8,27 +8,19 @@ A pair says the same thing twice, but for one word; over the pairs everything el
 its tokens alike. That changes the numbers of one input, so no network is compiled or merged anew, and it works on every
 model that reads prompts.
 
-One unit is the same measured change on every model that `benchmarks.sliders` has measured; on others it is half of the
-way between the two prompts of a pair.
+One unit is the same measured change on every model that `benchmarks.sliders` has measured; on others it is the way
+between the two prompts of a pair.
 """
 
 import functools
 import json
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
-from weakref import WeakKeyDictionary
-
-import torch
-from torch import Tensor
+from dataclasses import dataclass, field
 
 from core.fields import record
 from core.paths import assets
 from models import stack
 from models.catalogue import Row
-from models.denoiser import Cond
-from models.route import pooled
 from models.stack import Entry
 
 STRONGEST = 5.0  # units
@@ -58,7 +50,9 @@ class Slider:
     low: str  # words for its ends
     high: str
     pairs: list[list[str]]
+    keeps: list[list[str]] = field(default_factory=list)  # pairs along whose direction it does not move
     measure: str = ""  # what of the pictures it changes, as benchmarks.sliders measures it
+    step: float = 0.0  # that one unit changes it by
     models: dict[str, Range] = field(default_factory=dict)
 
 
@@ -88,34 +82,3 @@ def chosen(text: str, row: Row) -> list[Entry]:
         if measured is not None and measured.low == measured.high:
             raise ValueError(f"{row.id} can't use the slider {entry.name}: it changes nothing there")
     return entries
-
-
-_directions: WeakKeyDictionary[Any, dict[str, Tensor]] = WeakKeyDictionary()
-
-
-@torch.no_grad()
-def direction(slider: Slider, encode: Callable[[Sequence[str]], Cond]) -> Tensor:
-    """Half of the mean difference of its pairs, [D]; remembered for each encoder."""
-    known = _directions.setdefault(encode, {})
-    if slider.name not in known:
-        low, high = zip(*slider.pairs, strict=True)
-        known[slider.name] = ((pooled(encode(high)) - pooled(encode(low))) / 2).mean(0)
-    return known[slider.name]
-
-
-def moved(cond: Cond, directions: Sequence[tuple[Entry, Tensor]], log_snr: float) -> Cond:
-    """The prompts at a step of this noise, moved along each direction that is active there."""
-    total = sum((entry.strength * d for entry, d in directions if entry.at(log_snr)), torch.zeros(()))
-    tokens = cond.tokens + total.to(cond.tokens)
-    return replace(cond, tokens=torch.where(cond.mask[..., None], tokens, cond.tokens))
-
-
-def directions(text: str, row: Row, encode: Callable[[Sequence[str]], Cond]) -> list[tuple[Entry, Tensor]]:
-    """The sliders of a request with their directions, whose length is that of one unit on this model."""
-    out = []
-    for entry in chosen(text, row):
-        slider = get(entry.name)
-        measured = slider.models.get(row.id)
-        unit = 1.0 if measured is None else measured.unit
-        out.append((entry, unit * direction(slider, encode)))
-    return out

@@ -128,7 +128,8 @@ def latents(seen: Seen, view: str, cond: Cond | None = None) -> Tensor:
         case "conditional" | "unconditional":
             assert cond is not None, "a half of guidance needs a prompt"
             own = step.turn.w if getattr(step.turn.net, "takes_guidance", False) else None
-            return Turn(step.turn.net, own).x0(step.schedule, step.x_t, at(step), cond, None)
+            prompts = step.turn.prompts if view == "conditional" else ()
+            return Turn(step.turn.net, own, prompts=prompts).x0(step.schedule, step.x_t, at(step), cond, None)
     raise ValueError(f"view {view!r}; valid: {', '.join(VIEWS)}")
 
 

@@ -17,7 +17,7 @@ discriminator sees and how it is saved.
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from models import catalogue, content, openvino, weights
 from models.catalogue import Row
 from models.denoiser import Cond, set_attention
+from models.stack import Entry
 
 
 @dataclass(frozen=True)
@@ -99,16 +100,22 @@ def _load(row: Row, device: torch.device | str, dtype: torch.dtype | None, **opt
 
 
 @weights.alone
-def wear(row: Row, parts: Parts) -> str:
-    """Put a LoRA on the network of these parts, and return its adapter's name there. The caller has the turn on that
-    network. Raises ValueError where the LoRA does not fit."""
+def wear(parts: Parts, loras: Sequence[Entry]) -> Parts:
+    """The same model with these LoRAs active. The caller has the turn on its network. Raises ValueError for a LoRA that
+    does not fit."""
+    if not loras:
+        return parts
     from models import lora  # brings peft
 
-    if not lora.worn(row, parts):
-        if reason := catalogue.available(row):
-            raise ValueError(f"{row.id} can't be used here. {reason}")
-        catalogue.verify(row)
-    return lora.put(row, parts)
+    acts = []
+    for entry in loras:
+        row = catalogue.get(entry.name)
+        if not lora.worn(row, parts):
+            if reason := catalogue.available(row):
+                raise ValueError(f"{row.id} can't be used here. {reason}")
+            catalogue.verify(row)
+        acts.append(replace(entry, name=lora.put(row, parts)))
+    return replace(parts, denoiser=parts.denoiser.acting(*acts))
 
 
 def load_all(ids: Iterable[str], device: torch.device | str = "cpu", **options: Any) -> dict[str, Parts]:
