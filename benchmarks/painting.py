@@ -1,12 +1,14 @@
 """Many pictures of different prompts in batches, by the walk of `models.generate` without its events."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Generator, Tensor
 
 from models.families import Parts
 from models.generate import Run, begin, encode, steps_of, turn, varied
+from models.guidance import Change
 from models.request import ImageRequest
 from models.samplers import sample
 
@@ -43,9 +45,11 @@ def paint(
     return torch.cat(pictures)
 
 
-def latents(parts: Parts, prompts: list[str], seeds: list[int], steps: int, guidance: float) -> Tensor:
-    """The latents of each prompt and seed, [B, C, h, w]."""
-    own = turn(parts, guidance)
+def latents(
+    parts: Parts, prompts: list[str], seeds: list[int], steps: int, guidance: float, changes: tuple[Change, ...] = ()
+) -> Tensor:
+    """The latents of each prompt and seed, [B, C, h, w]. changes: of the prompt embeddings."""
+    own = replace(turn(parts, guidance), prompts=changes)
     cond, null = parts.text(prompts), None
     if own.needs_null:
         null = parts.text([""]).map(lambda v: v.expand(len(prompts), *v.shape[1:]))

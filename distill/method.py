@@ -117,6 +117,7 @@ class World:
     judge: Callable[[Tensor, Batch], Tensor] | None = None  # x0 -> log probability [B] of the caption, 0 if unreadable
     prompts: Cond | None = None  # some thousand prompts of the training set
     features: Callable[[tuple[int, ...]], Features] | None = None  # features of these blocks of the teacher
+    encode: Callable[[list[str]], Cond] | None = None  # texts -> prompts
     show: Callable[[Tensor], Tensor] | None = None  # latents -> pictures [B, 3, H, W] in [-1, 1]
 
     def null_like(self, cond: Cond) -> Cond:

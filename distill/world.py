@@ -227,7 +227,9 @@ def latent_scene(a: SceneRequest, device: torch.device) -> Scene:
     prompts = parts.text(some_captions(cached)) if "prompts" in a.needs else None
     null = parts.text([""])
     beside = [m for m in (*parts.pipeline.components.values(), reader) if isinstance(m, nn.Module)]
-    world = World(student, teacher, null, judge=judge, features=seen, prompts=prompts, show=coder.show)
+    world = World(
+        student, teacher, null, judge=judge, features=seen, prompts=prompts, encode=parts.text, show=coder.show
+    )
     return Scene(world, batch, reported(cached), beside, lambda: words_of(cached))
 
 
@@ -336,9 +338,8 @@ def mixture_scene(a: SceneRequest, device: torch.device) -> Scene:
         return teacher.posterior(x0).log_softmax(1).gather(1, needed(batch.cond).tokens[:, 0].argmax(1)[:, None])[:, 0]
 
     seen = lambda _: features.of(frozen, ())  # noqa: E731
-    world = World(
-        student, teacher, null, judge=judge, features=seen, prompts=every, show=partial(scatter, truth=teacher)
-    )
+    shown = {"encode": partial(toy2d.named, num=k), "show": partial(scatter, truth=teacher)}
+    world = World(student, teacher, null, judge=judge, features=seen, prompts=every, **shown)
     return Scene(world, batch)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from models.denoiser import AnswersX0, Cond, cat, on_schedule
 from models.schedule import Schedule, like
 
+Change = Callable[[Cond, Schedule, Tensor], Cond]  # of what is asked, at times t [B]
 Answers = Callable[[Tensor, Tensor, Cond], Tensor]  # (x_t, t, cond) -> x0, or a network's own prediction
 
 
@@ -40,7 +41,7 @@ class Turn:
     net: AnswersX0
     w: float | Tensor | None = None
     painter: str = ""  # id of the model
-    prompts: tuple[Callable[[Cond, Schedule, Tensor], Cond], ...] = ()  # applied to the condition at times t [B]
+    prompts: tuple[Change, ...] = ()  # applied to the condition, one after the other
     after: tuple[Callable[[Tensor], Tensor], ...] = ()  # applied to x0, one after the other
 
     @property

@@ -1,6 +1,7 @@
 """LoRAs from elsewhere: every layout is read and written without loss, and what does not fit is one sentence."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from core.paths import assets
 from models import catalogue, families, lora, lora_files
 from models.lora_files import FILE, LAYOUTS, Pair
 from tests import tiny
+from ui.create import beside
+from ui.place import Place
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -151,3 +154,30 @@ def test_what_is_refused_leaves_nothing(unet, tmp_path, studio, capsys):
     assert lora.main(["import", str(tmp_path / "a.safetensors"), "--base", "tiny-sd", "--id", "new"]) == 2
     assert "has no layer for 1 of its 1: down_blocks.9.to_q" in capsys.readouterr().err
     assert sorted(p.name for p in (studio / "models").iterdir()) == before
+
+
+WRONG = {
+    "no weights": (lambda path: path.write_bytes(b"none of it"), "a.safetensors"),
+    "half a gigabyte": (lambda path: os.truncate(path, 500 * 2**20), "has 500 MiB; a LoRA has at most 400"),
+    "another kind": (lambda path: save_file({"x": torch.zeros(2)}, path), "is no LoRA: it has no pairs of matrices"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_file_that_is_dropped_on_the_page_and_is_no_lora_is_one_sentence(tmp_path, what):
+    make, sentence = WRONG[what]
+    (path := tmp_path / "a.safetensors").touch()
+    make(path)
+    with pytest.raises(ValueError, match=sentence) as e:
+        beside.bring(Place(), path, "tiny-sd")
+    assert "\n" not in str(e.value)
+
+
+def test_a_file_that_is_dropped_on_the_page_gets_a_name_that_is_free(unet, tmp_path):
+    lora_files.write(made(unet, seed=7), path := tmp_path / "My Style!.safetensors", "kohya")
+    assert [beside.bring(Place(), path, model) for model in ("tiny-sd", "tiny-hyper")] == ["my-style", "my-style-2"]
+    assert {catalogue.get(id).manifest.base for id in ("my-style", "my-style-2")} == {"tiny-sd"}
+    with pytest.raises(
+        ValueError, match="^Visitors of a Space can't add models; duplicate the Space or run it at home"
+    ):
+        beside.bring(Place(space="a/b"), path, "tiny-sd")

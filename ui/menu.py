@@ -2,7 +2,7 @@
 
 from typing import Any, get_type_hints
 
-from models import catalogue, realesrgan, variety
+from models import catalogue, realesrgan, sliders, stack, variety
 from models.catalogue import Row
 from models.enlarge import ENLARGER, MOST, TEACHER
 from models.painters import base_of
@@ -27,6 +27,8 @@ def model(id: str) -> dict[str, Any]:
         "details": details(row),
         "steps": steps,
         "variety": {str(n): variety.knob(row, n) for n in steps},
+        "sliders": beside(row),
+        "loras": stack.able(row),
         "guidance": guidance.range,
         "negative": guidance.kind == "cfg",
         "draft": draft(row),
@@ -42,6 +44,17 @@ def draft(row: Row) -> dict[str, Any] | None:
     quick = [(r, n) for r in students for n in r.manifest.step_counts if n <= DRAFT_STEPS]
     worth = {(r.id, n): r.manifest.quality.get(str(n), {}).get("kind", 0.0) for r, n in quick}
     return {"model": (best := max(worth, key=worth.__getitem__))[0], "steps": best[1]} if worth else None
+
+
+def beside(row: Row) -> list[dict[str, Any]]:
+    """The sliders of the box that this model can use: the words of their ends, and the range in which they work."""
+    out = []
+    for name, slider in sliders.box().items():
+        measured = slider.models.get(row.id, sliders.Range(1.0, 0.0, 0.0))
+        if row.id not in slider.models or measured.low < measured.high:
+            ends = {"low": slider.low, "high": slider.high}
+            out.append({"name": name, **ends, "from": measured.low, "to": measured.high})
+    return out
 
 
 def enlarge(row: Row) -> int:

@@ -25,6 +25,12 @@ def labels(index: Tensor, num: int) -> Cond:
     return Cond(tokens[:, None].float(), torch.ones(len(index), 1, dtype=torch.bool, device=index.device))
 
 
+def named(texts: Sequence[str], num: int) -> Cond:
+    """Prompts from words: a component's number among them names it, without one any is meant."""
+    numbers = [[int(word) for word in text.split() if word.isdigit()] for text in texts]
+    return labels(torch.tensor([found[0] if found else -1 for found in numbers]), num)
+
+
 def controlled(index: Tensor, num: int) -> Cond:
     """Empty prompts, and a control that says which component."""
     said = labels(index, num).tokens[:, 0]

@@ -8,6 +8,7 @@ import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -20,6 +21,7 @@ from models.enlarge import FACTORS, MOST
 from models.request import SEEDS, ImageRequest
 from models.restore import Restored, fitted, kept
 from ui import menu, pictures, wall
+from ui.create import beside
 from ui.create.picker import picker, sheet
 from ui.create.unlike import unlike
 from ui.create.words import words
@@ -115,6 +117,11 @@ class Create:
             )
         with gr.Column(elem_classes="sl-card"):
             part("variety", "variety-part", self.desk.serve_painting(unlike), data=variety.usual())
+        with gr.Column(elem_classes="sl-card"):
+            part("sliders", "sliders-part")
+            self.lora = gr.UploadButton(
+                "Add a LoRA file…", elem_id="lora-file", elem_classes="sl-quiet", file_types=[".safetensors"]
+            )
         with gr.Column(elem_classes="sl-card sl-inline"):
             add("even", label="Spread what is open")
             add("style")
@@ -156,6 +163,8 @@ class Create:
         self.told.restore(refusing(self.restore, self.says), self.told, shown, js="() => still.restoring", **live)
         dropped = [self.upload, self.form.widgets["num_images"]]
         self.upload.upload(refusing(self.dropped, self.says), dropped, shown, **PRIVATE)
+        brought = [self.lora, self.form.widgets["model"]]
+        self.lora.upload(refusing(self.bring, self.says), brought, self.told, **PRIVATE)
         page = Context.root_block
         assert page is not None
         page.load(self.arrive, self.told, shown, js="() => still.memory.came", **PRIVATE)
@@ -214,6 +223,12 @@ class Create:
         many = {"num_images": num_images} if num_images in WALLS else {}
         return self._restored(replace(restored, fields=restored.fields | many), "Restored from the picture.")
 
+    def bring(self, path: str, model: str) -> dict[Component, Any]:
+        """A LoRA from a file becomes one of the studio's, on the model's base."""
+        id = beside.bring(self.desk.place, Path(path), model)
+        says = f"{id} is in the list of LoRAs."
+        return {self.told: self.message(model=menu.model(model), menu=menu.rows(self.desk.place), says=says)}
+
     def arrive(self, came: Any, request: gr.Request) -> dict[Component, Any]:
         """The form when the page opens: the models that can run here, and the settings of the link or of this
         browser."""
@@ -256,6 +271,6 @@ TAB = Tab(
     "Create",
     "create",
     Create,
-    scripts=tuple("painter memory picker offers prompt enlarge kept sheet wall closeup gallery keys variety".split()),
-    styles=("variety", "picker", "touch"),
+    scripts=tuple("painter memory picker offers prompt enlarge kept sheet wall closeup gallery keys variety sliders".split()),
+    styles=("variety", "picker", "touch", "sliders"),
 )

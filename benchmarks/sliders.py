@@ -1,0 +1,226 @@
+"""What a slider changes on each model: its slope, how far it goes before pictures break, and what else it moves.
+
+    python -m benchmarks.sliders [--models toybox-sprint:1,toybox-sd:8] [--sliders size,warmth] [--write]
+
+Every model paints the same prompts and seeds at 11 positions along a slider's direction, in raw lengths, so that
+nothing is equal by construction. Sizes, backgrounds and warmth are measured in pixels; patterns and counts are read by
+judge-a, and the table reports what judge-b reads; smiles are read by judge-emoji. The usable range ends where the
+measure is farthest, or before too few pictures still show the kind that they showed at 0. `--write` puts each model's
+unit and range into the sliders of the box: one unit is then the same measured change (`step` in their files) on every
+model.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import cache, partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks import report
+from benchmarks.ablations import DOCS
+from benchmarks.painting import latents, to_bytes, to_numbers
+from core.files import whole_file
+from core.paths import assets
+from evals import judges
+from evals.judges import Judge
+from models import catalogue, directions, families, sliders
+from models.families import Parts
+from models.sliders import Range, Slider
+from models.stack import Entry
+
+MODELS = "toybox-sprint:1,toybox-hyper:1,toybox-dmd2:1,toybox-disback:1,toybox-lcm:4,toybox-msd4:1,toybox-cfg-lora:8"
+MODELS += ",toybox-sana:8,toybox-sd:8"
+POSITIONS = tuple(0.4 * k for k in range(-5, 6))  # raw
+TOYS = ("a purple car", "a green mushroom", "a red robot on a grey background", "a yellow boat on a blue background")
+FACES = ("a face", "a face with open mouth", "a cat face", "a neutral face")
+SEEDS = (11, 12)
+HELD = 0.6  # share of the pictures that must still show the kind that they showed at 0
+LEAST = 1.0  # units: a slider with a shorter range is of no use on a model
+FAR = 48 / 255  # from the background's colour: what is farther belongs to a thing
+EDGE = 6  # pixels
+HAPPY = "smil", "grin", "beaming", "laugh", "joy", "hugging"
+SAD = "cry", "frown", "disappoint", "sad", "worried", "anguish", "weary", "pensive", "fearful", "anxious"
+
+
+def edge(x: Tensor) -> Tensor:
+    """The pixels along the border, [B, 3, n]."""
+    sides = x[..., :EDGE, :], x[..., -EDGE:, :], x[..., :EDGE].mT, x[..., -EDGE:].mT
+    return torch.cat([side.flatten(2) for side in sides], 2)
+
+
+def thing(x: Tensor) -> Tensor:
+    """The side of the square that is as large as what is not background, as a part of the picture's, [B]."""
+    away = (x - edge(x).median(2).values[..., None, None]).abs().amax(1)
+    return (away > FAR).float().mean((1, 2)).sqrt()
+
+
+def named(classes: Sequence[str], words: Sequence[str]) -> list[int]:
+    return [i for i, name in enumerate(classes) if any(word in name for word in words)]
+
+
+@cache
+def judge(name: str) -> Judge:
+    return judges.load(assets() / "weights" / name).eval()
+
+
+def read(name: str, head: str, x: Tensor) -> Tensor:
+    """A judge's logits of one head for pictures x in [0, 1], [B, classes]."""
+    return judge(name)(2 * x - 1)[head]
+
+
+def odds(name: str, head: str, x: Tensor, high: Sequence[str], low: Sequence[str]) -> Tensor:
+    """Log-odds between classes that have one of these words in their names, [B]."""
+    logits, classes = read(name, head, x), judge(name).classes[head]
+    return logits[:, named(classes, high)].logsumexp(1) - logits[:, named(classes, low)].logsumexp(1)
+
+
+def count(name: str, x: Tensor) -> Tensor:
+    """How many things a judge expects, [B]."""
+    values = torch.tensor([float(c) for c in judge(name).classes["count"]])
+    return read(name, "count", x).softmax(1) @ values
+
+
+Measure = Callable[[str, Tensor], Tensor]  # (judge, pictures [B, 3, H, W] in [0, 1]) -> [B]
+MEASURES: dict[str, Measure] = {
+    "size": lambda _, x: thing(x),
+    "background": lambda _, x: edge(x).mean((1, 2)),
+    "warmth": lambda _, x: (x[:, 0] - x[:, 2]).mean((1, 2)),
+    "pattern": lambda name, x: odds(name, "pattern", x, ["striped"], ["plain"]),
+    "count": count,
+    "smile": lambda _, x: odds("judge-emoji", "emoji", x, HAPPY, SAD),
+}
+
+
+def kinds(slider: Slider, x: Tensor) -> Tensor:
+    """What must stay: the kind of a toy, or that a face is one, [B]."""
+    if slider.measure != "smile":
+        return read("judge-a", "kind", x).argmax(1)
+    faces = named(judge("judge-emoji").classes["emoji"], ("face", "cat"))
+    return torch.isin(read("judge-emoji", "emoji", x).argmax(1), torch.tensor(faces))
+
+
+@torch.no_grad()
+def painted(parts: Parts, slider: Slider, steps: int) -> list[Tensor]:
+    """Pictures in [0, 1] at every position, [B, 3, H, W] each."""
+    texts = FACES if slider.measure == "smile" else TOYS
+    prompts, seeds = [text for text in texts for _ in SEEDS], [*SEEDS] * len(texts)
+    d, out = directions.direction(slider, parts.text), []
+    for s in POSITIONS:
+        move = partial(directions.moved, [(Entry(slider.name, s), d)])
+        z = latents(parts, prompts, seeds, steps, parts.row.manifest.guidance.default, (move,))
+        pixels = parts.vae.decode(z.to(parts.vae_dtype) / parts.vae.config.scaling_factor, return_dict=False)[0]
+        out.append(to_numbers(to_bytes(pixels)) / 2 + 0.5)
+    return out
+
+
+def usable(values: Sequence[float], held: Sequence[float]) -> tuple[int, int]:
+    """The positions (first, last) around the middle where the measure is farthest, before the kinds are lost."""
+    middle = len(values) // 2
+
+    def last(sign: int) -> int:
+        best = middle
+        for k in range(middle + sign, middle + sign * (middle + 1), sign):
+            if held[k] < HELD:
+                break
+            best = k if sign * values[k] > sign * values[best] else best
+        return best
+
+    return last(-1), last(1)
+
+
+def calibrated(slider: Slider, values: Sequence[float], held: Sequence[float]) -> Range:
+    """The unit that changes the measure by the slider's step, and the usable range in it."""
+    first, last = usable(values, held)
+    rise = values[last] - values[first]
+    if rise < LEAST * slider.step:
+        return Range(1.0, 0.0, 0.0)
+    unit = slider.step * (POSITIONS[last] - POSITIONS[first]) / rise
+    low, high = (max(-sliders.STRONGEST, min(sliders.STRONGEST, POSITIONS[k] / unit)) for k in (first, last))
+    return Range(float(f"{unit:.4g}"), round(low, 2), round(high, 2))
+
+
+def spearman(values: Sequence[float]) -> float:
+    """The rank correlation of values with their order."""
+    ranks = torch.tensor(values).argsort().argsort().float()
+    order = torch.arange(len(values)).float()
+    return torch.corrcoef(torch.stack([ranks, order]))[0, 1].item() if len(values) > 1 else 0.0
+
+
+@torch.no_grad()
+def measured(parts: Parts, slider: Slider, steps: int) -> tuple[report.Row, Range]:
+    pictures, middle = painted(parts, slider, steps), len(POSITIONS) // 2
+    kept = [(kinds(slider, x) == kinds(slider, pictures[middle])).float().mean().item() for x in pictures]
+    values = [MEASURES[slider.measure]("judge-a", x).mean().item() for x in pictures]
+    found = calibrated(slider, values, kept)
+    first, last = usable(values, kept)
+    reported = [MEASURES[slider.measure]("judge-b", x).mean().item() for x in pictures]
+    ends = [pictures[k] for k in {first, last}]
+    others = [name for name in ("kind", "colour", "background") if name != slider.name]
+    plain = {name: read("judge-b", name, pictures[middle]).argmax(1) for name in others}
+    moved = {
+        n: sum((read("judge-b", n, x).argmax(1) != v).float().mean().item() for x in ends) for n, v in plain.items()
+    }
+    row = {"slider": slider.name, "model": parts.row.id, "steps": steps, "unit": found.unit}
+    row |= {"low": found.low, "high": found.high, "spearman": round(spearman(reported[first : last + 1]), 3)}
+    row |= {"slope": float(f"{_slope(reported, first, last):.4g}"), "held": round(min(kept[first], kept[last]), 3)}
+    row |= {f"{name} moved": round(100 * total / len(ends), 1) for name, total in moved.items()}
+    distance = sum((x - pictures[middle]).abs().mean().item() for x in ends) / len(ends)
+    return row | {"distance": round(100 * distance, 2)}, found
+
+
+def _slope(values: Sequence[float], first: int, last: int) -> float:
+    return (values[last] - values[first]) / (POSITIONS[last] - POSITIONS[first]) if last > first else 0.0
+
+
+def write(slider: Slider, ranges: dict[str, Range]) -> None:
+    """Put what was measured into the slider's file."""
+    facts = asdict(replace(slider, models=slider.models | ranges))
+    with whole_file(assets() / "sliders" / f"{slider.name}.json") as part:
+        part.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def table(rows: Sequence[report.Row]) -> str:
+    columns = ["slider", "model", "steps", "unit", "low", "high", "slope", "spearman", "held", "kind moved"]
+    return report.markdown(rows, [*columns, "colour moved", "background moved", "distance"])
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser("benchmarks.sliders", description=__doc__)
+    p.formatter_class = argparse.RawTextHelpFormatter
+    p.add_argument("--models", default=MODELS, help="ids with step counts, id:steps")
+    p.add_argument("--sliders", default=",".join(sliders.box()), help="names of the box's sliders")
+    p.add_argument("--write", action="store_true", help="put units and ranges into the sliders of the box")
+    p.add_argument("--docs", type=Path, default=DOCS, help="folder of slider.md")
+    return p
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    try:
+        wanted, ranges, rows = [sliders.get(name) for name in args.sliders.split(",")], {}, []
+        for entry in args.models.split(","):
+            id, _, steps = entry.partition(":")
+            parts = families.load_all([id])[id]
+            for slider in wanted:
+                row, found = measured(parts, slider, int(steps or catalogue.get(id).manifest.default_steps))
+                ranges.setdefault(slider.name, {})[id] = found
+                rows.append(row)
+                print(json.dumps(row), flush=True)
+        rows = report.record(report.RESULTS / "sliders.json", rows, ("slider", "model", "steps"))
+        page = args.docs / "slider.md"
+        page.write_text(report.insert(page.read_text(encoding="utf-8"), "sliders", table(rows)), encoding="utf-8")
+        for slider in wanted if args.write else ():
+            write(slider, ranges[slider.name])
+    except (ValueError, FileNotFoundError) as e:
+        print(f"benchmarks.sliders: {e}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""Concept sliders (Gandikota et al., ECCV 2024): a LoRA of low rank that moves one attribute along its strength.
+
+    L = | student(x_t, t, c; adapter at s) - (x0(c) + s push (x0(c+) - x0(c-))) |^2    s = -1 or 1; right: adapter off
+
+Pairs of prompts c-, c+ say the same thing but for one attribute, and c is what they share. The slider keeps what varies
+over the pairs. x_t is where the student itself is on its way from noise, with the adapter on, under guidance. Differs
+from the paper, which trains s = 1 alone: both ends are trained, so that a slider goes both ways. It is trained on a
+base, and can be used on everything that was distilled from it (models/adapters.py).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core.fields import option
+from distill import students
+from distill.method import Batch, Out, Player, Rows, World, needed
+from distill.serve import as_its_base
+from models import sliders
+from models.adapt import add_lora, scaled, without
+from models.denoiser import Cond, Denoiser
+from models.guidance import Turn
+from models.samplers import sample
+from models.stepping import DdimSteps
+
+ABOUT = "A slider: a small LoRA, learnt from two words, whose strength moves one attribute."
+BASES = ("sd", "sdxl")
+STEPS = 500
+
+
+@dataclass(frozen=True)
+class Config:
+    lr: float = option(2e-3, "Learning rate.", low=0, high=1)
+    rank: int = option(4, "Rank of the LoRA.", low=1, high=1024)
+    slider: str = option("small/big", "A slider of the box, or two words: from/to.")
+    push: float = option(3.0, "How far strength 1 goes, in differences between the pairs' answers.", low=0, high=30)
+    guidance: float = option(3.0, "Guidance on the way to a training step.", low=1, high=30)
+    solver: int = option(10, "Steps from noise to data, of which a training step takes some.", low=2, high=100)
+
+
+def student(cfg: Config, base: Denoiser | None) -> Denoiser:
+    return add_lora(students.taught(base), cfg.rank)
+
+
+def shared(low: str, high: str) -> str:
+    """The words that two prompts have in common, in the order of the first."""
+    left, kept = high.split(), []
+    for word in low.split():
+        if word in left:
+            kept.append(word)
+            left = left[left.index(word) + 1 :]
+    return " ".join(kept)
+
+
+class Method:
+    needs = {"latents"}
+
+    def __init__(self, world: World, cfg: Config):
+        self.w, self.cfg = world, cfg
+        self.players = {"student": Player(world.student, cfg.lr, ema=True)}
+        pairs = sliders.get(cfg.slider).pairs
+        low, high = zip(*pairs, strict=True)
+        self.low, self.high, self.both = (self.prompts(texts) for texts in (low, high, [shared(*p) for p in pairs]))
+
+    def prompts(self, texts: Sequence[str]) -> Cond:
+        return needed(self.w.encode)(list(texts))
+
+    def target(self, x_t: Tensor, t: Tensor, low: Cond, high: Cond, both: Cond, s: float) -> Tensor:
+        """x0(c) + s push (x0(c+) - x0(c-)) of the base."""
+        net = self.w.student
+        with torch.no_grad(), without(net):
+            return net(x_t, t, both) + s * self.cfg.push * (net(x_t, t, high) - net(x_t, t, low))
+
+    def way(self, noise: Tensor, cond: Cond, s: float, i: int) -> tuple[Tensor, Tensor]:
+        """x_t and t [B] after i of the solver's steps, with the adapter on."""
+        net, steps = self.w.student, DdimSteps(self.w.student.schedule, self.cfg.solver)
+        turn = Turn(net, self.cfg.guidance)
+        with torch.no_grad(), scaled(net, s):
+            x_t = sample(steps, noise, [turn] * len(steps.times), cond, self.w.null_like(cond), end=i)
+        return x_t, torch.full((len(x_t),), steps.times[i], device=x_t.device)
+
+    def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
+        (x0, _), n = batch.latents, len(batch)
+        which = rng.randint(0, len(self.low), n).to(self.low.tokens.device)
+        low, high, both = (cond.map(lambda v: v[which]) for cond in (self.low, self.high, self.both))
+        s, i = (1.0 if rng.shared() < 0.5 else -1.0), int(rng.shared() * self.cfg.solver)
+        x_t, t = self.way(rng.randn_like(x0), both, s, i)
+        answer = self.target(x_t, t, low, high, both, s)
+        with scaled(self.w.student, s):
+            loss = students.apart(self.w.student, x_t, t, both, answer)
+        return Out(loss.mean())
+
+    @torch.no_grad()
+    def preview(self, batch: Batch) -> Tensor:
+        """The same noise at strengths from -1 to 1, a row for each of some prompts."""
+        net, columns = self.w.student, torch.linspace(-1, 1, 5).tolist()
+        x0, _ = batch.latents
+        rows = min(4, len(self.both), len(x0))
+        cond = self.both.map(lambda v: v[:rows])
+        noise = Rows(0, 0, rows, device=x0.device).randn_like(x0[:rows])
+        steps, turn = DdimSteps(net.schedule, self.cfg.solver), Turn(net, self.cfg.guidance)
+        strips = []
+        for s in columns:
+            with scaled(net, s):
+                strips.append(sample(steps, noise, [turn] * len(steps.times), cond, self.w.null_like(cond)))
+        return needed(self.w.show)(torch.stack(strips, 1).flatten(0, 1))
+
+
+serve = as_its_base

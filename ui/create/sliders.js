@@ -1,0 +1,151 @@
+"use strict";
+/* Sliders and LoRAs beside the prompt. Dragging one changes the request, and the wall follows.
+
+   They are two fields of the request, lists of NAME:STRENGTH@PHASE; what stands at 0 is left out of the first. */
+
+still.stack = {
+  read: (text) =>
+    (text ?? "")
+      .split(",")
+      .map((entry) => entry.trim())
+      .filter(Boolean)
+      .map((entry) => {
+        const [, name, strength, phase] = /^([^:@]+?)\s*(?::\s*([^@]+?))?\s*(?:@\s*(\S+))?$/.exec(entry) ?? [];
+        return { name, strength: Number(strength ?? 1), phase: phase ?? "all" };
+      }),
+  write: (entries) =>
+    entries
+      .map(({ name, strength, phase }) => `${name}:${Number(strength.toFixed(2))}${phase === "all" ? "" : `@${phase}`}`)
+      .join(", "),
+};
+
+still.parts.sliders = (element, part) => {
+  const { make, stack } = still;
+  still.adopt(part);
+  const PHASES = { all: "at all steps", structure: "at the noisy steps", detail: "at the last steps" };
+  const own = { sliders: [], loras: [] }; // names of rows that a person added
+  const rows = make("div", { className: "sl-sliders" }),
+    worn = make("div", { className: "sl-sliders" });
+  const words = make("input", { id: "slider-words", placeholder: "plain/striped", ariaLabel: "Two words for a slider", maxLength: 80 });
+  const add = make("button", { type: "button", className: "sl-quiet", id: "slider-add" }, "Slide between two words");
+  const pick = make("select", { id: "lora-pick", ariaLabel: "Add a LoRA" });
+  const phase = make("select", { id: "slider-phase", ariaLabel: "At which steps" });
+  phase.append(...Object.entries(PHASES).map(([value, text]) => make("option", { value }, text)));
+  const none = make("p", { className: "sl-knob-note", id: "lora-note" });
+  element.replaceChildren(
+    make("div", { className: "sl-knob" }, make("span", { className: "sl-label" }, "Sliders"), phase),
+    rows,
+    make("form", { className: "sl-knob-acts", onsubmit: (e) => (e.preventDefault(), between()) }, words, add),
+    make("div", { className: "sl-knob" }, make("span", { className: "sl-label" }, "LoRAs"), pick),
+    worn,
+    none,
+  );
+
+  const entry = (field, name) => stack.read(still.request[field]).find((one) => one.name === name);
+
+  function put(field, name, strength, stays) {
+    const others = stack.read(still.request[field]).filter((one) => one.name !== name);
+    const here = entry(field, name) ?? { name, phase: phase.value };
+    if (strength || stays) others.push({ ...here, strength });
+    still.set({ [field]: stack.write(others) });
+  }
+
+  function knob(field, { name, low, high, from, to }, ends) {
+    const strength = entry(field, name)?.strength ?? 0;
+    const id = `${field}-${name.replace("/", "-")}`;
+    const input = make("input", { type: "range", id, min: -ends, max: ends, step: 0.1, value: strength, ariaLabel: name });
+    const value = make("output", { className: "sl-knob-value", htmlFor: id }, String(strength));
+    input.addEventListener("input", () => put(field, name, Number(input.value), field === "loras"));
+    if (to > from) {
+      const at = (units) => `${(100 * (Math.max(-ends, Math.min(ends, units)) + ends)) / (2 * ends)}%`;
+      input.style.setProperty("--from", at(from));
+      input.style.setProperty("--to", at(to));
+      input.classList.add("sl-ranged");
+      input.title = `On ${still.model.id} from ${from} to ${to}; beyond that pictures break.`;
+    }
+    const drop = make("button", { type: "button", className: "sl-link", ariaLabel: `Remove ${name}`, onclick: () => away(field, name) }, "×");
+    return make(
+      "div",
+      { className: "sl-slider", data: { name } },
+      make("label", { htmlFor: id }, low ? `${low} – ${high}` : name),
+      value,
+      input,
+      ...(low && !own.sliders.includes(name) ? [] : [drop]),
+    );
+  }
+
+  function away(field, name) {
+    own[field] = own[field].filter((other) => other !== name);
+    put(field, name, 0, false);
+    show(true);
+  }
+
+  function between() {
+    const [low, high, ...rest] = words.value.split(/[\s/]+/).filter(Boolean);
+    if (!high || rest.length) return void still.say("Two words make a slider, such as plain/striped.", "error");
+    own.sliders = [...new Set([...own.sliders, `${low}/${high}`])];
+    words.value = "";
+    show(true);
+    return undefined;
+  }
+
+  pick.addEventListener("change", () => {
+    const name = pick.value;
+    own.loras = [...new Set([...own.loras, name])];
+    put("loras", name, 1, true);
+    show(true);
+  });
+
+  phase.addEventListener("change", () => {
+    const moved = Object.fromEntries(
+      ["sliders", "loras"].map((field) => [
+        field,
+        stack.write(stack.read(still.request[field]).map((one) => ({ ...one, phase: phase.value }))),
+      ]),
+    );
+    still.set(moved);
+  });
+
+  /* Rows are drawn anew only where others are there, so that a knob stays in the hand that drags it. */
+  let drawn = "";
+  function show(anew = false) {
+    const model = still.model,
+      { sliders = [], loras = [] } = model;
+    const asked = { sliders: stack.read(still.request.sliders), loras: stack.read(still.request.loras) };
+    const known = sliders.map((one) => one.name);
+    const more = [...new Set([...own.sliders, ...asked.sliders.map((one) => one.name)])].filter((name) => !known.includes(name));
+    const added = [...new Set([...own.loras, ...asked.loras.map((one) => one.name)])].filter((name) => loras.includes(name));
+    const shape = JSON.stringify([model.id, known, more, added, loras]);
+    if (anew || shape !== drawn) {
+      drawn = shape;
+      const pairs = more.map((name) => ({ name, low: name.split("/")[0], high: name.split("/")[1] ?? "" }));
+      own.sliders = [...new Set([...own.sliders, ...more])];
+      rows.replaceChildren(...[...sliders, ...pairs].map((one) => knob("sliders", one, 3)));
+      worn.replaceChildren(...added.map((name) => knob("loras", { name }, 2)));
+      const rest = loras.filter((name) => !added.includes(name));
+      pick.replaceChildren(make("option", { value: "" }, "add one …"), ...rest.map((value) => make("option", { value }, value)));
+      pick.disabled = !rest.length;
+      none.textContent = loras.length ? "" : `There is no LoRA for ${model.id} yet.`;
+    }
+    for (const field of ["sliders", "loras"]) {
+      for (const row of (field === "sliders" ? rows : worn).children) {
+        const strength = asked[field].find((one) => one.name === row.dataset.name)?.strength ?? 0;
+        row.querySelector("output").textContent = strength.toFixed(2).replace(/\.?0+$/, "");
+        const input = row.querySelector("input");
+        if (input !== document.activeElement) input.value = strength;
+      }
+    }
+    phase.value = [...asked.sliders, ...asked.loras][0]?.phase ?? phase.value;
+  }
+
+  /* The next model takes over what it can obey. */
+  still.on("switched", (request) => {
+    const { sliders = [], loras = [] } = still.model;
+    const able = (name) => name.includes("/") || sliders.some((one) => one.name === name);
+    request.sliders = stack.write(stack.read(still.request.sliders).filter((one) => able(one.name)));
+    request.loras = stack.write(stack.read(still.request.loras).filter((one) => loras.includes(one.name)));
+  });
+  still.on("request", () => show());
+  still.on("model", () => show());
+  show();
+};
