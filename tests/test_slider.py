@@ -1,5 +1,7 @@
 """Concept sliders learn the 2-D mixture, where what a slider should answer is known, and plausible bugs do not."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -11,12 +13,12 @@ from models.families.toy2d import labels
 LOW, HIGH, PUSH = 2, 6, 0.5  # components at opposite ends of the ring
 
 
-def left(**own: str) -> list[float]:
+def left() -> list[float]:
     """How far a trained slider is from what it should answer at strengths -1 and 1, as a share of the way there.
 
     The answer is the network's own, as the exact one would also measure how well the network has learnt the mixture.
     """
-    t = trainer("slider", 900, lr="3e-3", slider=f"{LOW}/{HIGH}", push=str(PUSH), guidance="1", rank="4", **own)
+    t = trainer("slider", 900, lr="3e-3", slider=f"{LOW}/{HIGH}", push=str(PUSH), guidance="1", rank="4")
     net = t.scene.world.student
     learn(t)
     c, low, high = (labels(torch.full((N,), k), len(TEACHER.means)) for k in (-1, LOW, HIGH))
@@ -63,7 +65,7 @@ def test_what_a_pair_shares_is_its_neutral_prompt():
 
 
 def test_its_pairs_are_those_of_the_slider_that_is_named():
-    method = trainer("slider", 1, slider="1/5").method
+    method: Any = trainer("slider", 1, slider="1/5").method
     assert method.low.tokens[:, 0].argmax(1).unique().tolist() == [1]
     assert method.high.tokens[:, 0].argmax(1).unique().tolist() == [5]
     assert method.both.tokens.sum() == 0
