@@ -183,7 +183,7 @@ class ImageRequest(Request):
             raise ValueError(f"start_step must be 0 to {self.steps - 1 if self.start else 0}, not {self.start_step}")
         self._variety(row)
         self._picture_in()
-        for id in self.models():
+        for id in self.models() if self.loras else ():
             stack.loras(self.loras, catalogue.get(id))
         sliders.chosen(self.sliders, row)
         if self.control:

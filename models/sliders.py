@@ -1,6 +1,6 @@
 """Sliders without training: a direction in the space of prompt embeddings, found from pairs of prompts.
 
-    size:1.5, smile:-1            a slider of the box or the studio, in its units
+    size:1.5, smile:-1            sliders of the box, in their units
     plain/striped:1               two words: the direction from the first to the second
 
 A pair says the same thing twice, but for one word; over the pairs everything else varies, so that it cancels out

@@ -67,9 +67,10 @@ def loras(text: str, row: Row) -> list[Entry]:
     entries = parse(text, "loras", STRONGEST)
     if entries and row.routed:
         raise ValueError(f"{row.id} is several students of other shapes than their teacher's, and takes no LoRAs")
+    known = catalogue.rows() if entries else {}
     for entry in entries:
-        other = catalogue.rows().get(entry.name)
-        if other is None or not fits(other, row):
+        other = known.get(entry.name)
+        if other is None or not fits(other, row, known):
             what = "is not there" if other is None else _why(other)
             valid = ", ".join(able(row))
             raise ValueError(
@@ -80,15 +81,16 @@ def loras(text: str, row: Row) -> list[Entry]:
 
 def able(row: Row) -> list[str]:
     """The LoRAs that can act on this model, its own adapter left out."""
-    return [r.id for r in catalogue.menu() if r.id != row.id and fits(r, row)]
+    known = catalogue.rows()
+    return [r.id for r in known.values() if r.id != row.id and fits(r, row, known)]
 
 
-def fits(lora: Row, row: Row) -> bool:
+def fits(lora: Row, row: Row, known: dict[str, Row]) -> bool:
     """Whether it was made on the model, or on one that the model was made from, or that was made from the model."""
     if lora.manifest.kind != "lora" or row.routed or lora.manifest.family != row.manifest.family:
         return False
-    shared = {r.id for r in catalogue.chain(lora)[1:]} & {r.id for r in catalogue.chain(row)}
-    return any(catalogue.get(id).manifest.kind not in catalogue.HIDDEN for id in shared)
+    own = {r.id for r in catalogue.chain(row, known) if r.manifest.kind not in catalogue.HIDDEN}
+    return any(r.id in own for r in catalogue.chain(lora, known)[1:])
 
 
 def _why(row: Row) -> str:

@@ -105,12 +105,12 @@ def test_any_two_pictures_side_by_side(visit):
     v.away()
     for key in ("c", "ArrowRight", "c"):
         v.page.keyboard.press(key)
-    expect(v.page.locator("#slider img")).to_have_count(2)
+    expect(v.page.locator("#compare-pair img")).to_have_count(2)
     expect(v.page.locator("#slider-note")).to_contain_text(
         "Left, A: a red ball, tiny-sprint, 1 step, seed 7. Right, B:"
     )
     v.page.keyboard.press("Escape")
-    expect(v.page.locator("#slider")).to_be_hidden()
+    expect(v.page.locator("#compare-pair")).to_be_hidden()
 
 
 def test_all_pictures_in_one_download(visit):

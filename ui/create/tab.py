@@ -141,7 +141,7 @@ class Create:
                 show_label=False,
                 format="png",
                 interactive=False,
-                elem_id="slider",
+                elem_id="compare-pair",
                 buttons=["fullscreen"],
             )
             self.slider_note = part("note", "slider-note")
