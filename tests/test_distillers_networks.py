@@ -27,6 +27,7 @@ PLAYERS = {
     "cfg_lora": {"rank": "4"},
     "camera": {"rank": "4"},
     "feedback": {"rank": "4", "times": "1,0.5"},
+    "slider": {"rank": "4"},
 }
 
 
@@ -66,6 +67,7 @@ def world(method: str, teacher: Denoiser, cfg) -> World:
         judge=lambda x0, batch: -x0.square().flatten(1).mean(1),
         features=lambda blocks: features.of(frozen, blocks),
         prompts=prompts,
+        encode=lambda texts: prompts.map(lambda v: v[: len(texts)]),
     )
 
 
@@ -108,7 +110,7 @@ def test_every_player_moves_and_the_teacher_does_not(method, network, own):
         assert made.keeps == sum(w.numel() * w.element_size() for w in made.state_dict().values()) > 0
 
 
-@pytest.mark.parametrize("method", ["lcm", "tscd", "dmd", "disback", "msd", "cfg_lora", "camera"])
+@pytest.mark.parametrize("method", ["lcm", "tscd", "dmd", "disback", "msd", "cfg_lora", "camera", "slider"])
 def test_a_base_whose_students_nothing_serves_is_refused_at_once(method):
     module = declared.module(method)
     with pytest.raises(ValueError, match="scm_ladd"):

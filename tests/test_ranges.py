@@ -26,7 +26,8 @@ def test_every_setting_has_a_range_that_holds_its_default():
             option = setting.option
             check(name, setting.default, setting.kind, option)
             ranged = option.low is not None or option.high is not None
-            assert ranged or setting.kind is bool or setting.choices, f"{method} {name} takes any number"
+            free = setting.kind in (bool, str) or setting.choices
+            assert ranged or free, f"{method} {name} takes any number"
 
 
 WRONG = [
@@ -60,6 +61,7 @@ def test_a_value_out_of_its_range_is_refused(capsys, method, setting, reason):
 
 
 TOGETHER = [
+    ("slider", "slider=mood", "unknown slider 'mood'; valid: background, count, pattern"),
     ("tscd", "segments=8,3", r"segments=\(8, 3\): each must divide the solver's grid of 40 steps"),
     ("tscd", "segments=8,1", r"adversarial=.*: give one weight for each of segments=\(8, 1\)"),
     ("tscd", "adversarial=0.1", r"adversarial=\(0.1,\): give one weight for each of segments"),

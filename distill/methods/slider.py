@@ -39,6 +39,9 @@ class Config:
     guidance: float = option(3.0, "Guidance on the way to a training step.", low=1, high=30)
     solver: int = option(10, "Steps from noise to data, of which a training step takes some.", low=2, high=100)
 
+    def __post_init__(self) -> None:
+        sliders.get(self.slider)
+
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:
     return add_lora(students.taught(base), cfg.rank)
