@@ -27,7 +27,7 @@ still.parts.sliders = (element, part) => {
   const rows = make("div", { className: "sl-sliders" }),
     worn = make("div", { className: "sl-sliders" });
   const words = make("input", { id: "slider-words", placeholder: "plain/striped", ariaLabel: "Two words for a slider", maxLength: 80 });
-  const add = make("button", { type: "button", className: "sl-quiet", id: "slider-add" }, "Slide between two words");
+  const add = make("button", { type: "submit", className: "sl-quiet", id: "slider-add" }, "Slide between two words");
   const pick = make("select", { id: "lora-pick", ariaLabel: "Add a LoRA" });
   const phase = make("select", { id: "slider-phase", ariaLabel: "At which steps" });
   phase.append(...Object.entries(PHASES).map(([value, text]) => make("option", { value }, text)));
