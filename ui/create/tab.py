@@ -271,6 +271,8 @@ TAB = Tab(
     "Create",
     "create",
     Create,
-    scripts=tuple("painter memory picker offers prompt enlarge kept sheet wall closeup gallery keys variety sliders".split()),
+    scripts=tuple(
+        "painter memory picker offers prompt enlarge kept sheet wall closeup gallery keys variety sliders".split()
+    ),
     styles=("variety", "picker", "touch", "sliders"),
 )
