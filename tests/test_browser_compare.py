@@ -4,6 +4,7 @@ import re
 from urllib.parse import urlencode
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from tests.conftest import PHONE, TINY
@@ -80,3 +81,48 @@ def test_one_click_shows_base_fast_and_hybrid(visit):
     v.page.reload()
     v.page.wait_for_function(f"({three})([...document.querySelectorAll('.sl-column')])")
     assert columns(v) == shown, "the same link is the same pictures"
+
+
+def whole(v, columns, each):
+    """Wait until so many columns have so many pictures each, and their time."""
+    state = "all => all.length === %d && all.every("
+    state += "c => c.querySelectorAll('img').length === %d && / ms/.test(c.innerText))"
+    v.page.wait_for_function(f"({state % (columns, each)})([...document.querySelectorAll('.sl-column')])")
+
+
+def test_several_seeds_and_one_model_along_its_steps_and_its_guidance(visit):
+    v = opened(visit)
+    v.page.get_by_label("Pictures of each").select_option("2")
+    whole(v, 2, 2)
+    v.page.get_by_label("Columns").select_option("steps tiny-sprint")
+    whole(v, 3, 2)
+    assert [c for c, _ in columns(v)] == ["tiny-sprint"] * 3
+    assert v.page.eval_on_selector_all(".sl-column select", "all => all.map(s => s.value)") == ["1", "2", "4"]
+    assert len(set(v.page.eval_on_selector_all(".sl-column img", "all => all.map(i => i.src)"))) == 6
+    v.page.get_by_label("Columns").select_option("guidance tiny-sprint")
+    whole(v, 4, 2)
+    heads = v.page.eval_on_selector_all(".sl-column h2", "all => all.map(h => h.firstChild.textContent)")
+    assert heads == [f"tiny-sprint, guidance {g}" for g in (2, 3, 4, 5)]
+    shown = columns(v)
+    v.page.reload()
+    whole(v, 4, 2)
+    assert columns(v) == shown, "the same link is the same pictures"
+
+
+def test_a_picture_opens_is_kept_and_goes_to_create_and_the_sheet_is_one_file(visit):
+    v = opened(visit)
+    v.page.locator(".sl-column img").nth(1).click()
+    closeup = v.page.locator(".sl-closeup")
+    expect(closeup).to_contain_text("tiny-sana · 4 steps")
+    closeup.get_by_role("button", name="Favourite").click()
+    expect(closeup.get_by_role("button", name="Delete")).to_be_visible()
+    v.page.keyboard.press("Escape")
+    with v.page.expect_download() as got:
+        v.page.get_by_role("button", name="Save as PNG").click()
+    with Image.open(got.value.path()) as sheet:
+        assert sheet.size == (2 * 268 + 12, 44 + 268 + 34)
+        assert len(set(sheet.convert("RGB").crop((12, 44, 268, 300)).getdata())) > 500
+    v.page.locator(".sl-column img").first.click()
+    closeup.get_by_role("button", name="Open on Create").click()
+    v.painted("a blue cube")
+    assert (v.request()["model"], v.request()["seed"]) == ("tiny-sprint", 5)

@@ -98,6 +98,7 @@ def compared(place: Place) -> list[dict[str, Any]]:
         steps = model(row["id"])["steps"]
         facts = {"steps": steps, "any": not model_row.manifest.step_counts}
         facts |= {"default_steps": model_row.manifest.default_steps, "size": size(model_row)}
+        facts |= {"guidance": model_row.manifest.guidance.range, "enlarge": enlarge(model_row)}
         facts |= {"follows": bool(catalogue.controls(model_row))}  # lines, by a control
         out.append(row | facts | {"hybrid": hybrid(model_row, steps)})
     return out

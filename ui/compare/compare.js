@@ -1,5 +1,6 @@
 "use strict";
-/* Compare: the same words and seed by several models. What is chosen stands in the URL, so a link shows the same. */
+/* Compare: the same words and seeds by several models, or by one at several steps or guidances. What is chosen stands in the
+   URL, so a link shows the same. A picture opens, is kept, and goes to Create. */
 
 still.parts.compare = (element, part) => {
   still.adopt(part);
@@ -9,7 +10,8 @@ still.parts.compare = (element, part) => {
   const state = {
     prompt: query.get("prompt") ?? "a red mushroom",
     seed: Number(query.get("seed") ?? 1) || 0,
-    models: [], // [{id, steps}]
+    seeds: Math.min(4, Math.max(1, Number(query.get("seeds")) || 1)), // pictures in a column, each with the next seed
+    models: [], // [{id, steps, base, guidance}]
   };
   let known = [],
     ticket = 0,
@@ -26,17 +28,24 @@ still.parts.compare = (element, part) => {
     step: 1,
     value: state.seed,
   });
+  const many = make(
+    "select",
+    { className: "sl-select", id: "compare-seeds", ariaLabel: "Pictures of each", onchange: () => ((state.seeds = Number(many.value)), redraw()) },
+    ...[1, 2, 3, 4].map((n) => make("option", { value: n, selected: n === state.seeds }, plural(n, "seed"))),
+  );
+  const axis = make("select", { className: "sl-select", id: "compare-axis", ariaLabel: "Columns", onchange: spread });
   const go = make("button", { className: "sl-go", id: "compare-go" }, "Paint");
-  const form = make("form", { className: "sl-acts sl-asked", onsubmit: paint }, prompt, seed, go);
+  const save = make("button", { type: "button", className: "sl-small", id: "compare-save", onclick: () => sheet() }, "Save as PNG");
+  const form = make("form", { className: "sl-acts sl-asked", onsubmit: paint }, prompt, seed, many, go);
   const chips = make("div", { className: "sl-picks", role: "group", ariaLabel: "Models" });
   const trios = make("div", { className: "sl-trios", role: "group", ariaLabel: "Base, fast and hybrid", hidden: true });
   const table = make("div", { className: "sl-columns" });
-  element.replaceChildren(make("div", { className: "sl-comparison" }, form, chips, trios, table));
+  element.replaceChildren(make("div", { className: "sl-comparison" }, form, chips, trios, make("div", { className: "sl-acts" }, axis, save), table), ...still.closeup.dialogs);
 
   /* A model may stand there twice, with different steps, or with its base in the first of them. */
-  function add(model, steps = model.default_steps, base = 0) {
+  function add(model, steps = model.default_steps, base = 0, guidance = null) {
     if (state.models.length === MOST) return still.say(`${MOST} columns are enough to compare; take one away first.`);
-    const entry = { id: model.id, steps, base: model.hybrid && steps > base ? base : 0 };
+    const entry = { id: model.id, steps, base: model.hybrid && steps > base ? base : 0, guidance };
     entry.column = column(entry, model);
     state.models.push(entry);
     return arrange();
@@ -75,6 +84,47 @@ still.parts.compare = (element, part) => {
     );
   }
 
+  /* One model along its steps or its guidance, in place of what is there. */
+  function axes() {
+    const ways = state.models.filter((m, k, all) => all.findIndex((other) => other.id === m.id) === k).flatMap(({ id }) => {
+      const model = known.find((m) => m.id === id),
+        [low, high] = model.guidance;
+      return [
+        ...(model.steps.length > 1 ? [make("option", { value: `steps ${id}` }, `Steps of ${id}`)] : []),
+        ...(low < high ? [make("option", { value: `guidance ${id}` }, `Guidance of ${id}`)] : []),
+      ];
+    });
+    axis.replaceChildren(make("option", { value: "" }, "Columns: models"), ...ways);
+  }
+
+  function spread() {
+    const [what, id] = axis.value.split(" "),
+      model = known.find((m) => m.id === id);
+    if (!model) return undefined;
+    state.models = [];
+    const [low, high] = model.guidance;
+    if (what === "steps") model.steps.slice(0, MOST).forEach((n) => add(model, n));
+    else [0, 1, 2, 3].forEach((k) => add(model, model.default_steps, 0, Number((low + ((high - low) * k) / 3).toFixed(1))));
+    return paint();
+  }
+
+  /* Columns anew, for another number of pictures in each. */
+  function redraw() {
+    for (const entry of state.models) entry.column = column(entry, known.find((m) => m.id === entry.id));
+    arrange();
+    paint();
+  }
+
+  function sheet() {
+    const columns = state.models.map(({ column }) => ({
+      title: column.querySelector("h2").firstChild.textContent,
+      facts: [column.querySelector("select").selectedOptions[0].textContent, column.querySelector(".sl-time").textContent].join(", "),
+      images: [...column.querySelectorAll("img")],
+    }));
+    if (!columns.some(({ images }) => images.length)) return still.say("There is no picture to save yet.");
+    return still.comparedSheet({ prompt: `${state.prompt}, seed ${state.seed}`, columns });
+  }
+
   function trio(model) {
     const base = known.find((m) => m.id === model.hybrid.base);
     state.models = [];
@@ -92,13 +142,13 @@ still.parts.compare = (element, part) => {
         .filter((n) => n > entry.base)
         .map((n) => make("option", { value: n, selected: n === entry.steps }, plural(n, "step"))),
     );
-    const name = entry.base ? `${model.id}, first step by ${model.hybrid.base}` : model.id;
-    const tile = make("figure", { className: "sl-tile sl-empty" });
+    const base = entry.base ? `, first step by ${model.hybrid.base}` : "";
+    const name = `${model.id}${base}${entry.guidance === null ? "" : `, guidance ${entry.guidance}`}`;
+    const tiles = Array.from({ length: state.seeds }, () => make("figure", { className: "sl-tile sl-empty" }));
     const time = make("b", { className: "sl-time" }, "–");
     return make(
       "section",
       { className: "sl-column", data: { model: model.id } },
-      tile,
       make(
         "h2",
         {},
@@ -106,13 +156,20 @@ still.parts.compare = (element, part) => {
         make("button", { className: "sl-away", ariaLabel: `Take ${name} away`, onclick: () => remove(entry) }, "×"),
       ),
       make("p", { className: "sl-facts" }, time, steps),
-      make("p", { className: "sl-note" }, `${model.size}. ${model.note}`),
+      ...tiles,
+      make("p", { className: "sl-note" }, [model.good_for, model.size].filter(Boolean).join(" · ")),
+      make("details", { className: "sl-details" }, make("summary", {}, "Details"), make("p", { className: "sl-note" }, model.note)),
     );
   }
 
   function remember() {
-    const models = state.models.map((m) => `${m.id}:${m.steps}${m.base ? `~${m.base}` : ""}`).join(",");
-    history.replaceState(null, "", `${location.pathname}?${new URLSearchParams({ prompt: state.prompt, seed: state.seed, models })}`);
+    const models = state.models
+      .map((m) => `${m.id}:${m.steps}${m.base ? `~${m.base}` : ""}${m.guidance === null ? "" : `@${m.guidance}`}`)
+      .join(",");
+    const seeds = state.seeds > 1 ? { seeds: state.seeds } : {};
+    const query = new URLSearchParams({ prompt: state.prompt, seed: state.seed, ...seeds, models });
+    history.replaceState(history.state, "", `${location.pathname}?${query}`);
+    axes();
   }
 
   /* One model after the other, so that their times can be compared; a newer round ends an older one. */
@@ -129,31 +186,45 @@ still.parts.compare = (element, part) => {
     if (ticket) still.call("stop", { ticket });
     for (const entry of state.models) {
       const place = entry.column;
-      place.querySelector(".sl-tile").classList.add("sl-stale");
-      const { id, steps, base } = entry;
-      const request = { prompt: state.prompt, seed: state.seed, model: id, steps, base_steps: base, num_images: 1 };
-      // Twice: the first time pays for loading and for the switch from another model, the second is the model's own.
-      for (const own of [false, true]) {
-        const answer = await still.call("paint", { request, first: 0, count: 1, keep: false, ticket: ++ticket });
+      const tiles = [...place.querySelectorAll(".sl-tile")];
+      tiles.forEach((tile) => tile.classList.add("sl-stale"));
+      entry.pictures = [];
+      const { id, steps, base, guidance } = entry;
+      const request = { prompt: state.prompt, seed: state.seed, model: id, steps, base_steps: base, num_images: state.seeds, enlarge: known.find((m) => m.id === id).enlarge };
+      if (guidance !== null) request.guidance = guidance;
+      // The first one twice: it pays for loading and for the switch from another model; the second time is the model's own.
+      for (const [first, own] of [[0, false], ...tiles.map((_, k) => [k, k === 0])]) {
+        const answer = await still.call("paint", { request, first, count: 1, keep: false, ticket: ++ticket });
         if (mine !== round) return undefined;
         if (!answer?.pictures) break;
-        show(place, answer, own);
+        show(entry, first, answer.pictures[0]);
+        if (first === 0) time(place, answer, own);
       }
     }
+    // Large ones for the close-up, when nothing is timed any more.
+    state.models.flatMap((m) => m.pictures).forEach((picture) => still.enlarge.add(picture, () => true));
     return undefined;
   }
 
-  function show(place, answer, own) {
-    const tile = place.querySelector(".sl-tile"),
-      [picture] = answer.pictures;
-    tile.className = "sl-tile";
-    tile.replaceChildren(make("img", { src: picture.src, alt: `${state.prompt}, ${place.dataset.model}` }));
+  function show(entry, k, picture) {
+    entry.pictures[k] = picture;
+    const open = () => still.emit("open", { pictures: entry.pictures, index: k });
+    const image = make("img", { src: picture.src, alt: `${picture.text ?? state.prompt}, ${entry.id}, seed ${picture.request.seed}` });
+    const tile = make("button", { type: "button", className: "sl-look-closer", title: "Look closer", onclick: open }, image);
+    const figure = entry.column.querySelectorAll(".sl-tile")[k];
+    figure.className = "sl-tile";
+    figure.replaceChildren(tile);
+  }
+
+  function time(place, answer, own) {
     const ms = answer.text_ms + answer.denoise_ms + answer.decode_ms;
     const time = place.querySelector(".sl-time");
     if (!own) return void (time.textContent = "…");
     time.textContent = `${Math.round(ms).toLocaleString("en")} ms`;
     time.title = `text ${answer.text_ms} ms, denoiser ${answer.denoise_ms} ms, decode ${answer.decode_ms} ms`;
   }
+
+  const within = ({ guidance: [low, high] }, text) => (text && Number(text) >= low && Number(text) <= high ? Number(text) : null);
 
   async function begin() {
     const answer = await still.call("models");
@@ -163,10 +234,10 @@ still.parts.compare = (element, part) => {
     const wished = (query.get("models") ?? "").split(",").filter(Boolean);
     offer();
     for (const wish of wished.length ? wished.slice(0, MOST) : can.slice(0, 4).map((m) => m.id)) {
-      const [id, steps, base] = wish.split(/[:~]/),
+      const [, id, steps, base, guidance] = /^([^:~@]*):?(\d*)~?(\d*)@?([\d.]*)$/.exec(wish) ?? [null, wish],
         model = can.find((m) => m.id === id);
       if (!model) still.say(`${id} can't be compared here; the models that can are below the prompt.`, "error");
-      else add(model, model.steps.includes(Number(steps)) ? Number(steps) : model.default_steps, Number(base) === 1 ? 1 : 0);
+      else add(model, model.steps.includes(Number(steps)) ? Number(steps) : model.default_steps, Number(base) === 1 ? 1 : 0, within(model, guidance));
     }
     await paint({ quiet: true });
   }

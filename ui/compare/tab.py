@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from ui import menu
+from ui import menu, pictures
 from ui.desk import Desk
-from ui.painting import paint, stop
+from ui.painting import large, paint, stop
 from ui.part import part
 from ui.tab import Tab
 
 
 def build(desk: Desk) -> None:
-    part("compare", "compare-part", [*desk.serve_painting(paint), *desk.serve(stop, models)])
+    shown = desk.serve_painting(paint, large, pictures.favourite, pictures.download, pictures.full)
+    part("compare", "compare-part", [*shown, *desk.serve(stop, models, pictures.remove)])
 
 
 def models(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
@@ -18,4 +19,4 @@ def models(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
     return {"models": menu.compared(desk.place)}
 
 
-TAB = Tab("Compare", "compare", build, scripts=("compare",), styles=("compare",), takes_words=True)
+TAB = Tab("Compare", "compare", build, scripts=("sheet", "compare"), styles=("compare",), takes_words=True)

@@ -82,8 +82,9 @@ still.closeup = (() => {
 
   function buttons(p) {
     const button = (label, title, onclick, className = "") => make("button", { title, onclick, className }, label);
+    const form = document.querySelector("#create");
     const away = (act) => () => {
-      dialog.close();
+      if (form) dialog.close(); // else the page is left
       act(p);
     };
     const large = `${p.width * 4} × ${p.height * 4} pixels, resized: no new detail`;
@@ -92,9 +93,9 @@ still.closeup = (() => {
       button("Download", "PNG with its settings inside (D)", () => actions.download(p)),
       ...(p.request.enlarge > 1 ? [] : [button("Larger, resized 4×", large, () => actions.download(p, 4))]),
       button("More like this", "Variations of this picture (M)", away(actions.more)),
-      button("Use its settings", "Copy prompt, model and seed into the form (U)", away(actions.settings)),
-      button("A|B", "Compare with another (C)", away(actions.compare)),
-      button("Make it solid", "Inflated like a cushion, on the 3D page", away(actions.solid)),
+      button(form ? "Use its settings" : "Open on Create", "Copy prompt, model and seed into the form (U)", away(actions.settings)),
+      ...(form ? [button("A|B", "Compare with another (C)", away(actions.compare))] : []),
+      ...(form ? [button("Make it solid", "Inflated like a cushion, on the 3D page", away(actions.solid))] : []),
       button("Copy link", "Restores prompt, model and seed (L)", () => actions.link(p)),
     ];
     return p.id ? [...here, button("Delete", "Delete from the gallery (Delete)", remove, "sl-danger")] : here;

@@ -29,11 +29,17 @@ still.actions = (() => {
   }
 
   /* Neighbours: the same picture with some of its noise exchanged. */
+  /* On a page without the form of Create, a link leads there. */
+  function toForm(request) {
+    if (document.querySelector("#create")) return still.restore(request);
+    return location.replace(`./${still.address(request)}`); // in the place of the close-up, so that Back leads here
+  }
+
   function more(p) {
     const seed = crypto.getRandomValues(new Uint32Array(1))[0] >>> 1;
     const count = Math.max(4, still.request.num_images ?? 9);
     if (!p.request.variation) still.painter.origin = p; // those of a neighbour are again the original's
-    still.restore({ ...p.request, num_images: count, variation: 0.35, variation_seed: seed });
+    toForm({ ...p.request, num_images: count, variation: 0.35, variation_seed: seed });
   }
 
   /* From the neighbours to the picture that they are neighbours of. */
@@ -43,7 +49,7 @@ still.actions = (() => {
   }
 
   function settings(p) {
-    still.restore({ ...p.request, num_images: still.request.num_images ?? p.request.num_images });
+    toForm({ ...p.request, num_images: still.request.num_images ?? p.request.num_images });
   }
 
   const link = (p) =>
