@@ -65,3 +65,9 @@ def test_a_favourite_shows_before_the_server_answers_and_goes_where_it_is_refuse
     page.unroute("**/component_server/**")
     expect(heart).to_have_attribute("aria-pressed", "false")
     expect(page.locator("#say")).to_contain_text("The disk is full")
+
+
+def test_a_screen_reader_hears_what_groups_are_called(page):
+    expect(page.get_by_role("group", name="Steps", exact=True)).to_be_visible()
+    expect(page.get_by_role("group", name="Pictures", exact=True).get_by_role("radio").first).to_be_attached()
+    assert 'heading "Create" [level=1]' in page.locator("main").aria_snapshot()

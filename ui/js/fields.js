@@ -104,6 +104,13 @@ still.parts.choice = (element, part) => {
       chosen = all.find((radio) => radio.checked);
     if (chosen && !all.includes(relatedTarget) && target.matches(":focus-visible")) chosen.focus();
   });
+  /* A screen reader calls the group by its label. */
+  const named = () =>
+    document.querySelectorAll("fieldset").forEach((group) => {
+      group.ariaLabel = group.querySelector("[data-testid=block-info]")?.textContent.trim() ?? null;
+    });
+  still.on("request", named);
+  still.on("model", () => setTimeout(named)); // when gradio has drawn what this model takes
 })();
 
 /* Why the greyed entries of the menu are grey; those with the same reason share a line. */
