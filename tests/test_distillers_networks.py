@@ -113,7 +113,7 @@ def test_every_player_moves_and_the_teacher_does_not(method, network, own):
 @pytest.mark.parametrize("method", ["lcm", "tscd", "dmd", "disback", "msd", "cfg_lora", "camera", "slider"])
 def test_a_base_whose_students_nothing_serves_is_refused_at_once(method):
     module = declared.module(method)
-    with pytest.raises(ValueError, match="scm_ladd"):
+    with pytest.raises(ValueError, match="distils a Stable Diffusion UNet; give one with --base"):
         module.student(module.Config(), sana())
     with pytest.raises(ValueError, match="--base"):
         module.student(module.Config(), None)
