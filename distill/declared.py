@@ -33,6 +33,11 @@ def methods() -> list[str]:
     return sorted(p.stem for p in HOME.glob("[a-z]*.py"))
 
 
+def proposed() -> str:
+    """The method that requests and forms start with: its file has the line `PROPOSED = True`."""
+    return next(name for name in methods() if "\nPROPOSED = True" in (HOME / f"{name}.py").read_text(encoding="utf-8"))
+
+
 def known(name: str) -> str:
     """The name, checked. Raises ValueError where there is no method of this name."""
     if name not in (valid := methods()):

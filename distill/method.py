@@ -153,7 +153,8 @@ class Method(Protocol):
     and, where they apply,
 
     - `STEPS`: the usual number of training steps;
-    - `FURTHER`: True where the trained model is its base, trained on, and not a student of it;
+    - `FURTHER`: True where the trained model is its base, trained further, and not a student of it;
+    - `PROPOSED`: True in the one method that forms start with;
     - `new(cfg, family)`: makes an untrained network, for a base that is an autoencoder alone;
     - `also_needs(cfg)`: further `needs` of some settings; `reads(cfg)`: the attributes that a judge learns;
     - `sources(names, skip_bad, side)`: the method's own choice of a data set's pictures.

@@ -11,7 +11,7 @@ from typing import Any, Self
 from core import paths
 from core.fields import option
 from core.settings import override
-from distill.declared import declared, methods
+from distill.declared import declared, methods, proposed
 from distill.fitting import MIXTURE, Training, check, no_start
 from models import catalogue
 from models.request import SEEDS, Request
@@ -48,7 +48,7 @@ def starts() -> list[str]:
 class DistillRequest(Request):
     """A training. `set` holds settings as `key=value`; in JSON it may be an object too."""
 
-    method: str = option("sft", "The training method.", choices=methods)
+    method: str = option(proposed(), "The training method.", choices=methods)
     base: str | None = option(None, "The base model: the teacher, or the model to train further.", choices=bases)
     start: str | None = option(None, "A student of the base, whose weights the training starts from.", choices=starts)
     dataset: str = option("toys+emoji", "Training data.", choices=datasets)

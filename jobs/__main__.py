@@ -4,7 +4,7 @@
     python -m jobs list | show ID | cancel ID | pause ID | resume ID | rerun ID [--set key=value …] | delete ID | prune
 
 `distill` takes method, base, dataset, minutes, seed and the method's own settings, such as lr or train.steps:
-`python -m jobs submit distill --set method=sft --set dataset=mixture --set train.steps=200` is a training of seconds.
+`python -m jobs submit distill --set dataset=mixture --set train.steps=200` is a training of seconds.
 An ID may be shortened. `--json` prints JSON, `--studio DIR` is the folder with the jobs.
 """
 

@@ -44,7 +44,6 @@ LOADS = ("core/checkpoint.py",)  # may call torch.load, with weights_only=True
 CATCHES_ALL = ("jobs/worker.py",)
 SERVED = ("core/", "models/", "distill/", "jobs/", "ui/", "threed/")
 WORDS = {"autoencoder", "camera", "controlnet", "enlarge", "feedback"}  # methods whose names mean other things too
-PROPOSED = ("distill/request.py", "ui/jobs/api.py")  # where a form begins, and the example of the documentation
 MAX_LINES, MAX_FUNCTION, MAX_BYTES = 400, 60, 30_000_000
 NOT_OURS = {".git", ".venv", ".venv-nerfstudio", "studio", "__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis"}
 UNFINISHED = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "NotImplemented" + "Error")) + r")\b")
@@ -168,8 +167,8 @@ def doubles(root: Path) -> list[str]:
 def names(root: Path) -> list[str]:
     """No method's name stands outside its file, where the folder has it; words that mean other things too may."""
     methods = {p.stem for p in (root / "distill/methods").glob("[a-z]*.py")} - WORDS
-    pattern = re.compile(rf"""["'](?:{"|".join(sorted(methods))})["']""")
-    served = ((name, text) for name, _, text in modules(root) if name.startswith(SERVED) and name not in PROPOSED)
+    pattern = re.compile(rf"""(["']|method=)(?:{"|".join(sorted(methods))})\b""")
+    served = ((name, text) for name, _, text in modules(root) if name.startswith(SERVED))
     found = [(name, pattern.search(text)) for name, text in served if not name.startswith("distill/methods/")]
     return [f"{name} names the method {match.group()}" for name, match in found if methods and match]
 
@@ -305,6 +304,7 @@ PLANTED = {
     "a sum of its own": (doubles, {"models/a.py": "hashlib.file_digest(f, 'sha256')\n"}),
     "a memory of its own": (doubles, {"ui/a.py": "from collections import OrderedDict\n"}),
     "a registry of methods": (names, {"distill/methods/dmd.py": "", "ui/menu.py": "TEXTS = {'dmd': 'DMD2'}\n"}),
+    "a method in a help text": (names, {"distill/methods/dmd.py": "", "jobs/a.py": '"""submit --set method=dmd"""\n'}),
     "relative": (arrows, {"models/a.py": "from . import b\n"}),
     "strict=False": (habits, {"models/a.py": "net.load_state_dict(w, strict=False)\n"}),
     "except Exception": (habits, {"ui/a.py": "try:\n    f()\nexcept (ValueError, Exception):\n    pass\n"}),

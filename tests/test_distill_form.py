@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from distill import declared
 from distill.request import DistillRequest
 from jobs.store import Store
 from ui.distill.fetch import FETCHING, data_fetch
@@ -23,6 +24,11 @@ def studio(tmp_path, monkeypatch):
 
 def dataset(**values):
     return next(f for f in form("distill", values)["fields"] if f["name"] == "dataset")
+
+
+def test_forms_start_with_the_one_method_that_says_so():
+    files = [p.stem for p in declared.HOME.glob("[a-z]*.py") if "\nPROPOSED = True" in p.read_text(encoding="utf-8")]
+    assert files == [declared.proposed()] == [DistillRequest.method]
 
 
 def test_a_fresh_clone_is_offered_what_runs():

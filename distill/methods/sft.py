@@ -29,6 +29,7 @@ from models.stepping import DdimSteps
 ABOUT = "Denoising of data: a generator of many steps, the teacher of students of few."
 BASES = ("autoencoder", "sana", "sd", "sdxl")
 FURTHER = True  # the result is its base, trained further
+PROPOSED = True  # forms start with this method
 
 
 @dataclass(frozen=True)

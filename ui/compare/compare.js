@@ -1,6 +1,6 @@
 "use strict";
-/* Compare: the same words and seeds by several models, or by one at several steps or guidances. What is chosen stands in the
-   URL, so a link shows the same. A picture opens, is kept, and goes to Create. */
+/* Compare: one prompt and its seeds with several models, or with one at several step counts or guidance scales. The choices
+   are in the URL, so a link shows the same. A picture can be opened, kept, and taken to Create. */
 
 still.parts.compare = (element, part) => {
   still.adopt(part);
@@ -42,7 +42,7 @@ still.parts.compare = (element, part) => {
   const table = make("div", { className: "sl-columns" });
   element.replaceChildren(make("div", { className: "sl-comparison" }, form, chips, trios, make("div", { className: "sl-acts" }, axis, save), table), ...still.closeup.dialogs);
 
-  /* A model may stand there twice, with different steps, or with its base in the first of them. */
+  /* A model may be chosen twice, with different steps, or with its base in the first step. */
   function add(model, steps = model.default_steps, base = 0, guidance = null) {
     if (state.models.length === MOST) return still.say(`${MOST} columns are enough to compare; take one away first.`);
     const entry = { id: model.id, steps, base: model.hybrid && steps > base ? base : 0, guidance };
@@ -181,7 +181,7 @@ still.parts.compare = (element, part) => {
     if (!state.prompt) return still.say("Type what you want to see.");
     if (!state.models.length) return still.say("Choose at least one model.");
     remember();
-    if (!event?.quiet) still.say(""); // what was wrong with a link stays
+    if (!event?.quiet) still.say(""); // a message about the link stays
     const mine = ++round;
     if (ticket) still.call("stop", { ticket });
     for (const entry of state.models) {
@@ -192,7 +192,7 @@ still.parts.compare = (element, part) => {
       const { id, steps, base, guidance } = entry;
       const request = { prompt: state.prompt, seed: state.seed, model: id, steps, base_steps: base, num_images: state.seeds, enlarge: known.find((m) => m.id === id).enlarge };
       if (guidance !== null) request.guidance = guidance;
-      // The first one twice: it pays for loading and for the switch from another model; the second time is the model's own.
+      // The first picture twice: its first time includes loading and the switch from another model; the second is the model's own.
       for (const [first, own] of [[0, false], ...tiles.map((_, k) => [k, k === 0])]) {
         const answer = await still.call("paint", { request, first, count: 1, keep: false, ticket: ++ticket });
         if (mine !== round) return undefined;
@@ -201,7 +201,7 @@ still.parts.compare = (element, part) => {
         if (first === 0) time(place, answer, own);
       }
     }
-    // Large ones for the close-up, when nothing is timed any more.
+    // Large pictures for the close-up, once all times are measured.
     state.models.flatMap((m) => m.pictures).forEach((picture) => still.enlarge.add(picture, () => true));
     return undefined;
   }

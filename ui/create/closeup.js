@@ -1,5 +1,5 @@
 "use strict";
-/* One picture as large as the window allows, what made it, and everything that can be done with it. */
+/* The close-up: one picture as large as the window allows, its settings, and its actions. */
 
 still.closeup = (() => {
   const { make, actions } = still;
@@ -49,7 +49,7 @@ still.closeup = (() => {
     if (p.id && !p.full && p.width > THUMB) sharpen(p);
   }
 
-  /* How large, and by whom: what the box's enlarger makes of it, what taught that one, or as it was painted. */
+  /* The choice of size and enlarger: the box's own, its teacher, or none. */
   function fill(p) {
     const { width, height, enlarge, enlarger } = { ...p.request, ...p.look?.wanted };
     size.hidden = !(p.request.enlarge > 1);
@@ -72,7 +72,7 @@ still.closeup = (() => {
 
   still.on("enlarged", (p) => dialog.open && pictures[index] === p && show());
 
-  /* The gallery lists thumbnails; a larger picture comes when it is looked at. */
+  /* The gallery lists thumbnails; the full picture is loaded when the close-up shows it. */
   async function sharpen(p) {
     const answer = await still.call("full", { id: p.id });
     if (!answer) return;
@@ -133,7 +133,7 @@ still.closeup = (() => {
     show();
     if (!dialog.open) {
       dialog.showModal();
-      history.pushState({ ...history.state, closeup: true }, ""); // Back closes it, as on a phone one expects
+      history.pushState({ ...history.state, closeup: true }, ""); // Back closes it, as is usual on phones
     }
     still.emit("selected", { picture: pictures[index], pictures, index, walk: () => {} });
   });

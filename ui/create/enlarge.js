@@ -1,15 +1,15 @@
 "use strict";
-/* Pictures of the wall made large, one after the other: those in sight first, none of a wall that nobody wants any more.
-   The small one is shown at once; the large one takes its place when it is there. */
+/* Enlarging the pictures of the wall, one after the other: visible ones first, none of an older wall.
+   The small picture is shown at once, and replaced by the large one when it arrives. */
 
 still.enlarge = (() => {
   let waiting = [], // pictures, in the order in which they came
     busy = false,
-    turn = 0; // goes up with every wall
+    turn = 0; // raised with every wall
 
   const wants = (p) => p.request.enlarge > 1 && p.width <= p.request.width;
 
-  /* `seen`: whether a picture is in sight. */
+  /* `seen`: whether a picture is visible. */
   async function add(p, seen) {
     if (!wants(p)) return;
     waiting.push({ p, seen });
@@ -23,7 +23,7 @@ still.enlarge = (() => {
     busy = false;
   }
 
-  /* This one, and how it looks large; nothing where it could not be made. */
+  /* A picture and its enlarged version; nothing where that failed. */
   async function now(p) {
     const mine = turn;
     const answer = await still.call("large", { request: p.request });

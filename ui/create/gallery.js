@@ -1,5 +1,5 @@
 "use strict";
-/* The gallery: what was painted and kept, newest first; search, favourites, download of all. */
+/* The gallery: kept pictures, newest first; search, favourites, download of all. */
 
 still.parts.gallery = (element, part) => {
   const { make } = still;

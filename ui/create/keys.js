@@ -1,6 +1,6 @@
 "use strict";
-/* The keyboard. Letters act on the selected picture, and only when nobody is typing. A layout without Latin letters has
-   them where they stand on the keys. */
+/* The keyboard. Letters act on the selected picture, except while text is typed. On a layout without Latin letters the
+   position of the key counts. */
 
 still.keys = (() => {
   const SHEET = [
@@ -85,7 +85,7 @@ still.keys = (() => {
     }
   });
 
-  /* A picture dropped anywhere goes to the upload button, which restores what it carries. */
+  /* A picture dropped anywhere goes to the upload button, which restores its settings. */
   addEventListener("dragover", (event) => {
     if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();

@@ -1,8 +1,8 @@
 "use strict";
-/* Nobody's work is lost: the request stands in the address and in the browser, the wall is there again after a reload, and
-   Ctrl+Z goes back through what was on the page. */
+/* Memory of the page: the request is in the address and in the browser's storage, the wall comes back after a reload, and
+   Ctrl+Z goes back through earlier states of the page. */
 
-/* The part of an address that restores a request: all that is not as it would be without it. */
+/* The part of an address that restores a request: all fields that differ from their defaults. */
 still.address = (request) => {
   const own = ["width", "height"]; // the model's
   const always = ["prompt", "model", "seed", "steps", "guidance"];
@@ -13,9 +13,9 @@ still.address = (request) => {
 };
 
 still.memory = (() => {
-  const LONGEST = 1500, // characters of an address; what is longer is remembered by the browser alone
-    MOST = 60, // requests that one can go back to
-    WALLS = 12; // of them with their pictures
+  const LONGEST = 1500, // most characters of an address; a longer request is only in the browser's storage
+    MOST = 60, // requests in the history
+    WALLS = 12; // of which with pictures
   const { session, store } = still;
   const parsed = (text) => {
     try {
@@ -29,7 +29,7 @@ still.memory = (() => {
   const theme = () => [...new URLSearchParams(location.search)].filter(([key]) => key.startsWith("__"));
   const short = (address) => (address.length > LONGEST ? "?" : address);
 
-  /* What this page showed when it was left; null for a first visit, and for one by somebody's link. */
+  /* The last state of this page; null for a first visit, and for a visit by a link. */
   const kept = parsed(session.get("create") ?? store.get("create"));
   const came = kept && (!query().size || kept.at.includes(query().toString())) ? kept.request : null;
   const wall = came && parsed(session.get("wall"));
@@ -38,7 +38,7 @@ still.memory = (() => {
     at = past.length - 1,
     timer = 0;
 
-  /* `at`: the last addresses of this page; the one that a reload asks for may be a moment behind. */
+  /* `at`: the last addresses of this page, as a reload may use a slightly older one. */
   let addresses = [query().toString()];
   function write() {
     if (!still.arrived || !document.querySelector("#create")) return;
@@ -54,7 +54,7 @@ still.memory = (() => {
     write();
   }
 
-  /* The wall as it is now, for this tab after a reload; without its pictures where they don't fit. */
+  /* The present wall, stored for a reload of this tab; without pictures where they don't fit. */
   function leave() {
     if (!still.arrived || !document.querySelector("#create")) return;
     settle();
@@ -89,7 +89,7 @@ still.memory = (() => {
     if (!entry) return still.say(by < 0 ? "There is nothing to undo." : "There is nothing to redo.");
     at += by;
     if (entry.wall) still.painter.adopt(entry.wall);
-    still.set(entry.request, { paint: false }); // at once: whoever goes on does not wait for the form
+    still.set(entry.request, { paint: false }); // at once, without waiting for the form
     still.restore(entry.request);
     return tell();
   }
@@ -102,7 +102,7 @@ still.memory = (() => {
   addEventListener("pagehide", leave);
   document.addEventListener("visibilitychange", () => document.hidden && leave());
 
-  /* In the prompt, too: what scripts write there, the browser's own undo forgets. */
+  /* Also in the prompt, as the browser's own undo does not include text that scripts wrote. */
   addEventListener("keydown", (event) => {
     const ours = event.target.id === "prompt" || !event.target.matches?.("input, textarea, select, [contenteditable]");
     if (!(event.ctrlKey || event.metaKey) || event.altKey || !ours || !document.querySelector("#create")) return;

@@ -1,10 +1,9 @@
 "use strict";
-/* Paints walls: one call to the server at a time, a few pictures each, always for the newest request. For a base model of
-   many steps a quick student of it drafts the wall at every keystroke; when the typing rests, the model itself paints it.
+/* Paints walls by one call to the server at a time, a few pictures each, always for the newest request. For a base model of
+   many steps a fast student of it drafts the wall at every keystroke; when the typing rests, the model itself paints it.
 
-   A chunk is as many pictures as take about a tenth of a second, so a newer prompt waits no longer than that; a model
-   that is slower than that is told to stop between two steps. A wall that was cut short by a reload or by a studio that
-   went away is finished. */
+   A call is for as many pictures as take about a tenth of a second, so a newer prompt waits no longer than that. A slower
+   model is stopped between two steps. A wall that a reload or a stopped server interrupted is completed. */
 
 still.painter = (() => {
   const CHUNK_MS = 100,
@@ -19,9 +18,9 @@ still.painter = (() => {
     ticket = 0,
     timer = 0, // of a request that waits until the typing rests
     typed = null;
-  const paces = {}; // milliseconds a picture, by model
-  let origin = null; // the picture that a wall of neighbours is of; it stands in their middle
-  let wall = EMPTY; // `cut`: it stopped before its last picture, and nobody wanted that
+  const paces = {}; // milliseconds for a picture, by model
+  let origin = null; // the picture whose variations the wall shows; it stands in their middle
+  let wall = EMPTY; // `cut`: it ended before its last picture without a request to stop
 
   const sorted = (request) => JSON.stringify(Object.entries(request ?? {}).sort());
   const same = (a, b) => a !== null && sorted(a) === sorted(b);
@@ -52,7 +51,7 @@ still.painter = (() => {
     const again = same(wall.request, request);
     if (!keep && !busy && again && wall.complete) return undefined;
     if (same(newest?.request ?? null, request) && (newest.keep || !keep)) return undefined; // it is on its way
-    const unfinished = !busy && again && wall.cut; // of a wall that somebody waits for
+    const unfinished = !busy && again && wall.cut; // of a wall that a person waits for
     const reason = still.reasons[request.model];
     if (reason) return still.say(`${request.model} can't run here. ${reason}`, "error");
     if (!keep && !unfinished && !still.model.live) return still.say(`${request.model} is slow here: Enter paints.`);
@@ -70,7 +69,7 @@ still.painter = (() => {
     return rest(() => start(request));
   }
 
-  /* Paint: keep what is asked for. A wall that is already kept is followed by new seeds, unless they are locked. */
+  /* Paint and keep. After a wall that is kept already, the next one has new seeds, unless the seed is locked. */
   function paint() {
     const again = wall.kept && same(wall.request, still.request);
     if (again && wall.complete) {
@@ -151,10 +150,10 @@ still.painter = (() => {
     if (job.keep) still.emit("kept");
   }
 
-  /* Stopped, refused, or nobody answered: what was painted stays, and nothing of another wall stands between it. */
+  /* After a stop, a refusal or a lost connection, painted pictures stay, without pictures of another wall between them. */
   function ended(mine, before, answer) {
     mine.cut = !answer;
-    if (wanted) return; // of what nobody wants any more nothing is said
+    if (wanted) return; // no message about an older wall
     if (answer?.error) still.say(answer.error, "error");
     const done = mine.pictures.length;
     still.emit("cost", { sentence: done ? `${done} of ${still.plural(mine.request.num_images, "picture")}` : "" });
@@ -208,7 +207,7 @@ still.painter = (() => {
     });
   }
 
-  /* A call that takes long says what it waits for: its place among others, or the step it is at. */
+  /* A long call shows what it waits for: its place in the queue, or its current step. */
   async function watch(mine) {
     while (busy && wall === mine) {
       const at = await still.call("where");
@@ -246,7 +245,7 @@ still.painter = (() => {
     shown(request, pictures) {
       wall = { ...EMPTY, request, pictures, complete: true };
     },
-    /* A wall of before, in the place of what is there now. */
+    /* Show an earlier wall in place of the present one. */
     adopt(old) {
       stop();
       wall = { ...EMPTY, ...old, pictures: [...old.pictures] };

@@ -1,8 +1,8 @@
 "use strict";
-/* The prompt: the largest text of the page, a picture at every keystroke, and what of it the model does not read.
+/* The prompt: every keystroke paints, and parts that the model does not read are marked.
 
-   A mirror behind the textarea draws the wavy lines and gives the box its height. Notes and tries have their own lines,
-   and the notes' line is there when it is empty: a wall that jumps while one types would be worse. */
+   A mirror behind the textarea draws the wavy lines and sets the box's height. Notes and examples have lines of their own.
+   The line of notes is there even when empty, so that the wall does not jump while one types. */
 
 still.parts.prompt = (element, part) => {
   const { make } = still;
@@ -40,10 +40,10 @@ still.parts.prompt = (element, part) => {
     asked = "",
     suggested = "";
 
-  // Of a longer one enough to be refused: characters as the server counts them, of which one may take two units.
+  // A longer prompt is cut so that the server still refuses it. The server counts characters; one may take two UTF-16 units.
   const said = () => Array.from(area.value.slice(0, 4002)).slice(0, 2001).join("");
 
-  /* A pattern that finds these texts; one that begins or ends in a letter only where no word goes on. */
+  /* A pattern that finds these texts; a text that begins or ends with a letter is only found as whole words. */
   function finding(texts) {
     const inWord = "[\\p{L}\\p{M}\\p{N}]";
     const one = (text) => {
@@ -96,7 +96,7 @@ still.parts.prompt = (element, part) => {
     reflect();
   }
 
-  /* Words are looked up when the typing rests, so that it never stands before a picture. */
+  /* Words are looked up when the typing pauses, so that the look-up does not delay a picture. */
   function look() {
     clearTimeout(timer);
     timer = setTimeout(async () => {
@@ -111,7 +111,7 @@ still.parts.prompt = (element, part) => {
     }, 180);
   }
 
-  /* A few prompts to try, and all that the model knows. */
+  /* A few example prompts, and the picker of the model's words. */
   function suggest(answer) {
     if (suggested === still.request.model) return;
     suggested = still.request.model;
@@ -130,7 +130,7 @@ still.parts.prompt = (element, part) => {
   const append = (word) => write(`${area.value.trimEnd()} ${word}`.trimStart());
   still.picker.pick = append;
 
-  /* Enter keeps what is there; with Shift it breaks the line. */
+  /* Enter paints and keeps; Shift+Enter starts a new line. */
   area.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.isComposing || event.shiftKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();

@@ -1,12 +1,12 @@
 "use strict";
-/* Variety: one knob from 0 to 1, with a stop for each thing that gives this model variety back; and a wall with and without.
+/* Variety: one slider from 0 to 1 with a stop for each cure of this model, and a comparison of walls with and without.
 
-   The knob sets fields of the request and is none itself: a restored picture moves it to where those fields belong. */
+   The slider sets fields of the request and is no field itself; a restored picture moves it to the stop of its fields. */
 
 still.parts.variety = (element, part) => {
   const { make } = still;
   still.adopt(part);
-  const off = part.props.data; // the fields as they are without it
+  const off = part.props.data; // the defaults of the fields
   const knob = make("input", { type: "range", id: "variety", min: 0, max: 1, step: 1, value: 0, oninput: () => turn(), ariaLabel: "Variety" });
   const value = make("output", { className: "sl-knob-value", htmlFor: "variety" }, "0");
   const words = make("p", { className: "sl-knob-note", id: "variety-note", role: "status" });
@@ -25,7 +25,7 @@ still.parts.variety = (element, part) => {
   const cures = (request) => JSON.stringify(Object.keys(off).map((name) => request[name] ?? off[name]));
   const same = (fields) => cures(still.request) === cures(fields);
   let at = 0, // the stop, 0 for none; -1 for fields that are no stop of this model
-    share = 0, // where the knob was left, for other steps and the next model
+    share = 0, // the slider's last position, for other steps and the next model
     steps = 0;
 
   function turn() {
@@ -46,7 +46,7 @@ still.parts.variety = (element, part) => {
     look.disabled = !rungs.length && at === 0;
   }
 
-  /* Other steps and another model have other stops: the knob stays about where it was. */
+  /* Other steps and other models have other stops; the slider stays at about the same position. */
   function carry(request) {
     const { rungs } = stops(request),
       next = Math.round(share * rungs.length);
@@ -66,8 +66,8 @@ still.parts.variety = (element, part) => {
     if (at >= 0) share = Number(knob.value);
   });
 
-  /* The next wall keeps away from this one, and from those that it kept away from. */
-  let known = {}; // how many pictures each stored set has
+  /* The next wall keeps away from this one, and from the walls that this one kept away from. */
+  let known = {}; // the number of pictures in each stored set
   async function away() {
     const { request, pictures } = still.painter.wall;
     if (!pictures.length) return still.say("There is no picture to be different from yet.");
@@ -96,7 +96,7 @@ still.parts.variety = (element, part) => {
     showApart();
   });
 
-  /* The same words and seeds with the knob at 0 and where it is, or at its end, each picture beside its own. */
+  /* The same prompt and seeds with the slider at 0 and at its position (or at its end), in pairs. */
   const sheet = make("dialog", { className: "sl-beside", ariaLabel: "With and without", onclose: () => (round += 1) });
   element.append(sheet); // outside of gradio's container a phone's rules don't reach it
   let round = 0;
@@ -129,7 +129,7 @@ still.parts.variety = (element, part) => {
         const [picture] = answer.pictures;
         const image = make("img", { src: picture.src, alt: `${picture.text}, seed ${picture.request.seed}` });
         side.grid.children[k].replaceWith(make("figure", { className: "sl-tile" }, image));
-        if (k) side.ms += answer.denoise_ms + answer.decode_ms; // the first pays for loading
+        if (k) side.ms += answer.denoise_ms + answer.decode_ms; // the first picture includes loading
         side.time.textContent = k ? `${Math.round(side.ms / k).toLocaleString("en")} ms a picture` : "…";
       }
     }

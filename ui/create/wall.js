@@ -1,9 +1,9 @@
 "use strict";
-/* The seed wall: as many tiles as pictures were asked for, filled one by one, and what one can do with each. */
+/* The wall: a tile for each requested picture, filled one by one, with the actions of each. */
 
-/* What can be done with a picture of the wall or the gallery: {src, request, id, favourite, width, height}. */
+/* The actions of a picture of the wall or the gallery: {src, request, id, favourite, width, height}. */
 still.actions = (() => {
-  /* `look`: another size or enlarger that was chosen in the close-up. */
+  /* `look`: a size or enlarger chosen in the close-up. */
   const which = (p) => (p.look ? { request: { ...p.request, ...p.look.wanted } } : p.id ? { id: p.id } : { request: p.request });
 
   async function favourite(p) {
@@ -12,10 +12,10 @@ still.actions = (() => {
       p.favourite = favourite;
       still.emit("changed", { id: "", now: {} });
     };
-    shown(now.favourite); // at once; the server may have to load what it needs first
+    shown(now.favourite); // at once, as the server may need to load first
     const answer = await still.call("favourite", { ...which({ ...p, look: null }), on: now.favourite });
     if (!answer) return shown(!now.favourite);
-    Object.assign(p, { id: answer.id }); // before anybody who draws it is told
+    Object.assign(p, { id: answer.id }); // before the listeners that draw it
     still.emit("changed", { id: p.id, now });
     still.emit("kept");
   }
@@ -28,13 +28,13 @@ still.actions = (() => {
     if (scale > 1) still.say(`Resized from ${answer.from} to ${answer.to} pixels: smoother, no new detail.`);
   }
 
-  /* Neighbours: the same picture with some of its noise exchanged. */
-  /* On a page without the form of Create, a link leads there. */
+  /* On a page without the form of Create, goes to Create. */
   function toForm(request) {
     if (document.querySelector("#create")) return still.restore(request);
-    return location.replace(`./${still.address(request)}`); // in the place of the close-up, so that Back leads here
+    return location.replace(`./${still.address(request)}`); // replaces the close-up's entry, so that Back leads here
   }
 
+  /* Variations: the same picture with a part of its noise exchanged. */
   function more(p) {
     const seed = crypto.getRandomValues(new Uint32Array(1))[0] >>> 1;
     const count = Math.max(4, still.request.num_images ?? 9);
@@ -71,7 +71,7 @@ still.actions = (() => {
     return still.emit("marked", null);
   }
 
-  /* A job on the 3D page. */
+  /* Submits a job of the 3D page. */
   async function solid(p) {
     const answer = await still.call("solid", which(p));
     if (answer) location.assign(`./threed?id=${answer.id}`);
@@ -100,7 +100,7 @@ still.actions = (() => {
   };
 })();
 
-/* A tile: the picture whole and smooth, its label, and what can be done with it. */
+/* A tile: the whole picture, its label and its actions. */
 still.tile = (p, { label, select, open }) => {
   const { make, actions } = still;
   const heart = make(
@@ -139,7 +139,7 @@ still.tile = (p, { label, select, open }) => {
   figure.ariaLabel = image.alt;
   for (const [button, what] of [[heart, "Favourite"], [download, "Download"], [more, "More"]])
     button.ariaLabel = `${what}: ${image.alt}`;
-  /* One of a group can be reached by Tab; the arrow keys walk on from there. */
+  /* Tab reaches one element of a group; the arrow keys go on from there. */
   figure.choose = (on, chosen = on) => {
     figure.classList.toggle("sl-on", chosen);
     figure.ariaCurrent = String(chosen);
@@ -157,7 +157,7 @@ still.tile = (p, { label, select, open }) => {
   return figure;
 };
 
-/* Pictures that are kept may be shown twice, on the wall and in the gallery: both follow what happens to them. */
+/* A kept picture may be shown on the wall and in the gallery; both are updated. */
 still.follow = (pictures, tiles) => {
   const refresh = () => tiles().forEach((tile) => tile.refresh?.());
   still.on("marked", refresh);
@@ -190,9 +190,9 @@ still.parts.wall = (element, part) => {
   const tiles = [];
   let selected = 0,
     pictures = [],
-    before = []; // those of the wall that a new one takes the place of
+    before = []; // pictures of the wall that is being replaced
 
-  /* What was chosen for a picture of its wildcards and of what its prompt leaves open, else its seed. */
+  /* The words that were chosen for wildcards and open attributes of a picture, else its seed. */
   const label = (p) =>
     p.label ?? (chosen(p) || (p.request.variation ? `variation ${p.index + 1}` : `seed ${p.request.seed}`));
   function chosen(p) {
@@ -274,7 +274,7 @@ still.parts.wall = (element, part) => {
     grid.classList.add("sl-begun");
     shown();
   });
-  /* What a picture of many steps looks like so far. */
+  /* The current estimate of a picture that takes many steps. */
   still.on("look", ({ index, src }) => {
     const tile = tiles[index];
     if (pictures[index] || !tile) return;
@@ -284,7 +284,7 @@ still.parts.wall = (element, part) => {
     tile.classList.remove("sl-stale", "sl-draft");
     tile.classList.add("sl-look");
   });
-  /* A wall ended early: the rest is empty; where nothing of it came, the one before is there again. */
+  /* A wall ended early: its other tiles are empty; without any picture, the wall before it is shown again. */
   still.on("ended", ({ done }) => {
     if (!done && before.some(Boolean)) {
       size(before.length);
@@ -306,7 +306,7 @@ still.parts.wall = (element, part) => {
   });
   still.on("busy", (busy) => element.classList.toggle("sl-painting", Boolean(busy)));
 
-  /* The wall that was here, else the one that came with the page, so that a first visit never sees an empty one. */
+  /* The stored wall, else the shipped one, so that the first visit does not show an empty wall. */
   still.closeup.enlargers = part.props.data.enlargers;
   const first = part.props.data,
     { came, wall } = still.memory;

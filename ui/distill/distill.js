@@ -1,7 +1,7 @@
 "use strict";
-/* Distill: a training as a form (ui/jobs/start.js), and the model that it becomes. */
+/* The Distill page: the form of a training (ui/jobs/start.js), and publishing its model. */
 
-/* What a run needs to become a model: a name, and whoever presses the button. */
+/* The card that publishes a run as a model: a name and a button. */
 still.shows.model = ({ ask, changed }) => {
   const { make } = still;
   const name = make("input", {

@@ -24,8 +24,7 @@ def results(desk: JobsDesk, job: Job) -> list[dict[str, Any]]:
 
 SHOWN = Shown(
     act="start a training",
-    begin="A training starts on the Distill page, or by python -m jobs submit distill --set method=sft "
-    "--set dataset=mixture.",
+    begin="A training starts on the Distill page, or by python -m jobs submit distill --set dataset=mixture.",
     title=title,
     form=form,
     cost=estimate,

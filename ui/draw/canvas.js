@@ -5,8 +5,8 @@
 
 still.canvas = (changed) => {
   const SIDE = 512, // of a layer
-    PAST = 30, // strokes that one can go back
-    NEAR = 40; // how far a colour may be from the one that is filled
+    PAST = 30, // strokes in the undo history
+    NEAR = 40; // tolerance of the fill, in colour values
   const { make } = still;
   const layer = (name) => Object.assign(make("canvas", { width: SIDE, height: SIDE, data: { layer: name } }), { tabIndex: -1 });
   const layers = { colour: layer("colour"), lines: layer("lines") };
@@ -30,7 +30,7 @@ still.canvas = (changed) => {
     if (entry.ground) ground(entry.ground);
     for (const name of ["colour", "lines"]) if (entry[name]) pens[name].putImageData(entry[name], 0, 0);
   }
-  /* Before something changes: what it may change. */
+  /* Stores the state before a change, for undo. */
   function remember(entry) {
     past = [...past, entry].slice(-PAST);
     future = [];
@@ -60,7 +60,7 @@ still.canvas = (changed) => {
       pen.lineWidth = b.w;
       pen.beginPath();
       pen.moveTo(x(a), a.y);
-      pen.lineTo(x(b) + (flip ? -0.01 : 0.01), b.y); // a dot is a line, too
+      pen.lineTo(x(b) + (flip ? -0.01 : 0.01), b.y); // a dot counts as a line
       pen.stroke();
     }
   }
@@ -83,7 +83,7 @@ still.canvas = (changed) => {
       if (i >= SIDE) todo.push(i - SIDE);
       if (i < SIDE * (SIDE - 1)) todo.push(i + SIDE);
     }
-    /* One pixel further, so that the soft edge of a stroke leaves no rim. */
+    /* One pixel further, so that the fill covers the soft edge of a stroke. */
     for (let i = 0; i < seen.length; i++)
       if (seen[i] || seen[i - 1] || seen[i + 1] || seen[i - SIDE] || seen[i + SIDE]) target.data.set([r, g, b, 255], 4 * i);
     pens[state.layer].putImageData(target, 0, 0);
@@ -106,7 +106,7 @@ still.canvas = (changed) => {
     element.setPointerCapture(e.pointerId);
     down.set(e.pointerId, e);
     if (down.size === 2) {
-      if (last) put(past.pop()); // the first finger meant no stroke
+      if (last) put(past.pop()); // the first finger's stroke is dropped
       last = null;
       pinch = { ...grip(), view: { ...view } };
     }
@@ -156,7 +156,7 @@ still.canvas = (changed) => {
   element.addEventListener("pointerup", up);
   element.addEventListener("pointercancel", up);
 
-  /* The drawing as one canvas; a layer that is only traced is no part of it. */
+  /* The drawing as one canvas, without the picture for tracing. */
   function flat(side) {
     const out = make("canvas", { width: side, height: side }),
       pen = out.getContext("2d");
@@ -215,7 +215,7 @@ still.canvas = (changed) => {
     pen.moveTo(...middle(corners.at(-1), corners[0]));
     corners.forEach((c, i) => pen.quadraticCurveTo(...c, ...middle(c, corners[(i + 1) % corners.length])));
   }
-  /* One of still.sketches, in the place of what is there. */
+  /* Replaces the drawing by one of still.sketches. */
   function sketch({ ground: colour, shapes }) {
     remember(whole());
     ground(colour);
@@ -247,7 +247,7 @@ still.canvas = (changed) => {
     ground("#ffffff");
     changed(true);
   }
-  /* A picture into the colour layer, its middle, as large as the sheet. */
+  /* Draws the centre of a picture into the colour layer, as large as the sheet. */
   async function place(blob) {
     const picture = await createImageBitmap(blob).catch(() => null);
     if (!picture) return still.say("This is no picture that the browser can read.", "error");

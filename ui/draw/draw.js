@@ -4,9 +4,9 @@
 still.parts.draw = (element, part) => {
   still.adopt(part);
   const { make } = still;
-  const QUICK_MS = 260, // a model that answers sooner paints while the pen moves
+  const QUICK_MS = 260, // milliseconds; a faster model paints while the pen moves
     REST_MS = 250, // after the last stroke a slower one begins
-    SENT = 256, // pixels of a drawing on its way
+    SENT = 256, // pixels on a side of the drawing that is sent
     HEAVY = 150_000; // characters of a PNG; what is more goes as WebP
   const COLOURS = ["#222222", "#ffffff", "#d3302f", "#e8862b", "#f2c52e", "#3f9a4d", "#3a6fd6", "#8b5cc4", "#e58fb1", "#7a5230", "#9aa0a6", "#7fcfe0"];
   const query = new URLSearchParams(location.search);
@@ -22,15 +22,15 @@ still.parts.draw = (element, part) => {
   let reads = query.get("reads") in READ ? query.get("reads") : "auto"; // how the drawing is read
   let known = [],
     dirty = false,
-    moving = false, // the pen is down: one picture will do
-    rested = false, // the newest drawing has its first picture: the other seeds follow
-    released = 0, // when the last stroke ended, until its picture is there
+    moving = false, // while the pen is down, only one picture is painted
+    rested = false, // once the newest drawing has its first picture, the other seeds follow
+    released = 0, // time of the end of the last stroke, until its picture is there
     busy = false,
     mean = 100,
     timer = 0,
     ticket = 0,
     shown = null, // the pictures that stand beside the drawing
-    before = null; // the ones before them
+    before = null; // the pictures before them
 
   const canvas = still.canvas((done) => {
     if (done) released = performance.now();
@@ -247,7 +247,7 @@ still.parts.draw = (element, part) => {
     history.replaceState(null, "", `${location.pathname}?${new URLSearchParams({ ...asked, reads })}`);
   }
 
-  /* Keys, where nothing is typed; and pictures that are dropped or pasted. */
+  /* Keys, except while text is typed; and pictures that are dropped or pasted. */
   const KEYS = { KeyB: () => (state.tool = "brush"), KeyE: () => (state.tool = "eraser"), KeyF: () => (state.tool = "fill"), KeyM: () => (state.mirror = !state.mirror) };
   function key(e) {
     if (!element.isConnected || e.target.matches?.("input:not([type=range]), textarea, select")) return;

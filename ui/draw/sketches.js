@@ -1,5 +1,5 @@
 "use strict";
-/* Twelve sketches to begin with. Shapes lie on a square of 100: [kind, colour, numbers …].
+/* Twelve sketches to start from. Shapes are in a square of 100: [kind, colour, numbers …].
 
    disk: x, y, width, height; box: the same from its corner, with rounded corners; path: x, y of each corner, closed and
    smooth; line: width, then x, y of each point. */

@@ -1,5 +1,5 @@
 "use strict";
-/* Inspect: what models think the picture is at every step. Rows are models and seeds, columns are noise levels.
+/* The Inspect page: the predicted picture of models at every step. Rows are models and seeds, columns are noise levels.
 
    Cells come while they are computed: one call waits a moment for the next ones. What is asked for stands in the URL. */
 
@@ -24,7 +24,7 @@ still.parts.inspect = (element, part) => {
     after = 0, // of the server's log, what was read
     grid = { lanes: [], columns: [], log_snr: [] },
     chosen = null, // the cell in the close-up
-    other = null, // the one that it is compared with
+    other = null, // the cell that it is compared with
     growing = false, // whether the form of a branch is open
     round = 0;
 
@@ -140,7 +140,7 @@ still.parts.inspect = (element, part) => {
     return follow(answer, mine);
   }
 
-  /* Cells as they come, until nothing works any more. */
+  /* Adds cells as they come, until the grid is done. */
   async function follow(answer, mine) {
     while (answer && mine === round) {
       for (const c of answer.cells) cells.set(key(c), c);
@@ -199,7 +199,7 @@ still.parts.inspect = (element, part) => {
     drawCurves();
   }
 
-  /* The same picture on Create, where it is kept with its whole descent. */
+  /* The address of the same picture on Create, where it can be kept with its whole history. */
   function address(lane) {
     const fields = Object.entries({ ...lane.request, seed: lane.seeds[chosen.picture], num_images: 1 });
     return `./?${new URLSearchParams(fields.filter(([name, value]) => value !== "" && name !== "width" && name !== "height"))}`;
@@ -224,7 +224,7 @@ still.parts.inspect = (element, part) => {
     else open(c);
   }
 
-  /* The close-up: a scrubber over the row's steps, a second cell to wipe against, and where to go on from. */
+  /* The close-up: a slider over the row's steps, a second cell to compare with, and the form of a branch. */
   function open(c) {
     if (c) show(c);
   }
@@ -332,7 +332,7 @@ still.parts.inspect = (element, part) => {
     if (answer) make("a", { href: answer.src, download: answer.name }).click();
   }
 
-  /* Two small plots over the way from noise to picture, a line for each lane, its band around it. */
+  /* Two plots from noise to picture, with a line and an error band for each lane. */
   function drawCurves() {
     const plots = [
       ["commitment", "How much of the final picture is there", "An early x0 of a base model is the mean of all pictures that may still come. Its blur counts as distance, so a late rise is not only a late decision."],

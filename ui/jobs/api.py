@@ -43,9 +43,9 @@ class JobsApi:
     def submit_(
         self, request: gr.Request, kind: str, fields: dict, priority: int = 0, key: str | None = None, owner: str = ""
     ) -> dict:
-        """Queue a job. `kind`: distill or threed. `fields`: those of its request, such as {"method": "sft", "dataset":
-        "mixture", "set": {"train.steps": 200}}, or {"prompt": "a red mushroom", "preset": "draft"}. `key`: calls with
-        the same key give the same job."""
+        """Queue a job. `kind`: distill or threed. `fields`: those of its request, such as {"dataset": "mixture", "set":
+        {"train.steps": 200}}, or {"prompt": "a red mushroom", "preset": "draft"}. `key`: calls with the same key give
+        the same job."""
         priority = number({"priority": priority}, "priority", -10, 10)
         if key is not None and not (isinstance(key, str) and 0 < len(key) <= 200 and key.isprintable()):
             raise ValueError("key must be 1 to 200 printable characters, or left out")

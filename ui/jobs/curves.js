@@ -1,5 +1,5 @@
 "use strict";
-/* Curves of a training: one quantity at a time, a line for each player, values under the pointer. */
+/* The curves of a training: one quantity at a time, a line for each player, and the values at the pointer. */
 
 still.curves = (element) => {
   const { make } = still;
@@ -26,7 +26,7 @@ still.curves = (element) => {
   const short = (v) =>
     v === 0 ? "0" : Math.abs(v) >= 1e5 || Math.abs(v) < 1e-3 ? v.toExponential(1) : String(+v.toPrecision(3));
 
-  /* Each value drawn towards those before it, as far as a sixteenth of the curve reaches. */
+  /* Exponential smoothing over about a sixteenth of the curve. */
   function smooth(points) {
     const keep = 1 - 1 / Math.max(1, points.length / 16);
     let mean = points[0][1];

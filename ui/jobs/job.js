@@ -1,7 +1,7 @@
 "use strict";
-/* One job, live: what it does in words, how far it is, curves, samples, its log, and what can be done with it. */
+/* The live view of a job: a sentence on its state, progress, curves, samples, its log and its actions. */
 
-/* Words for times and states; `now` is the server's clock. */
+/* Texts for times and states. `now` is the server's clock. */
 still.lasted = (seconds) => {
   const s = Math.max(0, Math.round(seconds)),
     minutes = Math.round(s / 60),
@@ -28,7 +28,7 @@ still.size = (bytes) =>
       : `${Math.ceil(bytes / 1e3)} kB`;
 still.count = (n) => n.toLocaleString("en");
 
-/* How far a stage is; what comes before the steps of a training counts pictures, or nothing. */
+/* The progress of a stage. Stages before a training's steps count pictures, or nothing. */
 still.jobAt = (job) =>
   job.stage === "train" || !job.stage
     ? `step ${still.count(job.step ?? 0)}`
@@ -41,7 +41,7 @@ still.jobWords = (job) => {
     case "running":
       if (job.wish === "cancel") return "stopping; what is saved is kept";
       if (job.wish === "pause") return "pausing after a checkpoint";
-      if (job.total === 1 && job.stage !== "train") return job.stage; // such as a model that is loaded
+      if (job.total === 1 && job.stage !== "train") return job.stage; // such as loading a model
       return job.total
         ? `${job.stage ?? "work"}: ${job.stage === "train" ? "step " : ""}${still.count(job.step ?? 0)} of ${still.count(job.total)}`
         : "starting: programs and models are loaded, which takes up to a minute";
@@ -92,10 +92,10 @@ still.jobView = (element, { ask, gone, changed, started }) => {
     mark = "",
     steps = [],
     newest = true,
-    sure = null, // what is asked about once more
+    sure = null, // an action that waits for confirmation
     last = [];
 
-  /* New children only where they say something new: a selection, the focus or a press on the old ones stays. */
+  /* Replaces children only where they changed, so that a selection, the focus or a press on the old ones is kept. */
   function fresh(parent, ...children) {
     const key = children.map((c) => c.outerHTML).join("");
     if (parent.dataset.key !== key) parent.replaceChildren(...children);
@@ -190,7 +190,7 @@ still.jobView = (element, { ask, gone, changed, started }) => {
         label(name),
       );
     acts.replaceChildren(...names.map(press));
-    acts.inert = !sure; // what appears under the pointer is not pressed by the click before
+    acts.inert = !sure; // so that the click before does not press a button that appears under the pointer
     setTimeout(() => (acts.inert = false), 400);
   }
 
@@ -209,7 +209,7 @@ still.jobView = (element, { ask, gone, changed, started }) => {
     sure = null;
     const answer = await ask("job_do", { action: name, id });
     if (answer && name === "delete") {
-      id = null; // so that nobody asks for it again
+      id = null; // so that it is not requested again
       element.hidden = true;
       return gone();
     }

@@ -1,8 +1,8 @@
 "use strict";
-/* The Jobs page: what runs, waits and ended, and one job beside it. Its id is in the address, so that a reload, another
-   browser or a server that was started again shows the same; the page asks again by itself. */
+/* The Jobs page: running, waiting and ended jobs, and one job beside them. Its id is in the address, so that a reload,
+   another browser or a restarted server shows the same job; the page updates itself. */
 
-/* Asks a server function of a page of jobs; says mistakes. Where nobody answers, the header says so (status.js). */
+/* Calls a server function of a page with jobs, and shows mistakes. The header shows a lost connection (status.js). */
 still.asker =
   (server) =>
   async (name, data = {}, complain = (sentence) => still.say(sentence, "error")) => {
@@ -11,7 +11,7 @@ still.asker =
     return !answer || answer.error ? null : answer;
   };
 
-/* Calls f again and again while somebody looks; f says after how many milliseconds. */
+/* Calls f repeatedly while the page is visible; f returns the milliseconds to the next call. */
 still.often = (f) => {
   let timer = 0,
     running = false;
@@ -88,7 +88,7 @@ still.parts.jobs = (element, part) => {
     go(null);
   });
 
-  /* A row stays the same element while its job changes, so that a click or the focus on it is never lost. */
+  /* A row keeps its element while its job changes, so that clicks and focus are not lost. */
   const rows = new Map();
   function item(job, place) {
     const running = job.state === "running";
@@ -120,7 +120,7 @@ still.parts.jobs = (element, part) => {
   }
 
   const shownId = () => linked() ?? view.id;
-  /* Places in the queue can be told while all that waits is one person's. */
+  /* Places in the queue are known only while all waiting jobs have one owner. */
   function places() {
     const waiting = page.active.filter((j) => j.state === "queued");
     const alone = new Set(waiting.map((j) => j.owner)).size < 2;

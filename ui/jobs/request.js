@@ -1,7 +1,7 @@
 "use strict";
-/* A request as a form: its fields and its settings, from what the server says of them. Values are texts, as `--set` takes
-   them, so that page, HTTP and command line share one validator. A new request (`fresh`) takes what the server proposes,
-   until a person chooses otherwise. */
+/* A request as a form: its fields and settings, as the server describes them. Values are texts, as in `--set`, so that
+   page, HTTP and command line share one validator. A new request (`fresh`) has the server's proposals until a person
+   chooses otherwise. */
 
 still.requestForm = (element, { ask, kind, values, fresh = false, changed = () => {} }) => {
   const { make } = still;
@@ -52,7 +52,7 @@ still.requestForm = (element, { ask, kind, values, fresh = false, changed = () =
     );
   }
 
-  /* What is greyed for want of something that a button brings; the form looks again until it is there. */
+  /* The button for missing data, which makes disabled choices available; the form checks until they are. */
   let again = 0;
   function offered({ choices, offer }) {
     const greyed = choices.filter((c) => c.reason);
@@ -85,7 +85,7 @@ still.requestForm = (element, { ask, kind, values, fresh = false, changed = () =
   async function load() {
     const turn = ++loads;
     const answer = await ask("job_form", { kind, values });
-    if (!answer || turn !== loads) return; // answers may overtake each other
+    if (!answer || turn !== loads) return; // answers may arrive out of order
     spec = answer;
     const known = [...spec.fields, ...spec.settings].map((f) => f.name);
     for (const name of Object.keys(values)) if (!known.includes(name)) delete values[name];
@@ -100,9 +100,9 @@ still.requestForm = (element, { ask, kind, values, fresh = false, changed = () =
   load();
   return {
     values: () => values,
-    /* What is filled in, or stands there in its place. */
+    /* The value of a field, or its default. */
     value: (name) => values[name] ?? [...(spec?.fields ?? []), ...(spec?.settings ?? [])].find((f) => f.name === name)?.usual,
-    /* As if somebody had filled it in. */
+    /* Sets a value as if a person had typed it. */
     write(name, value) {
       values[name] = value;
       chosen.add(name);
@@ -110,7 +110,7 @@ still.requestForm = (element, { ask, kind, values, fresh = false, changed = () =
       if (input) input.value = value;
       changed(values);
     },
-    /* What a person filled in themselves. */
+    /* The values that a person chose. */
     chosen: () => Object.fromEntries(Object.entries(values).filter(([name]) => chosen.has(name))),
   };
 };

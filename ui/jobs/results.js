@@ -1,8 +1,8 @@
 "use strict";
-/* What a job made, drawn as its kind says: `still.shows.<name>({ask, changed, started})` gives an element whose
+/* The results of a job: `still.shows.<name>({ask, changed, started})`, which the job's kind names, gives an element whose
    `show(job, result)` is called at every look; `started(id)` goes to a job that it started. A kind brings its own beside its tab. */
 
-/* Outputs that are only listed. */
+/* Outputs that are listed, not shown. */
 still.shows.files = () => {
   const { make } = still;
   const list = make("dl");
@@ -31,7 +31,7 @@ still.shows.picture = ({ ask }) => {
   return card;
 };
 
-/* The results of a job inside an element: a card each, which stays while what it shows is there. */
+/* The results of a job inside an element, with a card for each, which is kept as long as its result exists. */
 still.results = (element, context) => {
   const cards = new Map();
   return {

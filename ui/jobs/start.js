@@ -1,5 +1,5 @@
 "use strict";
-/* A page of one kind of job: its form, what it will cost, and the live view of the one that was started last.
+/* A page of one kind of job: its form, its cost, and the live view of the job that was started last.
    `idle`: an element that stands there while there is none. `filled(values)` hears what the form holds. Returns what a
    page goes on with. */
 
@@ -28,12 +28,12 @@ still.startPage = (element, part, { kind, title, button, hint: words, idle = nul
     ),
   );
   const linked = () => new URLSearchParams(location.search).get("id");
-  const memory = `form ${kind}`; // what somebody filled in outlives a look at another page
+  const memory = `form ${kind}`; // the values survive a visit to another page
   const values = JSON.parse(still.session.get(memory) ?? "{}");
   const form = still.requestForm(fields, { ask, kind, values, fresh: true, changed });
   let timer = 0,
     state = "",
-    resting = false; // whether nothing is shown because somebody wants that
+    resting = false; // whether a person closed the live view
 
   function changed() {
     still.session.set(memory, JSON.stringify(form.chosen()));
@@ -45,9 +45,9 @@ still.startPage = (element, part, { kind, title, button, hint: words, idle = nul
     clearTimeout(timer);
     const turn = (timer = setTimeout(async () => {
       const answer = await ask("job_estimate", { kind, values: form.values() });
-      if (!answer || turn !== timer) return; // answers may overtake each other
+      if (!answer || turn !== timer) return; // answers may arrive out of order
       start.disabled = Boolean(answer.mistake);
-      cost.dataset.kind = answer.mistake && Object.keys(form.chosen()).length ? "error" : "note"; // an empty form is no mistake yet
+      cost.dataset.kind = answer.mistake && Object.keys(form.chosen()).length ? "error" : "note"; // an empty form shows no mistake yet
       cost.replaceChildren(...(answer.mistake ? [answer.mistake] : answer.sentences).map((s) => make("p", {}, s)));
     }, 250));
   }
@@ -59,7 +59,7 @@ still.startPage = (element, part, { kind, title, button, hint: words, idle = nul
     if (!answer) return;
     go(answer.id);
     await turn();
-    detail.scrollIntoView({ block: "nearest", behavior: "smooth" }); // beside a long form it would be out of sight
+    detail.scrollIntoView({ block: "nearest", behavior: "smooth" }); // beside a long form it may be out of view
   }
 
   function go(id) {
@@ -71,7 +71,7 @@ still.startPage = (element, part, { kind, title, button, hint: words, idle = nul
     if (linked()) view.open(linked());
     turn();
   }
-  /* Back to what stands there without a job. */
+  /* Back to the page without a job. */
   function rest() {
     history.pushState(null, "", location.pathname);
     resting = true;
@@ -99,7 +99,7 @@ still.startPage = (element, part, { kind, title, button, hint: words, idle = nul
       const answer = await view.look();
       hint.hidden = Boolean(answer);
       const now = answer?.job.state;
-      if (now !== state && state) estimate(); // a training that ended tells what the next one takes
+      if (now !== state && state) estimate(); // an ended training changes the estimate
       if (now !== state && now === "done") still.emit("made", answer.job);
       state = now ?? "";
       still.emit("busy", state === "running");

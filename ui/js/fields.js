@@ -1,5 +1,5 @@
 "use strict";
-/* What gradio has no widget for: a menu with greyed entries that say why, and notes. */
+/* Widgets that gradio lacks: a menu whose disabled entries have reasons, and notes. */
 
 still.parts.note = (element, part) => {
   const line = still.make("p", { className: "sl-note" });
@@ -69,7 +69,7 @@ still.parts.menu = (element, part) => {
   show();
 };
 
-/* One of a few; the browser's own menu, which opens when it is asked to, shows them all, and closes when it is left. */
+/* One of a few choices, by the browser's own menu, which shows all of them and closes when it loses the focus. */
 still.parts.choice = (element, part) => {
   const { make } = still;
   const { label, choices } = part.props.data;
@@ -89,8 +89,8 @@ still.parts.choice = (element, part) => {
   show();
 };
 
-/* A group of radio buttons is one stop of the Tab key, at the one that is chosen. Gradio gives each a name of its own, anew
-   whenever it draws them. */
+/* Tab stops once at a group of radio buttons, at the chosen one. Gradio gives each button a name of its own whenever it
+   draws them, so the names are made equal again. */
 (() => {
   function joined(target) {
     if (!(target instanceof HTMLInputElement) || target.type !== "radio") return [];
@@ -113,7 +113,7 @@ still.parts.choice = (element, part) => {
   still.on("model", () => setTimeout(named)); // when gradio has drawn what this model takes
 })();
 
-/* Why the greyed entries of the menu are grey; those with the same reason share a line. */
+/* The reasons of the disabled entries of the menu; entries with the same reason share a line. */
 still.parts.reasons = (element) => {
   const lines = still.make("p", { className: "sl-note sl-reasons" });
   element.replaceChildren(lines);
@@ -127,7 +127,7 @@ still.parts.reasons = (element) => {
   });
 };
 
-/* Press a button of gradio's by what it is called. */
+/* Press one of gradio's buttons, by its selector. */
 still.press = (selector) => {
   const at = document.querySelector(selector);
   (at?.matches("a, button") ? at : at?.querySelector("a, button"))?.click();
@@ -141,10 +141,10 @@ still.on("lock", (locked) => {
   button.textContent = locked ? "Seed kept" : "Keep seed";
 });
 
-/* Numbers: what is shown is what is sent. While one is typed, a value out of range is sent and refused in a sentence; when
-   its field is left it becomes the nearest that is allowed. An emptied field means the last allowed one, and shows it. */
+/* Number fields send exactly the value that they show. While one is typed, a value out of range is sent and refused in a
+   sentence; when the field loses the focus, it gets the nearest valid value. An empty field gets its last valid value. */
 still.numbers = (() => {
-  const sent = new WeakMap(), // what each field last told the page; gradio corrects its sliders without a word
+  const sent = new WeakMap(), // the value that each field sent last, as gradio corrects its sliders silently
     good = new WeakMap();
   const numeric = (target) => target instanceof HTMLInputElement && target.type === "number";
 
@@ -176,13 +176,13 @@ still.numbers = (() => {
   );
   function left({ target }) {
     if (!numeric(target)) return;
-    const emptied = target.value === ""; // as it is now: gradio then puts a slider's lowest there
+    const emptied = target.value === ""; // checked now, as gradio then writes the slider's lowest value
     setTimeout(() => settle(target, emptied));
   }
   addEventListener("focusout", left, true);
 
   return {
-    /* The last value of a field that it was allowed to have. */
+    /* The last valid value of a field. */
     last(name) {
       const text = good.get(document.querySelector(`#field-${name} input[type=number]`));
       return text === undefined ? undefined : Number(text);

@@ -1,12 +1,12 @@
 "use strict";
-/* What is true now: whether the studio answers and what it does (the header), and sentences about this moment, which leave
-   when it is over. */
+/* The present state: the header shows whether the server answers and what it does; sentences about the moment appear and
+   disappear. */
 
-/* Whether the studio answers. It is asked now and then, at once after a call that failed, and often while it is away. */
+/* Whether the server answers. It is checked now and then, at once after a failed call, and often while it is unreachable. */
 still.link = (() => {
   const NOW_AND_THEN = 8000,
     OFTEN = 1000,
-    AGAIN = 60_000; // ms; the least between two reloads that this page decides on
+    AGAIN = 60_000; // ms; the least time between two automatic reloads
   let up = true,
     timer = 0,
     failed = 0;
@@ -34,7 +34,7 @@ still.link = (() => {
     const last = Number(still.session.get("reloaded") ?? 0);
     if (++failed <= 3 || Date.now() - last < AGAIN) return;
     still.session.set("reloaded", String(Date.now()));
-    location.reload(); // it serves pages but not this one's calls: it is another server now
+    location.reload(); // the server serves pages but refuses this page's calls, so it was restarted
   });
   document.addEventListener("visibilitychange", () => document.hidden || look());
   timer = setTimeout(next, NOW_AND_THEN);
@@ -53,8 +53,8 @@ still.parts.head = (element) => {
   const dot = element.querySelector(".sl-dot");
   const away = make("p", { id: "away", role: "alert", hidden: true });
   element.append(away);
-  let idle = "", // what the header says while nothing is done
-    busy = false; // or true, or what it does in words
+  let idle = "", // the header's text while idle
+    busy = false; // or true, or a text on the current work
 
   function show() {
     const { up } = still.link;
@@ -87,7 +87,7 @@ still.parts.head = (element) => {
   addresses(element);
   toast();
 
-  /* A tab of the header leads back to what was there; Compare takes over the words and the seed of Create. */
+  /* A tab of the header leads back to its last state; Compare takes over the prompt and the seed of Create. */
   function addresses(element) {
     const page = (link) => new URL(link.href).pathname;
     const here = location.pathname;
@@ -107,7 +107,7 @@ still.parts.head = (element) => {
     }
   }
 
-  /* Above dialogs, too: what is said last is in front. */
+  /* Above dialogs too: the last sentence is in front. */
   function toast() {
     const line = make("p", { id: "say", popover: "manual", onclick: () => still.say("") });
     let timer = 0;

@@ -9,7 +9,7 @@ window.still = (() => {
   const random = () =>
     Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 
-  /* Storage may be blocked, as in a frame of another site, or full: then a value lasts as long as the page. */
+  /* Storage may be blocked, as in a frame of another site, or full. Then a value lasts only as long as the page. */
   const keeper = (where) => {
     const memory = {};
     return {
@@ -20,11 +20,11 @@ window.still = (() => {
           return memory[key] ?? null;
         }
       },
-      /* Whether it will outlive the page. */
+      /* Returns whether the value will survive the page. */
       set(key, value) {
         memory[key] = value;
         try {
-          where().removeItem("still-" + key); // an old value is no substitute
+          where().removeItem("still-" + key); // so that no old value is read later
           where().setItem("still-" + key, value);
           return true;
         } catch {
@@ -54,10 +54,10 @@ window.still = (() => {
     return element;
   }
 
-  /* When there is a body to add to. */
+  /* Runs f when the document has a body. */
   const ready = (f) => (document.body ? f() : addEventListener("DOMContentLoaded", f));
 
-  /* A sentence about this moment (status.js shows it): a note leaves by itself, an error when something changes. */
+  /* Shows a sentence (status.js): a note disappears by itself, an error at the next change. */
   const say = (sentence, kind = "note") => emit("say", { sentence, kind });
 
   async function copy(link, sentence) {
@@ -69,14 +69,14 @@ window.still = (() => {
     }
   }
 
-  /* The answer of a server function, or undefined where nobody answered; the header says so then. */
+  /* The answer of a server function; undefined without a connection, which the header then shows. */
   async function reach(functions, name, data) {
     const answer = await functions[name]({ tab: still.tab, owner: still.owner, ...data }).catch(() => undefined);
     emit("reached", Boolean(answer));
     return answer;
   }
 
-  /* The same of the functions that parts brought, or null where it was refused, too; the reason is said. */
+  /* The same for the functions of the parts; null also after a refusal, whose reason is shown. */
   const server = {};
   async function call(name, data = {}) {
     const answer = await reach(server, name, data);
@@ -99,28 +99,28 @@ window.still = (() => {
     call,
     ready,
     server,
-    parts: {}, // by name: draws a piece of a page
-    shows: {}, // by name: draws a result of a job (jobs/results.js)
+    parts: {}, // functions that draw parts of a page, by name
+    shows: {}, // functions that draw results of jobs, by name (jobs/results.js)
     request: {},
-    usual: {}, // fields of a request as they are when nobody says anything
+    usual: {}, // the defaults of a request's fields
     touched: false, // whether anything was typed
-    typed: 0, // when, on the clock of the page
-    arrived: false, // whether the server said what this page shows
+    typed: 0, // the time of the last typing, on the page's clock
+    arrived: false, // whether the server has sent the page's first request
     model: {},
     reasons: {}, // why a model of the menu can't run
     locked: store.get("locked") === "yes",
     trigger: () => {},
     fired: 0,
-    restoring: { number: 0 }, // the newest request on its way into the form
-    /* An event for python. What comes back doesn't overwrite what is typed meanwhile. */
+    restoring: { number: 0 }, // the newest request that is being put into the form
+    /* An event for python. Its answer does not overwrite text that is typed meanwhile. */
     fire(name, data) {
       still.fired = performance.now();
       still.trigger(name, data);
     },
-    /* A request comes into the form, by way of python; the answer to an earlier one is then too late. */
+    /* Puts a request into the form, through python; answers to earlier ones are then ignored. */
     restore(request) {
       still.restoring = { request, number: still.restoring.number + 1 };
-      still.fire("restore"); // the handler reads it as it is sent: gradio repeats an event with its first data
+      still.fire("restore"); // the handler reads still.restoring, as gradio repeats an event with its first data
     },
     adopt(part) {
       Object.assign(server, part.server);
@@ -128,15 +128,15 @@ window.still = (() => {
     plural: (n, what) => `${n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}`,
   };
 
-  /* A locked seed outlives the page. */
+  /* A locked seed survives the page. */
   const keep = () => {
     if (still.locked && still.arrived) store.set("seed", still.request.seed);
   };
 
-  /* Some fields changed: by typing, by a widget, by a restored picture. */
+  /* Changes some fields, after typing, by a widget or from a restored picture. */
   still.set = (fields, { paint = true } = {}) => {
     if ("prompt" in fields && !("variation" in fields) && still.request.variation) {
-      fields = { ...fields, variation: 0 }; // another prompt has no neighbours yet
+      fields = { ...fields, variation: 0 }; // another prompt has no variations yet
       setTimeout(() => still.fire("seeds"));
     }
     Object.assign(still.request, fields);
@@ -151,7 +151,7 @@ window.still = (() => {
     const filled = names.map((name, i) => [name, value(name, values[i])]).filter(([, v]) => v !== undefined);
     still.set({ negative: "", ...Object.fromEntries(filled) });
   };
-  /* New seeds, of the wall or of its neighbours; returns what their widgets show. */
+  /* New seeds of the wall or of its variations; returns the values of their widgets. */
   still.seeds = () => ["seed", "variation_seed", "variation"].map((name) => still.request[name]);
   still.roll = ({ paint = true } = {}) => {
     if (still.locked && !still.request.variation) {
@@ -169,7 +169,7 @@ window.still = (() => {
     emit("lock", still.locked);
   };
 
-  /* What python tells the page: a request to show, the menu, a sentence. Its value is a message with a number. */
+  /* Messages of python for the page: a request to show, the menu, a sentence. Each has a number. */
   still.parts.told = (element, part) => {
     still.trigger = part.trigger;
     const hear = () => {
@@ -188,11 +188,11 @@ window.still = (() => {
         setTimeout(() => still.fire("seeds")); // into its widget
       }
       if (request) {
-        if (switched) emit("switched", request); // whoever carries something over from the model before adds it
+        if (switched) emit("switched", request); // listeners may add fields that are kept from the model before
         still.set(request, { paint: false });
         emit("restored", still.request);
       }
-      still.arrived ||= Boolean(arrival); // after it: a link's seed is not what was locked
+      still.arrived ||= Boolean(arrival); // set last, as a link's seed is not the locked one
       if (says) say(says, kind);
       if (paint) still.painter.want();
     };
@@ -200,7 +200,7 @@ window.still = (() => {
     hear();
   };
 
-  /* Dark or light: the reader's system decides until they say otherwise. */
+  /* Dark or light: as in the reader's system, until they choose. */
   still.theme = () => {
     const dark = document.body.classList.toggle("dark");
     store.set("theme", dark ? "dark" : "light");

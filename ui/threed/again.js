@@ -1,20 +1,20 @@
 "use strict";
-/* What can be made of a finished thing: its surface at another threshold, more rounds, another of its seeds. */
+/* Jobs that continue a finished thing: another threshold, more rounds, another candidate. */
 
-/* A new job that goes on from this one, with its other fields as they were. */
+/* A new job that starts from this one, with its other fields unchanged. */
 still.goOn = (job, { ask, started }) => async (fields) => {
-  const { seeds, threshold, pick, picture, ...same } = job.changed; // those of the first run, not of what goes on from it
+  const { seeds, threshold, pick, picture, ...same } = job.changed; // these belong to the first run, not to one that continues it
   const values = { ...same, start: job.id, ...fields };
   const answer = await ask("job_submit", { kind: "threed", values, parent: job.id });
   if (answer) started(answer.id);
 };
 
-/* The mesh, a slider of the threshold that shows the surface there at once, and buttons that make it so. */
+/* The mesh, a threshold slider that shows its surface at once, and buttons that start the jobs. */
 still.shows.solid = (context) => {
   const { make } = still;
   const { ask } = context;
   const [LOW, HIGH, STEPS] = [0.6, 30, 60];
-  const MORE = 10; // rounds that the teacher is asked again
+  const MORE = 10; // further rounds
   const at = (step) => LOW * (HIGH / LOW) ** (step / STEPS);
   const home = make("div", {});
   const slider = make("input", { type: "range", min: 0, max: STEPS, step: 1, id: "threshold", className: "sl-steps" });
@@ -45,7 +45,7 @@ still.shows.solid = (context) => {
     const threshold = at(Number(slider.value));
     const complain = (text) => (words.textContent = `${sentence(threshold)} ${text[0].toUpperCase()}${text.slice(1)}.`);
     const answer = await ask("trial", { id: job.id, threshold }, complain);
-    if (turn !== timer) return; // another place of the slider since
+    if (turn !== timer) return; // the slider has moved since
     cut.disabled = !answer;
     if (!answer) return;
     viewer.show({
@@ -74,7 +74,7 @@ still.shows.solid = (context) => {
     [job, shown] = [of, result];
     viewer = still.viewer(result.name);
     home.replaceChildren(viewer.element);
-    more.hidden = !result.more; // a cushion is no field that rounds made
+    more.hidden = !result.more; // an inflated picture has no rounds
     finished();
     const answer = await ask("job_result", { id: of.id, path: result.path });
     if (!answer) return;
@@ -84,7 +84,7 @@ still.shows.solid = (context) => {
   return card;
 };
 
-/* The seeds that were tried, beside each other: press one to make it the mesh. */
+/* The candidates side by side: press one to make it the mesh. */
 still.shows.seeds = (context) => {
   const { make } = still;
   const { ask } = context;

@@ -1,5 +1,5 @@
 "use strict";
-/* A mesh in WebGL, without a library: what a GLB of ours holds, and a stage that draws it from any side.
+/* A mesh in WebGL, without a library: a reader of our GLB files, and a stage that draws the mesh from any side.
 
      const stage = still.stage(canvas); stage.show(await still.readGlb(bytes)); stage.draw(view);
 
@@ -36,7 +36,7 @@ still.readGlb = async (buffer) => {
   };
 };
 
-/* Each edge of the faces once, as pairs of corners. Corners at one point count as one: seams of the picture cut no edge. */
+/* Each edge of the faces once, as pairs of corners. Corners at one point are merged, so that texture seams are no edges. */
 still.edges = ({ positions, corners }) => {
   const points = new Map();
   const point = (i) => {
@@ -58,7 +58,7 @@ still.edges = ({ positions, corners }) => {
 
 still.stage = (canvas) => {
   const FIELD = 35; // degrees from top to bottom
-  const SHARPEST = 2; // pixels of the canvas a CSS pixel, at most
+  const SHARPEST = 2; // most canvas pixels for a CSS pixel
   const VERTEX = `#version 300 es
     in vec3 position; in vec3 normal; in vec2 place;
     uniform mat4 camera; uniform float nearer;
@@ -82,7 +82,7 @@ still.stage = (canvas) => {
   let gl = null,
     program = null,
     at = {},
-    held = {}, // buffers by name, filled anew by each mesh
+    held = {}, // buffers by name, refilled for each mesh
     solid = null,
     counts = null,
     last = null;
@@ -189,7 +189,7 @@ still.stage = (canvas) => {
     const back = [Math.sin(a) * Math.cos(e), Math.sin(e), Math.cos(a) * Math.cos(e)];
     const right = [Math.cos(a), 0, -Math.sin(a)];
     const up = [-Math.sin(a) * Math.sin(e), Math.cos(e), -Math.cos(a) * Math.sin(e)];
-    const zoom = 1 / Math.tan((field * Math.PI) / 360) / Math.max(1, 1 / aspect); // a narrow frame shows all of it, too
+    const zoom = 1 / Math.tan((field * Math.PI) / 360) / Math.max(1, 1 / aspect); // so that a narrow frame shows the whole thing
     const [near, far] = [distance / 20, distance + 4];
     const [p, q] = [(near + far) / (near - far), (2 * near * far) / (near - far)];
     const columns = [0, 1, 2].map((i) => [(zoom / aspect) * right[i], zoom * up[i], p * back[i], -back[i]]);

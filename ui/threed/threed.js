@@ -1,7 +1,7 @@
 "use strict";
-/* 3D: a thing as a form (ui/jobs/start.js), and what there is to take away of it. */
+/* The 3D page: the form of a thing (ui/jobs/start.js), and its downloads. */
 
-/* Files that are fetched when somebody wants them, and what is true of the mesh. */
+/* The files, each fetched when its link is pressed, and the checklist of the mesh. */
 still.shows.thing = ({ ask }) => {
   const { make } = still;
   const facts = make("ul", { className: "sl-facts" });
@@ -32,7 +32,7 @@ still.shows.thing = ({ ask }) => {
   return card;
 };
 
-/* Prompts to begin with; toys, which the box's teacher knows from all sides, and two that it knows the front of. */
+/* Example prompts: toys, which the box's teacher knows from all sides, and two things of which it knows the front. */
 still.parts.threed = (element, part) => {
   const { make } = still;
   const TRIES = ["a red mushroom", "a teal rocket", "a brown teapot", "a purple snowman", "a fox", "a pizza"];
@@ -44,7 +44,7 @@ still.parts.threed = (element, part) => {
   const tries = make("div", { className: "sl-chips" }, "try ", ...TRIES.map((t) => chip(t, () => page.form.write("prompt", t))));
   let timer = 0;
 
-  /* Words that the teacher never saw, with near ones, before anything is made of them. */
+  /* The words of the prompt that the teacher does not know, with near ones, before the job starts. */
   function filled({ prompt = "" }) {
     clearTimeout(timer);
     const turn = (timer = setTimeout(async () => {
@@ -70,7 +70,7 @@ still.parts.threed = (element, part) => {
   });
   page.page.querySelector(".sl-ask .sl-cost").before(tries, notes);
 
-  /* What is there already, below: one's own things, and those of the box. */
+  /* Finished things below: one's own, and the examples. */
   const own = make("div", { className: "sl-strip sl-things", role: "group", ariaLabel: "Things made here" });
   const box = make("div", { className: "sl-strip sl-things", role: "group", ariaLabel: "Examples" });
   const more = make("button", { className: "sl-small sl-more", hidden: true, onclick: () => load(next) }, "Show more");

@@ -1,5 +1,5 @@
 "use strict";
-/* A mesh that is turned by mouse, finger or keys, in its colours, as normals or as clay, with its edges or without.
+/* The viewer of a mesh: mouse, finger or keys turn it; it is drawn in its colours, as normals or as clay, with or without edges.
 
      const viewer = still.viewer("a red mushroom"); viewer.open(bytes); page.append(viewer.element) */
 
@@ -122,7 +122,7 @@ still.viewer = (name) => {
 
   return {
     element,
-    /* The bytes of a GLB. What is opened later wins, however long each takes to read. */
+    /* Opens the bytes of a GLB. The one that is opened last is shown, in whichever order they are read. */
     async open(buffer) {
       if (!stage.able) return;
       const mine = ++opened;
@@ -133,7 +133,7 @@ still.viewer = (name) => {
         fail(`The mesh can't be shown: ${error.message}.`);
       }
     },
-    /* A mesh as readGlb gives it. */
+    /* Shows a mesh of readGlb. */
     show(solid) {
       stage.show(solid);
       const faces = solid.corners.length / 3;
@@ -144,5 +144,5 @@ still.viewer = (name) => {
   };
 };
 
-/* The bytes behind a data URL, or behind base64 alone. */
+/* The bytes of a data URL, or of plain base64. */
 still.bytesOf = (src) => Uint8Array.from(atob(src.slice(src.indexOf(",") + 1)), (c) => c.charCodeAt(0)).buffer;
