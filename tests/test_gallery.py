@@ -151,7 +151,7 @@ def test_pictures_outlive_their_model(models):
     assert pictures.pair(desk, {"id": id}, {"id": id}, {})[0][1] == "a red cat, chin, 40 steps, seed 3"
     with gr.Blocks():
         create = Create(desk)
-    told = create.restore({"request": listed["request"], "number": 2})[create.told]
+    told = create.restore({"request": listed["request"], "number": 2})[create.messages]
     assert told["restore"] == 2
     assert (told["request"]["prompt"], told["request"]["seed"]) == ("a red cat", 3)
     assert told["says"].startswith("Its model 'chin' is not here, so toybox-sprint paints. Negative prompt, steps left")

@@ -33,8 +33,8 @@ def named(texts: Sequence[str], num: int) -> Cond:
 
 def controlled(index: Tensor, num: int) -> Cond:
     """Empty prompts, and a control that says which component."""
-    said = labels(index, num).tokens[:, 0]
-    return replace(labels(torch.full_like(index, -1), num), control=said, control_kind=torch.zeros_like(index))
+    named = labels(index, num).tokens[:, 0]
+    return replace(labels(torch.full_like(index, -1), num), control=named, control_kind=torch.zeros_like(index))
 
 
 @dataclass(frozen=True)

@@ -35,13 +35,13 @@ still.parts.prompt = (element, part) => {
     still.picker.element,
   );
 
-  let told = { unknown: [], notes: [], read: null },
+  let reading = { unknown: [], notes: [], read: null },
     timer = 0,
-    asked = "",
+    lookedUp = "",
     suggested = "";
 
   // A longer prompt is cut so that the server still refuses it. The server counts characters; one may take two UTF-16 units.
-  const said = () => Array.from(area.value.slice(0, 4002)).slice(0, 2001).join("");
+  const promptText = () => Array.from(area.value.slice(0, 4002)).slice(0, 2001).join("");
 
   /* A pattern that finds these texts; a text that begins or ends with a letter is only found as whole words. */
   function finding(texts) {
@@ -56,9 +56,9 @@ still.parts.prompt = (element, part) => {
   }
 
   function reflect() {
-    const characters = Array.from(said());
-    const end = told.read ?? characters.length;
-    const odd = [...told.unknown.map((u) => u.typed), ...told.notes.flatMap((note) => note.marks)];
+    const characters = Array.from(promptText());
+    const end = reading.read ?? characters.length;
+    const odd = [...reading.unknown.map((u) => u.typed), ...reading.notes.flatMap((note) => note.marks)];
     const text = characters.slice(0, end).join("");
     const pieces = odd.length ? text.split(finding(odd)) : [text]; // every second one was found
     const span = (className, piece) => make("span", { className }, piece);
@@ -77,7 +77,7 @@ still.parts.prompt = (element, part) => {
     area.value = text;
     reflect();
     still.painter.typed();
-    still.set({ prompt: said() });
+    still.set({ prompt: promptText() });
     look();
   }
 
@@ -87,12 +87,12 @@ still.parts.prompt = (element, part) => {
   }
 
   function note() {
-    const strange = told.unknown.map(({ word, typed, near }) => {
+    const strange = reading.unknown.map(({ word, typed, near }) => {
       const choices = near.map((n) => chip(n, () => swap(typed, n), `Replace ${typed} by ${n}`));
       const asks = choices.length ? " Did you mean " : "";
       return make("p", {}, "This model doesn't know ", make("em", { dir: "auto" }, word), `.${asks}`, ...choices);
     });
-    notes.replaceChildren(...strange, ...told.notes.map(({ sentence }) => make("p", { dir: "auto" }, sentence)));
+    notes.replaceChildren(...strange, ...reading.notes.map(({ sentence }) => make("p", { dir: "auto" }, sentence)));
     reflect();
   }
 
@@ -100,12 +100,12 @@ still.parts.prompt = (element, part) => {
   function look() {
     clearTimeout(timer);
     timer = setTimeout(async () => {
-      asked = `${still.request.model}/${said()}`;
-      const mine = asked;
+      lookedUp = `${still.request.model}/${promptText()}`;
+      const mine = lookedUp;
       const { model, style } = still.request;
-      const answer = await still.call("words", { prompt: said(), model, style });
-      if (!answer || mine !== asked) return;
-      told = answer;
+      const answer = await still.call("words", { prompt: promptText(), model, style });
+      if (!answer || mine !== lookedUp) return;
+      reading = answer;
       note();
       suggest(answer);
     }, 180);
@@ -140,12 +140,12 @@ still.parts.prompt = (element, part) => {
     still.touched = true;
     still.painter.typed();
     reflect();
-    still.set({ prompt: said() });
+    still.set({ prompt: promptText() });
     look();
   });
   still.on("restored", (request) => {
     if (area.value !== request.prompt) area.value = request.prompt;
-    told = { unknown: [], notes: [], read: null };
+    reading = { unknown: [], notes: [], read: null };
     note();
     look();
   });

@@ -1,7 +1,7 @@
 """The Create page: the prompt, the wall of pictures, their cost, the settings, the gallery.
 
 The page's scripts get pictures from server functions (ui/painting.py, ui/pictures.py). Settings go through gradio's
-widgets and events. Python sends messages to the scripts through one invisible component, `told`.
+widgets and events. Python sends messages to the scripts through one invisible component, `messages`.
 """
 
 import itertools
@@ -67,8 +67,8 @@ class Create:
         self.desk = desk
         self.count = itertools.count(1)
         self.form = Form(wall.start())
-        self.told = part(
-            "told", "told", events=("restore", "compare", "seeds", "zip"), value=self.message(self.form.start)
+        self.messages = part(
+            "messages", "messages", events=("restore", "compare", "seeds", "zip"), value=self.message(self.form.start)
         )
         with gr.Column(elem_id="create"):
             part(
@@ -157,36 +157,38 @@ class Create:
             trigger_mode="always_last",
             api_visibility="private",
         )
-        shown = [*self.form.widgets.values(), self.told]
+        shown = [*self.form.widgets.values(), self.messages]
         live = {**PRIVATE, "trigger_mode": "always_last"}
         self.form.widgets["model"].input(refusing(self.switch, self.says), self.form.inputs, shown, **live)
-        self.told.restore(refusing(self.restore, self.says), self.told, shown, js="() => still.restoring", **live)
+        self.messages.restore(
+            refusing(self.restore, self.says), self.messages, shown, js="() => still.restoring", **live
+        )
         dropped = [self.upload, self.form.widgets["num_images"]]
         self.upload.upload(refusing(self.dropped, self.says), dropped, shown, **PRIVATE)
         brought = [self.lora, self.form.widgets["model"]]
         self.lora.upload(refusing(self.bring, self.says), brought, self.told, **PRIVATE)
         page = Context.root_block
         assert page is not None
-        page.load(self.arrive, self.told, shown, js="() => still.memory.came", **PRIVATE)
+        page.load(self.arrive, self.messages, shown, js="() => still.memory.came", **PRIVATE)
         seeds = [self.form.widgets[name] for name in ("seed", "variation_seed", "variation")]
         self.roll.click(None, None, seeds, js="() => still.roll()", api_visibility="private")
-        self.told.seeds(None, None, seeds, js="() => still.seeds()", api_visibility="private")
+        self.messages.seeds(None, None, seeds, js="() => still.seeds()", api_visibility="private")
         self.lock.click(None, js="() => { still.lock(); }", api_visibility="private")
-        compared = [self.sheet, self.slider, self.slider_note, self.told]
-        self.told.compare(refusing(self.compare, self.says), None, compared, **PRIVATE)
+        compared = [self.sheet, self.slider, self.slider_note, self.messages]
+        self.messages.compare(refusing(self.compare, self.says), None, compared, **PRIVATE)
         self.close.click(lambda: gr.Column(visible=False), None, self.sheet, **PRIVATE)
-        zipped = self.told.zip(refusing(self.zip, self.says), None, [self.archive, self.told], **PRIVATE)
+        zipped = self.messages.zip(refusing(self.zip, self.says), None, [self.archive, self.messages], **PRIVATE)
         zipped.then(None, js="() => { still.press('#archive'); }", api_visibility="private")
 
     def message(self, request: ImageRequest | None = None, **more: Any) -> dict[str, Any]:
-        """The next message of `told`. It is numbered, so that the same words twice are two messages."""
+        """The next message of `messages`. It is numbered, so that the same words twice are two messages."""
         if request is not None:
             more |= {"request": request.to_dict(), "model": menu.model(request.model)}
         return {"number": next(self.count), **more}
 
     def says(self, sentence: str) -> dict[Component, Any]:
         """The answer of a handler to a mistake: the sentence, with all widgets unchanged."""
-        return {self.told: self.message(says=sentence, kind="error")}
+        return {self.messages: self.message(says=sentence, kind="error")}
 
     def switch(self, data: dict[Component, Any]) -> dict[Component, Any]:
         """The form after another model was chosen: its steps, guidance and notes."""
@@ -194,7 +196,7 @@ class Create:
         # The prompt stays the script's, which has newer keystrokes than any message from here.
         message = self.message(request, paint=True, switched=True)
         del message["request"]["prompt"]
-        return self.show(request) | {self.told: message}
+        return self.show(request) | {self.messages: message}
 
     def show(self, request: ImageRequest) -> dict[Component, Any]:
         """Every widget, set to a request and to the range of its model."""
@@ -214,7 +216,7 @@ class Create:
         """The form with a picture's settings. The answer has their number, as a newer request may be on its way."""
         data = restoring if isinstance(restoring, dict) else {}
         answer = self._restored(fitted(kept(data.get("request"))))
-        answer[self.told]["restore"] = data.get("number")
+        answer[self.messages]["restore"] = data.get("number")
         return answer
 
     def dropped(self, path: str, num_images: Any) -> dict[Component, Any]:
@@ -237,7 +239,7 @@ class Create:
         more = {"says": left_out, "kind": "error"} if left_out else {}
         usual = {f.name: f.default for f in fields(ImageRequest) if isinstance(f.default, str | int | float)}
         rows = {"menu": self.menu(), "usual": usual | {"enlarge": MOST}}
-        return self.show(wanted) | {self.told: self.message(wanted, paint=True, arrival=True, **rows, **more)}
+        return self.show(wanted) | {self.messages: self.message(wanted, paint=True, arrival=True, **rows, **more)}
 
     def menu(self) -> list[dict[str, Any]]:
         return [row | {"sample": wall.sample(row["id"])} for row in menu.rows(self.desk.place)]
@@ -248,7 +250,7 @@ class Create:
         request = ImageRequest.from_dict(restored.fields | {"prompt": prompt or "nothing"})
         message = self.message(request, says=" ".join(filter(None, (says, *restored.notes))), paint=bool(prompt))
         message["request"]["prompt"] = prompt
-        return self.show(request) | {self.told: message}
+        return self.show(request) | {self.messages: message}
 
     def compare(self, event: gr.EventData) -> dict[Block, Any]:
         """Two pictures under the slider A | B."""

@@ -105,10 +105,10 @@ still.parts.variety = (element, part) => {
     const request = { ...still.request, num_images: Math.min(9, Math.max(4, still.request.num_images)) };
     const { rungs } = stops(still.request);
     const fields = at > 0 ? rungs[at - 1].fields : at < 0 ? request : rungs.at(-1).fields;
-    const said = at > 0 ? rungs[at - 1].words : at < 0 ? "Its own settings." : rungs.at(-1).words;
+    const effect = at > 0 ? rungs[at - 1].words : at < 0 ? "Its own settings." : rungs.at(-1).words;
     const sides = [
       { title: "Variety 0", request: { ...request, ...off } },
-      { title: `With. ${said}`, request: { ...request, ...Object.fromEntries(Object.keys(off).map((name) => [name, fields[name] ?? off[name]])) } },
+      { title: `With. ${effect}`, request: { ...request, ...Object.fromEntries(Object.keys(off).map((name) => [name, fields[name] ?? off[name]])) } },
     ].map((side) => ({ ...side, grid: make("div", { className: "sl-wall" }), time: make("b", { className: "sl-time" }, "…"), ms: 0 }));
     const columns = sides.map((side) =>
       make("section", {}, make("h2", {}, side.title), make("p", { className: "sl-facts" }, side.time), side.grid),

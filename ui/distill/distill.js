@@ -12,13 +12,13 @@ still.shows.model = ({ ask, changed }) => {
     spellcheck: false,
   });
   const go = make("button", { className: "sl-go", onclick: serve }, "Serve this");
-  const said = make("p", { className: "sl-note", role: "status" });
+  const note = make("p", { className: "sl-note", role: "status" });
   const card = make(
     "section",
     { className: "sl-card sl-serve" },
     make("h2", {}, "Serve"),
     make("div", { className: "sl-acts" }, name, go),
-    said,
+    note,
   );
   let job = null;
 
@@ -27,7 +27,7 @@ still.shows.model = ({ ask, changed }) => {
     const answer = await ask(
       "job_serve",
       { id: job.id, model: name.value },
-      (sentence) => (said.textContent = sentence),
+      (sentence) => (note.textContent = sentence),
     );
     if (answer) changed();
     else go.disabled = false;
@@ -57,7 +57,7 @@ still.shows.model = ({ ask, changed }) => {
     const busy = Boolean(state.model && !state.ended);
     name.disabled = go.disabled = Boolean(state.reason) || busy;
     const key = JSON.stringify(state);
-    if (card.dataset.key !== key) said.replaceChildren(...words(state));
+    if (card.dataset.key !== key) note.replaceChildren(...words(state));
     card.dataset.key = key;
   };
   return card;

@@ -201,12 +201,12 @@ still.canvas = (changed) => {
   }
   /* The drawing becomes its lines, to be drawn on. */
   function outline() {
-    const found = outlined(SIDE);
+    const lines = outlined(SIDE);
     remember(whole());
     ground("#ffffff");
     pens.colour.clearRect(0, 0, SIDE, SIDE);
     pens.lines.globalCompositeOperation = "source-over";
-    pens.lines.drawImage(found, 0, 0);
+    pens.lines.drawImage(lines, 0, 0);
     changed(true);
   }
 
@@ -262,11 +262,11 @@ still.canvas = (changed) => {
 
   const kept = () => JSON.stringify({ ground: state.ground, colour: layers.colour.toDataURL(), lines: layers.lines.toDataURL() });
   async function bring(text) {
-    const said = JSON.parse(text);
-    ground(said.ground);
+    const saved = JSON.parse(text);
+    ground(saved.ground);
     for (const name of ["colour", "lines"]) {
       const picture = new Image();
-      picture.src = said[name];
+      picture.src = saved[name];
       await picture.decode();
       pens[name].drawImage(picture, 0, 0);
     }

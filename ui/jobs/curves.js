@@ -84,11 +84,11 @@ still.curves = (element) => {
     canvas.onpointermove = (event) => {
       const at = event.clientX - canvas.getBoundingClientRect().left;
       const near = (l) => l.points.reduce((a, b) => (Math.abs(x(b[0]) - at) < Math.abs(x(a[0]) - at) ? b : a));
-      const found = lines.map(near);
+      const picked = lines.map(near);
       cursor.setAttribute("visibility", "visible");
-      cursor.setAttribute("x1", x(found[0][0]));
-      cursor.setAttribute("x2", x(found[0][0]));
-      tell(lines, found);
+      cursor.setAttribute("x1", x(picked[0][0]));
+      cursor.setAttribute("x2", x(picked[0][0]));
+      tell(lines, picked);
     };
     canvas.onpointerleave = () => {
       cursor.setAttribute("visibility", "hidden");
@@ -96,12 +96,12 @@ still.curves = (element) => {
     };
   }
 
-  function tell(lines, found) {
-    const at = (l, i) => (found ? found[i] : l.points.at(-1));
+  function tell(lines, picked) {
+    const at = (l, i) => (picked ? picked[i] : l.points.at(-1));
     const words = lines.map((l, i) =>
       make("span", { style: `color:${colour(i)}` }, `— ${l.name} ${short(at(l, i)[1])}`),
     );
-    const notes = found ? [`at step ${found[0][0].toLocaleString("en")}`] : scale.log ? ["logarithmic"] : [];
+    const notes = picked ? [`at step ${picked[0][0].toLocaleString("en")}`] : scale.log ? ["logarithmic"] : [];
     legend.replaceChildren(...words, ...notes.map((n) => make("span", {}, n)));
   }
 
@@ -114,8 +114,8 @@ still.curves = (element) => {
 
   new ResizeObserver(draw).observe(canvas);
   return {
-    show(found) {
-      plots = found;
+    show(quantities) {
+      plots = quantities;
       const names = plots.map((p) => p.quantity);
       const button = (q) =>
         make("button", { className: "sl-small", onclick: () => choose(q) }, q.replaceAll("_", " "));

@@ -77,12 +77,12 @@ still.jobView = (element, { ask, gone, changed, started }) => {
   const samples = make("section", { className: "sl-card sl-none" }, stepped, grid, pick);
   const log = make("pre", { tabIndex: 0, ariaLabel: "Log" });
   const logged = make("section", { className: "sl-card sl-none" }, make("h2", {}, "Log"), log);
-  const asked = make("section", { className: "sl-card" });
+  const requested = make("section", { className: "sl-card" });
   const made = make("div", { className: "sl-results" });
   const two = make("div", { className: "sl-two" }, curves, samples);
   const head = make("div", { className: "sl-jobhead" }, make("div", {}, title, about), acts);
   const results = still.results(made, { ask, started, changed: () => look() });
-  element.replaceChildren(head, words, bar, facts, two, made, logged, asked);
+  element.replaceChildren(head, words, bar, facts, two, made, logged, requested);
   const plot = still.curves(plots);
   let id = null,
     job = null,
@@ -130,13 +130,13 @@ still.jobView = (element, { ask, gone, changed, started }) => {
   }
 
   function sentence() {
-    const said = still.jobWords(job);
+    const words = still.jobWords(job);
     const resume = {
       paused: "; resume goes on from the checkpoint",
       failed: ". Resume goes on from the last checkpoint",
       cancelled: "; resume goes on from the checkpoint",
     }[job.state];
-    const whole = `${said}${(job.checkpoint_step !== null && resume) || ""}.`.replace(/\.\.$/, ".");
+    const whole = `${words}${(job.checkpoint_step !== null && resume) || ""}.`.replace(/\.\.$/, ".");
     return whole[0].toUpperCase() + whole.slice(1);
   }
 
@@ -259,7 +259,7 @@ still.jobView = (element, { ask, gone, changed, started }) => {
     const rows = Object.entries(job.changed).map(([k, v]) =>
       make("div", {}, make("dt", {}, k), make("dd", {}, v)),
     );
-    fresh(asked, make("h2", {}, "Request"), make("dl", {}, ...rows));
+    fresh(requested, make("h2", {}, "Request"), make("dl", {}, ...rows));
   }
 
   async function look() {

@@ -89,8 +89,8 @@ still.startPage = (element, part, { kind, title, button, hint: words, idle = nul
 
   async function newest() {
     const answer = await ask("jobs_page", {});
-    const found = answer && [...answer.active, ...answer.ended].find((j) => j.kind === kind);
-    if (found) view.open(found.id);
+    const latest = answer && [...answer.active, ...answer.ended].find((j) => j.kind === kind);
+    if (latest) view.open(latest.id);
   }
 
   async function each() {

@@ -170,7 +170,7 @@ window.still = (() => {
   };
 
   /* Messages of python for the page: a request to show, the menu, a sentence. Each has a number. */
-  still.parts.told = (element, part) => {
+  still.parts.messages = (element, part) => {
     still.trigger = part.trigger;
     const hear = () => {
       const { request, model, menu, usual, says, kind, paint, arrival, switched, restore } = part.props.value ?? {};

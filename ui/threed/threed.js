@@ -37,8 +37,8 @@ still.parts.threed = (element, part) => {
   const { make } = still;
   const TRIES = ["a red mushroom", "a teal rocket", "a brown teapot", "a purple snowman", "a fox", "a pizza"];
   const viewer = still.viewer("an example");
-  const said = make("h2", {});
-  const idle = make("div", { className: "sl-example", hidden: true }, said, viewer.element);
+  const heading = make("h2", {});
+  const idle = make("div", { className: "sl-example", hidden: true }, heading, viewer.element);
   const notes = make("div", { className: "sl-notes", role: "status" });
   const chip = (text, act, title = "") => make("button", { type: "button", className: "sl-chip", title, onclick: act }, text);
   const tries = make("div", { className: "sl-chips" }, "try ", ...TRIES.map((t) => chip(t, () => page.form.write("prompt", t))));
@@ -86,7 +86,7 @@ still.parts.threed = (element, part) => {
   async function example(name) {
     const answer = await page.ask("example", { name });
     if (!answer) return;
-    said.textContent = `${name[0].toUpperCase()}${name.slice(1)}, from the box.`;
+    heading.textContent = `${name[0].toUpperCase()}${name.slice(1)}, from the box.`;
     idle.hidden = false;
     viewer.open(still.bytesOf(answer.src));
   }
