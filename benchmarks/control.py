@@ -1,11 +1,12 @@
-"""Whether a picture follows a sketch: silhouettes of held-out toys, drawn with a bad hand, against what is painted.
+"""Measures whether pictures follow a sketch: silhouettes of held-out toys, drawn imprecisely, against the pictures.
 
     python -m benchmarks.control [--models toybox-hyper:1 …] [--seeds 0 1 2] [--pictures 48]
 
-Each toy's prompt names its kind, colour and background; its sketch has gaps, wobbles and is drawn with thin and thick
-pens. IoU is that of the drawn thing's silhouette and of what differs from the painted ground; F is that of the edges
-that a pixel of the other has within two; kind and colour are read by `judge-b`. Each with the sketch and, as the floor,
-without. Slower: the network's time with the control, in that without. Rows go to results/control.json.
+Each toy's prompt names its kind, colour and background. Its sketch has gaps, wobbles, and lines of varied width.
+`iou` compares the toy's silhouette with the pixels that differ from the picture's background. `edges` is the F score
+of edge pixels, where an edge counts as met if the other image has one within two pixels. `judge-b` reads kind and
+colour. Every figure is measured with the sketch and without it, the latter as the floor. `slower` is the denoising
+time with the control divided by the time without it. Rows go to results/control.json.
 """
 
 import argparse
@@ -37,8 +38,8 @@ from models.request import ImageRequest
 
 KEYS = ("model", "steps", "sketch", "metric")
 MODELS = ("toybox-sd:20", "toybox-hyper:1", "toybox-disback:1", "toybox-lcm:1", "toybox-dmd2:4", "toybox-cfg-lora:20")
-FIRST = 500_000  # index of the first scene: no other benchmark's
-NEAR = 2  # pixels that an edge may be away
+FIRST = 500_000  # index of the first scene; no other benchmark uses these scenes
+NEAR = 2  # greatest distance in pixels at which two edges match
 SEED_STEP = 1_000_003
 TARGETS = {"iou": "≥ 0.80", "kind": "≥ 95 % of that without", "colour": "≥ 95 % of that without", "slower": "≤ 1.4"}
 
@@ -55,7 +56,7 @@ class Drawn:
 
 
 def drawn(n: int) -> list[Drawn]:
-    """One thing each."""
+    """`n` held-out scenes of one object each, with their sketches kept in inputs/."""
     scenes = [scene_at(0, FIRST + i, "held_out", group="one") for i in range(n)]
     lines = [exact.lines(scene) for scene in scenes]
     outline, edges = (
@@ -63,9 +64,9 @@ def drawn(n: int) -> list[Drawn]:
         for name in ("outline", "edges")
     )
     sheets = (255 * (1 - sketch(outline, edges, Rows(0, 0, n)))).round().byte()[:, 0].numpy()
-    said = ["colour", "background"]
+    attributes = ["colour", "background"]
     return [
-        Drawn(prompt(scene, said), scene, one.depth > 0, one.edges > 0, inputs.keep(png(sheet)))
+        Drawn(prompt(scene, attributes), scene, one.depth > 0, one.edges > 0, inputs.keep(png(sheet)))
         for scene, one, sheet in zip(scenes, lines, sheets, strict=True)
     ]
 
@@ -77,7 +78,7 @@ def png(sheet: np.ndarray) -> bytes:
 
 
 def silhouette(picture: np.ndarray) -> np.ndarray:
-    """[H, W] bool: what differs from the ground, which is the median of the rim."""
+    """[H, W] bool: pixels that differ from the background, which is the median colour of the border."""
     rim = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
     return np.abs(picture - np.median(rim.astype(np.float32), 0)).max(-1) > found.AWAY
 
@@ -87,7 +88,7 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def f_score(a: np.ndarray, b: np.ndarray) -> float:
-    """Of edges that are near one of the other's."""
+    """F score of two edge images [H, W] bool: an edge pixel counts if the other image has one within `NEAR` pixels."""
     wide = np.ones((2 * NEAR + 1, 2 * NEAR + 1), bool)
     hits = [float((x & binary_dilation(y, wide)).sum() / max(x.sum(), 1)) for x, y in ((a, b), (b, a))]
     return 2 * hits[0] * hits[1] / max(sum(hits), 1e-9)
@@ -101,7 +102,7 @@ def paint(parts: Parts, request: ImageRequest) -> np.ndarray:
 def figures(
     parts: Parts, steps: int, toys: Sequence[Drawn], judge: Judge, seed: int, followed: bool
 ) -> dict[str, float]:
-    """Means over the toys of one sampling seed."""
+    """Each metric's mean over the toys, for one sampling seed, with or without their sketches."""
     painted, sums = [], {"iou": 0.0, "edges": 0.0}
     for k, toy in enumerate(toys):
         number, control = (seed * SEED_STEP + k) % 2**31, toy.drawing if followed else ""
@@ -119,7 +120,7 @@ def figures(
 
 
 def slower(parts: Parts, steps: int, toy: Drawn, rounds: int = 7) -> float:
-    """Time of the loop with the control, in the time of the loop without it: medians, in turns."""
+    """Median denoising time with the control, divided by the median without it; the two are measured in turns."""
     plain = ImageRequest(toy.prompt, model=parts.row.id, steps=steps)
     spent: dict[bool, list[float]] = {False: [], True: []}
     for k in range(rounds + 1):
@@ -145,7 +146,7 @@ def rows(model: str, steps: int, toys: Sequence[Drawn], judge: Judge, seeds: Seq
 
 
 def table(known: Sequence[report.Row]) -> str:
-    """A line for each model, with and without its sketch."""
+    """A Markdown table with one line for each model with sketches and one without."""
     lines: dict[tuple, report.Row] = {}
     for row in known:
         line = lines.setdefault((row["model"], row["steps"], row["sketch"]), {k: row[k] for k in KEYS[:3]})

@@ -94,7 +94,7 @@ class Attempt:
         kind = kinds[job.kind]
         argv = kind.command(kind.request.from_dict(job.request), Start(self.run, job.ran))
         self.tail = Tail(self.run / FILE)
-        self.said, self.finish, self.error = Progress(), None, None
+        self.progress, self.finish, self.error = Progress(), None, None
         self.asked_at = self.grace = 0.0
         self.limit, self.again = None, False  # a reached limit, as a sentence; whether another attempt may help
         self.begun = self.beaten = self.measured = self.heard = store.clock.mono()
@@ -156,7 +156,7 @@ class Attempt:
             update |= {"checkpoint_step": update.get("step", 0), "checkpoint_at": self.store.clock.wall()}
             if (seconds := _plain(event.get("seconds"), (int, float))) is not None:
                 self.store.count(checkpoints=1, checkpoint_seconds=seconds)
-        self.said = replace(self.said, **update)
+        self.progress = replace(self.progress, **update)
         if event["kind"] == "done":
             self.finish = event
         if event["kind"] == "error":
@@ -181,7 +181,7 @@ class Attempt:
         size = None
         if now - self.measured >= MEASURE_SECONDS:
             self.measured, size = now, files.size(self.run)
-        wish = self.store.beat(self.job, self.said, now - self.beaten, size)
+        wish = self.store.beat(self.job, self.progress, now - self.beaten, size)
         self.beaten = now
         self._rotate()
         return wish
@@ -224,7 +224,7 @@ class Attempt:
             self.reaped = True
         self._listen()
         now = self.store.clock.mono()
-        self.store.beat(self.job, self.said, now - self.beaten, files.size(self.run))
+        self.store.beat(self.job, self.progress, now - self.beaten, files.size(self.run))
         self.beaten = now
         outputs, fault = present(self.run, self.finish)
         if code == 0 and outputs:

@@ -1,9 +1,10 @@
-"""What a drawing tells a UNet: a branch beside it (ControlNet, Zhang et al. 2023), of diffusers' own class.
+"""A control: a branch beside a UNet that reads a drawing (ControlNet, Zhang et al. 2023), of diffusers' own class.
 
-It is trained on the base and acts unchanged on every LoRA of the base. One branch knows all of `CONTROLS`: a token
-beside the time says which. Two departures from the paper's copy of the encoder keep it below 8 MB at half precision and
-40 % of the UNet's time: no attention at the first resolution, and the drawing is read by few channels. Its answers
-begin at zero; the last layer of what reads the drawing does not, as two layers of zeros would learn late.
+The branch is trained on the base and acts unchanged on every LoRA of the base. One branch serves all of `CONTROLS`; a
+token added to the time embedding says which. Two departures from the paper's copy of the encoder keep it below 8 MB at
+half precision and 40 % of the UNet's time: it has no attention at the first resolution, and few channels read the
+drawing. Its outputs are zero at first. The last layer that reads the drawing isn't zero at first, as two layers of
+zeros in a row would learn late.
 """
 
 from math import isqrt
@@ -18,20 +19,20 @@ from models.denoiser import Cond
 from models.manifest import CONTROLS
 
 FOLDER = "controlnet"
-STEM = (8, 16, 32, 64, 96)  # channels that the drawing is read by; all but the first halve its side
-LAYOUT = torch.channels_last  # of the drawing on its way: a quarter of the time on a CPU
-CELLS = 10  # on a side: areas of colour
+STEM = (8, 16, 32, 64, 96)  # channels of the layers that read the drawing; each after the first halves its side
+LAYOUT = torch.channels_last  # memory layout in these layers; a quarter of the time on a CPU
+CELLS = 10  # areas of colour along a side
 COPIED = ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim", "attention_head_dim")
 COPIED += ("norm_num_groups", "flip_sin_to_cos", "freq_shift", "act_fn", "norm_eps", "use_linear_projection")
 
 
 def areas(pictures: Tensor, cells: int = CELLS) -> Tensor:
-    """Pictures [B, 3, H, W] as so many areas of colour on a side, with soft borders."""
+    """Pictures [B, 3, H, W] as `cells` × `cells` areas of their mean colours, with soft borders."""
     return F.interpolate(F.adaptive_avg_pool2d(pictures, cells), pictures.shape[2:], mode="bilinear")
 
 
 class Control(nn.Module):
-    """Answers with what a UNet is called with beside: residuals for its encoder's outputs and its middle."""
+    """Computes a UNet's additional arguments: residuals for its skip features and its middle block."""
 
     def __init__(self, network: ControlNetModel):
         super().__init__()
@@ -58,7 +59,7 @@ class Control(nn.Module):
 
 
 def plain(control: Control, kind: str) -> ControlNetModel:
-    """The same for one kind alone, as any pipeline of diffusers takes it: the token becomes part of the time's bias."""
+    """A ControlNet of one kind, as diffusers' pipelines take it: the kind's token is added to the time's bias."""
     config = {k: v for k, v in control.network.config.items() if k != "_use_default_values"}
     made: Any = ControlNetModel.from_config(config | {"num_class_embeds": None})
     weights = dict(control.network.state_dict())
@@ -69,7 +70,7 @@ def plain(control: Control, kind: str) -> ControlNetModel:
 
 
 def new(unet: Any, stem: tuple[int, ...] = STEM) -> Control:
-    """For a UNet2DConditionModel, without an effect yet. What it shares with the encoder begins as a copy."""
+    """An untrained branch for a UNet2DConditionModel. Layers that match the encoder's start as copies of them."""
     config = {name: unet.config[name] for name in COPIED}
     types = ["DownBlock2D", *unet.config["down_block_types"][1:]]
     network: Any = ControlNetModel(

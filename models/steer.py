@@ -1,7 +1,7 @@
-"""Follow a drawing: control, control_kind and control_strength of a request.
+"""Pictures that follow a drawing: the fields control, control_kind and control_strength of a request.
 
-The model's control (models/control.py) acts beside its network during the run. The drawing comes with every prompt, the
-empty one too. Strength 0 gives the run without it, bit for bit.
+The model's control (models/control.py) acts beside its network during the run, with the empty prompt too. Strength 0
+gives exactly the pictures without it.
 """
 
 from dataclasses import dataclass, replace
@@ -25,13 +25,13 @@ from models.img2img import flat
 from models.manifest import CONTROLS
 from models.request import ImageRequest
 
-DARK = 128  # a paper darker than this has light ink
-FAINT = 0.1  # of the way from paper to black: less is no ink
+DARK = 128  # grey level below which the paper counts as dark, so that the ink is light
+FAINT = 0.1  # contrast below which there is no line, as a share of the greatest contrast on this paper
 
 
 @dataclass(frozen=True)
 class Steer:
-    """What a request's drawing comes to, for a model."""
+    """A request's drawing, ready for a model's control."""
 
     branch: Control
     drawing: Tensor  # [1, 3, H, W] in [0, 1]
@@ -51,7 +51,7 @@ class Steer:
         return cls(branch, drawing, CONTROLS.index(kind), request.control_strength)
 
     def beside(self, net: Any) -> Any:
-        """A denoiser with this control beside it."""
+        """The denoiser `net` with this control beside it."""
         return net.controlled(self.branch, self.strength)
 
     def conditioned(self, cond: Cond) -> Cond:
@@ -60,7 +60,7 @@ class Steer:
 
 
 def shown(picture: Picture, kind: str, side: int) -> Tensor:
-    """A control's input from an RGB picture, [1, 3, side, side] in [0, 1]: ink 1, near 1, colours as they are.
+    """A control's input from an RGB picture, [1, 3, side, side] in [0, 1]: ink is 1, near is 1, colours are kept.
 
     Raises ValueError for a sketch or edges without a line.
     """
@@ -76,7 +76,8 @@ def shown(picture: Picture, kind: str, side: int) -> Tensor:
 
 
 def ink(grey: np.ndarray) -> np.ndarray:
-    """[H, W] in [0, 1], the strongest line 1: what differs from the paper, dark on light or light on dark."""
+    """The lines [H, W] in [0, 1] of a drawing [H, W] in [0, 255], dark on light or light on dark; the strongest is
+    1."""
     paper = float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
     away = (grey - paper) / max(255 - paper, 1) if paper < DARK else (paper - grey) / paper
     if away.max() < FAINT:
@@ -85,7 +86,7 @@ def ink(grey: np.ndarray) -> np.ndarray:
 
 
 def load(row: Row, device: torch.device, dtype: torch.dtype) -> Control:
-    """A control of the catalogue, read once. Raises ValueError where it is not there, or damaged."""
+    """A control of the catalogue, read once. Raises ValueError for a missing or damaged file."""
     return _read(row.id, row.folder, row.hub, tuple(sorted(row.manifest.files.items())), device, dtype)
 
 

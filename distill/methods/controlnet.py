@@ -1,11 +1,11 @@
-"""A control (ControlNet, Zhang et al. 2023): a branch beside a frozen UNet, so that a drawing says where things are.
+"""A control (ControlNet, Zhang et al. 2023): a branch beside a frozen UNet, through which a drawing sets the layout.
 
     L = w(t) | eps(x_t, t, c, control) - eps |^2        (their Eq. 5, with the weights of `sft`)
 
-Trained on the base alone and used unchanged by every LoRA of it: what adapters change is how the UNet walks, not what
-its skips mean. One branch knows all kinds of control by a token; a share of the captions is hidden, so that it reads
-the drawing. What a picture shows where is decided in noise: t is drawn above `t_min`. How it differs from the paper's
-copy of the encoder is said in models/control.py.
+The branch is trained on the base alone. Every LoRA of the base uses it unchanged, because LoRAs barely change the
+meaning of the UNet's skip features. One branch serves all kinds of control, told apart by a learned token. A share of
+the captions is dropped, so that the branch must read the drawing. Noise levels t are drawn above `t_min`, since
+layout is decided at high noise. models/control.py says how the branch differs from the paper's copy of the encoder.
 """
 
 from dataclasses import dataclass
@@ -45,19 +45,19 @@ class Config:
 
 
 def sources(names: str, skip_bad: bool = False, side: int = 128) -> list[Source]:
-    """Its pictures, each with what can steer it."""
+    """The data set's pictures, each with its outline, edges and depth."""
     from distill.data.steered import Steered
 
     return [Steered(source) for source in plain(names, toys=PICTURES, skip_bad=skip_bad, side=side)]
 
 
 def shares(cfg: Config) -> tuple[float, ...]:
-    """How often each kind of control is asked for, in the order of `manifest.CONTROLS`."""
+    """Probability of each kind of control, in the order of `manifest.CONTROLS`."""
     return cfg.sketch, cfg.edges, cfg.depth, cfg.colours
 
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:
-    """The base, frozen, with a branch beside it that has no effect yet."""
+    """The frozen base with an untrained branch, whose output is zero at first."""
     return students.taught(base).requires_grad_(False).with_control()
 
 

@@ -1,9 +1,9 @@
-"""Pictures with what can steer them: outlines, edges and depth, moved and shrunk together with the picture.
+"""Pictures with the inputs that can steer them: outlines, edges and depth, shrunk and moved with the picture.
 
-    python -m distill.data.steered --preview grid.png --of toys+emoji        a sheet to look at
+    python -m distill.data.steered --preview grid.png --of toys+emoji        draws a sheet of examples
 
-Of toys all three are exact, since the renderer knows them; of other pictures lines are found (`found.py`) and there is
-no depth. What a hand would draw of them is made anew for every step of a training (`drawn.py`).
+For toys all three are exact, as the renderer computes them (`exact.py`). For other pictures lines are detected
+(`found.py`), and depth is unknown. Sketches are drawn anew from the lines at every training step (`drawn.py`).
 """
 
 import hashlib
@@ -17,13 +17,13 @@ from distill.data.steered import exact, found
 from distill.data.steered.lines import Lines
 from distill.data.toys import Toys
 
-PLACED = 1  # goes up when the same pictures would be placed otherwise, so that caches start anew
-MOVED = 0.6  # of the pictures are shrunk and moved
-SPAN = (0.3, 1.0)  # of the frame that a moved picture takes
+PLACED = 1  # version of the placement; raise it when it changes, so that caches are made anew
+MOVED = 0.6  # share of the pictures that are shrunk and moved
+SPAN = (0.3, 1.0)  # side of a moved picture, as a share of the frame's
 
 
 class Steered:
-    """Example `index` is that of `source`, somewhere in the frame, with its lines and depth."""
+    """The examples of `source`, placed somewhere in the frame, with `conditions` [H, W, 3]: outline, edges, depth."""
 
     steered = True
 
@@ -48,7 +48,7 @@ class Steered:
 
 
 def moved(example: Example, lines: Lines, ground: np.ndarray, rng: np.random.Generator) -> tuple[Example, Lines]:
-    """Picture and lines, shrunk alike and put anywhere in the frame; what is around is the picture's ground [3]."""
+    """Picture and lines, shrunk alike and placed anywhere in a frame filled with the colour `ground` [3]."""
     side = len(example.picture)
     small = max(1, round(side * rng.uniform(*SPAN)))
     x, y = rng.integers(side - small + 1, size=2)

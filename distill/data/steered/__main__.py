@@ -1,4 +1,4 @@
-"""A sheet to look at: each picture, its exact lines, edges and depth, and two drawings of it.
+"""Draws a sheet of pictures with their outline, edges, depth, two sketches and areas of colour.
 
 python -m distill.data.steered --preview sheet.png --of toys+emoji
 """
@@ -19,7 +19,7 @@ from models.manifest import CONTROLS
 
 
 def sheet(of: str, n: int) -> np.ndarray:
-    """uint8: a column a picture, the parts of a data set in turns."""
+    """A sheet, uint8 [H, W, 3], with one column for each of `n` pictures; the parts of a data set take turns."""
     parts = [Steered(source) for source in sources(of)]
     examples = [parts[i % len(parts)][i // len(parts)] for i in range(n)]
     pictures = floats([e.picture for e in examples])

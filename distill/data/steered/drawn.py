@@ -1,7 +1,6 @@
-"""What a hand would make of exact lines: a control's input, drawn anew for every step, so that a bad hand works.
+"""Control inputs drawn from exact lines, anew at every training step, so that imprecise drawings work too.
 
-Lines go missing and outlines stay open, pens are thin and thick within one drawing, everything wobbles. All of it is a
-function of the numbers that are drawn for a sample.
+Sketches have gaps, wobble, and vary in the width of their lines. Each is a function of the sample's random numbers.
 """
 
 from collections.abc import Sequence
@@ -16,12 +15,12 @@ from distill.method import Rows
 from models.control import CELLS, areas
 from models.manifest import CONTROLS
 
-OUTLINE_ONLY = 0.4  # of the sketches have no inner lines
-WHOLE = 0.3  # of the sketches have no gap
-GAP = 0.38  # of a smooth noise in [0, 1]: lines are missing where it is below this, at most
-WOBBLE = 2.5  # pixels of a 128th, at most
-PEN = 4.0  # the widest is twice this and one, in pixels of a 128th
-VARIED = 1.5  # by how much of that a pen varies within a drawing
+OUTLINE_ONLY = 0.4  # share of the sketches without inner lines
+WHOLE = 0.3  # share of the sketches without gaps
+GAP = 0.38  # the highest threshold on a smooth noise in [0, 1] below which lines are missing
+WOBBLE = 2.5  # the largest standard deviation of the displacement, in 128ths of the side
+PEN = 4.0  # the widest line is 1 + 2 PEN, in 128ths of the side
+VARIED = 1.5  # range by which PEN varies within a sketch
 
 
 def upsampled(noise: Tensor, side: int) -> Tensor:
@@ -29,7 +28,7 @@ def upsampled(noise: Tensor, side: int) -> Tensor:
 
 
 def wobbly(lines: Tensor, rng: Rows) -> Tensor:
-    """Every place moved a little, neighbours alike."""
+    """Lines [B, 1, H, W], displaced by a smooth random field."""
     b, side = len(lines), lines.shape[-1]
     amount = WOBBLE * side / 128 * rng.rand(b, 1) * 2 / side  # grid_sample's frame is two wide
     shift = upsampled(rng.randn(b, 2, 6, 6), side) * amount[..., None, None]
@@ -40,7 +39,7 @@ def wobbly(lines: Tensor, rng: Rows) -> Tensor:
 
 
 def thickened(lines: Tensor, width: Tensor) -> Tensor:
-    """Lines [B, 1, H, W] of 1 + 2 width pixels, width [B, 1, H, W] at least 0."""
+    """Lines [B, 1, H, W] widened to 1 + 2 `width` pixels. `width` [B, 1, H, W] is at least 0."""
     out, wider = lines, lines
     for k in range(int(np.ceil(float(width.max())))):
         wider = F.max_pool2d(wider, 3, 1, 1)
@@ -49,7 +48,7 @@ def thickened(lines: Tensor, width: Tensor) -> Tensor:
 
 
 def sketch(outline: Tensor, edges: Tensor, rng: Rows) -> Tensor:
-    """[B, 1, H, W] each, in [0, 1], ink 1."""
+    """A sketch [B, 1, H, W] from outlines and edges of that shape, all in [0, 1] with 1 for ink."""
     b, side = len(outline), outline.shape[-1]
     u = rng.rand(b, 5)[..., None, None, None]  # [B, 5, 1, 1, 1]
     lines = torch.where(u[:, 0] < OUTLINE_ONLY, outline, edges)
@@ -60,9 +59,10 @@ def sketch(outline: Tensor, edges: Tensor, rng: Rows) -> Tensor:
 
 
 def control_input(conditions: Tensor, pictures: Tensor, kinds: Tensor, rng: Rows) -> Tensor:
-    """The control's input for each sample, [B, 3, H, W] in [0, 1].
+    """Each sample's control input, [B, 3, H, W] in [0, 1].
 
-    conditions: [B, 3, H, W] in [0, 1], as `Lines` stacks them; pictures likewise; kinds [B] index `CONTROLS`.
+    conditions: [B, 3, H, W] in [0, 1], stacked as in `Lines`. pictures: [B, 3, H, W] in [0, 1].
+    kinds: [B], indices of `CONTROLS`.
     """
     outline, edges, depth = conditions.split(1, 1)
     cells = rng.randint(CELLS - 4, CELLS + 5, len(kinds)).tolist()
@@ -73,13 +73,13 @@ def control_input(conditions: Tensor, pictures: Tensor, kinds: Tensor, rng: Rows
 
 
 def chosen(known: Tensor, shares: Sequence[float], rng: Rows) -> Tensor:
-    """A kind for each sample, [B]: by its share, among those that are known of it, [B, K] bool."""
+    """Each sample's kind of control, [B], drawn by `shares` among its known kinds, `known` [B, K] bool."""
     edges = (known * torch.tensor(shares, device=known.device)).cumsum(1)
     return (rng.rand(len(known), 1) * edges[:, -1:] >= edges).sum(1).clamp(max=len(CONTROLS) - 1)
 
 
 class Steering:
-    """Control and its kind for rows that were drawn. `shares`: how often each of `CONTROLS` is asked for."""
+    """Makes control inputs and their kinds for a batch. `shares`: probability of each of `CONTROLS`."""
 
     def __init__(self, parts: Sequence[Cached], shares: Sequence[float]):
         self.parts, self.shares = {part.name: part for part in parts}, shares

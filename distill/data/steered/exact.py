@@ -1,4 +1,4 @@
-"""Lines and depth of a toy scene, from what its rays met."""
+"""Outlines, edges and depth of a toy scene, computed from the renderer's buffers."""
 
 import numpy as np
 from scipy.ndimage import minimum_filter1d
@@ -8,11 +8,11 @@ from distill.data.steered.lines import Lines
 from distill.data.toys.render import SAMPLES, Seen, look
 from distill.data.toys.scene import Scene
 
-DRAWN = 2  # goes up when the lines of the same scene would be others, so that caches start anew
-CREASE = float(np.cos(np.radians(38)))  # sharper ones are drawn
-ACROSS = 6  # points that a rounded edge may take to turn
-STEP = 0.06  # units in depth by which one part lies behind another
-FARTHEST = 60.0  # of 255: the depth of what is farthest away, as nothing is 0
+DRAWN = 2  # version of these lines; raise it when they change, so that caches are made anew
+CREASE = float(np.cos(np.radians(38)))  # cosine of the smallest angle between normals that is drawn as a crease
+ACROSS = 6  # samples within which a rounded edge may turn
+STEP = 0.06  # jump in depth, in units of the scene, that separates two parts of one object
+FARTHEST = 60.0  # of 255: depth of the farthest surface; the background is 0
 
 
 def lines(scene: Scene, side: int = SIDE) -> Lines:
@@ -22,13 +22,13 @@ def lines(scene: Scene, side: int = SIDE) -> Lines:
 
 
 def neighbours(v: np.ndarray) -> list[tuple[tuple[slice, slice], np.ndarray, np.ndarray]]:
-    """Points with those to their right, then points with those below: (where the first lie, first, second)."""
+    """Horizontal, then vertical pairs of neighbours in [S, S, …]: (index of the first, first values, second values)."""
     every, first = slice(None), slice(None, -1)
     return [((every, first), v[:, :-1], v[:, 1:]), ((first, every), v[:-1], v[1:])]
 
 
 def outlines(seen: Seen) -> np.ndarray:
-    """[S, S] bool: another thing, nothing, or another part of the thing well behind comes next."""
+    """[S, S] bool: samples next to another object, the background, or a part of the same object well behind."""
     out = np.zeros(seen.thing.shape, bool)
     for where, a, b in neighbours(seen.thing):
         out[where] |= a != b
@@ -40,7 +40,7 @@ def outlines(seen: Seen) -> np.ndarray:
 
 
 def beside(line: np.ndarray) -> np.ndarray:
-    """Points of a line and the points around them."""
+    """[S, S] bool: the samples of a line and their eight neighbours."""
     out = line.copy()
     out[1:] |= line[:-1]
     out[:-1] |= line[1:]
@@ -51,7 +51,7 @@ def beside(line: np.ndarray) -> np.ndarray:
 
 
 def creases(seen: Seen) -> np.ndarray:
-    """[S, S] bool: the surface turns sharply within `ACROSS` points, as rounded edges do, or another paint begins."""
+    """[S, S] bool: the surface turns by more than `CREASE` within `ACROSS` samples, or its paint changes."""
     out = np.zeros(seen.thing.shape, bool)
     for (where, a, b), (_, p, q) in zip(neighbours(seen.thing), neighbours(seen.paint), strict=True):
         out[where] |= (a == b) & (a >= 0) & (p != q)
@@ -59,7 +59,7 @@ def creases(seen: Seen) -> np.ndarray:
 
 
 def turns(seen: Seen, axis: int) -> np.ndarray:
-    """[S, S] bool: between the points on both sides along an axis the normal turns by more than `CREASE`, most here."""
+    """[S, S] bool: along the axis, the normals `ACROSS` samples apart differ by more than `CREASE`, and most here."""
     thing, normal = np.moveaxis(seen.thing, axis, 0), np.moveaxis(seen.normal, axis, 0)
     before, after, middle = slice(None, -ACROSS), slice(ACROSS, None), slice(ACROSS // 2, -ACROSS // 2)
     alike = np.ones(thing.shape, np.float32)
@@ -67,18 +67,18 @@ def turns(seen: Seen, axis: int) -> np.ndarray:
     alike[middle] = np.where(one, (normal[before] * normal[after]).sum(-1), 1)
     sharpest = (alike < CREASE) & (alike <= minimum_filter1d(alike, ACROSS + 1, axis=0) + 1e-6)
     first = np.zeros_like(sharpest)
-    first[1:] = sharpest[1:] & ~sharpest[:-1]  # of a plateau the first point
+    first[1:] = sharpest[1:] & ~sharpest[:-1]  # the first sample of a plateau
     return np.moveaxis(first, 0, axis)
 
 
 def whole(points: np.ndarray) -> np.ndarray:
-    """uint8 at the picture's size: 255 where a line passes through the pixel."""
+    """uint8 [H, W] from samples [S, S]: 255 where a line passes through the pixel."""
     side = len(points) // SAMPLES
     return np.where(points.reshape(side, SAMPLES, side, SAMPLES).any((1, 3)), 255, 0).astype(np.uint8)
 
 
 def depth(seen: Seen) -> np.ndarray:
-    """uint8: what is nearest 255, what is farthest `FARTHEST`."""
+    """uint8 [H, W]: 255 for the nearest surface, `FARTHEST` for the farthest, 0 for the background."""
     there = np.isfinite(seen.depth)
     near, far = seen.depth[there].min(initial=np.inf), seen.depth[there].max(initial=-np.inf)
     share = (far - np.where(there, seen.depth, far)) / max(far - near, 1e-6)

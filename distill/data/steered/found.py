@@ -1,26 +1,26 @@
-"""Lines of a picture of which nothing is known but its pixels: Canny's edges, and the outline of what is no ground."""
+"""Lines detected in a picture's pixels: Canny edges, and the outline of the object on a plain background."""
 
 import numpy as np
 from skimage.feature import canny
 
 from distill.data.steered.lines import Lines
 
-DRAWN = 1  # goes up when the lines of the same picture would be others, so that caches start anew
-RIM = 6  # grey levels that a plain ground may vary by
-AWAY = 24  # grey levels from the ground that make a pixel a thing's
-SIGMA = 1.0  # pixels, of Canny's blur
-LOW, HIGH = 0.06, 0.16  # Canny's thresholds, of a channel's range
+DRAWN = 1  # version of these lines; raise it when they change, so that caches are made anew
+RIM = 6  # grey levels by which a plain background may vary
+AWAY = 24  # grey levels by which an object's pixel differs from the background
+SIGMA = 1.0  # standard deviation of Canny's blur, in pixels
+LOW, HIGH = 0.06, 0.16  # Canny's thresholds, for channels in [0, 1]
 
 
 def ground(picture: np.ndarray) -> np.ndarray | None:
-    """The colour [3] around what is shown; None where the picture's rim is not of one colour."""
+    """The background's colour [3] in grey levels; None if the picture's border is not of one colour."""
     rim = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]]).astype(np.float32)
     middle = np.median(rim, 0)
     return middle if np.mean(np.abs(rim - middle).max(-1) <= RIM) > 0.95 else None
 
 
 def edges(picture: np.ndarray) -> np.ndarray:
-    """[H, W] bool: edges of any of the three channels."""
+    """[H, W] bool: Canny edges of any of the three channels of a uint8 picture [H, W, 3]."""
     channels = np.moveaxis(picture.astype(np.float32) / 255, -1, 0)
     return np.any([canny(c, SIGMA, LOW, HIGH) for c in channels], 0)
 

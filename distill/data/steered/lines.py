@@ -1,4 +1,4 @@
-"""What is known of a picture beside its colours: outlines, edges and depth, each uint8 [H, W]."""
+"""Outlines, edges and depth of a picture, each uint8 [H, W]."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -11,16 +11,16 @@ CHANNELS = ("outline", "edges", "depth")
 
 @dataclass(frozen=True)
 class Lines:
-    outline: np.ndarray  # 255 where a thing ends, about a pixel wide
-    edges: np.ndarray  # the same with creases and changes of paint
-    depth: np.ndarray  # 255 nearest, 0 where there is nothing, or nothing is known
+    outline: np.ndarray  # 255 at the borders of objects, about a pixel wide
+    edges: np.ndarray  # the outline with creases and changes of paint
+    depth: np.ndarray  # 255 for the nearest surface; 0 for the background, and everywhere if depth is unknown
 
     def stacked(self) -> np.ndarray:
         """uint8 [H, W, 3], channels as in `CHANNELS`."""
         return np.stack([self.outline, self.edges, self.depth], -1)
 
     def moved(self, small: int, x: int, y: int) -> Self:
-        """Shrunk to `small` pixels a side, with the upper left corner there. Lines stay a pixel wide."""
+        """Shrunk to `small` pixels a side, with the upper left corner at (x, y). Lines stay a pixel wide."""
         side = len(self.outline)
 
         def placed(v: np.ndarray, gain: float) -> np.ndarray:
