@@ -105,7 +105,7 @@ def test_cancel_races_with_completion_and_one_of_them_wins(jobs, moment):
     if moment == "the end":
         until(lambda: not process.of_job(job.id))
     if isinstance(moment, int):
-        until(lambda: (hand.attempts[0].said.step or 0) >= moment, hand.attempts[0]._listen)
+        until(lambda: (hand.attempts[0].progress.step or 0) >= moment, hand.attempts[0]._listen)
     try:
         jobs.cancel(job.id)
     except ValueError as e:
@@ -368,11 +368,11 @@ def test_whatever_a_command_says_the_worker_lives(tmp_path, events):
     store = opened(tmp_path)
     job = store.claim("worker", "cpu") or store.claim("worker", f"cpu:{chain(store).seq}")
     heard = Attempt.__new__(Attempt)
-    heard.store, heard.said, heard.finish, heard.error = store, Progress(), None, None
+    heard.store, heard.progress, heard.finish, heard.error = store, Progress(), None, None
     for kind, told in events:
         (event,) = [e for raw in [json.dumps({"kind": kind} | told).encode()] if (e := attempt._event(raw))]
         heard._hear(event)
-    store.beat(job, heard.said)
+    store.beat(job, heard.progress)
     outputs, fault = present(tmp_path, heard.finish)
     assert outputs or fault
     store.failed(job, heard.error or fault)

@@ -146,7 +146,7 @@ def load(
     return Parts(row, Text(pipeline, device), denoiser, pipeline.vae, pipeline.scheduler, pipeline, device, dtype)
 
 
-class Waiting(UNetDenoiser):
+class LazyUNet(UNetDenoiser):
     """A student that is loaded from its folder at its first prompt."""
 
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype):
@@ -164,7 +164,7 @@ def routed(row: Row, first: Denoiser, device: torch.device, dtype: torch.dtype) 
     """The denoiser of multi-student distillation: a router, and as many students as it has leaves."""
     router = Router.load(families.part(row, ROUTER)).to(device)
     others = [families.part(row, member_folder("unet", i)) for i in range(1, router.students)]
-    return Routed(router, [first, *(Waiting(folder, device, dtype) for folder in others)])
+    return Routed(router, [first, *(LazyUNet(folder, device, dtype) for folder in others)])
 
 
 def on_base(row: Row, base: Parts | None, **options: Any) -> Parts:
