@@ -36,11 +36,11 @@ COMMANDS = (  # what a person types, and the module whose `main` it is
 
 def helped(module: str) -> str:
     """What `--help` prints."""
-    found = importlib.import_module(module)
+    imported = importlib.import_module(module)
     out = io.StringIO()
-    asked = mock.patch("sys.argv", [module, "--help"])
-    with asked, contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
-        found.flags().print_help() if module == "ui.launch" else found.main()
+    argv = mock.patch("sys.argv", [module, "--help"])
+    with argv, contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+        imported.flags().print_help() if module == "ui.launch" else imported.main()
     return out.getvalue().strip()
 
 

@@ -72,10 +72,10 @@ def until(condition: Callable[[], object], turn: Callable[[], object] = lambda: 
 class Never:
     """Nobody is known to be dead."""
 
-    asked: list[str] = field(default_factory=list)
+    owners: list[str] = field(default_factory=list)
 
     def __call__(self, who: str) -> bool:
-        self.asked.append(who)
+        self.owners.append(who)
         return False
 
 

@@ -22,8 +22,8 @@ def reverse(to: str, host: str = "$http_host", prefix: str = "", strip: bool = T
 
         def answer(self) -> None:
             assert self.path.startswith(prefix + "/"), self.path
-            asked, path = self.headers["host"], self.path[len(prefix) :] if strip else self.path
-            words = {"$http_host": asked, "$host": asked.partition(":")[0], "$proxy_host": there.netloc}
+            public, path = self.headers["host"], self.path[len(prefix) :] if strip else self.path
+            words = {"$http_host": public, "$host": public.partition(":")[0], "$proxy_host": there.netloc}
             own = {k: v for k, v in self.headers.items() if k.lower() not in (*HOP, "host")}
             own |= {k.replace("_", "-"): words.get(v, v) for k, v in headers.items()} | {"Host": words[host]}
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -32,15 +32,15 @@ def reverse(to: str, host: str = "$http_host", prefix: str = "", strip: bool = T
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                     self.relay(back.getresponse())
 
-        def relay(self, said: http.client.HTTPResponse) -> None:
-            self.send_response(said.status)
-            for name, value in said.getheaders():
+        def relay(self, response: http.client.HTTPResponse) -> None:
+            self.send_response(response.status)
+            for name, value in response.getheaders():
                 if name.lower() not in (*HOP, "date", "server", "content-length"):
                     self.send_header(name, value)
             self.send_header("Connection", "close")
             self.close_connection = True
             self.end_headers()
-            while piece := said.read1(65536):
+            while piece := response.read1(65536):
                 self.wfile.write(piece)
                 self.wfile.flush()
 
@@ -56,11 +56,11 @@ def reverse(to: str, host: str = "$http_host", prefix: str = "", strip: bool = T
 @contextlib.contextmanager
 def forward(status: int = 200) -> Iterator[tuple[str, list[str]]]:
     """A company's proxy, the only way out: (its address, what it was asked for). It answers by itself."""
-    asked: list[str] = []
+    paths: list[str] = []
 
     class Proxy(http.server.BaseHTTPRequestHandler):
         def answer(self) -> None:
-            asked.append(self.path)
+            paths.append(self.path)
             self.send_response(status)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -71,7 +71,7 @@ def forward(status: int = 200) -> Iterator[tuple[str, list[str]]]:
             pass
 
     with _served(Proxy) as port:
-        yield f"http://127.0.0.1:{port}", asked
+        yield f"http://127.0.0.1:{port}", paths
 
 
 @contextlib.contextmanager

@@ -28,8 +28,8 @@ class Page:
 
     def figures(self) -> dict[str, float]:
         """Name and labels -> value."""
-        found = text_string_to_metric_families(self.http.get("metrics").text)
-        return {s.name + "".join(s.labels.values()): s.value for family in found for s in family.samples}
+        families = text_string_to_metric_families(self.http.get("metrics").text)
+        return {s.name + "".join(s.labels.values()): s.value for family in families for s in family.samples}
 
 
 @contextlib.contextmanager

@@ -44,13 +44,13 @@ def link(state: str, step: int) -> str:
 class Command:
     def __init__(self, run: Path, steps: int, every: int, ms: float, mode: str):
         self.run, self.steps, self.every, self.ms, self.mode = run, steps, every, ms, mode
-        self.asked = False
+        self.stopping = False
         signal.signal(signal.SIGTERM, self.ask)
         self.events = Events(run)
         self.step, self.state = self.load()
 
     def ask(self, *_) -> None:
-        self.asked = self.mode != "deaf"
+        self.stopping = self.mode != "deaf"
 
     def load(self) -> tuple[int, str]:
         path = self.run / "checkpoint.json"
@@ -72,9 +72,9 @@ class Command:
             self.state, self.step = link(self.state, self.step), self.step + 1
             time.sleep(self.ms / 1000)
             self.events.write("progress", stage="links", step=self.step, total=self.steps, seconds_left=0.5)
-            if self.step % self.every == 0 or self.asked or self.step == self.steps:
+            if self.step % self.every == 0 or self.stopping or self.step == self.steps:
                 self.save()
-            if self.asked and self.step < self.steps:
+            if self.stopping and self.step < self.steps:
                 return 143
             status = self.misbehave()
             if status is not None:

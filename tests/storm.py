@@ -27,17 +27,17 @@ class Visitor(FastHttpUser):
         """Ask for a picture and wait for it, or hear that the queue is full."""
         seed = random.randrange(2**31)
         body = {"data": ordered(seed=seed, num_images=random.choice((1, 1, 1, 4)))}
-        with self.client.post("/gradio_api/call/generate", json=body, name="ask", catch_response=True) as asked:
-            if asked.status_code == 503 and "Queue is full" in asked.text and "retry-after" in asked.headers:
-                asked.success()
+        with self.client.post("/gradio_api/call/generate", json=body, name="ask", catch_response=True) as answer:
+            if answer.status_code == 503 and "Queue is full" in answer.text and "retry-after" in answer.headers:
+                answer.success()
                 self.environment.events.request.fire(
                     request_type="POST", name="refused", response_time=0, response_length=0, exception=None, context={}
                 )
                 return
-            if asked.status_code != 200:
-                asked.failure(f"status {asked.status_code}: {asked.text[:200]}")
+            if answer.status_code != 200:
+                answer.failure(f"status {answer.status_code}: {answer.text[:200]}")
                 return
-        event = f"/gradio_api/call/generate/{asked.json()['event_id']}"
+        event = f"/gradio_api/call/generate/{answer.json()['event_id']}"
         with self.client.get(event, name="picture", catch_response=True) as got:
             if not _own(got.text, seed):
                 got.failure(f"status {got.status_code}, not the picture of seed {seed}: {str(got.text)[-200:]}")

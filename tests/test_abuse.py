@@ -95,8 +95,8 @@ def test_whatever_people_type_is_painted_kept_and_found_again(page, words):
     kind, data = endpoint(page.http, "generate", ordered(prompt=words))
     assert kind == "complete" and data[0][0]["request"]["prompt"] == words
     paint, find, drop = page.desk.serve(painting.paint, pictures.gallery_page, pictures.remove)
-    asked = {"request": data[0][0]["request"], "tab": tab, "owner": owner, "keep": True}
-    kept = paint(asked | {"first": 0, "count": 1, "ticket": 1})["pictures"][0]
+    body = {"request": data[0][0]["request"], "tab": tab, "owner": owner, "keep": True}
+    kept = paint(body | {"first": 0, "count": 1, "ticket": 1})["pictures"][0]
     (seen,) = find({"owner": owner, "text": words[:50]})["pictures"]
     assert seen["request"]["prompt"] == words
     archive = pictures.archive(page.desk, {"owner": owner})

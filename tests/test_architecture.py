@@ -160,8 +160,10 @@ def randomness(root: Path) -> list[str]:
 def doubles(root: Path) -> list[str]:
     """What the ground floor does is done there alone; tests may look behind it."""
     texts = [(name, text) for name, _, text in modules(root) if not name.startswith("tests/")]
-    found = [(name, home, pattern.search(text)) for name, text in texts for pattern, home in ONCE.items()]
-    return [f"{name} has {match.group()}, which is for {home}" for name, home, match in found if match and name != home]
+    matches = [(name, home, pattern.search(text)) for name, text in texts for pattern, home in ONCE.items()]
+    return [
+        f"{name} has {match.group()}, which is for {home}" for name, home, match in matches if match and name != home
+    ]
 
 
 def names(root: Path) -> list[str]:
@@ -169,8 +171,8 @@ def names(root: Path) -> list[str]:
     methods = {p.stem for p in (root / "distill/methods").glob("[a-z]*.py")} - WORDS
     pattern = re.compile(rf"""(["']|method=)(?:{"|".join(sorted(methods))})\b""")
     served = ((name, text) for name, _, text in modules(root) if name.startswith(SERVED))
-    found = [(name, pattern.search(text)) for name, text in served if not name.startswith("distill/methods/")]
-    return [f"{name} names the method {match.group()}" for name, match in found if methods and match]
+    matches = [(name, pattern.search(text)) for name, text in served if not name.startswith("distill/methods/")]
+    return [f"{name} names the method {match.group()}" for name, match in matches if methods and match]
 
 
 def sizes(root: Path) -> list[str]:
@@ -191,8 +193,8 @@ def wording(root: Path) -> list[str]:
     out = []
     for name, path in files(root, TEXT):
         for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-            if (found := MACHINE.search(line)) or (path.suffix == ".py" and (found := UNFINISHED.search(line))):
-                out.append(f"{name}:{number} says {found.group()}")
+            if (match := MACHINE.search(line)) or (path.suffix == ".py" and (match := UNFINISHED.search(line))):
+                out.append(f"{name}:{number} says {match.group()}")
     return out
 
 
@@ -213,8 +215,8 @@ def weights(root: Path) -> list[str]:
         facts = json.loads(manifest.read_text(encoding="utf-8"))
         if facts["id"] != folder.name:
             out.append(f"{folder.name}/manifest.json says id {facts['id']}")
-        found = {str(p.relative_to(folder)): p for p in folder.rglob("*.safetensors")}
-        out += [f"{folder.name}/{name} is not in the manifest" for name in found.keys() - facts["files"].keys()]
+        on_disk = {str(p.relative_to(folder)): p for p in folder.rglob("*.safetensors")}
+        out += [f"{folder.name}/{name} is not in the manifest" for name in on_disk.keys() - facts["files"].keys()]
         for name, digest in facts["files"].items():
             path = folder / name
             if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:

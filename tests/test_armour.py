@@ -53,13 +53,13 @@ def test_what_is_not_ready_is_said_in_a_sentence(page, jobs, monkeypatch):
     with contextlib.closing(sqlite3.connect(page.desk.gallery.path)) as other:
         other.execute("BEGIN EXCLUSIVE")
         answer = page.http.get("readyz")
-    said = answer.json()["not_ready"]
+    reasons = answer.json()["not_ready"]
     jobs.cancel(job.id)
-    assert answer.status_code == 503 and answer.headers["retry-after"] == "5" and sorted(said) == [
+    assert answer.status_code == 503 and answer.headers["retry-after"] == "5" and sorted(reasons) == [
         "disk", "gallery", "jobs", "models"
     ]  # fmt: skip
-    assert said["jobs"] == "1 job in the queue and no worker is there" and "is being loaded" in said["models"]
-    assert "gallery.db is locked" in said["gallery"] and said["disk"].endswith("1e+09 GB are needed")
+    assert reasons["jobs"] == "1 job in the queue and no worker is there" and "is being loaded" in reasons["models"]
+    assert "gallery.db is locked" in reasons["gallery"] and reasons["disk"].endswith("1e+09 GB are needed")
 
 
 def test_figures_of_jobs_and_pictures(page, jobs):
@@ -93,11 +93,11 @@ def test_a_table_of_jobs_that_cannot_be_used_is_a_figure(page, monkeypatch):
 
 
 def test_figures_are_for_this_machine_alone(page):
-    def asked(client: str, host: str) -> bool:
+    def admitted(client: str, host: str) -> bool:
         return guard.from_here({"type": "http", "client": (client, 1), "headers": [(b"host", host.encode())]})
 
-    assert asked("127.0.0.1", "localhost:7860") and asked("::1", "[::1]:7860")
-    assert not asked("10.0.0.7", "localhost") and not asked("127.0.0.1", "ada-still-life.hf.space")
+    assert admitted("127.0.0.1", "localhost:7860") and admitted("::1", "[::1]:7860")
+    assert not admitted("10.0.0.7", "localhost") and not admitted("127.0.0.1", "ada-still-life.hf.space")
     assert page.http.get("metrics").status_code == 200
     assert (
         page.http.get("metrics", headers={"x-forwarded-for": "203.0.113.9"}).status_code == 404
@@ -108,8 +108,8 @@ def test_figures_are_for_this_machine_alone(page):
 
 
 @pytest.fixture
-def told():
-    """The lines that the page logs, formatted; `told(prompts)` for those with people's words."""
+def log():
+    """The lines that the page logs, formatted; `log(prompts)` for those with people's words."""
     records: list[logging.LogRecord] = []
     handler = logging.Handler()
     handler.emit = records.append
@@ -120,20 +120,20 @@ def told():
     logger.removeHandler(handler)
 
 
-def test_a_painting_is_logged_without_its_prompt_unless_asked(page, told):
+def test_a_painting_is_logged_without_its_prompt_unless_asked(page, log):
     secret = "a red ball\nfor nobody's eyes \"{"
     for _ in range(2):
         assert endpoint(page.http, "generate", ordered(prompt=secret))[0] == "complete"
-    one, two = (json.loads(line) for line in told())
+    one, two = (json.loads(line) for line in log())
     assert one["message"] == "painted" and one["model"] == "tiny-sprint" and one["took_s"] > 0
-    assert one["prompt"] == two["prompt"] == digest(secret) and not any("nobody" in line for line in told())
-    assert json.loads(told(prompts=True)[0])["prompt"] == secret
+    assert one["prompt"] == two["prompt"] == digest(secret) and not any("nobody" in line for line in log())
+    assert json.loads(log(prompts=True)[0])["prompt"] == secret
 
 
-def test_refusals_are_logged_and_counted(page, told):
+def test_refusals_are_logged_and_counted(page, log):
     before = page.figures().get("still_life_refused_total403", 0)
     assert raw(page.site, "GET / HTTP/1.1", "Host: evil.example")[0] == 403
-    (line,) = map(json.loads, told())
+    (line,) = map(json.loads, log())
     assert (line["status"], line["path"], line["level"]) == (403, "/", "WARNING")
     assert page.figures()["still_life_refused_total403"] == before + 1
 
@@ -152,9 +152,9 @@ def test_a_worker_logs_json_with_the_ids_of_jobs(tmp_path):
 
 
 def test_a_terminal_reads_plain_lines():
-    said = {"msg": "%s jobs", "args": (3,), "levelname": "INFO", "job": "abc", "prompt": "a fox"}
+    record = {"msg": "%s jobs", "args": (3,), "levelname": "INFO", "job": "abc", "prompt": "a fox"}
     assert (
-        Lines(True, terminal=True).format(logging.makeLogRecord(said)).endswith("INFO 3 jobs  [job=abc prompt=a fox]")
+        Lines(True, terminal=True).format(logging.makeLogRecord(record)).endswith("INFO 3 jobs  [job=abc prompt=a fox]")
     )
 
 
@@ -217,11 +217,11 @@ def test_another_site_may_not_read(page):
 @pytest.fixture
 def bait():
     """A server on this machine that nobody may be led to; gives its address and what was asked of it."""
-    asked = []
+    paths = []
 
     class Answer(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append(self.path)
+            paths.append(self.path)
             self.send_error(404)
 
         def log_message(self, *args):
@@ -229,18 +229,18 @@ def bait():
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/secret.png", asked
+        yield f"http://127.0.0.1:{server.server_port}/secret.png", paths
         server.shutdown()
 
 
 @pytest.mark.parametrize("where", ["path", "url", "both"])
 def test_a_made_up_file_is_neither_read_nor_fetched(page, bait, where):
-    address, asked = bait
+    address, fetched = bait
     fields = {"path": address} if where == "path" else {"path": "/etc/hostname", "url": address}
     for forged in (fields, {**fields, "path": "a.png"}) if where == "both" else (fields,):
         forged |= {"meta": {"_type": "gradio.FileData"}, "orig_name": "a.png"}
         kind, data = endpoint(page.http, "restore", [forged])
-        assert kind in ("error", 422) and not asked, data
+        assert kind in ("error", 422) and not fetched, data
 
 
 @pytest.mark.parametrize("name", ["x.svg", "x.html", "x.xhtml", "../../x.svg"])

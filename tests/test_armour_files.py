@@ -251,9 +251,9 @@ def animation(frames: int) -> bytes:
 
 
 def exif(orientation: int) -> Image.Exif:
-    found = Image.Exif()
-    found[0x0112] = orientation
-    return found
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    return tags
 
 
 ZEROS = zlib.compress(bytes(100_000_000), 9)
@@ -279,11 +279,11 @@ PICTURES = {
 @pytest.mark.parametrize("name", PICTURES)
 def test_pictures_that_mean_harm_cost_little(tmp_path, name):
     """T-SEC-08: the right picture or a sentence, in 200 MB and 2 s of work."""
-    data, said = PICTURES[name]
+    data, sentence = PICTURES[name]
     (tmp_path / "x.png").write_bytes(data)
     argv = [sys.executable, "-c", READ, str(tmp_path / "x.png")]
     out = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert out.returncode == 0 and said in out.stdout, out.stdout + out.stderr
+    assert out.returncode == 0 and sentence in out.stdout, out.stdout + out.stderr
     assert float(out.stderr) < 2
 
 
@@ -339,10 +339,10 @@ def doors(root: Path) -> list[str]:
     for home in HOMES:
         for name, tree, _ in modules(root / home):
             for call in (n for n in ast.walk(tree) if isinstance(n, ast.Call)):
-                asked, keys = name_of(call.func), {k.arg for k in call.keywords}
-                opened = [d for d in sorted({asked} & DOORS | keys & KEYS) if f"{home}/{name} {d}" not in OWN_CODE]
+                called, keys = name_of(call.func), {k.arg for k in call.keywords}
+                opened = [d for d in sorted({called} & DOORS | keys & KEYS) if f"{home}/{name} {d}" not in OWN_CODE]
                 out += [f"{home}/{name}:{call.lineno} {d}" for d in opened]
-                if asked.endswith("extractall") and "filter" not in keys:
+                if called.endswith("extractall") and "filter" not in keys:
                     out.append(f"{home}/{name}:{call.lineno} extractall without a filter")
     return out
 

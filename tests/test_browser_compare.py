@@ -14,9 +14,9 @@ ASKED = "compare?" + urlencode({"prompt": "a blue cube", "seed": 5, "models": "t
 WHOLE = "all => all.length === 2 && all.every(c => c.querySelector('img')?.naturalWidth && / ms/.test(c.innerText))"
 
 
-def opened(visit, viewport=None, asked=ASKED):
+def opened(visit, viewport=None, link=ASKED):
     v = visit(TINY, viewport=viewport)
-    v.page.goto(v.site + asked)
+    v.page.goto(v.site + link)
     v.page.wait_for_function(f"({WHOLE})([...document.querySelectorAll('.sl-column')])")
     return v
 
@@ -41,8 +41,8 @@ def test_a_link_shows_the_same_words_and_seed_by_each_model(visit):
 
 def test_students_of_one_base_stand_side_by_side(visit):
     """A LoRA and several students, from the box."""
-    asked = {"prompt": "a red mushroom", "seed": 3, "models": "toybox-hyper:1,toybox-msd4:4"}
-    v = opened(visit, asked=f"compare?{urlencode(asked)}")
+    query = {"prompt": "a red mushroom", "seed": 3, "models": "toybox-hyper:1,toybox-msd4:4"}
+    v = opened(visit, link=f"compare?{urlencode(query)}")
     (first, one), (second, other) = columns(v)
     assert (first, second) == ("toybox-hyper", "toybox-msd4") and one != other
 

@@ -20,12 +20,12 @@ def large(page, pictures=4):
 
 def test_the_wall_is_small_at_once_and_large_a_moment_later(visit):
     v = visit()
-    asked = []
-    v.page.on("request", lambda r: asked.append(json.loads(r.post_data)) if "component_server" in r.url else None)
+    calls_seen = []
+    v.page.on("request", lambda r: calls_seen.append(json.loads(r.post_data)) if "component_server" in r.url else None)
     v.type("s")
     v.painted("a red balls")
     large(v.page)
-    mine = [a for a in asked if a["data"].get("request", {}).get("prompt") == "a red balls"]
+    mine = [a for a in calls_seen if a["data"].get("request", {}).get("prompt") == "a red balls"]
     calls = [a["fn_name"] for a in mine]
     assert calls[0] == "paint" and calls.count("large") == 4
     assert all(a["data"]["request"]["enlarge"] == 4 for a in mine)
@@ -33,8 +33,8 @@ def test_the_wall_is_small_at_once_and_large_a_moment_later(visit):
 
 def test_large_pictures_of_a_wall_that_moves_on_are_dropped(visit):
     v = visit()
-    asked = []
-    v.page.on("request", lambda r: asked.append(json.loads(r.post_data)) if "component_server" in r.url else None)
+    calls = []
+    v.page.on("request", lambda r: calls.append(json.loads(r.post_data)) if "component_server" in r.url else None)
     held = []
     v.page.route(
         "**/component_server/**",
@@ -49,7 +49,7 @@ def test_large_pictures_of_a_wall_that_moves_on_are_dropped(visit):
     for route in held:
         route.continue_()
     large(v.page)
-    prompts = [a["data"]["request"]["prompt"] for a in asked if a["fn_name"] == "large"]
+    prompts = [a["data"]["request"]["prompt"] for a in calls if a["fn_name"] == "large"]
     assert prompts.count("a red ball one two") == 4 and prompts.count("a red ball one") <= 1
 
 

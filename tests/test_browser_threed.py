@@ -143,8 +143,8 @@ def test_a_threshold_is_tried_before_anything_is_made(visit, store, egg):
     cut.click()
     expect(page.locator(".sl-words")).to_contain_text("Waiting for its turn")
     job = store.jobs((State.QUEUED,))[0]
-    asked = {k: job.request[k] for k in ("prompt", "start", "rounds", "seeds", "threshold")}
-    assert asked == {"prompt": "an orange egg", "start": egg.id, "rounds": 0, "seeds": 1, "threshold": 0.6}
+    fields = {k: job.request[k] for k in ("prompt", "start", "rounds", "seeds", "threshold")}
+    assert fields == {"prompt": "an orange egg", "start": egg.id, "rounds": 0, "seeds": 1, "threshold": 0.6}
     assert job.parent == egg.id
     store.cancel(job.id)
 

@@ -104,8 +104,8 @@ def test_even_says_on_each_picture_what_it_chose(visit):
     v = visit("?prompt=a+ball&model=tiny-sprint&seed=7&num_images=4&steps=1&even=background")
     labels = v.page.locator("#wall figcaption")
     expect(labels).to_have_count(4)
-    said = [label.text_content() for label in labels.all()]
-    assert len(set(said)) == 4 and all(text.startswith("on a ") or "background" in text for text in said)
+    texts = [label.text_content() for label in labels.all()]
+    assert len(set(texts)) == 4 and all(text.startswith("on a ") or "background" in text for text in texts)
     assert [p["text"] for p in v.page.evaluate("still.painter.wall.pictures")] == v.page.eval_on_selector_all(
         "#wall img", "all => all.map(i => i.alt.split(', seed')[0])"
     )

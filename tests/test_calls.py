@@ -58,19 +58,19 @@ def test_absent_and_null_are_the_default(page):
     ],
 )
 def test_a_call_that_does_not_fit_is_one_sentence(page, name, arguments, status, sentence):
-    code, said = named(page.http, name, arguments)
-    assert code == status and (said["error"] if code == "error" else said).startswith(sentence)
+    code, answer = named(page.http, name, arguments)
+    assert code == status and (answer["error"] if code == "error" else answer).startswith(sentence)
 
 
 @pytest.mark.parametrize("way", ["run", "api"])
 def test_a_call_that_answers_at_once_refuses_in_the_same_words(page, capfd, way):
-    def asked(data, status, key, sentence):
+    def refused(data, status, key, sentence):
         answer = page.http.post(f"gradio_api/{way}/generate", json=data)
         assert answer.status_code == status and answer.json()[key].startswith(sentence)
 
-    asked({"promt": "a fox"}, 422, "detail", "data must be a list of the arguments: prompt, negative, ")
-    asked({"data": ["a fox", "", 2]}, 422, "error", "model must be text, not 2")
-    asked({"data": ["a fox", "", "nobody"]}, 422, "error", "unknown model 'nobody'; valid: ")
+    refused({"promt": "a fox"}, 422, "detail", "data must be a list of the arguments: prompt, negative, ")
+    refused({"data": ["a fox", "", 2]}, 422, "error", "model must be text, not 2")
+    refused({"data": ["a fox", "", "nobody"]}, 422, "error", "unknown model 'nobody'; valid: ")
     assert (
         page.http.post(f"gradio_api/{way}/generate", json={"data": ["a red ball", "", "tiny-sprint"]}).status_code
         == 200
@@ -94,13 +94,13 @@ def test_a_list_that_does_not_fit_is_one_sentence(page, data, sentence):
 @pytest.mark.slow
 def test_nothing_from_outside_ends_in_a_traceback(page, capfd):
     """Every argument of every endpoint, and every function of the page, with values of another kind."""
-    for path, told in page.demo.get_api_info()["named_endpoints"].items():
-        usual = {p["parameter_name"]: p["parameter_default"] for p in told["parameters"]}
+    for path, described in page.demo.get_api_info()["named_endpoints"].items():
+        usual = {p["parameter_name"]: p["parameter_default"] for p in described["parameters"]}
         usual |= BALL if path == "/generate" else {}
         for argument in usual:
             for value in (None, [], {"a": 1}):
-                code, said = named(page.http, path.strip("/"), usual | {argument: value})
-                assert code in ("complete", 422) or said["error"], (path, argument, value, said)
+                code, answer = named(page.http, path.strip("/"), usual | {argument: value})
+                assert code in ("complete", 422) or answer["error"], (path, argument, value, answer)
     for id, block in page.demo.blocks.items():
         for name in (n for n in PAGE if getattr(getattr(block, n, None), "_is_server_fn", False)):
             for value in (*ODD, {"tab": "a" * 32, "request": BALL | {"seed": None}, "ticket": None}, {"id": 5}):
@@ -147,7 +147,7 @@ def test_the_temporary_folder_is_the_studio_s_own(tmp_path, monkeypatch):
 
 
 def test_a_full_disk_is_one_sentence(tmp_path):
-    said = small_disk.run(
+    result = small_disk.run(
         """
         os.environ["STILL_LIFE_STUDIO"] = os.environ["GRADIO_TEMP_DIR"] = str(disk)
         from ui.wire import answers
@@ -162,7 +162,7 @@ def test_a_full_disk_is_one_sentence(tmp_path):
         tmp_path / "disk",
         "size=1m",
     )
-    assert "{'error': 'The disk is full: nothing new can be kept until some space is free.'}" in said
+    assert "{'error': 'The disk is full: nothing new can be kept until some space is free.'}" in result
     lost = answers(lambda data: {"size": (tmp_path / "none").stat().st_size})({})
     assert lost == {
         "error": "A file of the server could not be used (no such file or directory): see the server's log."
@@ -201,8 +201,8 @@ def test_a_caller_that_is_gone_stops_its_pictures(page, way):
         line = ("GET", "gradio_api/queue/data?session_hash=abc", {})
     else:
         wall = next(k for k, b in page.demo.blocks.items() if hasattr(b, "paint"))
-        asked = {"request": LONG, "first": 0, "count": 16, "tab": "a" * 32, "ticket": 1, "owner": "b" * 32}
-        call = {"component_id": wall, "fn_name": "paint", "session_hash": "a", "data": asked}
+        body = {"request": LONG, "first": 0, "count": 16, "tab": "a" * 32, "ticket": 1, "owner": "b" * 32}
+        call = {"component_id": wall, "fn_name": "paint", "session_hash": "a", "data": body}
         line = ("POST", "gradio_api/component_server", {"json": call})
     leave_at_the_first_step(page, *line)
     assert idle(page, 60)

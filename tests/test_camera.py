@@ -32,11 +32,11 @@ def test_each_picture_is_told_its_own_camera_but_for_those_that_are_hidden(base)
     """Rows of the truth go to rows of the batch; emoji have none; a hidden caption hides its camera too."""
     truth = [{"azimuth": 20.0 * k, "elevation": 10.0 + k} if k % 4 else {} for k in range(B)]
     batch = Batch(0, x0=torch.zeros(B, 16, 8, 8), cond=conditions(B), truth=truth)
-    told = []
+    conditions_seen = []
 
     class Listens(UNetDenoiser):
         def predict(self, x_t, t, cond):
-            told.append(cond)
+            conditions_seen.append(cond)
             return super().predict(x_t, t, cond)
 
     student = Listens(copy.deepcopy(base.network))
@@ -45,9 +45,9 @@ def test_each_picture_is_told_its_own_camera_but_for_those_that_are_hidden(base)
     made.loss("student", batch, Rows(0, 0, B)).loss.backward()
     assert student.camera.last.weight.grad.abs().max() > 0
     right = numbers([Camera(r["azimuth"], r["elevation"]) if r else None for r in truth])
-    hidden = told[0].tokens.amax((1, 2)) > 0
-    unknown = (told[0].camera == 0).all(1)
-    assert torch.equal(told[0].camera[~unknown], right[~unknown])
+    hidden = conditions_seen[0].tokens.amax((1, 2)) > 0
+    unknown = (conditions_seen[0].camera == 0).all(1)
+    assert torch.equal(conditions_seen[0].camera[~unknown], right[~unknown])
     assert hidden.any() and unknown[hidden].all() and unknown[::4].all()
     assert 0 < (~unknown).sum() < B - hidden.sum() - 3
 
@@ -59,8 +59,8 @@ def test_nobody_told_it_is_the_base_bit_for_bit_until_it_is_trained(base):
     with torch.no_grad():
         plain = base(x_t, t, cond)
         assert torch.equal(new(x_t, t, cond), plain)
-        told = new(x_t, t, replace(cond, camera=numbers([Camera(30.0, 20.0), None])))
-    assert not torch.equal(told[0], plain[0]) and torch.equal(told[1], plain[1])
+        steered = new(x_t, t, replace(cond, camera=numbers([Camera(30.0, 20.0), None])))
+    assert not torch.equal(steered[0], plain[0]) and torch.equal(steered[1], plain[1])
 
 
 def test_a_network_that_others_share_keeps_no_camera(base):

@@ -113,9 +113,9 @@ def test_bad_files_are_all_named_before_training(tmp_path, monkeypatch, capsys):
         assert reason in line
     assert text.startswith("7 of 37 pictures")
     kept = Folder(root, skip_bad=True)
-    said = capsys.readouterr().err
-    assert said.startswith(f"left out 7 of 37 pictures in {root}: blank.png: its caption is empty, and 6 more")
-    assert said.count("\n") == 1
+    warning = capsys.readouterr().err
+    assert warning.startswith(f"left out 7 of 37 pictures in {root}: blank.png: its caption is empty, and 6 more")
+    assert warning.count("\n") == 1
     assert "caption" not in world.words_of([cache.draw(kept, tmp_path / "cache")]), "which only bad files have"
     left = Trained({"dataset": str(root), "skip_bad": True}, None, None, None)
     assert len(autoencoder.some_pictures(left, 5)) == 5

@@ -41,13 +41,13 @@ def test_a_fresh_clone_is_offered_what_runs():
 
 
 def test_what_cannot_run_is_refused_before_it_waits(studio):
-    desk, asked = JobsDesk(Place()), {"method": "sft", "dataset": "emoji", "base": "toybox-dcae"}
-    answer = desk.job_estimate({"kind": "distill", "values": asked}, HOME)
+    desk, values = JobsDesk(Place()), {"method": "sft", "dataset": "emoji", "base": "toybox-dcae"}
+    answer = desk.job_estimate({"kind": "distill", "values": values}, HOME)
     assert answer["mistake"].startswith("The emoji are not on this machine yet")
     with pytest.raises(ValueError, match="The emoji are not on this machine yet"):
-        desk.job_submit({"kind": "distill", "values": asked}, HOME)
+        desk.job_submit({"kind": "distill", "values": values}, HOME)
     with pytest.raises(ValueError, match="The emoji are not on this machine yet"):
-        desk.submit("distill", asked, HOME)
+        desk.submit("distill", values, HOME)
     assert Store(studio).counts() == dict.fromkeys(Store(studio).counts(), 0)
 
 
@@ -73,5 +73,5 @@ def test_no_judge_is_offered_as_a_base():
 def test_a_part_that_a_method_leaves_out_is_shown_as_none():
     usual = {s["name"]: s["usual"] for s in form("distill", {"method": "tscd"})["settings"]}
     assert usual["feedback_from"] == usual["score_from"] == "none"
-    asked = DistillRequest("tscd", dataset="mixture", set=("score_from=none", "feedback_from=300"))
-    assert asked.set == ("score_from=none", "feedback_from=300")
+    request = DistillRequest("tscd", dataset="mixture", set=("score_from=none", "feedback_from=300"))
+    assert request.set == ("score_from=none", "feedback_from=300")

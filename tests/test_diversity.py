@@ -67,8 +67,8 @@ def test_a_base_step_is_the_bases_own(crew, model, base):
     net = crew[base].denoiser
     if model == "tiny-hyper":
         with torch.no_grad():
-            asked = guided(net, first.x_t, torch.tensor([first.t]), cond, null, 3.0)
-        assert torch.equal(first.x0, asked)
+            expected = guided(net, first.x_t, torch.tensor([first.t]), cond, null, 3.0)
+        assert torch.equal(first.x0, expected)
     assert run(crew, ask(model, base_steps=1))[1][0].calls == len(steps), "at guidance 1 the base is asked once"
 
 

@@ -46,15 +46,15 @@ def test_guidance_of_dmd_acts_below_its_time_alone(below, guidance):
 
 def test_noisier_matching_asks_at_later_times():
     """The mean of u^(1 / k) is k / (k + 1)."""
-    asked = []
+    times = []
 
     def fake(x_t, t, cond):
-        asked.append(t)
+        times.append(t)
         return x_t
 
     for noisy in (1.0, 3.0):
         students.matching(NOISE, TEACHER, fake, COND, COND, 1.0, Rows(0, 0, len(NOISE)), noisy=noisy)
-    plain, late = (t.mean().item() for t in asked)
+    plain, late = (t.mean().item() for t in times)
     assert abs(plain - 0.5) < 0.03 and abs(late - 0.74) < 0.03
     noisier = run(DMD, noisy="3.0", alone="0", ratio="1")
     seen = []

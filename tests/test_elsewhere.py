@@ -165,8 +165,8 @@ def test_a_sana_elsewhere_and_a_student_of_it(home, tmp_path):
     assert torch.allclose(there.denoiser(x, t, cond), own.denoiser(x, t, cond), atol=1e-5)
     assert torch.allclose(there.text(["a red ball"]).tokens, cond.tokens, atol=1e-5)
     sprint = home / "studio" / "models" / "tiny-sprint"
-    said = json.loads((sprint / catalogue.FILE).read_text()) | {"base": str(tmp_path / "sana")}
-    (sprint / catalogue.FILE).write_text(json.dumps(said))
+    manifest = json.loads((sprint / catalogue.FILE).read_text()) | {"base": str(tmp_path / "sana")}
+    (sprint / catalogue.FILE).write_text(json.dumps(manifest))
     student = families.load(catalogue.get("tiny-sprint"))
     assert type(student.pipeline).__name__ == "SanaSprintPipeline" and painted(student).std() > 5
     shutil.rmtree(sprint)
@@ -240,6 +240,6 @@ def test_a_folder_that_was_moved_is_named_anew(home, base, tmp_path, capsys):
 
 
 def test_the_projects_own_pictures_are_refused_by_a_base_of_another_size(home, base, capsys):
-    said = ["lcm", "--run", "refused", "--base", base, "--dataset", "mini", "--set", "train.precision=fp32"]
-    assert train.main(said) == 2  # as other trainings of this process: accelerate has one precision for all
+    argv = ["lcm", "--run", "refused", "--base", base, "--dataset", "mini", "--set", "train.precision=fp32"]
+    assert train.main(argv) == 2  # as other trainings of this process: accelerate has one precision for all
     assert "pictures of mini are 128 × 128; a model of 64 × 64 needs a folder of pictures" in capsys.readouterr().err

@@ -137,10 +137,10 @@ def test_evaluation_sees_other_wordings_and_backgrounds(folder):
     train, held = Emoji(folder=folder, size=700), Emoji("held_out", folder=folder, size=150)
     assert {e.row["name"] for e in train.emoji} == {e.row["name"] for e in held.emoji}
     seen = {(x.attributes["emoji"], x.attributes["background"]) for x in (train[i] for i in range(700))}
-    said = {c for i in range(700) for c in train[i].captions}
+    captions = {c for i in range(700) for c in train[i].captions}
     for example in (held[i] for i in range(150)):
         assert (example.attributes["emoji"], example.attributes["background"]) not in seen
-        assert not said & set(example.captions)
+        assert not captions & set(example.captions)
 
 
 def test_an_autoencoder_holds_out_a_tenth_of_the_pictures(folder):
@@ -151,15 +151,15 @@ def test_an_autoencoder_holds_out_a_tenth_of_the_pictures(folder):
     assert sum(emoji.picture_split(f"{n:08x}") == "held_out" for n in numbers) == pytest.approx(500, abs=80)
 
 
-@pytest.mark.parametrize(("noun", "said"), [
+@pytest.mark.parametrize(("noun", "expected"), [
     ("fox", "a fox"), ("owl", "an owl"), ("hourglass", "an hourglass"), ("unicorn", "a unicorn"), ("ewe", "a ewe"),
     ("grapes", "grapes"), ("octopus", "an octopus"), ("bread", "bread"), ("mount fuji", "mount fuji"),
     ("statue of liberty", "the statue of liberty"), ("face holding back tears", "a face holding back tears"),
     ("one-piece swimsuit", "a one-piece swimsuit"), ("skis", "skis"), ("x-ray", "an x-ray"),
     ("cup with straws", "a cup with straws"),
 ])  # fmt: skip
-def test_articles(noun, said):
-    assert emoji_words.with_article(noun) == said
+def test_articles(noun, expected):
+    assert emoji_words.with_article(noun) == expected
 
 
 @pytest.mark.parametrize(("noun", "several"), [
@@ -172,14 +172,14 @@ def test_plurals(noun, several):
 
 
 def test_adjectives_stand_after_the_article():
-    said = [emoji_words.with_article(noun, "orange") for noun in ("fox", "owl", "grapes", "statue of liberty")]
-    assert said == ["an orange fox", "an orange owl", "orange grapes", "the orange statue of liberty"]
+    nouns = [emoji_words.with_article(noun, "orange") for noun in ("fox", "owl", "grapes", "statue of liberty")]
+    assert nouns == ["an orange fox", "an orange owl", "orange grapes", "the orange statue of liberty"]
     assert emoji_words.say("{ns}", "fox", ["x"], "blue", 1, "red") == "red foxes on blue"
 
 
 def test_no_noun_stands_for_two_emoji():
-    said = [noun for nouns in (*ALSO.values(), *SIGNS.values()) for noun in nouns]
-    assert sorted(said) == sorted(set(said)) and not set(said) & set(ALSO)
+    nouns_of_all = [noun for nouns in (*ALSO.values(), *SIGNS.values()) for noun in nouns]
+    assert sorted(nouns_of_all) == sorted(set(nouns_of_all)) and not set(nouns_of_all) & set(ALSO)
 
 
 def test_a_trade_has_the_names_that_people_give_it():
@@ -194,8 +194,8 @@ def test_what_one_set_holds_out_the_other_does_not_train(folder):
         trained, held = emoji_words.more_wordings(entry.row)
         assert not set(trained) & set(held) and set(emoji_words.wordings(entry.row)[1]) <= set(held)
     train, held = Words(folder=folder, size=700), Words("held_out", folder=folder, size=150)
-    said = {c for i in range(700) for c in train[i].captions}
-    assert not any(said & set(held[i].captions) for i in range(150))
+    captions = {c for i in range(700) for c in train[i].captions}
+    assert not any(captions & set(held[i].captions) for i in range(150))
 
 
 def test_captions_are_lower_case_and_in_order(folder):
@@ -210,8 +210,8 @@ def test_every_skin_tone_is_said_and_the_plain_name_is_the_yellow_drawing(folder
         tone = example.attributes["tone"]
         met.add(tone)
         for caption in example.captions:
-            said = [t for t in ("dark", "light", "medium") if f"{t} skin" in caption or f"{t}-skinned" in caption]
-            assert said == ([tone] if tone else [])
+            tones = [t for t in ("dark", "light", "medium") if f"{t} skin" in caption or f"{t}-skinned" in caption]
+            assert tones == ([tone] if tone else [])
     assert met == {None, "dark", "light", "medium"}
 
 
@@ -235,7 +235,7 @@ def test_the_colour_is_that_of_most_of_what_is_seen(picture, colour):
 
 
 def test_a_colour_that_is_said_is_the_drawing_s(folder):
-    source, said = Words(folder=folder), 0
+    source, coloured = Words(folder=folder), 0
     for example in (source[i] for i in range(300)):
         behind = {example.attributes["background"]}
         entry = next(e for e in source.emoji if e.row["name"] == example.attributes["emoji"])
@@ -243,8 +243,8 @@ def test_a_colour_that_is_said_is_the_drawing_s(folder):
         for caption in example.captions:
             words = set(caption.replace("-", " ").split()) & (set(BACKGROUNDS) | {"orange", "red", "brown"}) - behind
             assert words <= {seen} or entry.row["group"] == "people"
-            said += words == {seen} and entry.row["group"] != "people"
-    assert said > 30
+            coloured += words == {seen} and entry.row["group"] != "people"
+    assert coloured > 30
 
 
 def alone(path, colour):
@@ -269,7 +269,7 @@ def test_emoji_in_pairs_stand_where_the_truth_says(folder):
 
 
 def test_captions_of_pairs_name_both_in_their_places(folder):
-    source, told = Pairs(folder=folder), 0
+    source, turns = Pairs(folder=folder), 0
     rows = {e.row["name"]: e.row for e in source.emoji}
     for example in (source[i] for i in range(1, 200, 2)):
         truth = example.attributes
@@ -277,10 +277,10 @@ def test_captions_of_pairs_name_both_in_their_places(folder):
         for caption in example.captions:
             turned = any(f" {word} " in caption for word in ("right of", "to the right of", "below", "under"))
             before, after = (second, first) if turned else (first, second)
-            found = [(a, b) for a in before for b in after if a in caption and b in caption]
-            assert any(caption.index(a) < caption.rindex(b) for a, b in found), caption
-            told += turned
-    assert told > 80
+            named = [(a, b) for a in before for b in after if a in caption and b in caption]
+            assert any(caption.index(a) < caption.rindex(b) for a, b in named), caption
+            turns += turned
+    assert turns > 80
 
 
 def test_pairs_of_toys_name_both_colours_and_nothing_false(folder):
@@ -297,11 +297,11 @@ def test_pairs_of_toys_name_both_colours_and_nothing_false(folder):
 
 
 def test_held_out_pairs_were_never_trained(folder):
-    def said(split):
+    def pairs(split):
         truths = (Pairs(split, 400, folder=folder)[i].attributes for i in range(1, 400, 2))
         return {(t["first"], t["place"], t["second"]) for t in truths}
 
-    assert not said("train") & said("held_out")
+    assert not pairs("train") & pairs("held_out")
 
 
 def test_a_data_set_is_named_by_its_parts(folder, monkeypatch):

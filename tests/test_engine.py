@@ -148,24 +148,24 @@ def test_a_model_published_anew_is_loaded_anew(tmp_path, monkeypatch):
 
 
 def test_prompts_are_remembered_and_forgotten(engine):
-    asked = []
+    encoded = []
     parts = engine._held.get("tiny-sprint")
     plain = parts.text.encode
 
     def encode(texts):
-        asked.append(list(texts))
+        encoded.append(list(texts))
         return plain(texts)
 
     memory = Embeddings(encode, size=2)
     a = memory(["A red ball", "a cube on a table"])
     b = memory(["a cube on a table", "a red ball ", "a red ball"])
-    assert asked == [["a red ball", "a cube on a table"]]
+    assert encoded == [["a red ball", "a cube on a table"]]
     assert torch.equal(a.tokens[0], b.tokens[1]) and torch.equal(a.mask[[1, 0, 0]], b.mask)
     memory(["a tree"])
     memory(["a red ball"])
-    assert asked[1:] == [["a tree"]]
+    assert encoded[1:] == [["a tree"]]
     memory(["a cube on a table"])
-    assert asked[2:] == [["a cube on a table"]]
+    assert encoded[2:] == [["a cube on a table"]]
 
 
 def test_memory_of_prompts_changes_nothing(engine, studio):

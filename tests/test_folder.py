@@ -134,8 +134,8 @@ def test_a_table_of_captions_and_metadata_in_folders_below(tmp_path):
     with (tmp_path / "train" / "metadata.csv").open("w", newline="", encoding="utf-8-sig") as f:
         csv.writer(f).writerows([("file_name", "text"), ("a.png", 'a "red" cat,\nand a mat'), ("b.png", "a dog")])
     (tmp_path / "test" / "Metadata.JSONL").write_text(json.dumps({"file_name": "c.png", "text": "a fox"}))
-    found = {row.path.name: row.captions for row in Folder(tmp_path).rows}
-    assert found == {"a.png": ('a "red" cat, and a mat',), "b.png": ("a dog",), "c.png": ("a fox",)}
+    captions = {row.path.name: row.captions for row in Folder(tmp_path).rows}
+    assert captions == {"a.png": ('a "red" cat, and a mat',), "b.png": ("a dog",), "c.png": ("a fox",)}
 
 
 @pytest.mark.parametrize(

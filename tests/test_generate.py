@@ -299,15 +299,15 @@ def test_command_line(tmp_path, capsys):
     code = main(
         ["a {red|blue} ball", "--model", "tiny-sprint", "--num-images", "4", "--seed", "5", "--json", "--out", str(out)]
     )
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert code == 0 and all(t["text"] in ("a red ball", "a blue ball") and t["notes"] == [] for t in told)
-    assert [(t["seed"], t["steps"], t["calls"], t["model"]) for t in told] == [
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert code == 0 and all(t["text"] in ("a red ball", "a blue ball") and t["notes"] == [] for t in rows)
+    assert [(t["seed"], t["steps"], t["calls"], t["model"]) for t in rows] == [
         (s, 1, 1, "tiny-sprint") for s in range(5, 9)
     ]
-    assert [t["path"] for t in told] == [str(out.with_name(f"out-{k}.png")) for k in range(4)]
-    tiles = [np.asarray(PicturesOf.open(t["path"])) for t in told]
+    assert [t["path"] for t in rows] == [str(out.with_name(f"out-{k}.png")) for k in range(4)]
+    tiles = [np.asarray(PicturesOf.open(t["path"])) for t in rows]
     assert np.array_equal(np.asarray(PicturesOf.open(out)), np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])]))
-    assert read(Path(told[2]["path"])).fields == ask(prompt="a {red|blue} ball", seed=7).to_dict()
+    assert read(Path(rows[2]["path"])).fields == ask(prompt="a {red|blue} ball", seed=7).to_dict()
     own = ["--model", "tiny-sprint", "--steps", "2", "--painters", "tiny-sana:0@1", "--out", str(tmp_path / "one.png")]
     assert main(["a ball", *own]) == 0
     assert read(tmp_path / "one.png").fields["painters"] == "tiny-sana:0@1"
@@ -351,8 +351,8 @@ def test_command_line_lists_the_catalogue(capsys):
 )
 def test_command_line_mistakes_are_one_sentence(args, sentence, capsys):
     assert main(args) == 2
-    said = capsys.readouterr().err
-    assert sentence in said and len(said.strip().splitlines()) == 1
+    error = capsys.readouterr().err
+    assert sentence in error and len(error.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(

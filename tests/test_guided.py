@@ -49,12 +49,12 @@ def test_figures_stand_beside_one_another_on_the_page(pictures, tmp_path, monkey
     (tmp_path / "cfg_lora.md").write_text("before\n<!-- guided:start -->\n<!-- guided:end -->\nafter\n")
     command = ["--model", "tiny-cfg", "--repeats", "2", "--device", "cpu", "--batch", "2", "--dataset", pictures]
     assert guided.main([*command, "--docs", str(tmp_path)]) == 0, capsys.readouterr().err
-    found = {r["measure"]: r for r in report.read(tmp_path / "guided.json")}
-    assert list(found) == ["time per picture", "peak memory of training", "kind"]
-    assert (found["kind"]["cfg"], found["kind"]["adapter"], found["kind"]["ratio"]) == (80.0, 60.0, 0.75)
-    spent = found["time per picture"]
+    by_measure = {r["measure"]: r for r in report.read(tmp_path / "guided.json")}
+    assert list(by_measure) == ["time per picture", "peak memory of training", "kind"]
+    assert (by_measure["kind"]["cfg"], by_measure["kind"]["adapter"], by_measure["kind"]["ratio"]) == (80.0, 60.0, 0.75)
+    spent = by_measure["time per picture"]
     assert spent["ratio"] == pytest.approx(spent["adapter"] / spent["cfg"], rel=1e-3) and spent["steps"] == 4
-    held = found["peak memory of training"]
+    held = by_measure["peak memory of training"]
     assert held["cfg"] is None or held["cfg"] > 0.1 and held["adapter"] > 0.1
     page = (tmp_path / "cfg_lora.md").read_text()
     assert (
@@ -66,5 +66,5 @@ def test_figures_stand_beside_one_another_on_the_page(pictures, tmp_path, monkey
 
 def test_who_folds_no_guidance_is_refused_in_one_sentence(pictures, capsys):
     assert guided.main(["--model", "tiny-hyper"]) == 2
-    said = "tiny-hyper has no guidance folded into an adapter; valid: toybox-cfg-lora, tiny-cfg"
-    assert said in capsys.readouterr().err
+    sentence = "tiny-hyper has no guidance folded into an adapter; valid: toybox-cfg-lora, tiny-cfg"
+    assert sentence in capsys.readouterr().err

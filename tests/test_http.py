@@ -113,11 +113,11 @@ def test_restore_reads_what_a_picture_carries(client, tmp_path):
 
 
 def test_the_endpoints_are_documented_field_by_field(client):
-    told = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert {"/generate", "/models", "/restore", "/input", "/submit", "/list", "/status"} <= told.keys()
-    names = [p["parameter_name"] for p in told["/generate"]["parameters"]]
+    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert {"/generate", "/models", "/restore", "/input", "/submit", "/list", "/status"} <= endpoints.keys()
+    names = [p["parameter_name"] for p in endpoints["/generate"]["parameters"]]
     assert names == list(ImageRequest.__dataclass_fields__)
-    assert "The same seed gives the same picture;" in told["/generate"]["description"]
+    assert "The same seed gives the same picture;" in endpoints["/generate"]["description"]
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,10 @@ def test_what_json_allows_and_text_does_not(http, text):
     body = body.replace(old, text if field == "prompt" else f"{text}, 7", 1)
     posted = http.post("gradio_api/call/generate", content=body, headers={"content-type": "application/json"})
     if posted.status_code == 200:
-        said = http.get(f"gradio_api/call/generate/{posted.json()['event_id']}").text
-        assert "event: error" in said and ("surrogate" in said or "number" in said or "NUL" in said)
+        text_of_events = http.get(f"gradio_api/call/generate/{posted.json()['event_id']}").text
+        assert "event: error" in text_of_events and (
+            "surrogate" in text_of_events or "number" in text_of_events or "NUL" in text_of_events
+        )
     else:
         assert 400 <= posted.status_code < 500
 
@@ -353,8 +355,8 @@ def test_the_app_starts_as_a_space_starts_it(tmp_path):
             assert page.status_code == 200 and "ephemeral" in page.text
             assert "https://*.hf.space" in page.headers["content-security-policy"]
             assert "start a training; duplicate the Space" in page.text
-            found = [httpx.get(str(page.url.join(p)), headers=host).status_code for p in ("compare", "distill")]
-            assert found == [200, 404]
+            statuses = [httpx.get(str(page.url.join(p)), headers=host).status_code for p in ("compare", "distill")]
+            assert statuses == [200, 404]
             sockets = psutil.Process(app.pid).net_connections()
             assert [c.laddr.ip for c in sockets if c.status == "LISTEN"] == ["0.0.0.0"]
         finally:

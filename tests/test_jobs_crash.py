@@ -237,14 +237,14 @@ def storm(folder: Path, started, seed: int, jobs: int, kills: int) -> list[Job]:
 
 def test_a_short_storm(tmp_path, started):
     """T-JOB-03 and T-JOB-01 at random."""
-    found = storm(tmp_path, started, seed=1, jobs=40, kills=8)
-    assert max(j.attempt for j in found) > 1  # some were hit
+    done = storm(tmp_path, started, seed=1, jobs=40, kills=8)
+    assert max(j.attempt for j in done) > 1  # some were hit
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_long_storm(tmp_path, started, seed):
     """`make storm`: 900 jobs, 240 strikes."""
-    found = storm(tmp_path, started, seed=seed, jobs=300, kills=80)
-    extra = sum(j.attempt - 1 for j in found)
-    print(f"seed {seed}: {len(found)} done, {extra} more attempts, at most {max(j.attempt for j in found)} for one")
+    done = storm(tmp_path, started, seed=seed, jobs=300, kills=80)
+    extra = sum(j.attempt - 1 for j in done)
+    print(f"seed {seed}: {len(done)} done, {extra} more attempts, at most {max(j.attempt for j in done)} for one")

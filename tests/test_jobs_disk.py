@@ -227,11 +227,11 @@ def opens(history: History, data: bytes) -> tuple[dict, dict]:
         old.unlink()
     (folder / "jobs.db").write_bytes(data)
     store = Store(folder, check=True)
-    found = {j.id: j.state for j in store.jobs()}
+    state_of = {j.id: j.state for j in store.jobs()}
     rebuilt = any(folder.glob("jobs.db.damaged-*"))
     store.close()
     queued = {i: State.QUEUED if s is State.RUNNING and rebuilt else s for i, s in states.items()}
-    return queued, found
+    return queued, state_of
 
 
 @pytest.mark.parametrize("at", [0, 16, 18, 28, 44, 52, 56, 60, 100])

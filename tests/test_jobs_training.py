@@ -40,9 +40,9 @@ def submit(store: Store, **changes: str):
 
 
 def tensors(run: Path) -> dict:
-    found, faults = checkpoint.newest(run)
-    assert found is not None and not faults
-    return {f"{part}/{k}": v for part, of in checkpoint.load(found).tensors.items() for k, v in of.items()}
+    newest, faults = checkpoint.newest(run)
+    assert newest is not None and not faults
+    return {f"{part}/{k}": v for part, of in checkpoint.load(newest).tensors.items() for k, v in of.items()}
 
 
 def reached(store: Store, job_id: str, step: int, hand: Worker) -> None:
@@ -150,11 +150,11 @@ def test_the_checkpoint_writer_killed_at_each_of_its_steps(tmp_path):
         for step in (1, 2):
             checkpoint.save(run, saved(step))
         survived = not dies_at(run, call)
-        found, faults = checkpoint.newest(run)
-        assert found is not None and not faults
-        step = checkpoint.load(found).step
+        newest, faults = checkpoint.newest(run)
+        assert newest is not None and not faults
+        step = checkpoint.load(newest).step
         assert step in (2, 3)
-        assert torch.equal(checkpoint.load(found).tensors["student"]["w"], saved(step).tensors["student"]["w"])
+        assert torch.equal(checkpoint.load(newest).tensors["student"]["w"], saved(step).tensors["student"]["w"])
         checkpoint.save(run, saved(4))
         assert checkpoint.newest(run)[0].name == "step-00000004"
         assert len(list((run / "checkpoints").iterdir())) == checkpoint.KEEP

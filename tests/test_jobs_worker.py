@@ -369,8 +369,8 @@ def test_whatever_a_command_says_the_worker_lives(tmp_path, events):
     job = store.claim("worker", "cpu") or store.claim("worker", f"cpu:{chain(store).seq}")
     heard = Attempt.__new__(Attempt)
     heard.store, heard.progress, heard.finish, heard.error = store, Progress(), None, None
-    for kind, told in events:
-        (event,) = [e for raw in [json.dumps({"kind": kind} | told).encode()] if (e := attempt._event(raw))]
+    for kind, fields in events:
+        (event,) = [e for raw in [json.dumps({"kind": kind} | fields).encode()] if (e := attempt._event(raw))]
         heard._hear(event)
     store.beat(job, heard.progress)
     outputs, fault = present(tmp_path, heard.finish)

@@ -28,8 +28,8 @@ def squares(n: int, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
     for i in range(n):
         left = 20 + 56 * int(side[i]) + int(torch.randint(-8, 9, (), generator=rng))
         x[i, :, 50:82, left : left + 32] = torch.tensor(RGB[HEADS["colour"][int(colour[i])]])[:, None, None]
-    told = torch.rand(n, generator=rng) < 0.75
-    return x, {"kind": side, "colour": torch.where(told, colour, labels.NOT_APPLICABLE)}
+    known = torch.rand(n, generator=rng) < 0.75
+    return x, {"kind": side, "colour": torch.where(known, colour, labels.NOT_APPLICABLE)}
 
 
 def trained(arch: str, augment: float, steps: int) -> tuple[judges.Judge, list[dict[str, Tensor]]]:
@@ -204,13 +204,13 @@ def test_what_was_made_unreadable_is_not_asked():
     method = oracle.Method(World(student=oracle.student(cfg, heads)), cfg)
     x = torch.tensor(RGB["red"])[None, :, None, None].repeat(64, 1, 16, 16)
     zero = torch.zeros(64, dtype=torch.int64)
-    shown, asked = method.augment(x, dict.fromkeys(heads, zero), Rows(0, 0, 64))
+    shown, augmented = method.augment(x, dict.fromkeys(heads, zero), Rows(0, 0, 64))
     red = (shown.mean((2, 3)) - x.mean((2, 3))).norm(dim=1) < 0.4
-    assert red[asked["colour"] == 0].all() and not red[asked["colour"] == -1].all()
-    assert torch.equal(asked["size"], asked["view"]) and torch.equal(asked["kind"], zero)
+    assert red[augmented["colour"] == 0].all() and not red[augmented["colour"] == -1].all()
+    assert torch.equal(augmented["size"], augmented["view"]) and torch.equal(augmented["kind"], zero)
     for head in ("colour", "view"):
-        assert 10 < (asked[head] == -1).sum() < 35, head
-    assert not torch.equal(asked["colour"], asked["view"])
+        assert 10 < (augmented[head] == -1).sum() < 35, head
+    assert not torch.equal(augmented["colour"], augmented["view"])
 
 
 THING = {"kind": "ball", "colour": "red", "pattern": "plain", "size": "big", "count": 1, "relation": None}
@@ -244,8 +244,8 @@ def test_labels_are_indices_into_the_heads():
         "relation": ["left of", "none"],
         "size": ["big"],
     }
-    found = labels.batch([THING, PAIR], heads)
-    assert {k: v.tolist() for k, v in found.items()} == {
+    answers = labels.batch([THING, PAIR], heads)
+    assert {k: v.tolist() for k, v in answers.items()} == {
         "kind": [0, 1],
         "colour": [1, 0],
         "kind2": [-1, 0],
@@ -253,7 +253,7 @@ def test_labels_are_indices_into_the_heads():
         "relation": [1, 0],
         "size": [0, -1],
     }
-    assert found["kind"].dtype == torch.int64
+    assert answers["kind"].dtype == torch.int64
     with pytest.raises(ValueError, match="kind 'teapot' is not among what this judge reads: ball, cube"):
         labels.batch([{**THING, "kind": "teapot"}], heads)
 

@@ -21,21 +21,21 @@ def test_flat_rows_and_a_table(tmp_path, capsys):
     for _ in range(2):
         assert latency.main(["--model", "tiny-sprint", "--repeats", "1", "--device", "cpu", "--out", str(out)]) == 0
     rows = json.loads(out.read_text())
-    found = {(r["measure"], r["batch"]): r for r in rows}
-    assert len(found) == len(rows), "a second run replaces the rows of the first"
+    measured = {(r["measure"], r["batch"]): r for r in rows}
+    assert len(measured) == len(rows), "a second run replaces the rows of the first"
     assert all(not isinstance(v, dict | list) for r in rows for v in r.values())
-    ms = {k: r["value"] for (k, _), r in found.items() if r["unit"] == "ms"}
+    ms = {k: r["value"] for (k, _), r in measured.items() if r["unit"] == "ms"}
     assert ms["bare sum"] == pytest.approx(ms["text encoder"] + ms["transformer"] + ms["decoder"])
-    assert found["pipeline / generate", 1]["value"] == pytest.approx(ms["pipeline"] / ms["generate"])
-    assert found["teacher / student, network", 1]["value"] == pytest.approx(
+    assert measured["pipeline / generate", 1]["value"] == pytest.approx(ms["pipeline"] / ms["generate"])
+    assert measured["teacher / student, network", 1]["value"] == pytest.approx(
         ms["teacher, network"] / ms["student, network"]
     )
-    bound = found["upper bound (a network that takes no time)", 1]["value"]
-    assert bound > found["teacher / student, end to end", 1]["value"] > 1
-    assert found["teacher / student, network", 1]["value"] > 5, "40 calls against one"
-    assert found["teacher / student, network", 1]["target"] == "≥ 30"
-    assert {b for m, b in found if m == "pictures a second"} == {1, 2}
-    assert found["peak memory", 2]["value"] is None or 0.1 < found["peak memory", 2]["value"] < 100
+    bound = measured["upper bound (a network that takes no time)", 1]["value"]
+    assert bound > measured["teacher / student, end to end", 1]["value"] > 1
+    assert measured["teacher / student, network", 1]["value"] > 5, "40 calls against one"
+    assert measured["teacher / student, network", 1]["target"] == "≥ 30"
+    assert {b for m, b in measured if m == "pictures a second"} == {1, 2}
+    assert measured["peak memory", 2]["value"] is None or 0.1 < measured["peak memory", 2]["value"] < 100
     table = capsys.readouterr().out
     assert "| tiny-sprint |" in table and "≥ 1.3" in table and table.count("|\n") == 2 * (len(rows) + 2)
 
@@ -43,15 +43,17 @@ def test_flat_rows_and_a_table(tmp_path, capsys):
 def test_a_student_of_four_steps_stands_beside_its_teacher_at_its_own(tmp_path):
     """Nothing is promised there: how many times faster it should be is said for one step against twenty."""
     home = tiny.build_sd(tmp_path) / "models" / "tiny-hyper"
-    said = json.loads((home / "manifest.json").read_text())
-    said |= {"timesteps": {"4": said["timesteps"]["4"]}, "default_steps": 4}
-    (home / "manifest.json").write_text(json.dumps(said))
+    manifest = json.loads((home / "manifest.json").read_text())
+    manifest |= {"timesteps": {"4": manifest["timesteps"]["4"]}, "default_steps": 4}
+    (home / "manifest.json").write_text(json.dumps(manifest))
     out = tmp_path / "latency.json"
     assert latency.main(["--model", "tiny-hyper", "--repeats", "1", "--device", "cpu", "--out", str(out)]) == 0
-    found = {r["measure"]: r for r in json.loads(out.read_text())}
-    assert found["teacher / student, network"]["value"] > 1 and found["teacher / student, network"]["target"] is None
-    assert found["teacher / student, end to end"]["target"] is None
-    assert {found[way]["target"] for way in ("switch to a LoRA", "switch back to its base")} == {"≤ 100"}
+    measured = {r["measure"]: r for r in json.loads(out.read_text())}
+    assert (
+        measured["teacher / student, network"]["value"] > 1 and measured["teacher / student, network"]["target"] is None
+    )
+    assert measured["teacher / student, end to end"]["target"] is None
+    assert {measured[way]["target"] for way in ("switch to a LoRA", "switch back to its base")} == {"≤ 100"}
 
 
 def test_what_is_timed_as_a_switch_changes_the_weights_and_gives_them_back(tmp_path, monkeypatch):

@@ -17,18 +17,18 @@ def test_networks_built_at_once_are_those_built_alone():
     """The libraries change torch for all threads meanwhile: adapters came out without their weights, silently."""
     ids = ("tiny-hyper", "tiny-sprint")
     expected = {id: weights.digest(network(families.load(catalogue.get(id)))) for id in ids}
-    found: dict[str, set[str]] = {id: set() for id in ids}
+    digests: dict[str, set[str]] = {id: set() for id in ids}
 
     def load(id: str) -> None:
         for _ in range(ROUNDS):
-            found[id].add(weights.digest(network(families.load(catalogue.get(id)))))
+            digests[id].add(weights.digest(network(families.load(catalogue.get(id)))))
 
     threads = [threading.Thread(target=load, args=(id,)) for id in ids]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == {id: {digest} for id, digest in expected.items()}
+    assert digests == {id: {digest} for id, digest in expected.items()}
 
 
 def network(parts):

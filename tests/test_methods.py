@@ -100,8 +100,8 @@ def contest(turns: int = 36) -> tuple[float, float]:
     players = [torch.optim.AdamW(m.parameters(), lr, (0.9, 0.99)) for m, lr in ((judge, 1e-2), (student, 5e-5))]
     for turn in range(2 * turns):
         batch, rng = t.scene.batch(turn // 2, n, Rows(0, turn // 2, n)), Rows(0, turn, n, stream=1)
-        told = replace(batch.cond, guidance=torch.ones(n))
-        fake = student(rng.randn_like(batch.x0), torch.ones(n), told)
+        conditioned = replace(batch.cond, guidance=torch.ones(n))
+        fake = student(rng.randn_like(batch.x0), torch.ones(n), conditioned)
         tells = turn % 2 == 0
         loss = judge.tell(batch.x0, fake, batch.cond, rng)[0] if tells else judge.fool(fake, batch.cond, rng)
         players[turn % 2].zero_grad()

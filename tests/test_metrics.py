@@ -87,8 +87,8 @@ def test_support_of_two_clusters():
 def test_support_uses_the_kth_neighbour():
     """Real pictures at 0, 1, 3, 6 on a line: with k = 1 the balls have radii 1, 1, 2, 3."""
     real = torch.tensor([[0.0], [1.0], [3.0], [6.0]])
-    found = support(real, torch.tensor([[8.5], [9.5]]), k=1)
-    assert (found.precision, found.density, found.coverage) == (0.5, 0.5, 0.25)
+    covered = support(real, torch.tensor([[8.5], [9.5]]), k=1)
+    assert (covered.precision, covered.density, covered.coverage) == (0.5, 0.5, 0.25)
     assert support(real, torch.tensor([[10.5], [6.5]]), k=1).recall == 0.5  # balls of radius 4 reach 3 and 6
 
 

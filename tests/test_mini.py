@@ -39,19 +39,19 @@ def test_what_was_measured_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "RESULTS", tmp_path)
     everything = list(mini.wanted(None, again=False))
     assert len(everything) == len(set(everything)) == sum(len(v) for v in mini.VARIANTS.values())
-    found = [{"frechet": 20.0 + i, "kind": 0.5, "vendi": 3.0} for i in range(3)]
-    report.record(tmp_path / "mini.json", [mini.summary("msd", mini.FOUR, 1, found)], mini.KEYS)
+    figures = [{"frechet": 20.0 + i, "kind": 0.5, "vendi": 3.0} for i in range(3)]
+    report.record(tmp_path / "mini.json", [mini.summary("msd", mini.FOUR, 1, figures)], mini.KEYS)
     assert ("msd", mini.FOUR) not in mini.wanted("msd", again=False)
     assert len(list(mini.wanted("msd", again=False))) == 2
     assert ("msd", mini.FOUR) in mini.wanted("msd", again=True)
 
 
 def test_rows_are_means_over_trainings():
-    found = [{"frechet": 20.0 + i, "kind": 0.5 + 0.1 * i, "vendi": 3.0} for i in range(3)]
-    row = mini.summary("msd", mini.FOUR, 1, found)
+    figures = [{"frechet": 20.0 + i, "kind": 0.5 + 0.1 * i, "vendi": 3.0} for i in range(3)]
+    row = mini.summary("msd", mini.FOUR, 1, figures)
     assert (row["frechet"], row["frechet_sd"], row["seeds"]) == (21.0, 1.0, 3)
     assert "| four students | 1 | 21 ± 1 | 60 ± 10 |" in mini.table([row])
-    assert "| teacher | 25 | 20 | 50 |" in mini.table([mini.summary("msd", "teacher", 25, found[:1])])
+    assert "| teacher | 25 | 20 | 50 |" in mini.table([mini.summary("msd", "teacher", 25, figures[:1])])
 
 
 def raced(**distances: list[float]) -> list[report.Row]:
@@ -59,10 +59,10 @@ def raced(**distances: list[float]) -> list[report.Row]:
     rows = []
     for i, n in enumerate(mini.COUNTS):
         for name, means in distances.items():
-            found = [
+            figures = [
                 {"frechet": mean + d, "kind": 0.5, "vendi": 3.0} for mean in means[i : i + 1] for d in (-1.0, 0.0, 1.0)
             ]
-            rows += [mini.summary("disback", f"{name}, {n} steps", 1, found)] if found else []
+            rows += [mini.summary("disback", f"{name}, {n} steps", 1, figures)] if figures else []
     return rows
 
 
@@ -70,11 +70,11 @@ def test_disback_s_updates_to_where_dmd_was(tmp_path):
     """Straight between the counts that were measured, with a picture beside the table."""
     rows = raced(DMD=[60.0, 40.0, 30.0], DisBack=[50.0, 35.0, 25.0])
     assert mini.curve(rows, "DisBack") == [(350, 50.0, 1.0), (500, 35.0, 1.0), (700, 25.0, 1.0)]
-    told = mini.shown("disback", rows, tmp_path)
-    said = "Updates to a Fréchet distance of 40: DMD is there by 500; "
-    assert f"{said}DisBack after about 450, straight" in told
-    assert told.startswith(mini.table(rows)) and told == mini.shown("disback", rows[::-1], tmp_path)
-    assert "![Fréchet distance against updates](disback.png)" in told
+    text = mini.shown("disback", rows, tmp_path)
+    sentence = "Updates to a Fréchet distance of 40: DMD is there by 500; "
+    assert f"{sentence}DisBack after about 450, straight" in text
+    assert text.startswith(mini.table(rows)) and text == mini.shown("disback", rows[::-1], tmp_path)
+    assert "![Fréchet distance against updates](disback.png)" in text
     assert (tmp_path / "disback.png").read_bytes().startswith(b"\x89PNG")
     early = mini.shown("disback", raced(DMD=[60.0, 40.0], DisBack=[30.0, 20.0]), tmp_path)
     assert "DisBack is there by 350, the fewest that were measured." in early
@@ -85,11 +85,11 @@ def test_disback_s_updates_to_where_dmd_was(tmp_path):
 
 
 def test_what_has_several_step_counts_is_drawn_against_them(tmp_path):
-    found = [[{"frechet": d + i, "kind": 0.5, "vendi": 3.0} for i in range(3)] for d in (60.0, 16.0, 30.0, 15.0)]
+    figures = [[{"frechet": d + i, "kind": 0.5, "vendi": 3.0} for i in range(3)] for d in (60.0, 16.0, 30.0, 15.0)]
     names = list(mini.VARIANTS["tscd"])[:2]
-    rows = [mini.summary("tscd", names[i // 2], (1, 4)[i % 2], rows) for i, rows in enumerate(found)]
-    told = mini.shown("tscd", rows, tmp_path)
-    assert told == f"{mini.table(rows)}\n![Fréchet distance against steps of a picture](tscd.png)\n"
+    rows = [mini.summary("tscd", names[i // 2], (1, 4)[i % 2], rows) for i, rows in enumerate(figures)]
+    text = mini.shown("tscd", rows, tmp_path)
+    assert text == f"{mini.table(rows)}\n![Fréchet distance against steps of a picture](tscd.png)\n"
     assert (tmp_path / "tscd.png").read_bytes().startswith(b"\x89PNG")
     assert mini.shown("tscd", rows[:3], tmp_path) == mini.table(rows[:3])
 

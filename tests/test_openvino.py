@@ -76,11 +76,11 @@ def test_gradients_go_through_torch():
 
 def test_nobody_waits_for_a_network_that_is_compiled(monkeypatch):
     """Torch answers until it is there; then whoever is quicker here, which is measured once."""
-    engine, told = Engine("cpu", embeddings=0, backend="auto"), []
+    engine, backends = Engine("cpu", embeddings=0, backend="auto"), []
     begun = openvino.compile_all
     held = openvino.threading.Event()
     monkeypatch.setattr(openvino, "compile_all", lambda *a, **k: held.wait(60) and begun(*a, **k))
-    monkeypatch.setattr(openvino, "measure", lambda *a: told.append(1) or {"torch": 2.0, "openvino": 1.0})
+    monkeypatch.setattr(openvino, "measure", lambda *a: backends.append(1) or {"torch": 2.0, "openvino": 1.0})
     request = ImageRequest("a red ball", model=SPRINT)
     first = [e for e in engine.generate(request) if isinstance(e, Image)]
     assert first[0].backend == "torch"
@@ -88,7 +88,7 @@ def test_nobody_waits_for_a_network_that_is_compiled(monkeypatch):
     openvino.settled()
     then = [e for e in engine.generate(request) if isinstance(e, Image)]
     assert then[0].backend == "openvino" and levels(first, then) <= 1
-    assert len(told) == 6, "three networks, for one picture and for a wall"
+    assert len(backends) == 6, "three networks, for one picture and for a wall"
 
 
 def test_what_is_slower_here_is_left_to_torch():

@@ -163,8 +163,8 @@ def test_a_large_workflow_beside_the_text_is_no_damage():
 
 def test_a_picture_outlives_its_model(noise):
     """It is kept and enlarged as it is; what is painted from it is told apart."""
-    said = ImageRequest("a red cat", model="tiny-sana", steps=40, seed=3, negative="dog").to_dict()
-    gone = said | {"model": "my-chin"}
+    request = ImageRequest("a red cat", model="tiny-sana", steps=40, seed=3, negative="dog").to_dict()
+    gone = request | {"model": "my-chin"}
     data = picture._png(noise, {picture.JSON_KEY: json.dumps(gone), picture.TEXT_KEY: "a red cat\nSteps: 40, Seed: 3"})
     assert picture.own(data) == gone and picture.own(picture.enlarged(data, 2)[0]) == gone
     read = picture.read(data)

@@ -67,7 +67,7 @@ def test_the_names_are_those_of_the_captions():
 
 
 @pytest.mark.parametrize(
-    ("typed", "said", "marked"),
+    ("typed", "words", "marked"),
     [
         ("🍐 and 🦊", "🍐 is read as pear, 🦊 as fox.", ()),
         ("a \U0001faff", "No name is known for \U0001faff, so it is not read.", ("\U0001faff",)),
@@ -80,9 +80,9 @@ def test_the_names_are_those_of_the_captions():
         ("It's not a dog, don't paint it", "“not” and “don't” do nothing here", ("not", "don't")),
     ],
 )
-def test_what_does_nothing_is_said(typed, said, marked):
+def test_what_does_nothing_is_said(typed, words, marked):
     (note,) = notes(typed)
-    assert note.sentence.startswith(said) and note.sentence.endswith(".") and note.marks == marked
+    assert note.sentence.startswith(words) and note.sentence.endswith(".") and note.marks == marked
 
 
 @pytest.mark.parametrize(

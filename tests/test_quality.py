@@ -93,10 +93,10 @@ def test_painting_many_prompts_gives_the_pictures_that_generate_gives(home, id, 
 
 
 def test_what_is_expected_is_said_and_true():
-    source, asked = Scenes(questions.ASKED, "held_out", 120), questions.toys(120)
-    assert asked[:20] == questions.toys(20)
-    assert {q.group for q in asked} == {"one", "several", "relation"}
-    for i, q in enumerate(asked):
+    source, asked_scenes = Scenes(questions.ASKED, "held_out", 120), questions.toys(120)
+    assert asked_scenes[:20] == questions.toys(20)
+    assert {q.group for q in asked_scenes} == {"one", "several", "relation"}
+    for i, q in enumerate(asked_scenes):
         scene = source.scene(i)
         assert scene.split == "held_out"
         truth = labels.legible(scene.attributes())
@@ -107,7 +107,7 @@ def test_what_is_expected_is_said_and_true():
         assert q.expected.get("pattern") != "plain" or "plain" in q.prompt
         if "background" not in q.expected:
             assert "background" not in q.prompt
-    named = [head for q in asked for head in q.expected]
+    named = [head for q in asked_scenes for head in q.expected]
     assert min(named.count(head) for head in ("pattern", "size", "background", "view")) > 10
 
 
@@ -148,10 +148,10 @@ def test_marks_are_given_for_what_a_prompt_tests():
 
 
 def test_shares_and_their_floor():
-    asked = [Question("", {"kind": kind, "colour": "red"}, "one") for kind in "abcdefghij" * 10]
-    answers = [q.expected for q in asked]
-    assert scoring.shares(asked, answers) == {"kind": (1.0, 100), "colour": (1.0, 100)}
-    floor = scoring.shuffled(asked, answers)
+    questions_of_toys = [Question("", {"kind": kind, "colour": "red"}, "one") for kind in "abcdefghij" * 10]
+    answers = [q.expected for q in questions_of_toys]
+    assert scoring.shares(questions_of_toys, answers) == {"kind": (1.0, 100), "colour": (1.0, 100)}
+    floor = scoring.shuffled(questions_of_toys, answers)
     assert 0.02 < floor["kind"][0] < 0.25 and floor["colour"][0] == 1.0  # everything is red: habit scores in full
     assert scoring.shuffled([ONE, MANY], [ONE.expected, MANY.expected]) == scoring.shares(
         [ONE, MANY], [ONE.expected, MANY.expected]
@@ -159,10 +159,10 @@ def test_shares_and_their_floor():
 
 
 def test_backgrounds_that_nobody_asked_for_are_counted():
-    free, said = [replace(MANY, expected={}) for _ in range(4)], [MANY] * 4
+    free, stated = [replace(MANY, expected={}) for _ in range(4)], [MANY] * 4
     seen = [{"background": c} for c in ("black", "black", "red", "grey")]
-    assert scoring.backgrounds(free + said, [{"background": "black"}] * 4 + seen) == 1
-    assert scoring.backgrounds(free + said, seen + seen) == pytest.approx(8**0.5)  # 1/2, 1/4, 1/4: 1.5 bits
+    assert scoring.backgrounds(free + stated, [{"background": "black"}] * 4 + seen) == 1
+    assert scoring.backgrounds(free + stated, seen + seen) == pytest.approx(8**0.5)  # 1/2, 1/4, 1/4: 1.5 bits
     assert scoring.backgrounds(free, [{"background": c} for c in "abcd"]) == pytest.approx(4)
 
 
@@ -172,8 +172,8 @@ def test_real_pictures_score_their_own_ceiling(home):
     real = questions.real(12, questions.ASKED)
     alike = questions.conditions(2, quality.ALIKE)[1]
     figures = quality.toy_figures(toys, lambda prompts, seed: real if len(prompts) == 12 else alike, [0])
-    found = {f.metric for f in figures}
-    assert found >= {"kind", "colour", "frechet", "kernel", "recall", "vendi", "backgrounds", "nearest"}
+    metrics = {f.metric for f in figures}
+    assert metrics >= {"kind", "colour", "frechet", "kernel", "recall", "vendi", "backgrounds", "nearest"}
     for f in figures:
         assert f.values == [pytest.approx(f.ceiling)], f.metric
     by_metric = {f.metric: f for f in figures}
@@ -194,32 +194,32 @@ def test_the_whole_training_set_is_read_shard_by_shard(home, monkeypatch):
 
 
 def test_people_are_asked_for_where_the_recogniser_knows_them(home):
-    asked, pictures = questions.people(6, {"cook", "fox"})
-    assert pictures.shape == (6, 3, 128, 128) and {q.group for q in asked} == {"people"}
-    assert all(q.expected == {"emoji": "cook"} and ("cook" in q.prompt or "chef" in q.prompt) for q in asked)
-    assert scoring.marks(asked[0], {"emoji": "cook"}) == {"people": True}
-    assert scoring.marks(asked[0], {"emoji": "fox"}) == {"people": False}
+    people, pictures = questions.people(6, {"cook", "fox"})
+    assert pictures.shape == (6, 3, 128, 128) and {q.group for q in people} == {"people"}
+    assert all(q.expected == {"emoji": "cook"} and ("cook" in q.prompt or "chef" in q.prompt) for q in people)
+    assert scoring.marks(people[0], {"emoji": "cook"}) == {"people": True}
+    assert scoring.marks(people[0], {"emoji": "fox"}) == {"people": False}
     assert questions.people(6, ANIMALS)[0] == []
 
 
 def test_each_of_two_emoji_is_read_where_it_belongs(home):
-    asked, pictures, places = questions.pairs(8, ANIMALS)
+    pairs, pictures, places = questions.pairs(8, ANIMALS)
     alone = {e.row["name"]: e.drawings[0].path for e in Words().emoji}
     for which, squares in zip(("first", "second"), questions.cells(pictures, places), strict=True):
-        for question, square in zip(asked, squares, strict=True):
+        for question, square in zip(pairs, squares, strict=True):
             tint = square[:, 64, 64].tolist()
             with Image.open(alone[question.expected[which]]) as drawing:
                 assert tint == pytest.approx(drawing.convert("RGB").getpixel((32, 29)), abs=3)
-    right = asked[0].expected
+    right = pairs[0].expected
     turned = {"first": right["second"], "second": right["first"]}
-    assert scoring.marks(asked[0], right) == {"pair": True} and scoring.marks(asked[0], turned) == {"pair": False}
+    assert scoring.marks(pairs[0], right) == {"pair": True} and scoring.marks(pairs[0], turned) == {"pair": False}
 
 
 def test_a_model_of_words_and_pairs_is_asked_for_both(home):
     judge = quality.judge_named("judge-emoji")
-    asked, pictures, _ = questions.pairs(4, ANIMALS)
+    pairs, pictures, _ = questions.pairs(4, ANIMALS)
     figures = quality.word_figures(judge, quality.Sizes(8), lambda prompts, seed: pictures[: len(prompts)], [0, 1])
-    assert [(f.metric, f.n, f.values) for f in figures] == [("pair", len(asked), [figures[0].ceiling] * 2)]
+    assert [(f.metric, f.n, f.values) for f in figures] == [("pair", len(pairs), [figures[0].ceiling] * 2)]
     assert quality.knows("toys+words+pairs") == (True, True, True) and quality.knows("mini") == (True, False, False)
     assert quality.knows("toys+emoji") == (True, True, False) and quality.knows("my/toys/of/words") == (False,) * 3
 
@@ -228,8 +228,8 @@ def test_a_checkpoint_is_chosen_by_another_judge_on_other_captions_and_nothing_i
     read, honest, path = [], quality.judge_named, home / "results" / "quality.json"
     monkeypatch.setattr(quality, "judge_named", lambda id: read.append(id) or honest(id))
     before = path.read_bytes() if path.exists() else None
-    asked = ["--model", "tiny-sprint", "--steps", "1", "--n", "12", "--seeds", "0", "--choose"]
-    assert quality.main(asked) == 0 and read == ["judge-a"] and "tiny-sprint" in capsys.readouterr().out
+    argv = ["--model", "tiny-sprint", "--steps", "1", "--n", "12", "--seeds", "0", "--choose"]
+    assert quality.main(argv) == 0 and read == ["judge-a"] and "tiny-sprint" in capsys.readouterr().out
     assert (path.read_bytes() if path.exists() else None) == before
     reported, chosen = ({q.prompt for q in questions.toys(12, seed=s)} for s in (questions.ASKED, questions.CHOOSING))
     assert len(chosen) == 12 and not reported & chosen
@@ -280,8 +280,8 @@ def test_a_teacher_s_figures_stand_beside_its_student_s(home):
     teacher = student | {"model": "tiny-sana", "steps": 20, "guidance": 3.0, "value": 0.8}
     other = teacher | {"steps": 3, "value": 0.1}
     gone = student | {"model": "gone", "teacher": 0.7}
-    found = quality.with_teachers([student, other, teacher, gone])
-    assert [r["teacher"] for r in found] == [0.8, None, None, 0.7]
+    compared = quality.with_teachers([student, other, teacher, gone])
+    assert [r["teacher"] for r in compared] == [0.8, None, None, 0.7]
 
 
 def row(metric, value, teacher=None, **more):
@@ -290,9 +290,9 @@ def row(metric, value, teacher=None, **more):
 
 
 def test_tables_show_students_beside_their_teachers_and_what_they_cost(home):
-    told = tables([row("kind", 0.6, 0.8), row("vendi", 3.0, 2.0), row("recall", 0.3, 0.5), row("ms", 30.0, 600.0)])
-    assert "| tiny-sprint | 1 | 3.5 | tiny-sana | 75 | 60 | 150 | 5 |" in told
-    assert "| model | steps | guidance | recall | vendi | ms | parameters, M |" in told and "recall: it" not in told
+    text = tables([row("kind", 0.6, 0.8), row("vendi", 3.0, 2.0), row("recall", 0.3, 0.5), row("ms", 30.0, 600.0)])
+    assert "| tiny-sprint | 1 | 3.5 | tiny-sana | 75 | 60 | 150 | 5 |" in text
+    assert "| model | steps | guidance | recall | vendi | ms | parameters, M |" in text and "recall: it" not in text
     old = tables([row("kind", 0.6), row("recall", 0.3, None)])
     assert "| tiny-sprint | 1 | 3.5 | 0.3 | 0.000001 |" in old and "teacher" not in old, "rows without the new metrics"
     assert "| *backgrounds alone* | – | – | – | – |" in old
@@ -301,10 +301,10 @@ def test_tables_show_students_beside_their_teachers_and_what_they_cost(home):
 
 
 def test_a_student_that_lost_the_variety_is_told_in_words(home):
-    told = tables([row("recall", 0.24, 0.5), row("recall", 0.29, 0.5, steps=2), row("recall", 0.3, 0.5, steps=4)])
-    assert told.count("of its teacher's recall") == 2
-    assert "tiny-sprint at 1 step keeps 48 % of its teacher's recall: it paints less of the variety." in told
-    assert "tiny-sprint at 2 steps keeps 58 %" in told
+    text = tables([row("recall", 0.24, 0.5), row("recall", 0.29, 0.5, steps=2), row("recall", 0.3, 0.5, steps=4)])
+    assert text.count("of its teacher's recall") == 2
+    assert "tiny-sprint at 1 step keeps 48 % of its teacher's recall: it paints less of the variety." in text
+    assert "tiny-sprint at 2 steps keeps 58 %" in text
 
 
 def test_autoencoders_and_judges_are_measured_too(home):

@@ -93,6 +93,6 @@ def test_a_picture_that_does_not_tell_enough_is_one_sentence(crew, studio):
     _, _, last = grandchild(crew)
     descent = stored.descent(last)
     forget(studio)
-    for told in ([], descent[1:]):
+    for parents in ([], descent[1:]):
         with pytest.raises(ValueError, match="the picture does not say how to paint it"):
-            regrown(last, told, crew)
+            regrown(last, parents, crew)

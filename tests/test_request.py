@@ -57,8 +57,8 @@ SPRINT = {"prompt": "a red ball", "model": "tiny-sprint"}
 def test_mistakes_are_one_sentence(fields, sentence):
     with pytest.raises(ValueError, match=sentence) as e:
         ImageRequest(**(SPRINT | fields))
-    said = str(e.value)
-    assert len(said) < 300 and "\n" not in said and said.encode()
+    error = str(e.value)
+    assert len(error) < 300 and "\n" not in error and error.encode()
 
 
 @pytest.mark.parametrize(

@@ -56,10 +56,10 @@ def test_differences_are_exact_on_a_gpu(teacher):
     """In bf16, or in TF32 as cuDNN would convolve, a step of 2e-3 is lost."""
     student, cond = TrigFlow(teacher.with_guidance()), prompts(3, 3.0)
     x, dx, t = torch.randn(3, 16, 8, 8), torch.randn(3, 16, 8, 8), torch.tensor([0.2, 0.5, 0.8])
-    there, asked = copy.deepcopy(student).cuda(), cond.map(lambda v: v.cuda())
+    there, cond_there = copy.deepcopy(student).cuda(), cond.map(lambda v: v.cuda())
 
     def difference() -> torch.Tensor:
-        f = lambda a, b: there.predict(a, b, asked)  # noqa: E731
+        f = lambda a, b: there.predict(a, b, cond_there)  # noqa: E731
         return scm_ladd.derivative(f, x.cuda(), t.cuda(), dx.cuda(), "difference").cpu()
 
     true = scm_ladd.derivative(lambda a, b: student.predict(a, b, cond), x, t, dx, "jvp")

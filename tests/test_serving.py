@@ -92,8 +92,8 @@ def test_https_at_the_proxy_makes_links_of_https(top):
     headers = {"host": "studio.example", "x-forwarded-proto": "https", "origin": "https://studio.example"}
     page = httpx.get(top, headers=headers)
     assert '"root":"https://studio.example"' in page.text
-    said = httpx.post(f"{top}gradio_api/call/models", json={"data": []}, headers=headers)
-    assert said.status_code == 200
+    answer = httpx.post(f"{top}gradio_api/call/models", json={"data": []}, headers=headers)
+    assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("header", ["host", "x-forwarded-host"])
@@ -125,9 +125,9 @@ def test_behind_a_company_s_proxy_the_hub_is_asked_through_it(monkeypatch, statu
     """Its name is known to the proxy alone. A socket to it would say that it can't be reached."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://hub.invalid")
-    with forward(status) as (proxy, asked):
+    with forward(status) as (proxy, paths):
         monkeypatch.setenv("http_proxy", proxy)
         close_session()  # which remembers the environment
-        assert catalogue.reachable() is answers and asked == ["http://hub.invalid/"]
+        assert catalogue.reachable() is answers and paths == ["http://hub.invalid/"]
     assert not catalogue.reachable(), "the proxy is gone"
     close_session()

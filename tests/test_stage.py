@@ -25,13 +25,13 @@ class Plain:
 
 
 def test_drawing_and_encoding_say_how_far_they_are_and_only_when_they_happen(tmp_path):
-    said = []
-    with heard(lambda *event: said.append(event)):
+    seen_stages = []
+    with heard(lambda *event: seen_stages.append(event)):
         for _ in range(2):  # the second time all of it is there
             cache.latents(Plain(), tmp_path, "key", lambda x: x[:, :1, :2, :2], say=lambda text: None)
     tell("nobody listens", 0, 1)
     stages = [("drawing plain", i, 120) for i in (0, 50, 100)] + [("encoding plain", i, 120) for i in (0, 50, 100)]
-    assert said == stages
+    assert seen_stages == stages
 
 
 def test_a_stage_is_written_where_the_page_reads_with_the_time_that_is_left(tmp_path, monkeypatch):

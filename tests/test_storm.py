@@ -22,8 +22,8 @@ MEGABYTES = 60  # by which memory may grow in the second half: buffers, not a le
 
 def resident(http) -> float:
     """MB of the app, as it says itself."""
-    found = re.search(r"^still_life_process_resident_memory_bytes (\S+)", http.get("metrics").text, re.MULTILINE)
-    return float(found[1]) / 1e6
+    match = re.search(r"^still_life_process_resident_memory_bytes (\S+)", http.get("metrics").text, re.MULTILINE)
+    return float(match[1]) / 1e6
 
 
 def watch(address: str, over: threading.Event, seen: list[float]) -> None:

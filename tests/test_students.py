@@ -42,10 +42,10 @@ def test_a_student_is_published_as_its_adapter_alone_and_answers_as_it_did(studi
     home = tmp_path / "models" / "mine"
     student = tiny.adapted(UNetDenoiser(copy.deepcopy(base.denoiser.network)))
     was = copy.deepcopy(student)
-    said = module.serve(Trained({}, module.Config(), catalogue.get("tiny-sd"), student), home)
+    manifest = module.serve(Trained({}, module.Config(), catalogue.get("tiny-sd"), student), home)
     assert sorted(p.name for p in home.iterdir()) == ["lora.safetensors", "scheduler"]
-    assert said["kind"] == "lora" and said["lora"] | {"full": 5.0} == {"rank": 4, "alpha": 8, "full": 5.0}
-    tiny.manifest("mine", home, base="tiny-sd", **said)
+    assert manifest["kind"] == "lora" and manifest["lora"] | {"full": 5.0} == {"rank": 4, "alpha": 8, "full": 5.0}
+    tiny.manifest("mine", home, base="tiny-sd", **manifest)
     for name in ("tiny-kl", "tiny-sd"):
         (tmp_path / "models" / name).symlink_to(studio / "models" / name)
     monkeypatch.setenv("STILL_LIFE_STUDIO", str(tmp_path))
@@ -58,8 +58,8 @@ def test_a_student_is_published_as_its_adapter_alone_and_answers_as_it_did(studi
     with torch.no_grad():
         for name, w in was.network.named_parameters():
             w.copy_(w.half() if "lora" in name else w)  # as in the file
-        asked = replace(cond, guidance=torch.full((2,), 5.0))  # at which an adapter of cfg_lora is itself
-        served, trained, without = (d.predict(x, t, asked) for d in (parts.denoiser, was, base.denoiser))
+        guided = replace(cond, guidance=torch.full((2,), 5.0))  # at which an adapter of cfg_lora is itself
+        served, trained, without = (d.predict(x, t, guided) for d in (parts.denoiser, was, base.denoiser))
     assert (served - trained).abs().max() < 1e-5 < 0.01 < (trained - without).abs().max()
 
 
@@ -71,8 +71,8 @@ def several(studio):
     routed = Routed(Router.fit(prompts, 4), [UNetDenoiser(tiny.unet()) for _ in range(4)])
     home = studio / "models" / "tiny-msd"
     module = declared.module("msd")
-    said = module.serve(Trained({}, module.Config(), catalogue.get("tiny-sd"), routed), home)
-    tiny.manifest("tiny-msd", home, base="tiny-kl", method="msd", **said)
+    manifest = module.serve(Trained({}, module.Config(), catalogue.get("tiny-sd"), routed), home)
+    tiny.manifest("tiny-msd", home, base="tiny-kl", method="msd", **manifest)
     return routed
 
 
@@ -80,15 +80,15 @@ def test_each_prompt_is_painted_by_its_own_student_alone(several):
     """And a student is read when its first prompt comes, not before."""
     parts = families.load(catalogue.get("tiny-msd"))
     texts = [f"{a} {b}" for a in tiny.WORDS[:4] for b in tiny.WORDS[4:]]
-    found = {}
+    painted = {}
     for text in texts:
         events = list(generate(parts, ask("tiny-msd", prompt=text, steps=1, seed=3, guidance=1.0)))
-        found[text] = events[-1].route, events[0].x0
-    assert {route for route, _ in found.values()} > {0}
+        painted[text] = events[-1].route, events[0].x0
+    assert {route for route, _ in painted.values()} > {0}
     assert parts.denoiser.route(parts.text(texts)) == several.route(parts.text(texts))
     there = {i for i, m in enumerate(parts.denoiser.members) if m.network is not None}
-    assert there == {0} | {route for route, _ in found.values()}
-    for text, (route, x0) in found.items():
+    assert there == {0} | {route for route, _ in painted.values()}
+    for text, (route, x0) in painted.items():
         x = torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(3))
         t = torch.tensor([(catalogue.get("tiny-msd").manifest.timesteps["1"][0] + 1) / 1000])
         alone = several.members[route].float()(x, t, parts.text([text]))
@@ -100,22 +100,22 @@ def test_the_page_http_and_json_say_which_student_painted(several, tmp_path, cap
     parts = families.load(catalogue.get("tiny-msd"))
     texts = [f"{a} {b}" for a in tiny.WORDS for b in tiny.WORDS]
     text, route = next((t, r) for t, r in zip(texts, parts.denoiser.route(parts.text(texts)), strict=True) if r)
-    asked = [ask(model, prompt=text, steps=1, guidance=1.0).to_dict() for model in ("tiny-msd", "tiny-sd")]
+    requests = [ask(model, prompt=text, steps=1, guidance=1.0).to_dict() for model in ("tiny-msd", "tiny-sd")]
     desk = Desk(Place())
     try:
         tab = {"tab": "a" * 32, "owner": "b" * 32, "first": 0, "count": 1}
         [paint] = desk.serve(painting.paint)
-        [one], [other] = (paint(tab | {"request": r, "ticket": i})["pictures"] for i, r in enumerate(asked, 1))
+        [one], [other] = (paint(tab | {"request": r, "ticket": i})["pictures"] for i, r in enumerate(requests, 1))
         assert one["route"] == route and "route" not in other
-        assert [painting.generate(desk, r, "me")[0]["route"] for r in asked] == [route, None]
+        assert [painting.generate(desk, r, "me")[0]["route"] for r in requests] == [route, None]
     finally:
         desk.gallery.close()
     command = [text, "--steps", "1", "--guidance", "1", "--out", str(tmp_path / "a.png"), "--json", "--device", "cpu"]
-    told = []
+    rows = []
     for model in ("tiny-msd", "tiny-sd"):
         assert generate_main([*command, "--model", model]) == 0
-        told.append(json.loads(capsys.readouterr().out))
-    assert told[0]["route"] == route and "route" not in told[1]
+        rows.append(json.loads(capsys.readouterr().out))
+    assert rows[0]["route"] == route and "route" not in rows[1]
 
 
 def test_students_are_no_pipeline_of_diffusers(several, tmp_path, capsys):
@@ -126,5 +126,5 @@ def test_students_are_no_pipeline_of_diffusers(several, tmp_path, capsys):
 def test_one_step_of_hyper_is_told_the_time_that_it_was_trained_to_be_told(studio, tmp_path):
     student = tiny.adapted(UNetDenoiser(tiny.unet()))
     module = declared.module("tscd")
-    said = module.serve(Trained({}, module.Config(first=0.7), catalogue.get("tiny-sd"), student), tmp_path)
-    assert said["timesteps"]["1"] == [699] and said["timesteps"]["2"] == [999, 499]
+    manifest = module.serve(Trained({}, module.Config(first=0.7), catalogue.get("tiny-sd"), student), tmp_path)
+    assert manifest["timesteps"]["1"] == [699] and manifest["timesteps"]["2"] == [999, 499]

@@ -25,24 +25,24 @@ def test_kept_captions_are_what_the_encoder_says(studio, tmp_path, id):
     """The states of the padding too, where the network sees them."""
     encode = families.load(catalogue.get(id)).text
     kept = texts.texts(part(CAPTIONS), tmp_path, "k", encode)
-    found = texts.cond([kept(i, k) for i, row in enumerate(CAPTIONS) for k in range(len(row))])
+    kept_states = texts.cond([kept(i, k) for i, row in enumerate(CAPTIONS) for k in range(len(row))])
     true = encode([c for row in CAPTIONS for c in row])
-    assert torch.equal(found.mask, true.mask)
-    assert torch.allclose(found.tokens, (true.tokens * true.mask[..., None]).half().float(), atol=2e-3)
+    assert torch.equal(kept_states.mask, true.mask)
+    assert torch.allclose(kept_states.tokens, (true.tokens * true.mask[..., None]).half().float(), atol=2e-3)
 
 
 def test_captions_are_encoded_once_and_again_only_where_there_are_more(studio, tmp_path):
-    asked, encode = [], families.load(catalogue.get("tiny-sana")).text
+    encoded, encode = [], families.load(catalogue.get("tiny-sana")).text
 
-    def counting(said):
-        asked.extend(said)
-        return encode(said)
+    def counting(captions):
+        encoded.extend(captions)
+        return encode(captions)
 
     first = texts.texts(part(CAPTIONS[:2]), tmp_path, "k", counting)
     again = texts.texts(part(CAPTIONS[:2]), tmp_path, "k", counting)
-    assert len(asked) == 3 and np.array_equal(first(1, 0), again(1, 0))
+    assert len(encoded) == 3 and np.array_equal(first(1, 0), again(1, 0))
     more = texts.texts(part(CAPTIONS), tmp_path, "k", counting)
-    assert len(asked) == 8 and len(more(2, 0)) == 2, "begin and end"
+    assert len(encoded) == 8 and len(more(2, 0)) == 2, "begin and end"
 
 
 def test_a_row_is_drawn_as_often_as_it_weighs():

@@ -151,10 +151,10 @@ def test_what_looks_like_the_background_counts_as_a_hole_or_as_outside():
     pixels = torch.full((1, 3, 16, 16), 0.91)
     pixels[:, 0, 4:12, 4:12], pixels[:, 1:, 4:12, 4:12] = 0.8, 0.1
     pixels[:, :, 7:9, 7:9] = 0.88
-    found = pools.cut_out(pixels, ground, torch.eye(4)[None], silhouette=True)
-    assert torch.equal(found.pixels[0, :, 0, 0], ground[0])
-    assert found.cover[0, 5, 5] == 1 and found.cover[0, 0, 0] == 0
-    assert found.trust[0, 7, 7] == 0 and found.trust[0, 5, 5] == 1 and found.trust[0, 0, 0] == 1
+    piece = pools.cut_out(pixels, ground, torch.eye(4)[None], silhouette=True)
+    assert torch.equal(piece.pixels[0, :, 0, 0], ground[0])
+    assert piece.cover[0, 5, 5] == 1 and piece.cover[0, 0, 0] == 0
+    assert piece.trust[0, 7, 7] == 0 and piece.trust[0, 5, 5] == 1 and piece.trust[0, 0, 0] == 1
 
 
 def test_of_several_parts_the_largest_is_kept_closed_and_small():
@@ -237,8 +237,8 @@ def test_a_picture_is_inflated_round_in_front_and_closed_behind():
     pixels = torch.full((1, 3, 128, 128), 0.9)
     pixels[0, :, inside] = torch.tensor([0.9, 0.2, 0.1])[:, None]
     pixels[0, :, 50:60, 40:50] = 0.9  # of the background's own colour, upper left
-    found = pools.cut_out(pixels, torch.full((1, 3), 0.9), torch.eye(4)[None], silhouette=True)
-    field = inflated(found)
+    piece = pools.cut_out(pixels, torch.full((1, 3), 0.9), torch.eye(4)[None], silhouette=True)
+    field = inflated(piece)
     mesh = cut(field, occupied(field, 1), 8000).mesh
     wide, tall, deep = np.ptp(mesh.vertices, axis=0)
     assert mesh.is_watertight and mesh.euler_number == 2

@@ -61,14 +61,14 @@ def test_from_the_prompt_to_the_mesh_by_gradios_client(client, store, egg):
     assert (job["state"], job["request"]["rounds"]) == ("queued", 14)
     assert client.predict(job["id"], api_name="/status")["state"] == "queued"
     assert client.predict(job["id"], api_name="/cancel")["state"] == "cancelled"
-    said = client.predict(egg.id, api_name="/events")["events"]
-    assert said[-1]["kind"] == "done"
+    events = client.predict(egg.id, api_name="/events")["events"]
+    assert events[-1]["kind"] == "done"
     made = client.predict(egg.id, api_name="/result")["outputs"]
     assert {"file": "object/object.glb", "bytes": store.get(egg.id).outputs[0]["bytes"]} == made[0]
     path = client.predict(egg.id, "object/object.glb", "", api_name="/file")
     with open(path, "rb") as f:
-        found = glb.extras(f.read())
-    assert ThreeDRequest.from_dict(found["request"]).prompt == "an orange egg"
+        extras = glb.extras(f.read())
+    assert ThreeDRequest.from_dict(extras["request"]).prompt == "an orange egg"
 
 
 def test_the_same_by_plain_http(site, store, egg):
@@ -148,10 +148,10 @@ def test_the_shelf_has_what_was_made_newest_first_and_nobody_elses(studio, store
 
 
 def test_the_boxs_examples_are_whole_and_small():
-    found = shelf.examples()
-    assert len(found) == 3
+    examples = shelf.examples()
+    assert len(examples) == 3
     sizes = 0
-    for name, turntable in found.items():
+    for name, turntable in examples.items():
         data = turntable.with_suffix(".glb").read_bytes()
         sizes += len(data) + turntable.stat().st_size
         made = glb.extras(data)

@@ -45,24 +45,24 @@ def request(**fields) -> ThreeDRequest:
     return ThreeDRequest(**({"prompt": PROMPT, "model": "toybox-sd", **QUICKLY} | fields))
 
 
-def new(studio: Path, asked: ThreeDRequest) -> Making:
-    teacher = Teacher(families.load(catalogue.get(asked.model)), asked.prompt, backgrounds(asked.prompt))
-    return Making(asked, teacher, bf16=False)
+def new(studio: Path, wanted: ThreeDRequest) -> Making:
+    teacher = Teacher(families.load(catalogue.get(wanted.model)), wanted.prompt, backgrounds(wanted.prompt))
+    return Making(wanted, teacher, bf16=False)
 
 
 def test_resumed_twice_it_is_bit_for_bit_the_run_that_was_not(studio):
     """Two particles and a score network, over the refining of the grid; a tiny teacher, whose pictures mean nothing."""
     tiny.build_sd(studio)
-    asked = request(model="tiny-sd", mode="hybrid", seeds=2, rounds=4, rays=2)  # finer from round 2, vsd in round 3
-    whole = new(studio, asked)
+    wanted = request(model="tiny-sd", mode="hybrid", seeds=2, rounds=4, rays=2)  # finer from round 2, vsd in round 3
+    whole = new(studio, wanted)
     for _ in range(8):
         whole.advance()
-    halves = new(studio, asked)
+    halves = new(studio, wanted)
     for steps in (3, 5):
         for _ in range(steps):
             halves.advance()
         folder = checkpoint.save(studio / "half", halves.saved())
-        halves = new(studio, asked)
+        halves = new(studio, wanted)
         halves.restore(checkpoint.load(folder))
     ended, resumed = whole.saved(), halves.saved()
     assert ended.step == resumed.step == 8 and ended.counters == resumed.counters
@@ -78,10 +78,10 @@ def test_a_run_goes_on_with_the_thing_that_was_picked(studio):
     for _ in range(2):
         first.advance()
     saved = first.saved()
-    asked = request(model="tiny-sd", mode="hybrid", start="first", pick=1, rounds=2, rays=2)
-    more = new(studio, asked)
+    wanted = request(model="tiny-sd", mode="hybrid", start="first", pick=1, rounds=2, rays=2)
+    more = new(studio, wanted)
     more.go_on(saved)
-    assert asked.seeds == 1 and len(more.particles) == 1 and more.step == 0
+    assert wanted.seeds == 1 and len(more.particles) == 1 and more.step == 0
     assert torch.equal(more.particles[0].field.values, first.particles[1].field.values)
     assert all(torch.equal(w, first.score.weights()[k]) for k, w in more.score.weights().items())
     assert "score" in more.advance(), "what goes on is late in its run, where a hybrid is vsd"
@@ -148,8 +148,8 @@ def test_its_files_open_elsewhere(finished):
     assert mesh.is_watertight and mesh.volume > 0
     red, green, blue = np.asarray(mesh.visual.material.baseColorTexture.convert("RGB")).mean((0, 1))
     assert red > green > blue, "an orange egg"
-    found = glb.extras((finished / "egg.glb").read_bytes())
-    assert ThreeDRequest.from_dict(found["request"]) == request() and found["made"]["watertight"]
+    extras = glb.extras((finished / "egg.glb").read_bytes())
+    assert ThreeDRequest.from_dict(extras["request"]) == request() and extras["made"]["watertight"]
     with zipfile.ZipFile(folder / "object.zip") as z:
         assert sorted(z.namelist()) == ["object.mtl", "object.obj", "object.png"]
         picture = Image.open(io.BytesIO(z.read("object.png")))
@@ -165,12 +165,12 @@ def test_its_files_open_elsewhere(finished):
 
 def test_what_it_says_on_the_way(finished):
     home = next((finished / "runs").iterdir())
-    told = events.read(home)
-    assert [e["outputs"] for e in told if e["kind"] == "done"][0][0] == "object/object.glb"
-    assert {e["stage"] for e in told if e["kind"] == "progress"} == {"shape", "mesh", "skin", "export", "done"}
-    samples = [home / e["path"] for e in told if e["kind"] == "sample"]
+    entries = events.read(home)
+    assert [e["outputs"] for e in entries if e["kind"] == "done"][0][0] == "object/object.glb"
+    assert {e["stage"] for e in entries if e["kind"] == "progress"} == {"shape", "mesh", "skin", "export", "done"}
+    samples = [home / e["path"] for e in entries if e["kind"] == "sample"]
     assert samples and all(Image.open(p).size == (4 * 96, 3 * 96) for p in samples)
-    assert {"moved", "rays"} <= set().union(*(e["values"] for e in told if e["kind"] == "metric"))
+    assert {"moved", "rays"} <= set().union(*(e["values"] for e in entries if e["kind"] == "metric"))
 
 
 def test_a_finished_thing_is_cut_anew_whatever_becomes_of_its_run(finished, studio, monkeypatch):
@@ -271,8 +271,8 @@ def test_asked_to_stop_it_keeps_what_it_has_and_leaves(studio, monkeypatch):
 
     monkeypatch.setattr(Making, "advance", interrupted)
     assert run.main(["a cube", "--model", "tiny-sd", "--rounds", "3", "--rays", "2", "--run", "r"]) == events.PAUSED
-    found, faults = checkpoint.newest(studio / "runs" / "r")
-    assert found is not None and checkpoint.step_of(found) == 1 and not faults
+    newest, faults = checkpoint.newest(studio / "runs" / "r")
+    assert newest is not None and checkpoint.step_of(newest) == 1 and not faults
 
 
 def test_a_job_that_was_killed_goes_on_and_ends_as_one_that_was_not(finished, studio):

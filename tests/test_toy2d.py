@@ -62,17 +62,17 @@ def test_guidance_input_starts_without_effect_and_learns():
     g = torch.Generator().manual_seed(0)
     cond = labels(torch.randint(-1, 8, (64,), generator=g), 8)
     x, t = torch.randn(64, 2, generator=g), torch.rand(64, generator=g)
-    told = type(cond)(cond.tokens, cond.mask, guidance=torch.rand(64, generator=g) * 5)
-    assert torch.equal(plain(x, t, cond), guided(x, t, told))
+    conditioned = type(cond)(cond.tokens, cond.mask, guidance=torch.rand(64, generator=g) * 5)
+    assert torch.equal(plain(x, t, cond), guided(x, t, conditioned))
     net: Net = guided.network
     optimiser = torch.optim.SGD(net.parameters(), lr=1.0)
     for _ in range(2):
         optimiser.zero_grad()
-        (guided(x, t, told) * told.guidance[:, None]).mean().backward()
+        (guided(x, t, conditioned) * conditioned.guidance[:, None]).mean().backward()
         optimiser.step()
     assert net.guidance[0].weight.grad.abs().sum() > 0
-    other = type(cond)(cond.tokens, cond.mask, guidance=told.guidance + 2)
-    assert not torch.equal(guided(x, t, told), guided(x, t, other))
+    other = type(cond)(cond.tokens, cond.mask, guidance=conditioned.guidance + 2)
+    assert not torch.equal(guided(x, t, conditioned), guided(x, t, other))
 
 
 def test_student_is_a_function_of_its_seed():

@@ -234,9 +234,9 @@ def test_prompts_read_naturally():
 
 def test_questions_promise_what_they_say():
     for group in ("one", "relation", "several"):
-        asked = questions(group, ["colour"], 12)
-        assert asked == questions(group, ["colour"], 12)
-        for text, promised in asked:
+        questioned = questions(group, ["colour"], 12)
+        assert questioned == questions(group, ["colour"], 12)
+        for text, promised in questioned:
             assert says(text, COLOUR_WORDS[promised["colour"]][0])
             assert ("kind2" in promised) == (group == "relation")
             assert "background" not in promised and "view" not in promised
@@ -303,11 +303,11 @@ def test_cameras_follow_their_law():
 
 @pytest.mark.parametrize("name", ["pictures-0000000.npy", "facts-0000000.json"])
 def test_a_torn_file_of_a_cache_is_made_again(tmp_path, name):
-    toys, said = Toys(size=6, mini=True), []
-    first = cache.draw(toys, tmp_path, said.append)
+    toys, lines = Toys(size=6, mini=True), []
+    first = cache.draw(toys, tmp_path, lines.append)
     path = cache.folder(toys, tmp_path) / name
     good, where = path.read_bytes(), np.array(first.arrays[0])
     path.write_bytes(good[: len(good) // 2])
-    again = cache.draw(toys, tmp_path, said.append)
-    assert said == ["drawing mini 0 to 6 of 6"] * 2 and path.read_bytes() == good
+    again = cache.draw(toys, tmp_path, lines.append)
+    assert lines == ["drawing mini 0 to 6 of 6"] * 2 and path.read_bytes() == good
     assert (again.arrays[0] == where).all() and again.captions == first.captions

@@ -47,8 +47,8 @@ def spawn(run: str, *more: str) -> subprocess.Popen:
 
 def weights(run: Path) -> dict:
     """Of the newest good checkpoint, as copies: what is loaded may be a map of the file."""
-    found, _ = checkpoint.newest(run)
-    saved = checkpoint.load(found).tensors
+    newest, _ = checkpoint.newest(run)
+    saved = checkpoint.load(newest).tensors
     return {player: {k: v.clone() for k, v in tensors.items()} for player, tensors in saved.items()}
 
 
@@ -107,16 +107,16 @@ def test_what_is_written_between_steps_is_no_part_of_their_pace(studio, monkeypa
 def test_the_command_of_a_resumed_run_remakes_it(studio):
     run, more = studio / "runs/r", ["--resume", "--set", "train.steps=6"]
 
-    def told() -> str:
+    def command() -> str:
         return json.loads((run / "run.json").read_text())["command"]
 
     assert main(["sft", "--run", "r", *QUICK, "--set", "train.steps=4", "--set", "lr=0.002", "--until", "3"]) == 0
     assert main(["sft", "--run", "r", *more]) == 0
-    first, second = told().split(" && ")
+    first, second = command().split(" && ")
     assert first.endswith(" --set lr=0.002 --set train.steps=4 --set train.batch_size=32 --until 3")
     assert second == "python -m distill.train sft --run r --resume --set train.steps=6"
     assert main(["sft", "--run", "r", *more]) == 0
-    assert told() == f"{first} && {second}", "nothing changed"
+    assert command() == f"{first} && {second}", "nothing changed"
     made = weights(run)
     run.rename(studio / "runs/before")
     for line in (f"{first} --set train.precision=fp32", second):
@@ -155,8 +155,8 @@ def test_sigterm_checkpoints_and_leaves_with_143(studio):
     run.send_signal(signal.SIGTERM)
     assert run.wait(20) == 143
     last = [e for e in events.read(studio / "runs/paused") if e["kind"] == "checkpoint"][-1]
-    found, faults = checkpoint.newest(studio / "runs/paused")
-    assert last["path"] == str(found.relative_to(studio / "runs/paused")) and not faults
+    newest, faults = checkpoint.newest(studio / "runs/paused")
+    assert last["path"] == str(newest.relative_to(studio / "runs/paused")) and not faults
 
 
 def test_a_terminal_gets_its_cursor_back(studio):
@@ -186,8 +186,8 @@ def test_a_torn_newest_checkpoint_is_passed_over(studio):
     data = bytearray((newest / "student.safetensors").read_bytes())
     data[-3] ^= 1
     (newest / "student.safetensors").write_bytes(data)
-    found, faults = checkpoint.newest(studio / "runs/torn")
-    assert found.name == "step-00000040" and "step-00000060: wrong sha256" in faults[0]
+    restored, faults = checkpoint.newest(studio / "runs/torn")
+    assert restored.name == "step-00000040" and "step-00000060: wrong sha256" in faults[0]
     assert main(["sft", "--run", "torn", *QUICK, "--resume"]) == 0
     assert same(whole, weights(studio / "runs/torn"))
 
@@ -222,8 +222,8 @@ def test_everything_that_a_checkpoint_holds_is_needed(studio, monkeypatch, forgo
 
 def gradients(run: Path) -> dict[str, torch.Tensor]:
     """What each player's turns saw: Adam's first moment."""
-    found, _ = checkpoint.newest(run)
-    states = checkpoint.load(found).optimizers
+    newest, _ = checkpoint.newest(run)
+    states = checkpoint.load(newest).optimizers
     adam = {p: own["adamw"]["state"] for p, own in states.items()}
     return {p: torch.cat([v["exp_avg"].flatten() for _, v in sorted(s.items())]) for p, s in adam.items()}
 
@@ -333,8 +333,8 @@ def test_processes_stop_after_the_same_step(studio):
     env = dict(os.environ) | {"CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0 and "fp32, 2 processes, from step 0" in done.stderr, done.stderr[-2000:]
-    found, faults = checkpoint.newest(studio / "runs/two")
-    assert found is not None and not faults
+    newest, faults = checkpoint.newest(studio / "runs/two")
+    assert newest is not None and not faults
 
 
 def test_memory_that_was_freed_is_not_fetched_again(studio):
@@ -349,12 +349,12 @@ for turn in range(60):  # an aligned block does not fit where the last one was, 
     torch.ones(24 << 20)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
-    found = {
+    faults_of = {
         how: int(subprocess.run([sys.executable, "-c", pages, how], cwd=ROOT, capture_output=True, check=True).stdout)
         for how in ("kept", "given back")
     }
     glibc = hasattr(ctypes.CDLL(None), "mallopt")  # others are left as they are
-    assert (found["kept"] * 4 < found["given back"]) == glibc, found
+    assert (faults_of["kept"] * 4 < faults_of["given back"]) == glibc, faults_of
 
 
 def test_no_step_on_numbers_that_are_not_finite(studio, monkeypatch):

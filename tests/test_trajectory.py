@@ -105,8 +105,8 @@ def test_a_lanes_steps_are_those_of_generate(crew):
 
 def test_lanes_vary_one_field_and_seeds_that_follow_are_one_batch():
     assert runs([1, 2, 3, 7, 9, 10]) == [(1, 3), (7, 1), (9, 2)]
-    found = product(ask("tiny-hyper"), [("tiny-hyper", 4)], "base_steps", [0, 1], [5, 6])
-    assert [(lane.request.base_steps, lane.request.seeds()) for lane in found] == [(0, [5, 6]), (1, [5, 6])]
+    choices = product(ask("tiny-hyper"), [("tiny-hyper", 4)], "base_steps", [0, 1], [5, 6])
+    assert [(lane.request.base_steps, lane.request.seeds()) for lane in choices] == [(0, [5, 6]), (1, [5, 6])]
     models = product(ask("tiny-hyper"), [("tiny-hyper", None), ("tiny-sd", None)], None, [None], [5])
     assert [(lane.request.model, lane.request.steps) for lane in models] == [("tiny-hyper", 1), ("tiny-sd", 8)]
 

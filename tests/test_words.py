@@ -66,7 +66,7 @@ SILLY = {"seven": "sven", "woman": "womans", "knight": "night", "eight": "weight
 
 def test_only_what_may_have_been_meant_is_suggested(box):
     near = {word: box.near(word) for word in MEASURED}
-    assert {word: (found or [None])[0] for word, found in near.items()} == MEASURED
+    assert {word: (nearest or [None])[0] for word, nearest in near.items()} == MEASURED
     assert all(silly not in box.near(word) for word, silly in SILLY.items())
 
 
@@ -82,9 +82,9 @@ def test_slips_of_the_pen():
 
 @pytest.mark.parametrize("typed", ["赤いリンゴ", "красная груша", "हिन्दी", "تفاحة حمراء", "ไทย"])
 def test_letters_that_a_model_has_no_word_in_are_said_to_be_unread(box, typed):
-    told = box.tell(f"a fox, {typed}")
-    (note,) = told["notes"]
-    assert told["unknown"] == [] and note.marks == tuple(typed.split())
+    answer = box.tell(f"a fox, {typed}")
+    (note,) = answer["notes"]
+    assert answer["unknown"] == [] and note.marks == tuple(typed.split())
     assert (
         note.sentence
         == f"This model was trained on words in Latin letters only; it can't read {', '.join(note.marks)}."
@@ -94,10 +94,10 @@ def test_letters_that_a_model_has_no_word_in_are_said_to_be_unread(box, typed):
 
 def test_what_is_beyond_the_tokens_is_told(box):
     long = "a red 🍐 {and|and} a blue cube beside it " * 4
-    told = box.tell(long)
-    assert "crossed out" in told["notes"][-1].sentence
+    answer = box.tell(long)
+    assert "crossed out" in answer["notes"][-1].sentence
     kept = box.window.tokenizer(long.replace("🍐", "pear").replace("{and|and}", "and")).input_ids[: 32 - 1]
-    assert box.window.tokenizer.decode(kept[-1:]).strip() == spelt(long[: told["read"]]).rstrip("{ ").split()[-1]
+    assert box.window.tokenizer.decode(kept[-1:]).strip() == spelt(long[: answer["read"]]).rstrip("{ ").split()[-1]
     assert box.tell("a red pear")["read"] is None
     short = " ".join(["red"] * 30)
     assert box.tell(short)["read"] is None and box.tell(short + " red")["read"] == len(short) + 1
@@ -122,9 +122,9 @@ def test_near_words(words):
 
 
 def test_the_whole_is_told_at_once_but_not_without_end(words):
-    told = words.tell("a wizzard on a red musroom " + " ".join(f"qq{c}x" for c in "abcdefghij"))["unknown"]
-    assert [u["word"] for u in told[:2]] == ["wizzard", "musroom"] and len(told) == 8
-    assert told[1] == {"word": "musroom", "typed": "musroom", "near": ["mushroom"]}
+    unknown = words.tell("a wizzard on a red musroom " + " ".join(f"qq{c}x" for c in "abcdefghij"))["unknown"]
+    assert [u["word"] for u in unknown[:2]] == ["wizzard", "musroom"] and len(unknown) == 8
+    assert unknown[1] == {"word": "musroom", "typed": "musroom", "near": ["mushroom"]}
 
 
 def test_a_model_of_a_whole_language_knows_everything(look_up):
