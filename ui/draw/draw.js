@@ -10,7 +10,7 @@ still.parts.draw = (element, part) => {
     HEAVY = 150_000; // characters of a PNG; what is more goes as WebP
   const COLOURS = ["#222222", "#ffffff", "#d3302f", "#e8862b", "#f2c52e", "#3f9a4d", "#3a6fd6", "#8b5cc4", "#e58fb1", "#7a5230", "#9aa0a6", "#7fcfe0"];
   const query = new URLSearchParams(location.search);
-  const asked = {
+  const form = {
     prompt: query.get("prompt") ?? "a red mushroom",
     model: query.get("model") ?? "toybox-hyper",
     steps: Number(query.get("steps")) || 1,
@@ -103,16 +103,16 @@ still.parts.draw = (element, part) => {
   );
 
   /* What is painted. */
-  const prompt = make("input", { className: "sl-input", id: "draw-prompt", ariaLabel: "Prompt", dir: "auto", value: asked.prompt, oninput: () => ((asked.prompt = prompt.value), want(true)) });
+  const prompt = make("input", { className: "sl-input", id: "draw-prompt", ariaLabel: "Prompt", dir: "auto", value: form.prompt, oninput: () => ((form.prompt = prompt.value), want(true)) });
   const model = make("select", { ariaLabel: "Model", onchange: () => chosen(model.value) });
-  const steps = make("select", { ariaLabel: "Steps", onchange: () => ((asked.steps = Number(steps.value)), want(true)) });
-  const strength = make("input", { type: "range", min: 0.05, max: 1, step: 0.01, value: asked.strength, id: "draw-strength", ariaLabel: "How freely the drawing is read", oninput: () => ((asked.strength = Number(strength.value)), (amount.textContent = strength.value), want(true)) });
-  const amount = make("output", {}, String(asked.strength));
+  const steps = make("select", { ariaLabel: "Steps", onchange: () => ((form.steps = Number(steps.value)), want(true)) });
+  const strength = make("input", { type: "range", min: 0.05, max: 1, step: 0.01, value: form.strength, id: "draw-strength", ariaLabel: "How freely the drawing is read", oninput: () => ((form.strength = Number(strength.value)), (amount.textContent = strength.value), want(true)) });
+  const amount = make("output", {}, String(form.strength));
   const reading = make("select", { id: "draw-reads", ariaLabel: "How the drawing is read", onchange: () => ((reads = reading.value), want(true)) });
   reading.append(...Object.entries(READ).map(([value, words]) => make("option", { value, selected: value === reads }, words)));
-  const follow = make("input", { type: "range", min: 0, max: 2, step: 0.05, value: asked.control_strength, id: "draw-follow", ariaLabel: "How closely the lines are followed", oninput: () => ((asked.control_strength = Number(follow.value)), (followed.textContent = follow.value), want(true)) });
-  const followed = make("output", {}, String(asked.control_strength));
-  const seeds = make("button", { type: "button", className: "sl-small", onclick: () => ((asked.seed = crypto.getRandomValues(new Uint32Array(1))[0] >>> 1), want(true)) }, "New seeds");
+  const follow = make("input", { type: "range", min: 0, max: 2, step: 0.05, value: form.control_strength, id: "draw-follow", ariaLabel: "How closely the lines are followed", oninput: () => ((form.control_strength = Number(follow.value)), (followed.textContent = follow.value), want(true)) });
+  const followed = make("output", {}, String(form.control_strength));
+  const seeds = make("button", { type: "button", className: "sl-small", onclick: () => ((form.seed = crypto.getRandomValues(new Uint32Array(1))[0] >>> 1), want(true)) }, "New seeds");
   const keep = make("button", { type: "button", className: "sl-go", id: "draw-keep", onclick: () => paint(true) }, "Keep");
   const large = make("img", { className: "sl-draw-large", alt: "", hidden: true }),
     strip = make("div", { className: "sl-draw-strip", role: "group", ariaLabel: "Other seeds" }),
@@ -126,7 +126,7 @@ still.parts.draw = (element, part) => {
   const field = (label, ...controls) => make("label", { className: "sl-draw-field" }, make("span", {}, label), ...controls);
   const ready = still.sketches.map((s) =>
     button(s.name, `Begin with ${s.name}`, () => {
-      asked.prompt = prompt.value = s.name;
+      form.prompt = prompt.value = s.name;
       canvas.sketch(s);
     }),
   );
@@ -155,10 +155,10 @@ still.parts.draw = (element, part) => {
   );
 
   function chosen(id) {
-    asked.model = id;
+    form.model = id;
     const row = known.find((m) => m.id === id);
-    if (!row.steps.includes(asked.steps)) asked.steps = row.default_steps;
-    steps.replaceChildren(...row.steps.map((n) => make("option", { value: n, selected: n === asked.steps }, still.plural(n, "step"))));
+    if (!row.steps.includes(form.steps)) form.steps = row.default_steps;
+    steps.replaceChildren(...row.steps.map((n) => make("option", { value: n, selected: n === form.steps }, still.plural(n, "step"))));
     for (const control of [reading, follow]) {
       control.disabled = !row.follows;
       control.title = row.follows ? "" : `${id} has no control, so it follows no lines: it reads the drawing as colours.`;
@@ -171,7 +171,7 @@ still.parts.draw = (element, part) => {
   function parts() {
     const shown = canvas.shows();
     if (shown === "nothing") return null;
-    const follows = known.find((m) => m.id === asked.model).follows,
+    const follows = known.find((m) => m.id === form.model).follows,
       as = !follows ? "colours" : reads === "auto" ? shown : reads;
     return {
       as,
@@ -196,7 +196,7 @@ still.parts.draw = (element, part) => {
   };
 
   async function paint(keeping = false) {
-    if (!asked.prompt.trim()) return still.say("Type what the drawing shows.");
+    if (!form.prompt.trim()) return still.say("Type what the drawing shows.");
     if (busy && !keeping) return undefined;
     while (busy) await new Promise((f) => setTimeout(f, 20));
     dirty = false;
@@ -205,14 +205,14 @@ still.parts.draw = (element, part) => {
     busy = true;
     remember();
     const began = performance.now();
-    const request = { ...asked, strength: Math.min(1, Math.max(0.05, asked.strength)), num_images: rested || keeping ? 4 : 1 };
+    const request = { ...form, strength: Math.min(1, Math.max(0.05, form.strength)), num_images: rested || keeping ? 4 : 1 };
     const answer = await still.call("draw", { ...drawn, request, ticket: ++ticket, keep: keeping });
     busy = false;
     const ms = performance.now() - began;
     if (answer?.pictures) {
       if (request.num_images === 1) mean = 0.6 * mean + 0.4 * ms;
       show(answer.pictures);
-      pace.textContent = `${still.plural(answer.pictures.length, "picture")} in ${Math.round(ms)} ms by ${asked.model}, ${READ[as]}.`;
+      pace.textContent = `${still.plural(answer.pictures.length, "picture")} in ${Math.round(ms)} ms by ${form.model}, ${READ[as]}.`;
       still.say(keeping ? "4 pictures kept in the gallery." : "");
       if (keeping) still.emit("kept");
     }
@@ -228,7 +228,7 @@ still.parts.draw = (element, part) => {
     before = shown;
     shown = pictures;
     large.src = pictures[0].src;
-    large.alt = `${asked.prompt}, painted on the drawing`;
+    large.alt = `${form.prompt}, painted on the drawing`;
     large.hidden = false;
     if (released && !moving) {
       const start = released;
@@ -237,14 +237,14 @@ still.parts.draw = (element, part) => {
     }
     if (pictures.length > 1) strip.replaceChildren(
       ...pictures.slice(1).map((p) =>
-        make("button", { type: "button", ariaLabel: `Take seed ${p.request.seed}`, title: `seed ${p.request.seed}`, onclick: () => ((asked.seed = p.request.seed), want(true)) }, make("img", { src: p.src, alt: "" })),
+        make("button", { type: "button", ariaLabel: `Take seed ${p.request.seed}`, title: `seed ${p.request.seed}`, onclick: () => ((form.seed = p.request.seed), want(true)) }, make("img", { src: p.src, alt: "" })),
       ),
     );
     over();
   }
 
   function remember() {
-    history.replaceState(null, "", `${location.pathname}?${new URLSearchParams({ ...asked, reads })}`);
+    history.replaceState(null, "", `${location.pathname}?${new URLSearchParams({ ...form, reads })}`);
   }
 
   /* Keys, except while text is typed; and pictures that are dropped or pasted. */
@@ -277,11 +277,11 @@ still.parts.draw = (element, part) => {
     known = answer.models;
     const able = known.filter((m) => !m.reason);
     model.replaceChildren(...known.map((m) => make("option", { value: m.id, disabled: Boolean(m.reason), title: m.reason ?? m.note }, m.id)));
-    if (!able.some((m) => m.id === asked.model)) asked.model = able[0].id;
-    model.value = asked.model;
+    if (!able.some((m) => m.id === form.model)) form.model = able[0].id;
+    model.value = form.model;
     const old = still.store.get("drawing");
     if (old) await canvas.bring(old).catch(() => canvas.sketch(still.sketches[0]));
     else canvas.sketch(still.sketches[0]);
-    chosen(asked.model);
+    chosen(form.model);
   })();
 };
