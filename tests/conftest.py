@@ -35,10 +35,10 @@ def accelerators():
 def studio(request, tmp_path_factory):
     """A studio of the module's own, with the tiny models that its `STUDIO` lists."""
     folder = tmp_path_factory.mktemp("studio")
-    for build in request.module.STUDIO:
-        build(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STILL_LIFE_STUDIO", str(folder))
+        for build in request.module.STUDIO:
+            build(folder)
         yield folder
 
 

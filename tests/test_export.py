@@ -1,5 +1,7 @@
 """What is exported is a folder that plain diffusers loads and that paints the same picture."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -13,13 +15,8 @@ from models.recipe import call
 from models.request import ImageRequest
 from tests import tiny
 
-
-@pytest.fixture(scope="module", autouse=True)
-def studio(tmp_path_factory):
-    folder = tiny.build(tmp_path_factory.mktemp("studio"), half=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STILL_LIFE_STUDIO", str(folder))
-        yield folder
+STUDIO = [partial(tiny.build, half=True)]
+pytestmark = pytest.mark.usefixtures("studio")
 
 
 @pytest.mark.parametrize("id, pipeline", [("tiny-sana", SanaPipeline), ("tiny-sprint", SanaSprintPipeline)])

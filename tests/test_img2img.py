@@ -18,17 +18,9 @@ from models.schedule import VP, Flow, Trig, angle, time_at
 from tests import tiny
 from ui.draw.tab import picture as drawn
 
+STUDIO = [tiny.build, tiny.build_sd]
+pytestmark = pytest.mark.usefixtures("studio")
 BOX = {"toybox-sprint": 1, "toybox-hyper": 2, "toybox-dmd2": 4, "toybox-sd": 6}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def studio(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("studio")
-    tiny.build(folder)
-    tiny.build_sd(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STILL_LIFE_STUDIO", str(folder))
-        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -21,17 +21,9 @@ from tests import tiny
 from ui import api, menu
 from ui.desk import Desk
 
+STUDIO = [tiny.build, tiny.build_sd, tiny.build_control]
+pytestmark = pytest.mark.usefixtures("studio")
 MODELS = {"tiny-sd": 3, "tiny-hyper": 1, "tiny-cfg": 2}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def studio(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("studio")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STILL_LIFE_STUDIO", str(folder))
-        tiny.build(folder)
-        tiny.build_sd(folder)
-        yield tiny.build_control(folder)
 
 
 @pytest.fixture(scope="module")
