@@ -76,8 +76,7 @@ def shown(picture: Picture, kind: str, side: int) -> Tensor:
 
 
 def ink(grey: np.ndarray) -> np.ndarray:
-    """The lines [H, W] in [0, 1] of a drawing [H, W] in [0, 255], dark on light or light on dark; the strongest is
-    1."""
+    """The lines [H, W] in [0, 1] of a grey drawing [H, W], dark on light or light on dark; the strongest is 1."""
     paper = float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
     away = (grey - paper) / max(255 - paper, 1) if paper < DARK else (paper - grey) / paper
     if away.max() < FAINT:
