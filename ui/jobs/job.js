@@ -130,13 +130,13 @@ still.jobView = (element, { ask, gone, changed, started }) => {
   }
 
   function sentence() {
-    const words = still.jobWords(job);
+    const text = still.jobWords(job);
     const resume = {
       paused: "; resume goes on from the checkpoint",
       failed: ". Resume goes on from the last checkpoint",
       cancelled: "; resume goes on from the checkpoint",
     }[job.state];
-    const whole = `${words}${(job.checkpoint_step !== null && resume) || ""}.`.replace(/\.\.$/, ".");
+    const whole = `${text}${(job.checkpoint_step !== null && resume) || ""}.`.replace(/\.\.$/, ".");
     return whole[0].toUpperCase() + whole.slice(1);
   }
 
