@@ -169,7 +169,8 @@ def doubles(root: Path) -> list[str]:
 def names(root: Path) -> list[str]:
     """No method's name stands outside its file, where the folder has it; words that mean other things too may."""
     methods = {p.stem for p in (root / "distill/methods").glob("[a-z]*.py")} - WORDS
-    pattern = re.compile(rf"""(["']|method=)(?:{"|".join(sorted(methods))})\b""")
+    own = "|".join(sorted(methods))
+    pattern = re.compile(rf"""["'](?:{own})["']|method=(?:{own})\b""")
     served = ((name, text) for name, _, text in modules(root) if name.startswith(SERVED))
     matches = [(name, pattern.search(text)) for name, text in served if not name.startswith("distill/methods/")]
     return [f"{name} names the method {match.group()}" for name, match in matches if methods and match]

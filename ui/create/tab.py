@@ -166,7 +166,7 @@ class Create:
         dropped = [self.upload, self.form.widgets["num_images"]]
         self.upload.upload(refusing(self.dropped, self.says), dropped, shown, **PRIVATE)
         brought = [self.lora, self.form.widgets["model"]]
-        self.lora.upload(refusing(self.bring, self.says), brought, self.told, **PRIVATE)
+        self.lora.upload(refusing(self.bring, self.says), brought, self.messages, **PRIVATE)
         page = Context.root_block
         assert page is not None
         page.load(self.arrive, self.messages, shown, js="() => still.memory.came", **PRIVATE)
@@ -229,7 +229,7 @@ class Create:
         """A LoRA from a file becomes one of the studio's, on the model's base."""
         id = beside.bring(self.desk.place, Path(path), model)
         says = f"{id} is in the list of LoRAs."
-        return {self.told: self.message(model=menu.model(model), menu=menu.rows(self.desk.place), says=says)}
+        return {self.messages: self.message(model=menu.model(model), menu=menu.rows(self.desk.place), says=says)}
 
     def arrive(self, came: Any, request: gr.Request) -> dict[Component, Any]:
         """The form when the page opens: the models that can run here, and the settings of the link or of this
