@@ -1,6 +1,6 @@
 """When is the final picture decided? x0 at every step against what the run ends with, of bases and their students.
 
-    python -m benchmarks.commitment [--pictures 8] [--prompts 4]
+    python -m benchmarks.commitment [--pictures 8] [--prompts 4] [--again]
 
 The paper's claim (Gandikota and Bau 2025): students have the final structure after a tenth of the way, bases after a
 third. Of each step: how much of the final picture is in x0, 1 - |x0 - final|^2 / |final - mean|^2 with the mean of the
@@ -113,23 +113,12 @@ def models() -> list[tuple[str, str, dict[str, Any]]]:
     return out
 
 
-def table(rows: Sequence[report.Row]) -> str:
-    """Per cent, with the band."""
-    lines: dict[str, dict[str, str]] = {}
-    heads = [f"{what} {where}" for what in ("latents", "features", "kind") for where in ("at a tenth", "decided")]
-    for row in rows:
-        if row["metric"] in heads:
-            value, low, high = (f"{100 * row[key]:.0f}" for key in ("value", "low", "high"))
-            line = lines.setdefault(row["model"], {"model": row["model"], "steps": str(row["steps"])})
-            line[row["metric"]] = f"{value} ({low} to {high})"
-    return report.markdown(list(lines.values()), ["model", "steps", *heads])
-
-
 def main(argv: list[str] | None = None) -> int:
     p = argparse.ArgumentParser("benchmarks.commitment", description=__doc__)
     p.formatter_class = argparse.RawTextHelpFormatter
     p.add_argument("--pictures", type=int, default=8, help="of each prompt")
     p.add_argument("--prompts", type=int, default=4, help="that leave something open")
+    p.add_argument("--again", action="store_true", help="measure again what was measured")
     p.add_argument("--studio", type=Path, help="the studio folder")
     args = p.parse_args(argv)
     use_studio(args.studio)
@@ -137,7 +126,8 @@ def main(argv: list[str] | None = None) -> int:
     for part, names in enumerate(NAMED):
         count = (args.prompts + 1 - part) // len(NAMED)
         prompts += questions.conditions(count, 1, seed=questions.ASKED + part, names=names)[0]
-    for name, id, fields in models():
+    done = set() if args.again else {row["model"] for row in report.read(path)}
+    for name, id, fields in ((name, *rest) for name, *rest in models() if name not in done):
         requests = [
             ImageRequest(prompt, model=id, seed=n * SEED_STEP, num_images=args.pictures, **fields)
             for n, prompt in enumerate(prompts)

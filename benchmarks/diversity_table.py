@@ -1,5 +1,5 @@
-"""Writes the tables of docs/methods/diversity.md from results/diversity.json and results/named.json, and the stops of
-the slider Variety, assets/variety.json.
+"""Writes the tables of docs/methods/diversity.md from results/diversity.json, results/named.json and
+results/commitment.json, and the stops of the slider Variety, assets/variety.json.
 
     python -m benchmarks.diversity_table
 """
@@ -16,6 +16,7 @@ from models.variety import CURES
 
 PAGE = report.ROOT / "docs" / "methods" / "diversity.md"
 STUDY, NAMED = report.RESULTS / "diversity.json", report.RESULTS / "named.json"
+DECIDED = report.RESULTS / "commitment.json"
 HEADS = ("background", "colour", "pattern", "size", "view")
 KEEP = 0.9  # least share of its own right pictures at any stop of the slider
 GAIN = 0.01  # least relative gain of variety from stop to stop
@@ -204,6 +205,18 @@ def naming(rows: Sequence[Row]) -> str:
     return markdown(list(lines.values()), heads)
 
 
+def commitment(rows: Sequence[Row]) -> str:
+    """When pictures are decided: per cent, with the band."""
+    heads = [f"{what} {where}" for what in ("latents", "features", "kind") for where in ("at a tenth", "decided")]
+    lines: dict[str, dict[str, str]] = {}
+    for row in rows:
+        if row["metric"] in heads:
+            value, low, high = (f"{100 * row[key]:.0f}" for key in ("value", "low", "high"))
+            line = lines.setdefault(row["model"], {"model": row["model"], "steps": str(row["steps"])})
+            line[row["metric"]] = f"{value} ({low} to {high})"
+    return markdown(list(lines.values()), ["model", "steps", *heads])
+
+
 def fields_of(cure: tuple[str, float]) -> dict[str, Any] | None:
     """The request's fields of a cure that the slider may use; None for other cures. The strength is that of the cure
     that is named last."""
@@ -252,7 +265,7 @@ def tables() -> dict[str, str]:
     study = cells(report.read(STUDY))
     named = report.read(NAMED)
     made = {f.__name__: f(study) for f in (best, claims, by_student, beside, law)}
-    return made | {"naming": naming(named)}
+    return made | {"naming": naming(named), "commitment": commitment(report.read(DECIDED))}
 
 
 def page(text: str) -> str:

@@ -60,6 +60,7 @@ PLAIN = HYPER | {"adversarial": "0,0,0,0"}
 ONE = {"guidance": f"{GUIDANCE}", "times": "0.4", "adversarial": "0"}
 BACK = ONE | {"alone": "100", "per_node": "50"}
 COUNTS = (350, 500, 700)  # updates in all, whose Fréchet distances make a curve
+SEVERAL = {"guidance": f"{GUIDANCE}", "adversarial": "0", "alone": "100", "train.steps": "700"}
 FOUR, WRONG = "four students", "four students, each prompt to the wrong one"
 MANY = ONE | {"matching": "200", "adversarial_from": "100000", "train.steps": "500"}
 ALONE = {"students": "1"}
@@ -76,6 +77,10 @@ VARIANTS: dict[str, dict[str, tuple[str, str, Settings]]] = {  # page: variant: 
         "LCM": ("lcm", "mini-sd", {"guidance": f"{GUIDANCE}", "lr": "1e-4", "train.steps": "400"}),  # 3e-4 diverges
         "TSCD (8, 4, 2, 1)": ("tscd", "mini-sd", PLAIN),
     },
+    "dmd": {  # of four steps, the first matched like the others or taught where the teacher goes
+        "DMD, four steps": ("dmd", "mini-sd", SEVERAL),
+        "DP-DMD, four steps": ("dmd", "mini-sd", SEVERAL | {"diverse": "1"}),
+    },
     "msd": {
         FOUR: ("msd", "mini-sd", MANY),
         "one student, as many samples as one of the four": ("msd", "mini-sd", MANY | ALONE | QUARTER),
@@ -87,7 +92,7 @@ VARIANTS: dict[str, dict[str, tuple[str, str, Settings]]] = {  # page: variant: 
         for name, method, own in (("DMD", "dmd", ONE | {"alone": "0"}), ("DisBack", "disback", BACK))
     },
 }  # fmt: skip
-STEPS = {"scm_ladd": (1, 2, 4), "tscd": (1, 4), "msd": (1,), "disback": (1,)}
+STEPS = {"scm_ladd": (1, 2, 4), "tscd": (1, 4), "dmd": (4,), "msd": (1,), "disback": (1,)}
 
 
 def trained(

@@ -20,6 +20,7 @@ Each with `.venv/bin/python -m` before it, but for `app.py`. Written by `python 
 COMMANDS = (  # what a person types, and the module whose `main` it is
     *(("app.py", "ui.launch"), ("models.generate",) * 2, ("models.export",) * 2, ("models.space",) * 2),
     ("models.lora",) * 2,
+    ("models.trajectory",) * 2,
     *(("distill.train",) * 2, ("distill.publish",) * 2, ("distill.data.emoji",) * 2),
     *(
         ("distill.data.toys", "distill.data.toys.__main__"),

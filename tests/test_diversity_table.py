@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks import diversity, diversity_table, report
+from benchmarks import commitment, diversity, diversity_table, report
 from benchmarks.scoring import Reading
 from core.paths import assets
 from models import catalogue
@@ -117,3 +117,16 @@ def test_page_and_knob_are_those_of_the_rows():
     assert (assets() / "variety.json").read_text(encoding="utf-8") == diversity_table.knob()
     rights = [r for r in report.read(diversity_table.STUDY) if r["metric"] == "right" and r["model"] != "law"]
     assert len(rights) > 90 and all(r["sd"] is not None for r in rights), "three sampling seeds"
+
+
+def test_a_picture_is_decided_where_it_stays_what_it_becomes():
+    """Four steps of two pictures; the third step falls back, so that the second decides nothing."""
+    way, curve = [0.0, 0.25, 0.5, 0.75], torch.tensor([[0.1, 0.3], [0.95, 0.95], [0.5, 0.5], [1.0, 1.0]])
+    assert commitment.decided(curve, way) == 0.75 and commitment.decided(curve[:2], way[:2]) == 0.25
+    assert commitment.at(curve, way, 0.1).tolist() == pytest.approx([0.1, 0.3])
+    assert commitment.at(curve, way, 1 / 3).tolist() == pytest.approx([0.95, 0.95])
+    value, low, high = commitment.banded(lambda which: float(curve[0, which].mean()), 2)
+    assert (value, low, high) == pytest.approx((0.2, 0.1, 0.3))
+    final = torch.tensor([[0.0, 2.0], [2.0, 0.0]])
+    there = torch.stack([final.mean(0).expand(2, 2), final])
+    assert commitment.left(there, final).tolist() == [[0, 0], [1, 1]]
