@@ -30,7 +30,18 @@ COMMANDS = (  # what a person types, and the module whose `main` it is
     *(("jobs", "jobs.__main__"), ("jobs.worker",) * 2),
     *(
         (f"benchmarks.{name}",) * 2
-        for name in ("quality", "latency", "keystroke", "control", "pointer", "sheet", "threed")
+        for name in (
+            "quality",
+            "latency",
+            "keystroke",
+            "looking",
+            "control",
+            "pointer",
+            "diversity",
+            "commitment",
+            "sheet",
+            "threed",
+        )
     ),
 )
 
