@@ -55,8 +55,8 @@ def curves(judge, parts: Parts, lane: Lane, steps: Sequence[Step]) -> Curves:
 
 
 def at(curve: Tensor, way: Sequence[float], place: float) -> Tensor:
-    """[pictures] of the last step that begins by then."""
-    return curve[max(i for i, w in enumerate(way) if w <= place + 1e-6)]
+    """[pictures] of the last step that begins by then, or of the first."""
+    return curve[max((i for i, w in enumerate(way) if w <= place + 1e-6), default=0)]
 
 
 def decided(curve: Tensor, way: Sequence[float]) -> float:
