@@ -1,12 +1,21 @@
 """The grid behind the page Inspect, on real tiny models: it streams, gives way, stops, and is drawn again."""
 
+import io
+import json
 import time
 
 import pytest
+from PIL import Image, PngImagePlugin
 
+from models import stored
+from models.picture import png_bytes
+from models.regrow import step_of
+from models.request import ImageRequest
+from models.upload import DESCENT_KEY
 from tests import tiny
 from ui.desk import Desk
 from ui.inspect import looking, tab
+from ui.pictures import carried
 from ui.place import Place
 
 STUDIO = [tiny.build]
@@ -137,3 +146,35 @@ def test_mistakes_are_one_sentence(desk):
     ):
         with pytest.raises(ValueError, match=sentence):
             look(desk, **({"models": [SPRINT]} | fields)) if "models" in fields else look(desk, SPRINT, **fields)
+
+
+def retold(png: bytes, **fields) -> bytes:
+    """The same picture with another beginning."""
+    shown = Image.open(io.BytesIO(png))
+    info = PngImagePlugin.PngInfo()
+    for key, text in shown.text.items():
+        if key == DESCENT_KEY:
+            first, *others = json.loads(text)
+            text = json.dumps([first | fields, *others])
+        info.add_itxt(key, text)
+    out = io.BytesIO()
+    shown.save(out, "PNG", pnginfo=info)
+    return out.getvalue()
+
+
+def test_a_branched_picture_from_elsewhere_is_painted_again_and_it_is_said_how_exactly(desk, tmp_path):
+    crew, path = desk.turns.engine.crew, tmp_path / "branch.png"
+    root = ImageRequest("a red ball", model="tiny-sprint", steps=4, seed=3)
+    branch = stored.onward(stored.branch(step_of(root, 1, crew), root, 0), {"prompt": "a blue ball"})
+    [shown] = [image.picture for image in desk.turns.paint(branch, "page", 1)]
+    path.write_bytes(png_bytes(shown, branch))
+    assert carried(desk, str(path)).notes == (), "its step is here"
+    stored.file(branch.start).unlink()
+    restored = carried(desk, str(path))
+    assert restored.fields == branch.to_dict()
+    assert restored.notes[-1] == "The step that it starts from was painted again, bit for bit."
+    stored.file(branch.start).unlink()
+    path.write_bytes(retold(path.read_bytes(), seed=99))
+    restored = carried(desk, str(path))
+    assert restored.notes[-1] == "The step that it starts from was painted again, and is not quite what it was."
+    assert restored.fields["start"] != branch.start
