@@ -74,9 +74,9 @@ def banded(figure: Callable[[Tensor], float], n: int, seed: int = 0) -> tuple[fl
     return figure(torch.arange(n)), low, high
 
 
-def rows_of(name: str, way: Sequence[float], found: Curves) -> list[report.Row]:
+def rows_of(name: str, way: Sequence[float], gathered: Curves) -> list[report.Row]:
     rows: list[report.Row] = []
-    for what, curve in found.items():
+    for what, curve in gathered.items():
         figures: dict[str, Callable[[Tensor], float]] = {
             f"{what} at {place}": lambda which, c=curve, p=p: float(at(c, way, p)[which].mean())
             for place, p in PLACES.items()
@@ -92,14 +92,14 @@ def rows_of(name: str, way: Sequence[float], found: Curves) -> list[report.Row]:
 @torch.no_grad()
 def measured(judge, crew: Mapping[str, Parts], requests: Sequence[ImageRequest]) -> tuple[list[float], Curves]:
     """How far each step is on the way, and the curves of all prompts' pictures."""
-    found: dict[str, list[Tensor]] = {}
+    gathered: dict[str, list[Tensor]] = {}
     way: list[float] = []
     for run in collect([Lane(request, "") for request in requests], crew):
         steps = run.whole()
         way = [1 - s.t for s in steps]
         for what, curve in curves(judge, crew[run.lane.request.model], run.lane, steps).items():
-            found.setdefault(what, []).append(curve)
-    return way, {what: torch.cat(each, 1) for what, each in found.items()}
+            gathered.setdefault(what, []).append(curve)
+    return way, {what: torch.cat(each, 1) for what, each in gathered.items()}
 
 
 def models() -> list[tuple[str, str, dict[str, Any]]]:

@@ -24,7 +24,7 @@ from scipy.ndimage import binary_dilation
 from benchmarks import report, scoring
 from core.paths import use_studio
 from distill.data import SIDE
-from distill.data.steered import exact, found
+from distill.data.steered import detected, exact
 from distill.data.steered.drawn import sketch
 from distill.data.toys import prompt, scene_at
 from distill.data.toys.scene import Scene
@@ -80,7 +80,7 @@ def png(sheet: np.ndarray) -> bytes:
 def silhouette(picture: np.ndarray) -> np.ndarray:
     """[H, W] bool: pixels that differ from the background, which is the median colour of the border."""
     rim = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
-    return np.abs(picture - np.median(rim.astype(np.float32), 0)).max(-1) > found.AWAY
+    return np.abs(picture - np.median(rim.astype(np.float32), 0)).max(-1) > detected.AWAY
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
@@ -109,7 +109,7 @@ def figures(
         request = ImageRequest(toy.prompt, model=parts.row.id, steps=steps, seed=number, control=control)
         painted.append(paint(parts, request))
         sums["iou"] += iou(silhouette(painted[-1]), toy.silhouette)
-        sums["edges"] += f_score(found.edges(painted[-1]), toy.edges)
+        sums["edges"] += f_score(detected.edges(painted[-1]), toy.edges)
     answers = scoring.read(judge, pixels(np.stack(painted))).answers
     things = [toy.scene.things[0] for toy in toys]
     right = {

@@ -51,7 +51,7 @@ def measure(models: str, rounds: int) -> tuple[dict[str, dict[str, list[float]]]
     from playwright.sync_api import sync_playwright
 
     cells = SEEDS * sum(int(model.partition(":")[2]) for model in models.split(","))
-    asked = {"prompt": "a mug", "seeds": SEEDS, "models": models}
+    query = {"prompt": "a mug", "seeds": SEEDS, "models": models}
     pages: dict[str, tuple[Any, int]] = {}
     times: dict[str, dict[str, list[float]]] = {}
     with ExitStack() as stack:
@@ -62,7 +62,7 @@ def measure(models: str, rounds: int) -> tuple[dict[str, dict[str, list[float]]]
             address, _, pid = stack.enter_context(app(Path(studio), "--backend", backend))
             page = browser.new_page(viewport={"width": 1400, "height": 1100})
             page.set_default_timeout(600_000)
-            page.goto(f"{address}inspect?{urlencode(asked)}")
+            page.goto(f"{address}inspect?{urlencode(query)}")
             page.wait_for_function(WHOLE, arg=cells)
             pages[backend], times[backend] = (page, pid), {"first cell": [], "whole grid": [], "processor": []}
         for k in range(rounds):

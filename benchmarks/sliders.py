@@ -156,7 +156,7 @@ def measured(parts: Parts, slider: Slider, steps: int) -> tuple[report.Row, Rang
     pictures, middle = painted(parts, slider, steps), len(POSITIONS) // 2
     kept = [(kinds(slider, x) == kinds(slider, pictures[middle])).float().mean().item() for x in pictures]
     values = [MEASURES[slider.measure]("judge-a", x).mean().item() for x in pictures]
-    found = calibrated(slider, values, kept)
+    range_ = calibrated(slider, values, kept)
     first, last = usable(values, kept)
     reported = [MEASURES[slider.measure]("judge-b", x).mean().item() for x in pictures]
     ends = [pictures[k] for k in {first, last}]
@@ -165,12 +165,12 @@ def measured(parts: Parts, slider: Slider, steps: int) -> tuple[report.Row, Rang
     moved = {
         n: sum((read("judge-b", n, x).argmax(1) != v).float().mean().item() for x in ends) for n, v in plain.items()
     }
-    row = {"slider": slider.name, "model": parts.row.id, "steps": steps, "unit": found.unit}
-    row |= {"low": found.low, "high": found.high, "spearman": round(spearman(reported[first : last + 1]), 3)}
+    row = {"slider": slider.name, "model": parts.row.id, "steps": steps, "unit": range_.unit}
+    row |= {"low": range_.low, "high": range_.high, "spearman": round(spearman(reported[first : last + 1]), 3)}
     row |= {"slope": float(f"{_slope(reported, first, last):.4g}"), "held": round(min(kept[first], kept[last]), 3)}
     row |= {f"{name} moved": round(100 * total / len(ends), 1) for name, total in moved.items()}
     distance = sum((x - pictures[middle]).abs().mean().item() for x in ends) / len(ends)
-    return row | {"distance": round(100 * distance, 2)}, found
+    return row | {"distance": round(100 * distance, 2)}, range_
 
 
 def _slope(values: Sequence[float], first: int, last: int) -> float:
@@ -207,8 +207,8 @@ def main(argv: list[str] | None = None) -> int:
             id, _, steps = entry.partition(":")
             parts = families.load_all([id])[id]
             for slider in wanted:
-                row, found = measured(parts, slider, int(steps or catalogue.get(id).manifest.default_steps))
-                ranges.setdefault(slider.name, {})[id] = found
+                row, range_ = measured(parts, slider, int(steps or catalogue.get(id).manifest.default_steps))
+                ranges.setdefault(slider.name, {})[id] = range_
                 rows.append(row)
                 print(json.dumps(row), flush=True)
         rows = report.record(report.RESULTS / "sliders.json", rows, ("slider", "model", "steps"))

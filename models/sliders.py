@@ -60,8 +60,8 @@ class Slider:
 def box() -> dict[str, Slider]:
     """The sliders of the box, by name."""
     files = sorted((assets() / "sliders").glob("*.json"))
-    found = [record(Slider, json.loads(path.read_text(encoding="utf-8")), path.name) for path in files]
-    return {slider.name: slider for slider in found}
+    records = [record(Slider, json.loads(path.read_text(encoding="utf-8")), path.name) for path in files]
+    return {slider.name: slider for slider in records}
 
 
 def get(name: str) -> Slider:

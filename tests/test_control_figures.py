@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.ndimage import binary_dilation
 
 from benchmarks import control
-from distill.data.steered import found
+from distill.data.steered import detected
 from distill.data.toys.render import render
 from models import inputs
 
@@ -25,7 +25,7 @@ def test_real_pictures_score_1_and_others_less(toys):
     own = [control.iou(control.silhouette(p), t.silhouette) for p, t in zip(pictures, toys, strict=True)]
     other = [control.iou(control.silhouette(p), t.silhouette) for p, t in zip(pictures[1:], toys, strict=False)]
     assert np.median(own) > 0.97 and np.median(other) < 0.8, (own, other)
-    edges = [control.f_score(found.edges(p), t.edges) for p, t in zip(pictures, toys, strict=True)]
+    edges = [control.f_score(detected.edges(p), t.edges) for p, t in zip(pictures, toys, strict=True)]
     blank = control.f_score(np.zeros((128, 128), bool), toys[0].edges)
     assert min(edges) > 0.6 and blank == 0, edges
     assert control.f_score(toys[0].edges, np.roll(toys[0].edges, 2, 1)) == 1

@@ -11,7 +11,7 @@ from scipy.ndimage import binary_dilation
 
 from distill.data import Example, cache
 from distill.data.folder import Folder
-from distill.data.steered import Steered, drawn, exact, found, moved
+from distill.data.steered import Steered, detected, drawn, exact, moved
 from distill.data.steered.__main__ import sheet
 from distill.data.steered.lines import CHANNELS, Lines
 from distill.data.toys import Toys
@@ -46,7 +46,7 @@ def test_exact_lines_lie_where_the_picture_changes(toys):
     shown = 0
     for i in range(N):
         lines, picture = exact.lines(toys.scene(i)), toys[i].picture
-        thing, known = np.abs(picture - found.ground(picture)).max(-1) > found.AWAY, lines.depth > 0
+        thing, known = np.abs(picture - detected.ground(picture)).max(-1) > detected.AWAY, lines.depth > 0
         outline, rim = lines.outline > 0, known & near(~known, 1)
         assert (near(outline, 2) | ~rim).mean() > 0.995, "every rim has its line"
         assert not (outline & ~near(known, 2)).any(), "no line lies outside"
@@ -79,7 +79,7 @@ def test_picture_and_lines_are_moved_alike():
     """Something drawn into both is in one place afterwards, anywhere and at any size."""
     picture = np.full((128, 128, 3), 240, np.uint8)
     picture[40:90, 30:100] = 20
-    lines = found.lines(picture)
+    lines = detected.lines(picture)
     places = set()
     for seed in range(20):
         example, after = moved(Example(picture, ("a",), {}, "k"), lines, np.full(3, 240.0), np.random.default_rng(seed))

@@ -28,7 +28,7 @@ def labels(index: Tensor, num: int) -> Cond:
 def named(texts: Sequence[str], num: int) -> Cond:
     """Prompts from words: a component's number among them names it, without one any is meant."""
     numbers = [[int(word) for word in text.split() if word.isdigit()] for text in texts]
-    return labels(torch.tensor([found[0] if found else -1 for found in numbers]), num)
+    return labels(torch.tensor([each[0] if each else -1 for each in numbers]), num)
 
 
 def controlled(index: Tensor, num: int) -> Cond:

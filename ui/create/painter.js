@@ -57,7 +57,7 @@ still.painter = (() => {
     if (!keep && !unfinished && !still.model.live) return still.say(`${request.model} is slow here: Enter paints.`);
     const start = (request, draft = false) => {
       const from = unfinished && (wall.kept || !keep) ? wall.pictures : [];
-      wanted = { request, draft, keep: keep || (unfinished && wall.kept), ticket: ++ticket, asked: performance.now(), typed, from };
+      wanted = { request, draft, keep: keep || (unfinished && wall.kept), ticket: ++ticket, since: performance.now(), typed, from };
       newest = wanted;
       typed = null;
       if (busy && performance.now() - since > PATIENCE_MS) still.call("stop", { ticket: ticket - 1 });
@@ -179,7 +179,7 @@ still.painter = (() => {
     for (const picture of answer.pictures) {
       await put(mine, picture);
       if (cost.first === null) {
-        cost.first = performance.now() - job.asked;
+        cost.first = performance.now() - job.since;
         if (job.typed !== null) performance.measure("keystroke", { start: job.typed, end: performance.now() });
       }
     }
@@ -189,7 +189,7 @@ still.painter = (() => {
   const seconds = (ms) => `${(ms / 1000).toFixed(ms < 9950 ? 2 : 1)} s`;
 
   function report(mine, job, total, cost) {
-    const took = performance.now() - job.asked,
+    const took = performance.now() - job.since,
       painted = total - job.from.length;
     if (!painted) return;
     const ms = (x) => (x < 1000 ? `${x < 9.5 ? x.toFixed(1) : Math.round(x)} ms` : seconds(x));

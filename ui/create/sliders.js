@@ -55,12 +55,12 @@ still.parts.sliders = (element, part) => {
     const id = `${field}-${name.replace("/", "-")}`;
     const input = make("input", { type: "range", id, min: -ends, max: ends, step: 0.1, value: strength, ariaLabel: name });
     const value = make("output", { className: "sl-knob-value", htmlFor: id }, String(strength));
+    const range = make("i", { className: "sl-range" });
     input.addEventListener("input", () => put(field, name, Number(input.value), field === "loras"));
     if (to > from) {
       const at = (units) => `${(100 * (Math.max(-ends, Math.min(ends, units)) + ends)) / (2 * ends)}%`;
-      input.style.setProperty("--from", at(from));
-      input.style.setProperty("--to", at(to));
-      input.classList.add("sl-ranged");
+      range.style.setProperty("--from", at(from));
+      range.style.setProperty("--to", at(to));
       input.title = `On ${still.model.id} from ${from} to ${to}; beyond that pictures break.`;
     }
     const drop = make("button", { type: "button", className: "sl-link", ariaLabel: `Remove ${name}`, onclick: () => away(field, name) }, "×");
@@ -70,6 +70,7 @@ still.parts.sliders = (element, part) => {
       make("label", { htmlFor: id }, low ? `${low} – ${high}` : name),
       value,
       input,
+      ...(to > from ? [range] : []),
       ...(low && !own.sliders.includes(name) ? [] : [drop]),
     );
   }
@@ -111,10 +112,10 @@ still.parts.sliders = (element, part) => {
   function show(anew = false) {
     const model = still.model,
       { sliders = [], loras = [] } = model;
-    const asked = { sliders: stack.read(still.request.sliders), loras: stack.read(still.request.loras) };
+    const active = { sliders: stack.read(still.request.sliders), loras: stack.read(still.request.loras) };
     const known = sliders.map((one) => one.name);
-    const more = [...new Set([...own.sliders, ...asked.sliders.map((one) => one.name)])].filter((name) => !known.includes(name));
-    const added = [...new Set([...own.loras, ...asked.loras.map((one) => one.name)])].filter((name) => loras.includes(name));
+    const more = [...new Set([...own.sliders, ...active.sliders.map((one) => one.name)])].filter((name) => !known.includes(name));
+    const added = [...new Set([...own.loras, ...active.loras.map((one) => one.name)])].filter((name) => loras.includes(name));
     const shape = JSON.stringify([model.id, known, more, added, loras]);
     if (anew || shape !== drawn) {
       drawn = shape;
@@ -129,13 +130,13 @@ still.parts.sliders = (element, part) => {
     }
     for (const field of ["sliders", "loras"]) {
       for (const row of (field === "sliders" ? rows : worn).children) {
-        const strength = asked[field].find((one) => one.name === row.dataset.name)?.strength ?? 0;
+        const strength = active[field].find((one) => one.name === row.dataset.name)?.strength ?? 0;
         row.querySelector("output").textContent = strength.toFixed(2).replace(/\.?0+$/, "");
         const input = row.querySelector("input");
         if (input !== document.activeElement) input.value = strength;
       }
     }
-    phase.value = [...asked.sliders, ...asked.loras][0]?.phase ?? phase.value;
+    phase.value = [...active.sliders, ...active.loras][0]?.phase ?? phase.value;
   }
 
   /* The next model takes over what it can obey. */

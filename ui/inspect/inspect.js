@@ -1,14 +1,14 @@
 "use strict";
 /* The Inspect page: the predicted picture of models at every step. Rows are models and seeds, columns are noise levels.
 
-   Cells come while they are computed: one call waits a moment for the next ones. What is asked for stands in the URL. */
+   Cells come while they are computed: one call waits a moment for the next ones. What is state for stands in the URL. */
 
 still.parts.inspect = (element, part) => {
   still.adopt(part);
   const { make, plural } = still;
   const MOST = 4;
   const query = new URLSearchParams(location.search);
-  const asked = {
+  const state = {
     prompt: query.get("prompt") ?? "a red mushroom",
     seed: Number(query.get("seed") ?? 1) || 0,
     seeds: Number(query.get("seeds") ?? 2) || 2,
@@ -29,11 +29,11 @@ still.parts.inspect = (element, part) => {
     round = 0;
 
   const field = (label, control) => make("label", { className: "sl-look-field" }, make("span", {}, label), control);
-  const prompt = make("input", { className: "sl-input", id: "inspect-prompt", ariaLabel: "Prompt", dir: "auto", value: asked.prompt });
-  const seed = make("input", { className: "sl-input", id: "inspect-seed", type: "number", min: 0, value: asked.seed });
-  const seeds = make("select", {}, ...[1, 2, 4].map((n) => make("option", { value: n, selected: n === asked.seeds }, n)));
+  const prompt = make("input", { className: "sl-input", id: "inspect-prompt", ariaLabel: "Prompt", dir: "auto", value: state.prompt });
+  const seed = make("input", { className: "sl-input", id: "inspect-seed", type: "number", min: 0, value: state.seed });
+  const seeds = make("select", {}, ...[1, 2, 4].map((n) => make("option", { value: n, selected: n === state.seeds }, n)));
   const vary = make("select", { onchange: () => (values.hidden = !vary.value) });
-  const values = make("input", { className: "sl-input", ariaLabel: "Values", value: asked.values, hidden: !asked.field });
+  const values = make("input", { className: "sl-input", ariaLabel: "Values", value: state.values, hidden: !state.field });
   const view = make("select", { onchange: () => showView() });
   const go = make("button", { className: "sl-go", id: "inspect-go" }, "Look");
   const halt = make("button", { type: "button", className: "sl-small", disabled: true, onclick: stop }, "Stop");
@@ -62,7 +62,7 @@ still.parts.inspect = (element, part) => {
   const tree = still.branches((n) => open(listed().find((c) => c.lane === n)));
   element.replaceChildren(make("div", { className: "sl-inspect" }, form, tree.element, make("div", { className: "sl-look-body" }, sheet, large), curves));
 
-  const picked = () => asked.models.map((m) => m.split(":")).map(([id, steps]) => ({ id, steps: Number(steps) }));
+  const picked = () => state.models.map((m) => m.split(":")).map(([id, steps]) => ({ id, steps: Number(steps) }));
 
   function offer() {
     const chosenIds = new Map(picked().map((m) => [m.id, m.steps]));
@@ -84,7 +84,7 @@ still.parts.inspect = (element, part) => {
   /* A student was made for some counts; a base takes any, and has the usual ones to choose from. */
   function counts(m, now) {
     const onchange = ({ currentTarget: { value } }) => {
-      asked.models = asked.models.map((x) => (x.split(":")[0] === m.id ? `${m.id}:${value}` : x));
+      state.models = state.models.map((x) => (x.split(":")[0] === m.id ? `${m.id}:${value}` : x));
       look();
     };
     const options = m.steps.map((n) => make("option", { value: n, selected: n === now }, m.any ? "" : plural(n, "step")));
@@ -96,40 +96,40 @@ still.parts.inspect = (element, part) => {
   }
 
   function take(m) {
-    const there = asked.models.filter((x) => x.split(":")[0] !== m.id);
-    if (there.length === asked.models.length) {
+    const there = state.models.filter((x) => x.split(":")[0] !== m.id);
+    if (there.length === state.models.length) {
       if (there.length === MOST) return still.say(`${MOST} models are enough to look into; take one away first.`);
       there.push(`${m.id}:${m.default_steps}`);
     }
-    asked.models = there;
+    state.models = there;
     offer();
     return look();
   }
 
   function remember() {
-    const { prompt: p, seed: s, seeds: n, models, field: f, values: v, view: w } = asked;
+    const { prompt: p, seed: s, seeds: n, models, field: f, values: v, view: w } = state;
     const fields = { prompt: p, seed: s, seeds: n, models: models.join(","), view: w, ...(f && { field: f, values: v }) };
     history.replaceState(null, "", `${location.pathname}?${new URLSearchParams(fields)}`);
   }
 
   async function look(event) {
     event?.preventDefault();
-    asked.prompt = prompt.value.trim();
-    asked.seed = Math.max(0, Math.floor(Number(seed.value)) || 0);
-    asked.seeds = Number(seeds.value);
-    asked.field = vary.value;
-    asked.values = values.value;
-    seed.value = asked.seed;
-    if (!asked.prompt) return still.say("Type a prompt to inspect.");
-    if (!asked.models.length) return still.say("Choose at least one model.");
+    state.prompt = prompt.value.trim();
+    state.seed = Math.max(0, Math.floor(Number(seed.value)) || 0);
+    state.seeds = Number(seeds.value);
+    state.field = vary.value;
+    state.values = values.value;
+    seed.value = state.seed;
+    if (!state.prompt) return still.say("Type a prompt to inspect.");
+    if (!state.models.length) return still.say("Choose at least one model.");
     remember();
     still.say("");
-    const numbers = asked.values.split(",").map((v) => Number(v.trim()));
-    if (asked.field && numbers.some((v) => !Number.isFinite(v))) return still.say("Values are numbers with commas, such as 0, 1.", "error");
+    const numbers = state.values.split(",").map((v) => Number(v.trim()));
+    if (state.field && numbers.some((v) => !Number.isFinite(v))) return still.say("Values are numbers with commas, such as 0, 1.", "error");
     const mine = ++round;
     go.disabled = true;
     halt.disabled = false;
-    const answer = await still.call("look", { prompt: asked.prompt, models: picked(), field: asked.field, values: numbers, seed: asked.seed, seeds: asked.seeds, view: asked.view });
+    const answer = await still.call("look", { prompt: state.prompt, models: picked(), field: state.field, values: numbers, seed: state.seed, seeds: state.seeds, view: state.view });
     go.disabled = false;
     if (mine !== round) return undefined;
     if (!answer) return cells.size ? following("look_more") : void (halt.disabled = true); // the grid that was there stays
@@ -168,9 +168,9 @@ still.parts.inspect = (element, part) => {
   }
 
   function showView() {
-    asked.view = view.value;
+    state.view = view.value;
     remember();
-    return cells.size ? following("look_view", { view: asked.view }) : undefined;
+    return cells.size ? following("look_view", { view: state.view }) : undefined;
   }
 
   const listed = () => [...cells.values()];
@@ -370,13 +370,13 @@ still.parts.inspect = (element, part) => {
     if (!answer) return;
     known = answer.models;
     const can = new Map(known.filter((m) => !m.reason).map((m) => [m.id, m]));
-    asked.models = asked.models.filter((x) => can.has(x.split(":")[0])).slice(0, MOST);
-    if (!asked.models.length && can.size) asked.models = [...can.values()].slice(0, 2).map((m) => `${m.id}:${m.default_steps}`);
+    state.models = state.models.filter((x) => can.has(x.split(":")[0])).slice(0, MOST);
+    if (!state.models.length && can.size) state.models = [...can.values()].slice(0, 2).map((m) => `${m.id}:${m.default_steps}`);
     vary.replaceChildren(
       make("option", { value: "" }, "nothing"),
-      ...Object.entries(answer.fields).map(([name, help]) => make("option", { value: name, title: help, selected: name === asked.field }, name.replaceAll("_", " "))),
+      ...Object.entries(answer.fields).map(([name, help]) => make("option", { value: name, title: help, selected: name === state.field }, name.replaceAll("_", " "))),
     );
-    view.replaceChildren(...Object.entries(answer.views).map(([name, help]) => make("option", { value: name, selected: name === asked.view }, `${name}: ${help}`)));
+    view.replaceChildren(...Object.entries(answer.views).map(([name, help]) => make("option", { value: name, selected: name === state.view }, `${name}: ${help}`)));
     offer();
     look();
   }

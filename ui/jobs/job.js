@@ -232,11 +232,11 @@ still.jobView = (element, { ask, gone, changed, started }) => {
     show(steps[pick.value]);
   });
 
-  function follow(found) {
-    if (found.curves) plot.show(found.curves);
-    if (found.curves) curves.classList.toggle("sl-none", !found.curves.length);
-    if (!found.samples || String(found.samples) === String(steps)) return;
-    steps = found.samples;
+  function follow(news) {
+    if (news.curves) plot.show(news.curves);
+    if (news.curves) curves.classList.toggle("sl-none", !news.curves.length);
+    if (!news.samples || String(news.samples) === String(steps)) return;
+    steps = news.samples;
     pick.max = steps.length - 1;
     pick.hidden = steps.length < 2;
     if (!steps.length) samples.classList.add("sl-none");
@@ -246,12 +246,12 @@ still.jobView = (element, { ask, gone, changed, started }) => {
     }
   }
 
-  function write(found) {
-    mark = found.mark;
-    if (found.text === undefined) return;
+  function write(news) {
+    mark = news.mark;
+    if (news.text === undefined) return;
     const end = log.scrollHeight - log.scrollTop - log.clientHeight < 30;
-    log.textContent = found.text;
-    logged.classList.toggle("sl-none", !found.text);
+    log.textContent = news.text;
+    logged.classList.toggle("sl-none", !news.text);
     if (end) log.scrollTop = log.scrollHeight;
   }
 

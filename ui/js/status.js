@@ -110,6 +110,7 @@ still.parts.head = (element) => {
   /* Above dialogs too: the last sentence is in front. */
   function toast() {
     const line = make("p", { id: "say", popover: "manual", onclick: () => still.say("") });
+    const phone = matchMedia("(max-width: 760px)"); // gradio's style sheets keep media rules to what is inside its page
     let timer = 0;
     still.ready(() => document.body.append(line));
     still.on("say", ({ sentence, kind }) => {
@@ -117,6 +118,7 @@ still.parts.head = (element) => {
       clearTimeout(timer);
       line.textContent = sentence;
       line.dataset.kind = kind;
+      line.classList.toggle("sl-above", phone.matches);
       line.role = kind === "error" ? "alert" : "status";
       if (line.matches(":popover-open")) line.hidePopover();
       if (!sentence) return;

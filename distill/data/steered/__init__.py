@@ -3,7 +3,7 @@
     python -m distill.data.steered --preview grid.png --of toys+emoji        draws a sheet of examples
 
 For toys all three are exact, as the renderer computes them (`exact.py`). For other pictures lines are detected
-(`found.py`), and depth is unknown. Sketches are drawn anew from the lines at every training step (`drawn.py`).
+(`detected.py`), and depth is unknown. Sketches are drawn anew from the lines at every training step (`drawn.py`).
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from distill.data import Example, Source
-from distill.data.steered import exact, found
+from distill.data.steered import detected, exact
 from distill.data.steered.lines import Lines
 from distill.data.toys import Toys
 
@@ -30,7 +30,7 @@ class Steered:
     def __init__(self, source: Source):
         self.source = source
         self.name = f"{source.name}-steered"
-        lines = (exact if isinstance(source, Toys) else found).DRAWN
+        lines = (exact if isinstance(source, Toys) else detected).DRAWN
         self.signature = "steered", PLACED * lines, getattr(source, "signature", source.name)
 
     def __len__(self) -> int:
@@ -39,8 +39,8 @@ class Steered:
     def __getitem__(self, index: int) -> Example:
         example = self.source[index]
         toys = self.source if isinstance(self.source, Toys) else None
-        lines = exact.lines(toys.scene(index)) if toys else found.lines(example.picture)
-        ground = found.ground(example.picture)
+        lines = exact.lines(toys.scene(index)) if toys else detected.lines(example.picture)
+        ground = detected.ground(example.picture)
         rng = np.random.default_rng([PLACED, index])
         if ground is not None and rng.random() < MOVED:
             example, lines = moved(example, lines, ground, rng)
