@@ -209,7 +209,7 @@ def test_memory_that_runs_out_costs_one_visitor_a_sentence(studio, monkeypatch):
         patch.setattr(SanaDenoiser, "predict", greedy)
         with pytest.raises(ValueError, match="memory ran out while tiny-sprint painted; ask for fewer pictures"):
             list(turns.paint(request, "a", 0))
-    assert len(list(turns.paint(request, "a", 1))) == 1 and turns.where("a") == ""
+    assert len(list(turns.paint(request, "a", 1))) == 1 and turns.where("a")[0] == ""
 
 
 # Pictures: read by a process of its own, under a limit of memory

@@ -130,6 +130,7 @@ def test_a_model_is_chosen_by_what_it_is_good_for(visit):
     v = visit(HYPER)
     option = v.page.locator("#model option[value=toybox-dmd2]")
     assert re.match(r"Calm.*toybox-dmd2", option.evaluate("o => o.textContent"))
+    assert 'option "Calm, well-shaped things, toybox-dmd2"' in v.page.locator("#model").aria_snapshot()
     assert option.locator("img").evaluate("async i => (await i.decode(), i.naturalWidth)") == 96
     note = v.page.locator("#model-note")
     expect(note).to_contain_text("about 24 pictures a second")

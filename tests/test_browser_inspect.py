@@ -1,13 +1,18 @@
 """The Inspect page in a real browser: cells as they come, views, wiping, branching, exporting, keys and a phone."""
 
+import base64
 import io
+import json
 import re
 from urllib.parse import urlencode
 
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from playwright.sync_api import expect
 
+from core.paths import studio
+from models import picture
+from models.upload import DESCENT_KEY
 from tests.conftest import PHONE, TINY
 
 pytestmark = pytest.mark.browser
@@ -280,3 +285,67 @@ def test_stop_stops_and_what_is_there_stays(visit):
     v.page.get_by_label("Show").select_option("noise")
     v.page.wait_for_function("still.call('look_more', { after: 0 }).then((grid) => !grid.working)")
     assert v.page.locator(CELL).count() <= there + 4, "what was stopped does not go on"
+
+
+def dropped(v, data):
+    """A file on Create, and what the page says of it."""
+    transfer = v.page.evaluate_handle(
+        """data => {
+            const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0)), all = new DataTransfer();
+            all.items.add(new File([bytes], "branch.png", { type: "image/png" }));
+            return all;
+        }""",
+        base64.b64encode(data).decode(),
+    )
+    v.page.dispatch_event("#wall", "drop", {"dataTransfer": transfer})
+
+
+def retold(png: bytes, **fields) -> bytes:
+    """The same picture with another beginning."""
+    shown = Image.open(io.BytesIO(png))
+    info = PngImagePlugin.PngInfo()
+    for key, text in shown.text.items():
+        if key == DESCENT_KEY:
+            first, *others = json.loads(text)
+            text = json.dumps([first | fields, *others])
+        info.add_itxt(key, text)
+    out = io.BytesIO()
+    shown.save(out, "PNG", pnginfo=info)
+    return out.getvalue()
+
+
+def forget():
+    for file in (studio() / "inputs").iterdir():
+        file.unlink()
+
+
+def test_a_branched_picture_that_is_dropped_is_painted_again_from_its_descent(visit):
+    """Kept by the page, forgotten by the studio, dropped: the same wall; with another beginning, it says so."""
+    v = opened(visit, models="tiny-sprint:4", seeds=1)
+    whole(v, 4)
+    grown(v, 1, 7, "a blue ball")
+    grown(v, 5, 9, "a blue cube")
+    v.page.get_by_role("tree").get_by_role("treeitem").last.click()
+    v.page.get_by_role("link", name="Paint on Create").click()
+    v.painted("a blue cube")
+    branch, wall = v.request(), v.sources()
+    v.away()
+    v.page.keyboard.press("ArrowRight")
+    with v.page.expect_download() as got:
+        v.page.keyboard.press("d")
+    png = got.value.path().read_bytes()
+    assert [one["prompt"] for one in picture.read(png).descent] == ["a red ball", "a blue ball"]
+    forget()
+    v.open(TINY.replace("num_images=4", "num_images=1"))
+    dropped(v, png)
+    v.painted("a blue cube")
+    expect(v.page.locator("#say")).to_contain_text("The step that it starts from was painted again, bit for bit.")
+    assert v.sources() == wall and v.request() == branch
+    forget()
+    v.open(TINY.replace("num_images=4", "num_images=1"))
+    dropped(v, retold(png, seed=99))
+    v.page.wait_for_function("start => ![start, ''].includes(still.request.start)", arg=branch["start"])
+    expect(v.page.locator("#say")).to_contain_text("was painted again, and is not quite what it was.")
+    v.page.wait_for_function("still.painter.wall.complete && still.painter.wall.request.start === still.request.start")
+    v.painted("a blue cube")
+    assert v.sources() != wall

@@ -7,7 +7,7 @@ still.parts.gallery = (element, part) => {
   const count = make("span", { className: "sl-count", id: "count" });
   const loved = make("button", { className: "sl-small", ariaPressed: "false", onclick: toggle }, "♡ Favourites");
   const all = make("button", { className: "sl-small", onclick: () => still.fire("zip", query()) }, "Download all");
-  const open = () => document.querySelector("#settings input[type=file]")?.click();
+  const open = () => document.querySelector("#restore-part input[type=file]")?.click();
   const restore = make(
     "button",
     { className: "sl-small", title: "A PNG made here restores its prompt, model and seed", onclick: open },

@@ -94,7 +94,7 @@ still.keys = (() => {
   addEventListener("dragleave", (event) => event.relatedTarget === null && document.body.classList.remove("sl-drop"));
   addEventListener("drop", (event) => {
     document.body.classList.remove("sl-drop");
-    const input = document.querySelector("#settings input[type=file]");
+    const input = document.querySelector("#restore-part input[type=file]");
     if (!event.dataTransfer?.files.length || !input || event.target.closest?.("[data-own-drop]")) return;
     event.preventDefault();
     const [file] = event.dataTransfer.files;

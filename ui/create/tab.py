@@ -131,7 +131,8 @@ class Create:
             part("note", "hint-http", value=HTTP)
             gr.HTML(ENDPOINTS, elem_id="endpoints", apply_default_css=False)
         types = [".png", ".jpg", ".jpeg", ".webp"]
-        self.upload = gr.UploadButton("Open a picture…", elem_id="restore", visible="hidden", file_types=types)
+        with gr.Column(elem_id="restore-part"):
+            self.upload = gr.UploadButton("Open a picture…", elem_id="restore", visible="hidden", file_types=types)
         self.archive = gr.DownloadButton("Download all", elem_id="archive", visible="hidden")
 
     def _comparison(self) -> None:

@@ -43,7 +43,8 @@ still.parts.menu = (element, part) => {
     const words = r.good_for
       ? [make("span", {}, r.good_for, " ", make("span", { className: "sl-model-id" }, r.id))]
       : [r.id];
-    return make("option", { value: r.id, disabled: Boolean(r.reason), title: r.reason ?? r.note }, picture, ...words);
+    const ariaLabel = r.good_for ? `${r.good_for}, ${r.id}` : r.id; // else a screen reader would say the title
+    return make("option", { value: r.id, disabled: Boolean(r.reason), title: r.reason ?? r.note, ariaLabel }, picture, ...words);
   }
 
   function fill(rows) {
