@@ -127,7 +127,7 @@ def main(argv: list[str] | None = None) -> int:
         count = (args.prompts + 1 - part) // len(NAMED)
         prompts += questions.conditions(count, 1, seed=questions.ASKED + part, names=names)[0]
     done = set() if args.again else {row["model"] for row in report.read(path)}
-    for name, id, fields in ((name, *rest) for name, *rest in models() if name not in done):
+    for name, id, fields in [row for row in models() if row[0] not in done]:
         requests = [
             ImageRequest(prompt, model=id, seed=n * SEED_STEP, num_images=args.pictures, **fields)
             for n, prompt in enumerate(prompts)

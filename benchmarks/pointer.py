@@ -91,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     args = p.parse_args(argv)
     where = {"model": args.model, "device": f"{platform.machine()} CPU", "cores": len(os.sched_getaffinity(0))}
     try:
-        with tempfile.TemporaryDirectory() as studio, app(Path(studio)) as (address, _):
+        with tempfile.TemporaryDirectory() as studio, app(Path(studio)) as (address, *_):
             spent, grown = measure(address, args.model, args.strokes, args.minutes)
     except ValueError as e:
         print(f"benchmarks.pointer: {e}", file=sys.stderr)
