@@ -34,7 +34,7 @@ from models.request import DEFAULT_MODEL, ImageRequest
 
 PROMPT = "a red mushroom on a blue background"
 BATCHES = (1, 2, 4, 8, 16)
-KEYS = ("model", "measure", "batch", "device", "threads")
+KEYS = ("model", "backend", "measure", "batch", "device", "threads")
 Work = Callable[[], Any]
 
 
@@ -202,7 +202,7 @@ def measure(student: Parts, teacher: Parts | None, repeats: int) -> list[Row]:
 
 def table(rows: Sequence[Row]) -> str:
     """The tables: the rows of each model and machine together."""
-    columns = ["model", "device", "threads", "measure", "batch", "value", "unit", "target"]
+    columns = ["model", "backend", "device", "threads", "measure", "batch", "value", "unit", "target"]
     return markdown(rows, columns)
 
 
@@ -231,6 +231,7 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as e:
         print(f"benchmarks.latency: {e}", file=sys.stderr)
         return 2
+    rows = [{"backend": args.backend} | row for row in rows]
     all_rows = record(args.out, rows, KEYS)
     if args.out.parent == RESULTS:
         publish("latency", table(all_rows))
