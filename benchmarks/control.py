@@ -137,10 +137,8 @@ def rows(model: str, steps: int, toys: Sequence[Drawn], judge: Judge, seeds: Seq
         place = {"model": model, "steps": steps, "sketch": "followed" if followed else "none"}
         runs = [figures(parts, steps, toys, judge, seed, followed) for seed in seeds]
         for metric in runs[0]:
-            values = [run[metric] for run in runs]
-            sd = float(f"{statistics.stdev(values):.3g}") if len(values) > 1 else None
-            value = float(f"{statistics.fmean(values):.4g}")
-            out.append(place | {"metric": metric, "value": value, "sd": sd, "n": len(toys)})
+            figure = report.over_seeds([run[metric] for run in runs], len(toys))
+            out.append(place | {"metric": metric} | figure)
     times = {"model": model, "steps": steps, "sketch": "followed", "metric": "slower"}
     return [*out, times | {"value": float(f"{slower(parts, steps, toys[0]):.3g}"), "sd": None, "n": 1}]
 

@@ -8,7 +8,6 @@ captions that name no colour. Rows go to results/named.json, the table to docs/m
 """
 
 import argparse
-import statistics
 import sys
 
 from benchmarks import questions, report, scoring
@@ -57,8 +56,7 @@ def figures(judge, parts, steps: int, end, known: list[Question], seed: int) -> 
 
 def row(model: str, steps: int, end: str, metric: str, values: list[float], n: int) -> report.Row:
     place = {"model": model, "steps": steps, "end": end, "metric": metric}
-    sd = float(f"{statistics.stdev(values):.3g}") if len(values) > 1 else None
-    return place | {"value": float(f"{statistics.fmean(values):.4g}"), "sd": sd, "n": n}
+    return place | report.over_seeds(values, n)
 
 
 def main(argv: list[str] | None = None) -> int:

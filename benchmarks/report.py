@@ -5,6 +5,7 @@ A row is one flat JSON object. A benchmark that runs again replaces the rows tha
 
 import json
 import math
+import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,12 @@ def record(path: Path, new: Sequence[Row], keys: Sequence[str]) -> list[Row]:
     rows = merge(read(path), new, keys)
     write(path, rows)
     return rows
+
+
+def over_seeds(values: Sequence[float], n: int) -> Row:
+    """What a row says of one figure at several sampling seeds: the mean, its deviation (None for one seed), and `n`."""
+    sd = float(f"{statistics.stdev(values):.3g}") if len(values) > 1 else None
+    return {"value": float(f"{statistics.fmean(values):.4g}"), "sd": sd, "n": n}
 
 
 def number(value: str | int | float | None, digits: int = 3) -> str:

@@ -340,7 +340,7 @@ def draw(done: Sequence[Run], crew: Mapping[str, Parts], view: str) -> tuple[lis
         parts, request = crew[run.lane.request.model], run.lane.request
         drawn = [
             [one.permute(1, 2, 0).numpy() for one in shown(parts, request, Seen(n, s, before), view)]
-            for s, before in zip(steps, [None, *steps], strict=False)
+            for s, before in zip(steps, [None, *steps[:-1]], strict=True)
         ]
         for k, seed in enumerate(request.seeds()):
             made = {c: fromarray(p[k]) for c, p in zip(places[n], drawn, strict=True)}

@@ -2,17 +2,16 @@
 
 import base64
 import io
-import json
 import re
 from urllib.parse import urlencode
 
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image
 from playwright.sync_api import expect
 
 from core.paths import studio
 from models import picture
-from models.upload import DESCENT_KEY
+from tests.branched import retold
 from tests.conftest import PHONE, TINY
 
 pytestmark = pytest.mark.browser
@@ -298,20 +297,6 @@ def dropped(v, data):
         base64.b64encode(data).decode(),
     )
     v.page.dispatch_event("#wall", "drop", {"dataTransfer": transfer})
-
-
-def retold(png: bytes, **fields) -> bytes:
-    """The same picture with another beginning."""
-    shown = Image.open(io.BytesIO(png))
-    info = PngImagePlugin.PngInfo()
-    for key, text in shown.text.items():
-        if key == DESCENT_KEY:
-            first, *others = json.loads(text)
-            text = json.dumps([first | fields, *others])
-        info.add_itxt(key, text)
-    out = io.BytesIO()
-    shown.save(out, "PNG", pnginfo=info)
-    return out.getvalue()
 
 
 def forget():

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from benchmarks.mixture import NOISE, TEACHER, N, trainer
-from core import checkpoint
 from distill import students
 from distill.method import Batch, Rows, World
 from distill.methods import controlnet
@@ -18,6 +17,7 @@ from models.families.sd import UNetDenoiser
 from models.manifest import CONTROLS
 from models.schedule import from_x0
 from tests import tiny
+from tests.resuming import whole_and_resumed
 
 MODES = torch.arange(N) % len(TEACHER.means)
 
@@ -122,16 +122,7 @@ def test_it_is_thinner_than_the_encoder_and_begins_as_it(student):
 
 
 def test_it_resumes_exactly(tmp_path):
-    whole, cut, again = (trainer("controlnet", 10) for _ in range(3))
-    for _ in range(10):
-        whole.advance()
-    for _ in range(5):
-        cut.advance()
-    checkpoint.save(tmp_path, cut.saved())
-    again.restore(checkpoint.load(checkpoint.newest(tmp_path)[0]))
-    for _ in range(5):
-        again.advance()
-    first, second = whole.saved().tensors, again.saved().tensors
+    first, second = whole_and_resumed(lambda: trainer("controlnet", 10), tmp_path)
     assert first.keys() == second.keys() == {"student", "student.ema"}
     assert all(name.startswith("control.") for name in first["student"])
     assert all(torch.equal(w, second[player][name]) for player, ws in first.items() for name, w in ws.items())

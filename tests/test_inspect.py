@@ -1,18 +1,15 @@
 """The grid behind the page Inspect, on real tiny models: it streams, gives way, stops, and is drawn again."""
 
-import io
-import json
 import time
 
 import pytest
-from PIL import Image, PngImagePlugin
 
 from models import stored
 from models.picture import png_bytes
 from models.regrow import step_of
 from models.request import ImageRequest
-from models.upload import DESCENT_KEY
 from tests import tiny
+from tests.branched import retold
 from ui.desk import Desk
 from ui.inspect import looking, tab
 from ui.pictures import carried
@@ -146,20 +143,6 @@ def test_mistakes_are_one_sentence(desk):
     ):
         with pytest.raises(ValueError, match=sentence):
             look(desk, **({"models": [SPRINT]} | fields)) if "models" in fields else look(desk, SPRINT, **fields)
-
-
-def retold(png: bytes, **fields) -> bytes:
-    """The same picture with another beginning."""
-    shown = Image.open(io.BytesIO(png))
-    info = PngImagePlugin.PngInfo()
-    for key, text in shown.text.items():
-        if key == DESCENT_KEY:
-            first, *others = json.loads(text)
-            text = json.dumps([first | fields, *others])
-        info.add_itxt(key, text)
-    out = io.BytesIO()
-    shown.save(out, "PNG", pnginfo=info)
-    return out.getvalue()
 
 
 def test_a_branched_picture_from_elsewhere_is_painted_again_and_it_is_said_how_exactly(desk, tmp_path):

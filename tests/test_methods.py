@@ -17,6 +17,7 @@ from distill.losses import hinge_fake, hinge_real
 from distill.method import Rows
 from distill.methods import scm_ladd
 from distill.trainer import Trainer
+from tests.resuming import whole_and_resumed
 
 CONSISTENCY = {"guidance": "1,1", "lr": "1e-3", "warmup": "100", "adversarial": "0"}
 ADVERSARIAL = {"guidance": "1,1", "lr": "5e-5", "heads_lr": "1e-2", "consistency": "0", "largest": "1"}
@@ -129,19 +130,7 @@ def test_the_adversary_with_a_bug_moves_it_away(monkeypatch, bug):
 
 
 def test_scm_with_its_heads_resumes_exactly(tmp_path):
-    def fresh() -> Trainer:
-        return trainer("scm_ladd", 10, guidance="1,1")
-
-    whole, cut, again = fresh(), fresh(), fresh()
-    for _ in range(10):
-        whole.advance()
-    for _ in range(5):
-        cut.advance()
-    checkpoint.save(tmp_path, cut.saved())
-    again.restore(checkpoint.load(checkpoint.newest(tmp_path)[0]))
-    for _ in range(5):
-        again.advance()
-    first, second = whole.saved().tensors, again.saved().tensors
+    first, second = whole_and_resumed(lambda: trainer("scm_ladd", 10, guidance="1,1"), tmp_path)
     assert first.keys() == second.keys() >= {"student", "student.ema", "heads", "heads.buffers"}
     for player, tensors in first.items():
         for name, w in tensors.items():

@@ -11,7 +11,7 @@ still.parts.compare = (element, part) => {
     prompt: query.get("prompt") ?? "a red mushroom",
     seed: Number(query.get("seed") ?? 1) || 0,
     seeds: Math.min(4, Math.max(1, Number(query.get("seeds")) || 1)), // pictures in a column, each with the next seed
-    models: [], // [{id, steps, base, guidance}]
+    models: [], // [{model, id, steps, base, guidance}]
   };
   let known = [],
     ticket = 0,
@@ -45,7 +45,7 @@ still.parts.compare = (element, part) => {
   /* A model may be chosen twice, with different steps, or with its base in the first step. */
   function add(model, steps = model.default_steps, base = 0, guidance = null) {
     if (state.models.length === MOST) return still.say(`${MOST} columns are enough to compare; take one away first.`);
-    const entry = { id: model.id, steps, base: model.hybrid && steps > base ? base : 0, guidance };
+    const entry = { model, id: model.id, steps, base: model.hybrid && steps > base ? base : 0, guidance };
     entry.column = column(entry, model);
     state.models.push(entry);
     return arrange();
@@ -86,9 +86,8 @@ still.parts.compare = (element, part) => {
 
   /* One model along its steps or its guidance, in place of what is there. */
   function axes() {
-    const ways = state.models.filter((m, k, all) => all.findIndex((other) => other.id === m.id) === k).flatMap(({ id }) => {
-      const model = known.find((m) => m.id === id),
-        [low, high] = model.guidance;
+    const ways = state.models.filter((m, k, all) => all.findIndex((other) => other.id === m.id) === k).flatMap(({ id, model }) => {
+      const [low, high] = model.guidance;
       return [
         ...(model.steps.length > 1 ? [make("option", { value: `steps ${id}` }, `Steps of ${id}`)] : []),
         ...(low < high ? [make("option", { value: `guidance ${id}` }, `Guidance of ${id}`)] : []),
@@ -110,7 +109,7 @@ still.parts.compare = (element, part) => {
 
   /* Columns anew, for another number of pictures in each. */
   function redraw() {
-    for (const entry of state.models) entry.column = column(entry, known.find((m) => m.id === entry.id));
+    for (const entry of state.models) entry.column = column(entry, entry.model);
     arrange();
     paint();
   }
@@ -190,7 +189,7 @@ still.parts.compare = (element, part) => {
       tiles.forEach((tile) => tile.classList.add("sl-stale"));
       entry.pictures = [];
       const { id, steps, base, guidance } = entry;
-      const request = { prompt: state.prompt, seed: state.seed, model: id, steps, base_steps: base, num_images: state.seeds, enlarge: known.find((m) => m.id === id).enlarge };
+      const request = { prompt: state.prompt, seed: state.seed, model: id, steps, base_steps: base, num_images: state.seeds, enlarge: entry.model.enlarge };
       if (guidance !== null) request.guidance = guidance;
       // The first picture twice: its first time includes loading and the switch from another model; the second is the model's own.
       for (const [first, own] of [[0, false], ...tiles.map((_, k) => [k, k === 0])]) {
