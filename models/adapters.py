@@ -141,6 +141,8 @@ class Adapted(Denoiser):
         self.full: float | None = None  # guidance at which that has strength 1; at guidance 1 it has 0
         self.share = 1.0  # factor of that strength
         self.acts: tuple[Entry, ...] = ()  # the LoRAs that are active beside it
+        self.control: Any = None  # the branch that reads `cond.control`, where there is one
+        self.control_share = 1.0  # factor of the branch's outputs
 
     def adapted(self, name: str | None, full: float | None = None) -> Self:
         """A denoiser on the same network with this adapter of its own."""
@@ -159,6 +161,12 @@ class Adapted(Denoiser):
         other = copy(self)
         vars(other)["_modules"] = dict(self._modules)  # a dictionary of its own: torch keeps a camera there
         other.acts = *self.acts, *acts
+        return other
+
+    def controlled(self, branch: nn.Module, share: float) -> Self:
+        """A denoiser on the same network with this control beside it, at `share` of its strength."""
+        other = self.acting()
+        other.control, other.control_share = branch, share
         return other
 
     def strength(self, guidance: float) -> float:

@@ -34,6 +34,8 @@ def areas(pictures: Tensor, cells: int = CELLS) -> Tensor:
 class Control(nn.Module):
     """Computes a UNet's additional arguments: residuals for its skip features and its middle block."""
 
+    NETWORK, EXPORTS = ControlNetModel, True  # its class in files; whether a pipeline of diffusers takes it
+
     def __init__(self, network: ControlNetModel):
         super().__init__()
         self.network = network

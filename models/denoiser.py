@@ -186,6 +186,17 @@ class TrigFlow(Denoiser):
     def weakened(self, share: float) -> "TrigFlow":
         return TrigFlow(self.flow.weakened(share))
 
+    def controlled(self, branch: nn.Module, share: float) -> "TrigFlow":
+        return TrigFlow(self.flow.controlled(branch, share))
+
+    def with_control(self) -> "TrigFlow":
+        return TrigFlow(self.flow.with_control())
+
+    @property
+    def control(self) -> Any:
+        """The branch beside the network, where there is one."""
+        return self.flow.control
+
     def own(self, guidance: float) -> tuple[tuple[str, float], ...]:
         return self.flow.own(guidance)
 

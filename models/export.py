@@ -62,6 +62,10 @@ def write(parts: Parts, home: Path) -> None:
 
 def write_control(row: Row, home: Path) -> None:
     branch = steer.load(row, torch.device("cpu"), torch.float32)
+    if not branch.EXPORTS:
+        raise ValueError(
+            f"no pipeline of diffusers takes a control of {row.manifest.base}; `python -m models.generate` does"
+        )
     for kind in CONTROLS:
         control.plain(branch, kind).half().save_pretrained(home / kind)
 

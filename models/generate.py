@@ -167,11 +167,11 @@ class Run:
         edit = Edit.of(crew[request.model], request)
         if edit is not None:
             turns = [replace(turn, after=(edit.kept,)) for turn in turns]
-        steer = Steer.of(crew[request.model], request)
-        if steer is not None:
-            turns = [replace(turn, net=steer.beside(turn.net)) for turn in turns]
+        steers = {id: steer for id, parts in crew.items() if (steer := Steer.of(parts, request))}
+        if steers:
+            turns = [replace(turn, net=steers[turn.painter].beside(turn.net)) for turn in turns]
         clock = Clock(crew[request.model].device)
-        return cls(request, crew, turns, request.texts(), start, others, edit, steer, clock)
+        return cls(request, crew, turns, request.texts(), start, others, edit, steers.get(request.model), clock)
 
     @property
     def parts(self) -> Parts:

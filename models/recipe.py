@@ -82,6 +82,8 @@ pipe.scheduler = {m.scheduler}.{scheduler}
 def section(row: Row, home: str | None = None) -> str:
     """The card's section "In diffusers": loading, then painting at each step count."""
     if row.manifest.kind == "control":
+        if not families.family(row.manifest.family).CONTROL.EXPORTS:
+            return "## In diffusers\n\nNo pipeline has a place for this control.\n"
         return CONTROL.format(id=row.id, base=row.manifest.base, home=home or "CONTROL", prompt=PROMPT)
     if row.manifest.kind not in ("model", "lora"):
         return ""

@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import ControlNetModel
 from PIL import Image, ImageOps
 from PIL.Image import Image as Picture
-from torch import Tensor
+from torch import Tensor, nn
 
 from models import catalogue, families, inputs, weights
 from models.catalogue import Row
-from models.control import FOLDER, Control, areas
+from models.control import FOLDER, areas
 from models.denoiser import Cond
 from models.families import Parts
 from models.img2img import flat
@@ -33,7 +32,7 @@ FAINT = 0.1  # contrast below which there is no line, as a share of the greatest
 class Steer:
     """A request's drawing, ready for a model's control."""
 
-    branch: Control
+    branch: nn.Module
     drawing: Tensor  # [1, 3, H, W] in [0, 1]
     kind: int  # an index of `CONTROLS`
     strength: float
@@ -84,19 +83,18 @@ def ink(grey: np.ndarray) -> np.ndarray:
     return (away / away.max()).clip(0, 1)
 
 
-def load(row: Row, device: torch.device, dtype: torch.dtype) -> Control:
+def load(row: Row, device: torch.device, dtype: torch.dtype) -> Any:
     """A control of the catalogue, read once. Raises ValueError for a missing or damaged file."""
     return _read(row.id, row.folder, row.hub, tuple(sorted(row.manifest.files.items())), device, dtype)
 
 
 @lru_cache(maxsize=4)
-def _read(
-    id: str, folder: Path | None, hub: str | None, files: tuple, device: torch.device, dtype: torch.dtype
-) -> Control:
+def _read(id: str, folder: Path | None, hub: str | None, files: tuple, device: torch.device, dtype: torch.dtype) -> Any:
     row = catalogue.get(id)
+    branch = families.family(row.manifest.family).CONTROL
     if folder is None:
-        network = families.from_hub(ControlNetModel, row, dtype)
+        network = families.from_hub(branch.NETWORK, row, dtype)
     else:
         catalogue.verify(row)
-        network = weights.load(ControlNetModel, folder / FOLDER, dtype)
-    return Control(network.to(device)).eval().requires_grad_(False)
+        network = weights.load(branch.NETWORK, folder / FOLDER, dtype)
+    return branch(network.to(device)).eval().requires_grad_(False)

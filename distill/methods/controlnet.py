@@ -1,11 +1,12 @@
-"""A control (ControlNet, Zhang et al. 2023): a branch beside a frozen UNet, through which a drawing sets the layout.
+"""A control (ControlNet, Zhang et al. 2023): a branch beside a frozen base, through which a drawing sets the layout.
 
     L = w(t) | eps(x_t, t, c, control) - eps |^2        (their Eq. 5, with the weights of `sft`)
 
-The branch is trained on the base alone. Every LoRA of the base uses it unchanged, because LoRAs barely change the
-meaning of the UNet's skip features. One branch serves all kinds of control, told apart by a learned token. A share of
+The branch is trained on the base alone. Every LoRA of a UNet uses it unchanged, because LoRAs barely change the
+meaning of the UNet's skip features. A Sprint student has all its weights trained, so its control is distilled
+(`controlnet_sprint`). One branch serves all kinds of control, told apart by a learned token. A share of
 the captions is dropped, so that the branch must read the drawing. Noise levels t are drawn above `t_min`, since
-layout is decided at high noise. models/control.py says how the branch differs from the paper's copy of the encoder.
+layout is decided at high noise. models/control.py and models/sana_control.py have the branches.
 """
 
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from models.schedule import add_noise
 from models.stepping import DdimSteps
 
 ABOUT = "A control: a sketch, edges, depth or areas of colour say where things are, in its base and all LoRAs of it."
-BASES = ("sd",)
+BASES = ("sd", "sana")
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,9 @@ def shares(cfg: Config) -> tuple[float, ...]:
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:
     """The frozen base with an untrained branch, whose output is zero at first."""
-    return students.taught(base).requires_grad_(False).with_control()
+    if base is None:
+        raise ValueError("a control is trained beside a base; give one with --base, such as toybox-sd")
+    return base.requires_grad_(False).with_control()
 
 
 class Method:

@@ -7,6 +7,7 @@
     pipeline_class(row)                       is the class of diffusers that gives the same pictures
     call(row, steps)                          gives the arguments of that pipeline's call
     on_base(row, base, …) -> Parts            loads a LoRA from a file, in a family that has LoRAs
+    CONTROL                                   is the branch that reads a drawing beside its network
     AUTOENCODER, new_autoencoder(cfg)         are the class of its autoencoder, and a new one to train
     channel_shape(cost, deviation)            divides the latents' variance among the channels
 

@@ -15,16 +15,17 @@ from diffusers import (
 )
 from torch import Tensor, nn
 
-from models import catalogue, families, text, weights
+from models import catalogue, families, sana_control, text, weights
 from models.adapters import Adapted
 from models.catalogue import Row
 from models.denoiser import Cond, Denoiser, Features, TrigFlow, pick_dtype
 from models.families import Parts
+from models.sana_control import SanaControl
 from models.schedule import Flow, Prediction
 
 SCHEDULERS = ("SCMScheduler", "DPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler")
 Pipeline = SanaPipeline | SanaSprintPipeline
-AUTOENCODER, SPRINT = AutoencoderDC, "SCMScheduler"
+AUTOENCODER, CONTROL, SPRINT = AutoencoderDC, SanaControl, "SCMScheduler"
 EMBEDDER = "time_embed.emb.timestep_embedder.", "time_embed.timestep_embedder."  # without and with a guidance input
 LINEAR = "SANA's self-attention is linear, and its cross-attention stays with sdpa"
 
@@ -53,7 +54,10 @@ class SanaDenoiser(Adapted):
         guidance = None if cond.guidance is None else cond.guidance * scale
         time = t if net.config.guidance_embeds else t * (net.config.timestep_scale * 1000)
         x, tokens = x_t.to(self.dtype), cond.tokens.to(self.dtype)
-        v = net(x, tokens, time, guidance=guidance, encoder_attention_mask=cond.mask, return_dict=False)[0]
+        more = {"encoder_attention_mask": cond.mask}
+        if self.control is not None and cond.control is not None:
+            more |= self.control(net, x, time, guidance, tokens, cond, self.control_share)
+        v = net(x, tokens, time, guidance=guidance, **more, return_dict=False)[0]
         return v.to(x_t.dtype)
 
     def with_guidance(self) -> "SanaDenoiser":
@@ -71,6 +75,10 @@ class SanaDenoiser(Adapted):
         weights |= {f"time_embed.guidance_embedder.{k}": v for k, v in embedder.state_dict().items()}
         student.load_state_dict(weights)
         return SanaDenoiser(student)
+
+    def with_control(self) -> "SanaDenoiser":
+        self.control = sana_control.new(self.network)
+        return self
 
     def features(self, blocks: Sequence[int]) -> Features:
         all_blocks, config = self.network.transformer_blocks, self.network.config

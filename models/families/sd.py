@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
@@ -21,7 +21,7 @@ from models.schedule import VP, Prediction
 
 SCHEDULERS = ("DDIMScheduler", "EulerDiscreteScheduler", "LCMScheduler", "TCDScheduler")
 BETAS = {"beta_start": VP.beta_start, "beta_end": VP.beta_end, "beta_schedule": "scaled_linear", "steps_offset": 1}
-AUTOENCODER = AutoencoderKL
+AUTOENCODER, CONTROL = AutoencoderKL, Control
 TARGETS = (  # layers that a LoRA adapts: those of DMD2
     "to_q",
     "to_k",
@@ -50,14 +50,6 @@ class UNetDenoiser(Adapted):
     def __init__(self, network: nn.Module | None, dtype: torch.dtype = torch.float32):
         super().__init__(network, dtype)
         self.camera: CameraEmbedding | None = None  # of a network with a camera input
-        self.control: Control | None = None  # the branch that reads `cond.control`, where there is one
-        self.control_share = 1.0  # factor of the branch's residuals
-
-    def controlled(self, branch: Control, share: float) -> Self:
-        """A denoiser on the same network with this control beside it, at `share` of its strength."""
-        other = self.acting()
-        other.control, other.control_share = branch, share
-        return other
 
     @property
     def takes_guidance(self) -> bool:

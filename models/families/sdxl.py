@@ -15,6 +15,7 @@ from models.families.sd import UNetDenoiser
 from models.manifest import ROUTER
 
 encode, many_steps, call, on_base = sd.encode, sd.many_steps, sd.call, sd.on_base
+CONTROL = sd.CONTROL
 
 
 class SDXLDenoiser(UNetDenoiser):
