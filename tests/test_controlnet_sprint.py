@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from benchmarks.mixture import TEACHER, N, few_steps, trainer
+from core.settings import override
+from distill import declared
 from distill.method import Batch, Rows, World
 from distill.methods import controlnet, controlnet_sprint
 from models import catalogue, export, families, generate, inputs, recipe, sana_control, steer
@@ -140,13 +142,19 @@ def few():
     return t.scene.world.student.requires_grad_(False)
 
 
+def begun(method: str, world: World, **own: str):
+    """A method with these settings."""
+    module = declared.module(method)
+    return module.Method(world, override(module.Config(), own))
+
+
 def distilled(few, teacher, steps: int = 200) -> float:
     """How well the student follows a control that learnt from this teacher's."""
     student, k = copy.deepcopy(few).with_control(), len(TEACHER.means)
     world = World(student, null=toy2d.labels(torch.tensor([-1]), k))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(controlnet_sprint, "teacher", lambda id: TrigFlow(teacher))
-        method = controlnet_sprint.Method(world, controlnet_sprint.Config(guidance=(1.0, 1.0), warmup=50))
+        method = begun("controlnet_sprint", world, guidance="1,1", warmup="50")
     optimiser = torch.optim.Adam([w for w in student.parameters() if w.requires_grad], 3e-3)
     assert obeyed(student) < 0.25
     for step in range(steps):
