@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -119,6 +120,7 @@ class World:
     features: Callable[[tuple[int, ...]], Features] | None = None  # features of these blocks of the teacher
     encode: Callable[[list[str]], Cond] | None = None  # texts -> prompts
     show: Callable[[Tensor], Tensor] | None = None  # latents -> pictures [B, 3, H, W] in [-1, 1]
+    see: Callable[[np.ndarray], Tensor] | None = None  # pictures uint8 [B, H, W, 3] -> latents
 
     def null_like(self, cond: Cond) -> Cond:
         """The empty prompt, with as many rows and tokens as `cond`."""

@@ -111,7 +111,7 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
             (part / words.FILE).write_text(json.dumps(known, ensure_ascii=False, indent=0))
         curve(run, part / "curve.png")
         files = {str(p.relative_to(part)): sha256(p) for p in sorted(part.rglob("*")) if p.is_file()}
-        of_base = own.get("kind") in ("lora", "control")
+        of_base = own.get("kind") in ("lora", "slider", "control")
         counted = [p for k, p in made.student.named_parameters() if not of_base or "lora_" in k or "control." in k]
         manifest = Manifest(
             **(USUAL | history(id, made, home, alone="base" in own) | own),

@@ -227,9 +227,12 @@ def latent_scene(a: SceneRequest, device: torch.device) -> Scene:
     prompts = parts.text(some_captions(cached)) if "prompts" in a.needs else None
     null = parts.text([""])
     beside = [m for m in (*parts.pipeline.components.values(), reader) if isinstance(m, nn.Module)]
-    world = World(
-        student, teacher, null, judge=judge, features=seen, prompts=prompts, encode=parts.text, show=coder.show
-    )
+
+    def see(pictures: np.ndarray) -> Tensor:
+        return sent(torch.from_numpy(coder.encode(pictures)), device)
+
+    own = {"encode": parts.text, "show": coder.show, "see": see}
+    world = World(student, teacher, null, judge=judge, features=seen, prompts=prompts, **own)
     return Scene(world, batch, reported(cached), beside, lambda: words_of(cached))
 
 

@@ -27,7 +27,7 @@ FILE = "manifest.json"
 ANY_BASE = "STILL_LIFE_ANY_BASE"  # set by --any-base, for this process and those that it starts
 LOADED = (".safetensors", ".json")  # what may be read from the folders of parts
 ALONE = ("autoencoder", "judge", "enlarger")  # kinds without a base
-HIDDEN = ("control", *ALONE)  # kinds that are parts of other models, or tools: not in the menu
+HIDDEN = ("slider", "control", *ALONE)  # kinds that are parts of other models, or tools: not in the menu
 UNPUBLISHED: ContextVar[dict[str, Row]] = ContextVar("unpublished", default={})  # noqa: B039  # nobody changes it
 ON_CPU_GIB = 1.0  # a pipeline of the Hub or a folder that needs no more may run without a GPU
 

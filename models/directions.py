@@ -47,11 +47,9 @@ def moved(directions: Sequence[tuple[Entry, Tensor]], cond: Cond, schedule: Sche
 
 
 def along(text: str, row: Row, encode: Callable[[Sequence[str]], Cond]) -> list[tuple[Entry, Tensor]]:
-    """The sliders of a request with their directions, whose length is that of one unit on this model."""
-    out = []
-    for entry in sliders.chosen(text, row):
-        slider = sliders.get(entry.name)
-        measured = slider.models.get(row.id)
-        unit = 1.0 if measured is None else measured.unit
-        out.append((entry, unit * direction(slider, encode)))
-    return out
+    """The sliders of a request that are directions here, whose length is that of one unit on this model."""
+    return [
+        (entry, range_.unit * direction(slider, encode))
+        for entry, slider, range_ in sliders.chosen(text, row)
+        if range_.by == "direction"
+    ]

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from core.fields import options
 from core.paths import use_studio
-from models import catalogue, directions, diversity, enlarge, families, inputs, openvino, stack, stored
+from models import catalogue, directions, diversity, enlarge, families, inputs, openvino, sliders, stack, stored
 from models.denoiser import ATTENTION, Cond, pick_device
 from models.families import Parts
 from models.guidance import Turn
@@ -150,7 +150,10 @@ class Run:
     @classmethod
     def of(cls, request: ImageRequest, crew: Mapping[str, Parts]) -> "Run":
         loras = stack.loras(request.loras, request.row)
-        crew = {id: families.wear(crew[id], loras) for id in request.models()}
+        crew = {
+            id: families.wear(crew[id], [*loras, *sliders.loras(request.sliders, catalogue.get(id))])
+            for id in request.models()
+        }
         turns = [turn(crew[request.model], request.guidance)] * request.steps
         for painter in request.others():
             for i in painter.steps:
@@ -159,9 +162,8 @@ class Run:
         if request.adapter_first != 1 and turns[first].painter == request.model:
             turns[first] = replace(turns[first], net=crew[request.model].denoiser.weakened(request.adapter_first))
         if request.sliders:
-            parts = crew[request.model]
-            along = directions.along(request.sliders, parts.row, parts.text)
-            turns = [replace(turn, prompts=(partial(directions.moved, along),)) for turn in turns]
+            along = {id: directions.along(request.sliders, parts.row, parts.text) for id, parts in crew.items()}
+            turns = [replace(turn, prompts=(partial(directions.moved, along[turn.painter]),)) for turn in turns]
         start = stored.load(request.start) if request.start else None
         others = stored.kept(request.unlike, catalogue.chain(request.row)[-1].id) if request.unlike else None
         edit = Edit.of(crew[request.model], request)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from core.fields import record
 
 ROUTER = "router"  # the folder of the network that sends each prompt to one of several students
-KINDS = ("model", "lora", "control", "autoencoder", "judge", "enlarger")
+KINDS = ("model", "lora", "slider", "control", "autoencoder", "judge", "enlarger")
 CONTROLS = ("sketch", "edges", "depth", "colours")  # kinds of control, in the order of the branch's token
 
 
@@ -68,6 +68,8 @@ class Manifest:
         made = record(cls, data, "the manifest")
         if made.kind not in KINDS:
             raise ValueError(f"kind {made.kind!r}; valid: {', '.join(KINDS)}")
+        if made.kind == "slider" and not {"low", "high"} <= (made.lora or {}).keys():
+            raise ValueError("the lora of a slider must have low and high, the words for its ends")
         if any(not k.isdigit() or len(v) != int(k) for k, v in made.timesteps.items()):
             raise ValueError("timesteps must list as many times as its key says, such as {'2': [1.5683, 1.3]}")
         return made

@@ -196,3 +196,13 @@ def _negations(prompt: str) -> Note | None:
     does = "do" if len(marks) > 1 else "does"
     what = "what follows is painted. A negative prompt leaves things out, for models that take one."
     return Note(f"{words} {does} nothing here: {what}", marks)
+
+
+def shared(low: str, high: str) -> str:
+    """The words that two prompts have in common, in the order of the first."""
+    left, kept = high.split(), []
+    for word in low.split():
+        if word in left:
+            kept.append(word)
+            left = left[left.index(word) + 1 :]
+    return " ".join(kept)

@@ -183,9 +183,9 @@ class ImageRequest(Request):
             raise ValueError(f"start_step must be 0 to {self.steps - 1 if self.start else 0}, not {self.start_step}")
         self._variety(row)
         self._picture_in()
-        for id in self.models() if self.loras else ():
+        for id in self.models() if self.loras or self.sliders else ():
             stack.loras(self.loras, catalogue.get(id))
-        sliders.chosen(self.sliders, row)
+            sliders.chosen(self.sliders, catalogue.get(id))
         if self.control:
             self._steered()
         if self.enlarge not in FACTORS:

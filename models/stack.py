@@ -85,9 +85,10 @@ def able(row: Row) -> list[str]:
     return [r.id for r in known.values() if r.id != row.id and fits(r, row, known)]
 
 
-def fits(lora: Row, row: Row, known: dict[str, Row]) -> bool:
-    """Whether it was made on the model, or on one that the model was made from, or that was made from the model."""
-    if lora.manifest.kind != "lora" or row.routed or lora.manifest.family != row.manifest.family:
+def fits(lora: Row, row: Row, known: dict[str, Row], kind: str = "lora") -> bool:
+    """Whether a row of this kind was made on the model, or on one that the model was made from, or that was made from
+    the model."""
+    if lora.manifest.kind != kind or row.routed or lora.manifest.family != row.manifest.family:
         return False
     own = {r.id for r in catalogue.chain(row, known) if r.manifest.kind not in catalogue.HIDDEN}
     return any(r.id in own for r in catalogue.chain(lora, known)[1:])

@@ -2,14 +2,21 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from benchmarks.mixture import NOISE, TEACHER, N, learn, trainer
+from distill.data import ends
+from distill.data.ends import KNOWN
 from distill.methods import slider
+from distill.methods.slider import Drawn
 from models.adapt import scaled, without
 from models.families.toy2d import labels
+from models.prompt import shared
 
+STUDIO = []
 LOW, HIGH, PUSH = 2, 6, 0.5  # components at opposite ends of the ring
 
 
@@ -59,9 +66,9 @@ def test_with_a_bug_it_does_not(monkeypatch, bug):
 
 
 def test_what_a_pair_shares_is_its_neutral_prompt():
-    assert slider.shared("a small red ball", "a big red ball") == "a red ball"
-    assert slider.shared("a blue car on a blue background", "a red car on a pink background") == "a car on a background"
-    assert slider.shared("small", "big") == ""
+    assert shared("a small red ball", "a big red ball") == "a red ball"
+    assert shared("a blue car on a blue background", "a red car on a pink background") == "a car on a background"
+    assert shared("small", "big") == ""
 
 
 def test_its_pairs_are_those_of_the_slider_that_is_named():
@@ -71,3 +78,71 @@ def test_its_pairs_are_those_of_the_slider_that_is_named():
     assert method.both.tokens.sum() == 0
     with pytest.raises(ValueError, match="unknown slider 'mood'"):
         trainer("slider", 1, slider="mood")
+
+
+def towards() -> tuple[float, float]:
+    """Where a slider that learnt from pairs of points leads at strengths -1 and 1, between their two components: 0 is
+    where it should, 1 the other's place."""
+    t = trainer("slider", 250, batch_size=128, lr="5e-3", rank="4", slider=f"{LOW}/{HIGH}")
+    c, low, high = (labels(torch.full((N,), k), len(TEACHER.means)) for k in (-1, LOW, HIGH))
+    ends = (TEACHER.sample(cond, torch.Generator().manual_seed(3)) for cond in (low, high))
+    t.method.drawn = Drawn(*ends, c)
+    learn(t)
+    x_t, moment, out = NOISE, torch.full((N,), 0.97), []
+    for s, own, other in ((-1.0, LOW, HIGH), (1.0, HIGH, LOW)):
+        with torch.no_grad(), scaled(t.scene.world.student, s):
+            x0 = t.scene.world.student(x_t, moment, c).mean(0)
+        a, b = TEACHER.means[own], TEACHER.means[other]
+        out.append(float((x0 - a) @ (b - a) / (b - a).square().sum()))
+    return out[0], out[1]
+
+
+def test_a_slider_learns_both_ends_of_pairs_of_pictures():
+    assert max(map(abs, towards())) < 0.2
+
+
+learnt = slider.Method.of_pictures
+WRONG = {
+    "ends swapped": lambda self, batch, rng, drawn: learnt(self, batch, rng, Drawn(drawn.high, drawn.low, drawn.cond)),
+    "one end alone": lambda self, batch, rng, drawn: learnt(
+        self, batch, rng, Drawn(drawn.high, drawn.high, drawn.cond)
+    ),
+}
+
+
+@pytest.mark.parametrize("bug", WRONG)
+def test_with_a_bug_it_does_not_learn_pairs(monkeypatch, bug):
+    monkeypatch.setattr(slider.Method, "of_pictures", WRONG[bug])
+    assert max(map(abs, towards())) > 0.4
+
+
+@pytest.mark.parametrize("name", ["size", "roundness", "pattern", "background", "warmth", "count"])
+def test_a_pair_of_toys_differs_in_one_attribute_that_its_caption_leaves_open(name):
+    words = {"size": "big large small little tiny", "pattern": "striped plain", "count": "big small one four three"}
+    for index in (0, 1):
+        pair = KNOWN[name](0, index)
+        same = (pair.low == pair.high).all(2)
+        corners = same[[0, 0, -1, -1], [0, -1, 0, -1]]
+        assert not same.all() and corners.all() == (name not in ("background", "warmth"))
+        assert not set(words.get(name, "").split()) & set(pair.caption.split())
+        again = KNOWN[name](0, index)
+        assert np.array_equal(pair.low, again.low) and pair.caption == again.caption
+
+
+def test_a_persons_pairs_are_two_folders(studio, tmp_path):
+    home = studio / "datasets" / "my-hats"
+    for end, colour, words in (("low", "black", "a cat without a hat"), ("high", "white", "a cat with a hat")):
+        (home / end).mkdir(parents=True)
+        for name in ("a", "b"):
+            Image.new("RGB", (128, 128), colour).save(home / end / f"{name}.png")
+            (home / end / f"{name}.txt").write_text(words)
+    pairs = ends.ends("my-hats", 9)
+    assert [(int(p.low.max()), int(p.high.min()), p.caption) for p in pairs] == [(0, 255, "a cat a hat")] * 2
+    for file in ("b.png", "b.txt"):
+        (home / "low" / file).unlink()
+    with pytest.raises(ValueError, match="^b.png of my-hats is in one of the folders low and high"):
+        ends.ends("my-hats", 9)
+    with pytest.raises(ValueError, match="^there are no pairs of pictures '../x'; valid: size, roundness, pattern, "):
+        slider.Config(pictures="../x")
+    with pytest.raises(ValueError, match="^there are no pairs of pictures '../datasets/my-hats'"):
+        slider.Config(pictures="../datasets/my-hats")

@@ -1,5 +1,7 @@
 """Sliders: a direction between prompts moves what is painted, by name, in units, on every model."""
 
+import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -8,12 +10,14 @@ import torch
 
 from models import catalogue, directions, families, generate, picture, sliders, stack
 from models.generate import Image
+from models.manifest import Manifest
 from models.request import ImageRequest
 from models.route import pooled
 from models.samplers import Step
 from models.schedule import VP
 from models.stack import Entry
 from tests import tiny
+from ui import menu
 
 STUDIO = [tiny.build, tiny.build_sd]
 pytestmark = pytest.mark.usefixtures("studio")
@@ -23,6 +27,16 @@ PROMPT = "a red mushroom on a blue ball"
 @pytest.fixture(scope="module")
 def crew(studio):
     return families.load_all(["tiny-sprint", "tiny-hyper", "tiny-sana"])
+
+
+@pytest.fixture(scope="module")
+def trained(studio):
+    """The id of a slider that was trained here on tiny-sd; the same weights are the LoRA `same`."""
+    home = studio / "models"
+    for id, own in (("my-slider", {"kind": "slider", "lora": {"low": "flat", "high": "round"}}), ("same", {})):
+        shutil.copytree(home / "tiny-cfg", home / id, ignore=shutil.ignore_patterns("manifest.json"))
+        tiny.manifest(id, home / id, **({"family": "sd", "base": "tiny-sd", "kind": "lora", "lora": {}} | own))
+    return "my-slider"
 
 
 def run(parts, **fields):
@@ -125,4 +139,59 @@ def test_several_students_in_one_model_take_sliders_and_no_loras():
     row = catalogue.get("toybox-msd4")
     with pytest.raises(ValueError, match="several students of other shapes than their teacher's, and takes no LoRAs"):
         stack.loras("toybox-hyper:1", row)
-    assert sliders.chosen("small/big:1", row) == [Entry("small/big", 1.0)]
+    assert [entry for entry, _, _ in sliders.chosen("small/big:1", row)] == [Entry("small/big", 1.0)]
+
+
+def test_a_trained_slider_is_a_lora_whose_strength_is_the_sliders(crew, trained):
+    parts = crew["tiny-hyper"]
+    assert [r.id for r in catalogue.menu() if r.id == trained] == [], "it paints nothing by itself"
+    assert np.array_equal(run(parts, sliders=f"{trained}:1.5")[1], run(parts, loras="same:1.5")[1])
+    assert np.array_equal(run(parts, sliders=f"{trained}:0")[1], run(parts)[1])
+    both = run(parts, sliders=f"{trained}:0.5@structure, size:2", loras="tiny-cfg:0.3")[1]
+    same = run(parts, sliders="size:2", loras="tiny-cfg:0.3, same:0.5@structure")[1]
+    assert abs(both - same).max() <= 1, "sums in another order"
+    assert abs(both - run(parts, sliders="size:2")[1]).max() > 9
+    shown = {one["name"]: one for one in menu.beside(parts.row)}
+    assert (shown[trained]["low"], shown[trained]["high"], shown[trained]["trained"]) == ("flat", "round", True)
+    assert shown["size"]["trained"] is False and trained not in [
+        one["name"] for one in menu.beside(crew["tiny-sana"].row)
+    ]
+
+
+def test_a_slider_of_the_box_acts_on_each_model_in_the_way_that_was_measured(crew, trained, monkeypatch):
+    parts = crew["tiny-hyper"]
+    ways = {"tiny-hyper": sliders.Range(0.5, -3.0, 3.0, "lora"), "tiny-cfg": sliders.Range(0.5, -3.0, 3.0)}
+    boxed = replace(sliders.get("size"), models=ways, lora=trained)
+    monkeypatch.setitem(sliders.box(), "size", boxed)
+    assert sliders.own() == {}, "one of the box is listed once"
+    assert np.array_equal(run(parts, sliders="size:3")[1], run(parts, loras="same:1.5")[1])
+    assert sliders.loras("size:3", catalogue.get("tiny-cfg")) == []
+    assert sliders.loras("size:3", catalogue.get("tiny-sd")) == [Entry(trained, 3.0)], "not measured, and it fits"
+    assert sliders.loras("size:3", catalogue.get("tiny-sana")) == [], "not measured, and of another family"
+    assert len(directions.along("size:3", catalogue.get("tiny-sana"), parts.text)) == 1
+    assert directions.along("size:3", parts.row, parts.text) == []
+
+
+@pytest.mark.parametrize("id", ["tiny-sprint", "toybox-msd4"])
+def test_a_trained_slider_is_refused_where_its_layers_are_not(trained, id):
+    why = "which is several students of other shapes" if "msd4" in id else "which has other layers"
+    with pytest.raises(ValueError, match=f"^the slider {trained} was trained on tiny-sd, so {id} can't use it, {why}$"):
+        ImageRequest(PROMPT, model=id, sliders=f"{trained}:1")
+
+
+def test_each_painter_of_a_run_has_the_slider_in_its_own_way(crew, trained, monkeypatch):
+    ways = {"tiny-hyper": sliders.Range(0.5, -3.0, 3.0, "lora"), "tiny-sd": sliders.Range(2.0, -3.0, 3.0)}
+    monkeypatch.setitem(sliders.box(), "size", replace(sliders.get("size"), models=ways, lora=trained))
+    crew = families.load_all(["tiny-hyper", "tiny-sd"])
+    fields = {"prompt": PROMPT, "model": "tiny-hyper", "steps": 4, "base_steps": 1}
+    made = generate.Run.of(ImageRequest(**fields, sliders="size:2"), crew)
+    assert [[act.strength for act in turn.net.acts] for turn in made.turns] == [[], [1.0], [1.0], [1.0]]
+    cond, t = crew["tiny-sd"].text([PROMPT]), torch.ones(1)
+    first, later = (made.turns[i].prompts[0](cond, VP(), t) for i in (0, 1))
+    assert torch.equal(later.tokens, cond.tokens) and not torch.equal(first.tokens, cond.tokens)
+
+
+def test_a_slider_without_words_for_its_ends_is_no_slider(studio, trained):
+    facts = json.loads((studio / "models" / trained / "manifest.json").read_text())
+    with pytest.raises(ValueError, match="^the lora of a slider must have low and high, the words for its ends$"):
+        Manifest.from_dict(facts | {"lora": {"low": "flat"}})

@@ -47,13 +47,16 @@ def draft(row: Row) -> dict[str, Any] | None:
 
 
 def beside(row: Row) -> list[dict[str, Any]]:
-    """The sliders of the box that this model can use: the words of their ends, and the range in which they work."""
+    """The sliders that this model can use: the words of their ends, whether it is a trained LoRA that acts, and the
+    range in which they work."""
     out = []
-    for name, slider in sliders.box().items():
-        measured = slider.models.get(row.id, sliders.Range(1.0, 0.0, 0.0))
-        if row.id not in slider.models or measured.low < measured.high:
-            ends = {"low": slider.low, "high": slider.high}
-            out.append({"name": name, **ends, "from": measured.low, "to": measured.high})
+    for name, slider in (sliders.box() | sliders.own()).items():
+        try:
+            here = slider.on(row)
+        except ValueError:  # this model can't use it
+            continue
+        ends = {"low": slider.low, "high": slider.high, "trained": here.by == "lora"}
+        out.append({"name": name, **ends, "from": here.low, "to": here.high})
     return out
 
 

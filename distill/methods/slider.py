@@ -1,33 +1,43 @@
 """Concept sliders (Gandikota et al., ECCV 2024): a LoRA of low rank that moves one attribute along its strength.
 
-    L = | student(x_t, t, c; adapter at s) - (x0(c) + s push (x0(c+) - x0(c-))) |^2    s = -1 or 1; right: adapter off
+    text      L = | student(x_t, t, c; adapter at s) - (x0(c) + s push (x0(c+) - x0(c-))) |^2    s = -1 or 1
+    pictures  L = | student(x_t-, t, c; adapter at -1) - x0- |^2 + | student(x_t+, t, c; adapter at 1) - x0+ |^2
 
-Pairs of prompts c-, c+ say the same thing but for one attribute, and c is what they share. The slider keeps what varies
-over the pairs. x_t is where the student itself is on its way from noise, with the adapter on, under guidance. Differs
-from the paper, which trains s = 1 alone: both ends are trained, so that a slider goes both ways. It is trained on a
-base, and can be used on everything that was distilled from it (models/adapters.py).
+Text: pairs of prompts c-, c+ say the same thing but for one attribute, and c is what they share; on the right the
+adapter is off. x_t is where the student itself is on its way from noise, with the adapter on, under guidance.
+Pictures: x0-, x0+ are a pair that differs in one attribute (distill/data/ends.py), with the same noise, and c is true
+of both. Either way the slider keeps what varies over the pairs. Differs from the paper, which trains s = 1 alone on
+text: both ends are trained, so that a slider goes both ways. It is trained on a base, and can be used on everything
+that was distilled from it (models/adapters.py).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from core.fields import option
-from distill import students
+from core.stage import tell
+from distill import data, students
 from distill.method import Batch, Out, Player, Rows, World, needed
-from distill.serve import as_its_base
+from distill.serve import Trained, network
 from models import sliders
 from models.adapt import add_lora, scaled, without
 from models.denoiser import Cond, Denoiser
 from models.guidance import Turn
+from models.prompt import shared
 from models.samplers import sample
+from models.schedule import add_noise
 from models.stepping import DdimSteps
 
-ABOUT = "A slider: a small LoRA, learnt from two words, whose strength moves one attribute."
+ABOUT = "A slider: a small LoRA, learnt from two words or from pairs of pictures, whose strength moves one attribute."
 BASES = ("sd", "sdxl")
 STEPS = 500
+ENCODED = 32  # pictures at a time
+FEW = 256  # toys of a data set: latents have the shape of theirs, and nothing else of them is used
 
 
 @dataclass(frozen=True)
@@ -35,26 +45,36 @@ class Config:
     lr: float = option(2e-3, "Learning rate.", low=0, high=1)
     rank: int = option(4, "Rank of the LoRA.", low=1, high=1024)
     slider: str = option("small/big", "A slider of the box, or two words: from/to.")
+    pictures: str = option("", "Picture pairs to learn from: of an attribute, or of a folder; else text.")
+    pairs: int = option(512, "Pairs of pictures that are drawn, where they are not a folder's.", low=1, high=100_000)
     push: float = option(3.0, "How far strength 1 goes, in differences between the pairs' answers.", low=0, high=30)
     guidance: float = option(3.0, "Guidance on the way to a training step.", low=1, high=30)
     solver: int = option(10, "Steps from noise to data, of which a training step takes some.", low=2, high=100)
 
     def __post_init__(self) -> None:
         sliders.get(self.slider)
+        if self.pictures:
+            from distill.data import ends  # brings numpy, which forms can do without
+
+            ends.check(self.pictures)
+
+
+def sources(names: str, skip_bad: bool, side: int) -> list[data.Source]:
+    """The data set with few toys, as a slider learns from its pairs."""
+    return data.sources(names, toys=FEW, skip_bad=skip_bad, side=side)
 
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:
     return add_lora(students.taught(base), cfg.rank)
 
 
-def shared(low: str, high: str) -> str:
-    """The words that two prompts have in common, in the order of the first."""
-    left, kept = high.split(), []
-    for word in low.split():
-        if word in left:
-            kept.append(word)
-            left = left[left.index(word) + 1 :]
-    return " ".join(kept)
+@dataclass(frozen=True)
+class Drawn:
+    """Pairs of pictures as latents, [N, C, h, w] each, with what is true of both."""
+
+    low: Tensor
+    high: Tensor
+    cond: Cond
 
 
 class Method:
@@ -66,9 +86,22 @@ class Method:
         pairs = sliders.get(cfg.slider).pairs
         low, high = zip(*pairs, strict=True)
         self.low, self.high, self.both = (self.prompts(texts) for texts in (low, high, [shared(*p) for p in pairs]))
+        self.drawn = self.draw() if cfg.pictures else None
 
     def prompts(self, texts: Sequence[str]) -> Cond:
         return needed(self.w.encode)(list(texts))
+
+    def draw(self) -> Drawn:
+        from distill.data import ends
+
+        see, pairs = needed(self.w.see), ends.ends(self.cfg.pictures, self.cfg.pairs)
+        low, high = [], []
+        for i in range(0, len(pairs), ENCODED):
+            tell("encoding pairs of pictures", i, len(pairs))
+            some = pairs[i : i + ENCODED]
+            low.append(see(np.stack([pair.low for pair in some])))
+            high.append(see(np.stack([pair.high for pair in some])))
+        return Drawn(torch.cat(low), torch.cat(high), self.prompts([pair.caption for pair in pairs]))
 
     def target(self, x_t: Tensor, t: Tensor, low: Cond, high: Cond, both: Cond, s: float) -> Tensor:
         """x0(c) + s push (x0(c+) - x0(c-)) of the base."""
@@ -85,6 +118,10 @@ class Method:
         return x_t, torch.full((len(x_t),), steps.times[i], device=x_t.device)
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
+        loss = self.of_pictures(batch, rng, self.drawn) if self.drawn else self.of_text(batch, rng)
+        return Out(loss.mean())
+
+    def of_text(self, batch: Batch, rng: Rows) -> Tensor:
         (x0, _), n = batch.latents, len(batch)
         which = rng.randint(0, len(self.low), n).to(self.low.tokens.device)
         low, high, both = (cond.map(lambda v: v[which]) for cond in (self.low, self.high, self.both))
@@ -92,8 +129,18 @@ class Method:
         x_t, t = self.way(rng.randn_like(x0), both, s, i)
         answer = self.target(x_t, t, low, high, both, s)
         with scaled(self.w.student, s):
-            loss = students.apart(self.w.student, x_t, t, both, answer)
-        return Out(loss.mean())
+            return students.apart(self.w.student, x_t, t, both, answer)
+
+    def of_pictures(self, batch: Batch, rng: Rows, drawn: Drawn) -> Tensor:
+        net, n = self.w.student, len(batch)
+        which = rng.randint(0, len(drawn.low), n).to(drawn.low.device)
+        cond, noise = drawn.cond.map(lambda v: v[which]), rng.randn_like(drawn.low[:n])
+        t = students.T_MIN + (1 - students.T_MIN) * rng.rand(n)
+        total = torch.zeros((), device=noise.device)
+        for s, x0 in ((-1.0, drawn.low[which]), (1.0, drawn.high[which])):
+            with scaled(net, s):
+                total = total + students.apart(net, add_noise(net.schedule, x0, noise, t), t, cond, x0)
+        return total
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
@@ -111,4 +158,9 @@ class Method:
         return needed(self.w.show)(torch.stack(strips, 1).flatten(0, 1))
 
 
-serve = as_its_base
+def serve(made: Trained, home: Path) -> dict:
+    """Write the LoRA. Its manifest has the words for the slider's ends."""
+    words = sliders.get(made.cfg.slider)
+    facts = network(made, home)
+    own = {"kind": "slider", "scheduler": None, "lora": facts["lora"] | {"low": words.low, "high": words.high}}
+    return facts | own

@@ -134,9 +134,17 @@ def spread_dots(mesh: trimesh.Trimesh, body: np.ndarray, spacing: float) -> np.n
     return points[kept]
 
 
+def bent(points: np.ndarray, bend: float) -> np.ndarray:
+    """Points [N, 3] in the unit ball, moved towards a ball of the same size (bend 1) or towards a cube (bend -1)."""
+    far = np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-9)
+    longest = np.abs(points).max(1, keepdims=True) / far  # 1 / sqrt(3) at a cube's corner, 1 at its faces' middles
+    wanted = far.max() * (1.0 if bend > 0 else 0.7 / longest)
+    return points * (1 + abs(bend) * (wanted / far - 1))
+
+
 @cache
-def solid(kind: str) -> Solid:
-    """Build, fit and light one kind. This takes about a tenth of a second, once."""
+def solid(kind: str, bend: float = 0.0) -> Solid:
+    """Build, fit and light one kind, as it is or bent. This takes about a tenth of a second, once."""
     if kind not in KINDS:
         raise ValueError(f"kind {kind!r}; valid: {', '.join(KINDS)}")
     parts = KINDS[kind]()
@@ -144,6 +152,7 @@ def solid(kind: str) -> Solid:
     middle = mesh.bounds.mean(0)
     scale = FILL.get(kind, 1.0) / np.linalg.norm(mesh.vertices - middle, axis=1).max()
     mesh.vertices = (mesh.vertices - middle) * scale
+    mesh.vertices = bent(mesh.vertices, bend) if bend else mesh.vertices
     paints = tuple(dict.fromkeys(p for p, _ in parts))
     paint = np.concatenate([np.full(len(m.faces), paints.index(p)) for p, m in parts])
     scene = EmbreeScene()

@@ -220,10 +220,10 @@ def _draw(camera: Camera, things: list[Placed], k: int, seen: Seen, way: np.ndar
     seen.paint[at], seen.normal[at] = placed.solid.paint[face], normals
 
 
-def look(scene: Scene, size: int = SIDE) -> Seen:
-    """What the rays of a picture of this size meet."""
+def look(scene: Scene, size: int = SIDE, things: list[Placed] | None = None) -> Seen:
+    """What the rays of a picture of this size meet. `things`: those of the scene, where they are placed otherwise."""
     fine = size * SAMPLES
-    things, grid = place(scene), (fine, fine)
+    things, grid = things or place(scene), (fine, fine)
     image = np.empty((*grid, 3), np.float32)
     image[:] = BACKGROUNDS[scene.background]
     nothing = np.full(grid, -1, np.int16)
