@@ -112,7 +112,8 @@ def test_the_command_takes_them_by_name_and_the_picture_says_so(studio, tmp_path
 
 
 def test_those_of_the_box_are_whole():
-    assert set(sliders.box()) == {"background", "count", "pattern", "size", "smile", "warmth"}
+    known = {"background", "count", "pattern", "roundness", "size", "smile", "tears", "warmth"}
+    assert set(sliders.box()) == known
     for name, slider in sliders.box().items():
         assert slider.name == name and slider.low and slider.high and slider.measure
         assert all(len(pair) == 2 and pair[0] != pair[1] for pair in [*slider.pairs, *slider.keeps])
@@ -124,7 +125,7 @@ WRONG = {
     "size:1, size:2": "sliders names 'size' twice; give it one strength",
     "size big": "sliders has 'size big'; each entry must be NAME:STRENGTH or NAME:STRENGTH@PHASE",
     "size:1@late": "the phase of size in sliders is 'late'; valid: all, structure, detail",
-    "happy/:1": "unknown slider 'happy/'; valid: background, count, pattern, size, smile, warmth, or two words such as",
+    "happy/:1": "unknown slider 'happy/'; valid: background, count, pattern, roundness, size, ",
 }
 
 
