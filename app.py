@@ -6,9 +6,6 @@ from core import logs
 from jobs.worker import start_background
 from models import catalogue
 from ui import address, launch, place, scratch
-from ui.desk import Desk
-from ui.serve import Server
-from ui.shell import build
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -19,11 +16,15 @@ def main(argv: list[str] | None = None) -> None:
     here = replace(here, login=bool(settings.logins))
     launch.settle_studio(args.studio)
     catalogue.use_any_base(args.any_base)
-    scratch.settle()
     try:
+        scratch.settle()
         sockets = address.listen(settings.host, settings.port)
     except ValueError as e:
         raise SystemExit(str(e)) from None
+    from ui.desk import Desk  # only now, as gradio reads its folder of temporary files when it is imported
+    from ui.serve import Server
+    from ui.shell import build
+
     desk = Desk(here, device=args.device, attention=args.attention, backend=args.backend)
     worker = None if args.no_worker else start_background(*(["--log-prompts"] if args.log_prompts else []))
     try:
@@ -35,3 +36,4 @@ def main(argv: list[str] | None = None) -> None:
 
 if __name__ == "__main__":
     main()
+    launch.leave()

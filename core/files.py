@@ -31,6 +31,13 @@ def sync(path: Path) -> None:
         os.close(fd)
 
 
+def writable(folder: Path) -> None:
+    """Returns where files can be made in a folder. Raises OSError."""
+    probe = folder / f".still-life-{os.getpid()}"
+    probe.touch()
+    probe.unlink()
+
+
 def beside(path: Path) -> Path:
     """A hidden path in the same folder, for this process alone."""
     return path.with_name(f".{path.name}.{os.getpid()}")

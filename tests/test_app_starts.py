@@ -53,11 +53,14 @@ def started(tmp_path, *argv, cwd=ROOT, **env):
             reader.join()
 
 
-def test_a_proxy_in_the_environment_and_a_relative_studio(tmp_path):
-    """A dead proxy would fail every call of the program to itself. And Ctrl+C ends it in order."""
+def test_an_environment_that_is_hostile_and_a_relative_studio(tmp_path):
+    """A dead proxy would fail every call of the program to itself, and gradio's usual folder of temporary files, which
+    the users of a machine share, can't be used. And Ctrl+C ends it in order."""
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp" / "gradio").touch()
     dead = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY"), "http://127.0.0.1:9")
     tiny.build(tmp_path / "mine")
-    with started(tmp_path, cwd=tmp_path, **dead, STILL_LIFE_STUDIO="mine") as (process, site, said):
+    with started(tmp_path, cwd=tmp_path, **dead, STILL_LIFE_STUDIO="mine", TMPDIR=str(tmp_path / "tmp")) as (process, site, said):
         with httpx.Client(transport=DIRECT, base_url=site, timeout=60) as http:
             assert http.get("").status_code == 200
             end = time.monotonic() + 60
@@ -112,6 +115,15 @@ def studio(tmp_path, monkeypatch):
     monkeypatch.setenv("STILL_LIFE_STUDIO", str(tmp_path / "studio"))
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "served"))
     return tmp_path / "studio"
+
+
+def test_temporary_files_that_cannot_be_kept_are_one_sentence(studio, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "taken"))
+    (tmp_path / "taken").touch()
+    assert refused() == (
+        f"temporary files can't be kept in {tmp_path / 'taken'} (File exists): remove it, or name another folder by "
+        "$GRADIO_TEMP_DIR"
+    )
 
 
 def test_what_cannot_be_listened_on_is_one_sentence(studio):

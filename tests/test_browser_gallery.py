@@ -103,8 +103,10 @@ def test_more_like_this_is_a_wall_of_neighbours(visit):
 def test_any_two_pictures_side_by_side(visit):
     v = visit()
     v.away()
-    for key in ("c", "ArrowRight", "c"):
+    said = v.page.locator("#say")
+    for key, sentence in (("c", "This is A"), ("c", ""), ("c", "This is A"), ("ArrowRight", "This is A"), ("c", "")):
         v.page.keyboard.press(key)
+        assert said.inner_text().startswith(sentence) and bool(said.inner_text()) == bool(sentence)
     expect(v.page.locator("#compare-pair img")).to_have_count(2)
     expect(v.page.locator("#slider-note")).to_contain_text(
         "Left, A: a red ball, tiny-sprint, 1 step, seed 7. Right, B:"

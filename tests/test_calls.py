@@ -146,6 +146,24 @@ def test_the_temporary_folder_is_the_studio_s_own(tmp_path, monkeypatch):
     assert not list(scratch.folder().iterdir())
 
 
+def test_what_cannot_be_removed_does_not_stop_the_sweep(tmp_path):
+    """A file of another user, or, for administrators too, a disk that is in use."""
+    left = small_disk.run(
+        """
+        os.environ["GRADIO_TEMP_DIR"] = str(disk.parent)
+        from ui import scratch
+
+        scratch.LEFT_SECONDS = -1
+        (disk.parent / "left").touch()
+        scratch.sweep()
+        print(*os.listdir(disk.parent))
+        """,
+        tmp_path / "disk",
+        "size=1m",
+    )
+    assert left == "disk\n"
+
+
 def test_a_full_disk_is_one_sentence(tmp_path):
     result = small_disk.run(
         """

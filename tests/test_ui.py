@@ -124,7 +124,7 @@ def test_only_what_is_meant_to_be_public_is(desk):
 
 
 def test_the_app_is_imported_without_a_model():
-    code = "import app, sys; print(sorted({'torch', 'diffusers', 'transformers'} & set(sys.modules)))"
+    code = "import app, ui.serve, ui.shell, sys; print(sorted({'torch', 'diffusers', 'transformers'} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert out.stdout.strip() == "[]", out.stdout + out.stderr
 

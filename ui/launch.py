@@ -1,12 +1,15 @@
 """The flags of the app and the settings of its server, which is open to other machines only where flags say so."""
 
 import argparse
+import atexit
 import os
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from core.files import writable
 from core.paths import studio, use_studio
 from ui import PORT, address
 from ui.place import Place
@@ -114,9 +117,7 @@ def settle_studio(folder: str | None) -> Path:
     home = use_studio(folder)
     try:
         home.mkdir(parents=True, exist_ok=True)
-        probe = home / f".still-life-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        writable(home)
     except (FileExistsError, NotADirectoryError):
         raise SystemExit(f"the studio {home} is a file, not a folder: choose another with --studio") from None
     except OSError as e:
@@ -124,6 +125,14 @@ def settle_studio(folder: str | None) -> Path:
             f"nothing can be kept in the studio {home} ({e.strerror}): choose another with --studio"
         ) from None
     return studio()
+
+
+def leave() -> NoReturn:
+    """End the process with status 0, now that everything is stopped. The interpreter's own end aborts the process where
+    a thread is still inside torch, as one is that loads a model."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def _port(text: str) -> int:

@@ -4,12 +4,14 @@ Gradio's default is one folder for all users of a computer, which belongs to the
 is made again whenever it was removed.
 """
 
+import contextlib
 import os
 import shutil
 import tempfile
 import time
 from pathlib import Path
 
+from core.files import writable
 from core.paths import cache
 
 FOLDER = "GRADIO_TEMP_DIR"  # in the environment: the folder of gradio's files
@@ -17,18 +19,29 @@ LEFT_SECONDS = 24 * 3600  # age at which files of a killed server are removed
 
 
 def settle() -> Path:
-    """Set the folder. To be called before the page is built, when components read it. A folder that is set in the
-    environment stays."""
+    """Set the folder. To be called before gradio is imported, which reads it. A folder that is set in the environment
+    stays. Raises ValueError where no file can be made there."""
+    path = _place()
+    try:
+        writable(folder())
+    except OSError as e:
+        raise ValueError(
+            f"temporary files can't be kept in {path} ({e.strerror}): remove it, or name another folder by ${FOLDER}"
+        ) from None
+    os.environ[FOLDER] = str(path)
     sweep()
-    os.environ[FOLDER] = str(folder())
-    return folder()
+    return path
 
 
 def folder() -> Path:
     """The folder, made where it is missing. Raises OSError."""
-    path = Path(os.environ.get(FOLDER) or cache() / "page")
+    path = _place()
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
+
+
+def _place() -> Path:
+    return Path(os.environ.get(FOLDER) or cache() / "page").absolute()
 
 
 def fresh() -> Path:
@@ -37,7 +50,8 @@ def fresh() -> Path:
 
 
 def sweep() -> None:
-    """Remove old files of killed servers."""
+    """Remove old files of killed servers. Those of another user, or that another server removes now, are left."""
     for left in folder().iterdir():
-        if time.time() - left.lstat().st_mtime > LEFT_SECONDS:
-            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+        with contextlib.suppress(OSError):
+            if time.time() - left.lstat().st_mtime > LEFT_SECONDS:
+                shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()

@@ -64,8 +64,9 @@ still.actions = (() => {
     if (first === null || first === p) {
       first = first === p ? null : p;
       still.emit("marked", first);
-      return first && still.say("This is A. Choose another picture and press C, or its A|B, to compare.");
+      return still.say(first ? "This is A. Choose another picture and press C, or its A|B, to compare." : "");
     }
+    still.say("");
     still.fire("compare", { a: which(first), b: which(p), owner: still.owner });
     first = null;
     return still.emit("marked", null);
