@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 
@@ -71,6 +72,27 @@ def test_an_environment_that_is_hostile_and_a_relative_studio(tmp_path):
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
     assert said[-1].startswith("Stopping.") and "Traceback" not in "".join(said), "".join(said)
+
+
+def test_it_ends_well_while_threads_are_inside_torch():
+    """As one is that loads a model. The interpreter's own end is an abort then, mostly."""
+    code = """
+    import atexit, threading, time, torch
+    from ui import launch
+
+    def work():
+        while True:
+            torch.nn.Linear(64, 64)(torch.rand(64, 64)).sum().backward()
+
+    for _ in range(8):
+        threading.Thread(target=work, daemon=True).start()
+    time.sleep(0.2)
+    atexit.register(print, "ended")
+    launch.leave()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "ended\n", "")
 
 
 def spin():
