@@ -61,7 +61,8 @@ def test_an_environment_that_is_hostile_and_a_relative_studio(tmp_path):
     (tmp_path / "tmp" / "gradio").touch()
     dead = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY"), "http://127.0.0.1:9")
     tiny.build(tmp_path / "mine")
-    with started(tmp_path, cwd=tmp_path, **dead, STILL_LIFE_STUDIO="mine", TMPDIR=str(tmp_path / "tmp")) as (process, site, said):
+    env = dead | {"STILL_LIFE_STUDIO": "mine", "TMPDIR": str(tmp_path / "tmp")}
+    with started(tmp_path, cwd=tmp_path, **env) as (process, site, said):
         with httpx.Client(transport=DIRECT, base_url=site, timeout=60) as http:
             assert http.get("").status_code == 200
             end = time.monotonic() + 60
