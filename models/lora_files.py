@@ -26,6 +26,7 @@ from models.content import shown
 FILE = "lora.safetensors"
 LAYOUTS = ("diffusers", "peft", "kohya")
 MEGABYTES = 400
+ENDS = "slider"  # key of a file's metadata: the words for the ends of a slider, low/high
 TEXT = re.compile(r"(base_model\.model\.)?(text_encoder|text_model|lora_te\d?_)")
 PREFIX = re.compile(r"(base_model\.model\.)?(unet|transformer)\.|base_model\.model\.|lora_(unet|transformer)_")
 DOWN = re.compile(r"\.(lora_A(\.[\w-]+)?|lora_down|lora\.down)\.weight$")
@@ -182,12 +183,25 @@ def _meant_for(pairs: dict[str, Pair]) -> str:
     return f"; its prompts are those of {known[0]}" if known else ""
 
 
-def write(pairs: dict[str, Pair], path: Path, layout: str = "diffusers", folder: str = "unet") -> None:
+def ends(path: Path) -> tuple[str, str] | None:
+    """The words for the ends of the slider that the file holds; None where it is another LoRA."""
+    with safe_open(path, "pt") as f:
+        low, _, high = (f.metadata() or {}).get(ENDS, "").partition("/")
+    return (low[:40], high[:40]) if low and high else None
+
+
+def write(
+    pairs: dict[str, Pair],
+    path: Path,
+    layout: str = "diffusers",
+    folder: str = "unet",
+    ends: tuple[str, str] | None = None,
+) -> None:
     """Write pairs that are named as in the network, which a pipeline has in `folder`. Peft's layout also has an
-    `adapter_config.json` beside the file."""
+    `adapter_config.json` beside the file. `ends`: of a slider, the words for them."""
     if layout not in LAYOUTS:
         raise ValueError(f"unknown layout {layout!r}; valid: {', '.join(LAYOUTS)}")
-    out, metadata = {}, {"format": "pt"}
+    out, metadata = {}, {"format": "pt"} | ({ENDS: "/".join(ends)} if ends else {})
     alphas = {module: pair.factor * pair.rank for module, pair in pairs.items()}
     ranks = {module: pair.rank for module, pair in pairs.items()}
     first = next(iter(pairs))

@@ -36,17 +36,19 @@ def bring(path: Path, base: str, id: str, licence: str = "not said") -> Manifest
     parts = families.load(row)
     pairs = lora_files.fitted(lora_files.read(path), parts.denoiser.network, base)
     home = studio() / "models" / id
+    ends = lora_files.ends(path)
+    words = dict(zip(("low", "high"), ends, strict=True)) if ends else {}
     with whole_folder(home) as part:
-        lora_files.write(pairs, part / FILE, folder=parts.denoiser.folder)
+        lora_files.write(pairs, part / FILE, folder=parts.denoiser.folder, ends=ends)
         facts = row.manifest.to_dict() | {
             "id": id,
             "base": base,
-            "kind": "lora",
+            "kind": "slider" if ends else "lora",
             "method": "imported",
             "dataset": "not said",
             "command": f"python -m models.lora import {path.name} --base {base} --id {id}",
             "samples_seen": 0,
-            "lora": {"rank": max(pair.rank for pair in pairs.values())},
+            "lora": {"rank": max(pair.rank for pair in pairs.values())} | words,
             "licence": licence,
             "files": {FILE: sha256(part / FILE)},
             "parameters": sum(pair.down.numel() + pair.up.numel() for pair in pairs.values()),
@@ -56,7 +58,8 @@ def bring(path: Path, base: str, id: str, licence: str = "not said") -> Manifest
         }
         manifest = Manifest.from_dict(facts)
         with catalogue.unpublished(manifest, part) as new:
-            for _ in generate(families.load(new), ImageRequest("a picture", model=id, steps=1)):
+            worn = {"model": base, "sliders": f"{id}:1"} if ends else {"model": id}
+            for _ in generate(parts if ends else families.load(new), ImageRequest("a picture", steps=1, **worn)):
                 pass
             words = f"# {id}\n\nA LoRA that was trained elsewhere, read from `{path.name}`. Licence: {licence}.\n"
             (part / "README.md").write_text(f"{words}\n{recipe.section(new)}\n", encoding="utf-8")
@@ -67,13 +70,15 @@ def bring(path: Path, base: str, id: str, licence: str = "not said") -> Manifest
 def take(id: str, out: Path, layout: str) -> int:
     """Write a LoRA of the catalogue in another program's layout; returns the number of its layers."""
     row = catalogue.get(id)
-    if row.manifest.kind != "lora" or row.folder is None:
-        own = [r.id for r in catalogue.menu() if r.manifest.kind == "lora" and r.folder is not None]
+    kinds, lora = ("lora", "slider"), row.manifest.lora or {}
+    if row.manifest.kind not in kinds or row.folder is None:
+        own = [r.id for r in catalogue.rows().values() if r.manifest.kind in kinds and r.folder is not None]
         raise ValueError(f"{id} is no LoRA that is here; valid: {', '.join(own)}")
     if out.suffix != ".safetensors":
         raise ValueError(f"--out {out.name} must end in .safetensors")
     base = families.load(catalogue.get(row.manifest.base or "")).denoiser
     pairs = lora_files.fitted(lora_files.read(row.folder / FILE), base.network, row.manifest.base or "")
     out.parent.mkdir(parents=True, exist_ok=True)
-    lora_files.write(pairs, out, layout, base.folder)
+    ends = (lora["low"], lora["high"]) if row.manifest.kind == "slider" else None
+    lora_files.write(pairs, out, layout, base.folder, ends)
     return len(pairs)

@@ -126,3 +126,16 @@ def test_a_picture_opens_is_kept_and_goes_to_create_and_the_sheet_is_one_file(vi
     closeup.get_by_role("button", name="Open on Create").click()
     v.painted("a blue cube")
     assert (v.request()["model"], v.request()["seed"]) == ("tiny-sprint", 5)
+
+
+def test_a_slider_is_a_strip_of_columns(visit):
+    v = opened(visit)
+    v.page.locator("#compare-axis").select_option("slider tiny-sprint size")
+    v.page.wait_for_function(f"({WHOLE.replace('=== 2', '=== 7')})([...document.querySelectorAll('.sl-column')])")
+    assert len({source for _, source in columns(v)}) == 7
+    heads = v.page.locator(".sl-column h2").all_inner_texts()
+    assert [head.partition("size ")[2].strip("×\n ") for head in heads] == ["-3", "-2", "-1", "0", "1", "2", "3"]
+    strip = columns(v)
+    v.page.reload()
+    v.page.wait_for_function(f"({WHOLE.replace('=== 2', '=== 7')})([...document.querySelectorAll('.sl-column')])")
+    assert columns(v) == strip, "the same link is the same strip"

@@ -91,6 +91,66 @@ def test_a_lora_file_is_brought_stacked_and_restored(visit, file):
     assert v.sources() == [before]
 
 
+@pytest.fixture
+def shared(file, tmp_path):
+    """A slider that somebody shared: the LoRA, with the words for its ends."""
+    out = tmp_path / "round-hats.safetensors"
+    lora_files.write(lora_files.read(file), out, "kohya", ends=("flat", "round"))
+    return out
+
+
+def test_a_trained_slider_is_in_the_same_list_and_is_shared_as_one_file(visit, shared, tmp_path):
+    v = visit(STUDENT)
+    (before,) = v.sources()
+    give(v, shared)
+    expect(v.page.locator("#say")).to_contain_text("round-hats is in the list of sliders.")
+    row = v.page.locator(".sl-slider[data-name=round-hats]")
+    expect(row.locator("label")).to_have_text("flat – roundtrained")
+    expect(v.page.locator(".sl-slider[data-name=size] label")).to_have_text("small – big")
+    row.locator("input").fill("2")
+    settled(v, "sliders", "round-hats:2")
+    (moved,) = v.sources()
+    assert moved != before
+    png = base64.b64decode(moved.partition(",")[2])
+    assert picture.read(png).request.sliders == "round-hats:2"
+    with v.page.expect_download() as download:
+        row.get_by_role("button", name="Share round-hats").click()
+    download.value.save_as(tmp_path / "again.safetensors")
+    assert lora_files.ends(tmp_path / "again.safetensors") == ("flat", "round")
+    first, again = (lora_files.read(path) for path in (shared, tmp_path / "again.safetensors"))
+    assert first.keys() == {name.replace(".", "_") for name in again} and len(first) > 3
+
+
+def test_a_set_of_sliders_is_saved_and_loaded(visit):
+    v = visit(STUDENT)
+    v.page.locator("#set-name").fill("tiny hats")
+    v.page.locator("#set-save").click()
+    expect(v.page.locator("#say")).to_contain_text("No slider and no LoRA acts yet.")
+    v.page.locator("#sliders-size").fill("-2")
+    settled(v, "sliders", "size:-2")
+    v.page.locator("#set-save").click()
+    expect(v.page.locator("#set-pick")).to_have_value("tiny hats")
+    (small,) = v.sources()
+    v.page.locator("#sliders-size").fill("0")
+    settled(v, "sliders", "")
+    assert v.sources() != [small]
+    v.page.reload()
+    v.painted()
+    v.page.locator("#set-pick").select_option("tiny hats")
+    settled(v, "sliders", "size:-2")
+    expect(v.page.locator("#sliders-size")).to_have_value("-2")
+    assert v.sources() == [small]
+    v.page.locator("#set-forget").click()
+    expect(v.page.locator("#set-pick option")).to_have_count(1)
+
+
+def test_two_words_that_no_model_here_can_learn_are_one_sentence(visit):
+    v = visit(STUDENT)
+    v.page.locator("#slider-words").fill("plain striped")
+    v.page.locator("#slider-train").click()
+    expect(v.page.locator("#say")).to_contain_text("slider takes a Stable Diffusion (in the box toybox-sd) or an SDXL")
+
+
 def test_what_is_no_lora_is_one_sentence(visit, tmp_path):
     v = visit(STUDENT)
     (tmp_path / "a.safetensors").write_bytes(b"no weights at all")

@@ -50,12 +50,13 @@ def beside(row: Row) -> list[dict[str, Any]]:
     """The sliders that this model can use: the words of their ends, whether it is a trained LoRA that acts, and the
     range in which they work."""
     out = []
-    for name, slider in (sliders.box() | sliders.own()).items():
+    own = sliders.own()
+    for name, slider in (sliders.box() | own).items():
         try:
             here = slider.on(row)
         except ValueError:  # this model can't use it
             continue
-        ends = {"low": slider.low, "high": slider.high, "trained": here.by == "lora"}
+        ends = {"low": slider.low, "high": slider.high, "trained": here.by == "lora", "own": name in own}
         out.append({"name": name, **ends, "from": here.low, "to": here.high})
     return out
 
@@ -103,6 +104,7 @@ def compared(place: Place) -> list[dict[str, Any]]:
         facts |= {"default_steps": model_row.manifest.default_steps, "size": size(model_row)}
         facts |= {"guidance": model_row.manifest.guidance.range, "enlarge": enlarge(model_row)}
         facts |= {"follows": bool(catalogue.controls(model_row))}  # lines, by a control
+        facts |= {"sliders": beside(model_row)}
         out.append(row | facts | {"hybrid": hybrid(model_row, steps)})
     return out
 

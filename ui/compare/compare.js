@@ -1,17 +1,18 @@
 "use strict";
-/* Compare: one prompt and its seeds with several models, or with one at several step counts or guidance scales. The choices
-   are in the URL, so a link shows the same. A picture can be opened, kept, and taken to Create. */
+/* Compare: one prompt and its seeds with several models, or with one at several step counts, guidance scales or strengths of
+   a slider. The choices are in the URL, so a link shows the same. A picture can be opened, kept, and taken to Create. */
 
 still.parts.compare = (element, part) => {
   still.adopt(part);
   const { make, plural } = still;
-  const MOST = 6;
+  const MOST = 7;
+  const STRIP = [-3, -2, -1, 0, 1, 2, 3]; // units of a slider
   const query = new URLSearchParams(location.search);
   const state = {
     prompt: query.get("prompt") ?? "a red mushroom",
     seed: Number(query.get("seed") ?? 1) || 0,
     seeds: Math.min(4, Math.max(1, Number(query.get("seeds")) || 1)), // pictures in a column, each with the next seed
-    models: [], // [{model, id, steps, base, guidance}]
+    models: [], // [{model, id, steps, base, guidance, sliders}]
   };
   let known = [],
     ticket = 0,
@@ -43,9 +44,9 @@ still.parts.compare = (element, part) => {
   element.replaceChildren(make("div", { className: "sl-comparison" }, form, chips, trios, make("div", { className: "sl-acts" }, axis, save), table), ...still.closeup.dialogs);
 
   /* A model may be chosen twice, with different steps, or with its base in the first step. */
-  function add(model, steps = model.default_steps, base = 0, guidance = null) {
+  function add(model, steps = model.default_steps, base = 0, guidance = null, sliders = "") {
     if (state.models.length === MOST) return still.say(`${MOST} columns are enough to compare; take one away first.`);
-    const entry = { model, id: model.id, steps, base: model.hybrid && steps > base ? base : 0, guidance };
+    const entry = { model, id: model.id, steps, base: model.hybrid && steps > base ? base : 0, guidance, sliders };
     entry.column = column(entry, model);
     state.models.push(entry);
     return arrange();
@@ -84,25 +85,29 @@ still.parts.compare = (element, part) => {
     );
   }
 
-  /* One model along its steps or its guidance, in place of what is there. */
+  /* One model along its steps, its guidance or a slider, in place of what is there. */
   function axes() {
-    const ways = state.models.filter((m, k, all) => all.findIndex((other) => other.id === m.id) === k).flatMap(({ id, model }) => {
+    const ways = state.models.filter((m, k, all) => all.findIndex((other) => other.id === m.id) === k).map(({ id, model }) => {
       const [low, high] = model.guidance;
-      return [
+      return make(
+        "optgroup",
+        { label: id },
         ...(model.steps.length > 1 ? [make("option", { value: `steps ${id}` }, `Steps of ${id}`)] : []),
         ...(low < high ? [make("option", { value: `guidance ${id}` }, `Guidance of ${id}`)] : []),
-      ];
+        ...model.sliders.map((one) => make("option", { value: `slider ${id} ${one.name}` }, `${one.low} – ${one.high} of ${id}`)),
+      );
     });
     axis.replaceChildren(make("option", { value: "" }, "Columns: models"), ...ways);
   }
 
   function spread() {
-    const [what, id] = axis.value.split(" "),
+    const [what, id, slider] = axis.value.split(" "),
       model = known.find((m) => m.id === id);
     if (!model) return undefined;
     state.models = [];
     const [low, high] = model.guidance;
-    if (what === "steps") model.steps.slice(0, MOST).forEach((n) => add(model, n));
+    if (what === "slider") STRIP.forEach((units) => add(model, model.default_steps, 0, null, `${slider}:${units}`));
+    else if (what === "steps") model.steps.slice(0, MOST).forEach((n) => add(model, n));
     else [0, 1, 2, 3].forEach((k) => add(model, model.default_steps, 0, Number((low + ((high - low) * k) / 3).toFixed(1))));
     return paint();
   }
@@ -142,7 +147,7 @@ still.parts.compare = (element, part) => {
         .map((n) => make("option", { value: n, selected: n === entry.steps }, plural(n, "step"))),
     );
     const base = entry.base ? `, first step by ${model.hybrid.base}` : "";
-    const name = `${model.id}${base}${entry.guidance === null ? "" : `, guidance ${entry.guidance}`}`;
+    const name = [`${model.id}${base}`, entry.guidance === null ? "" : `guidance ${entry.guidance}`, entry.sliders.replace(":", " ")].filter(Boolean).join(", ");
     const tiles = Array.from({ length: state.seeds }, () => make("figure", { className: "sl-tile sl-empty" }));
     const time = make("b", { className: "sl-time" }, "–");
     return make(
@@ -163,7 +168,7 @@ still.parts.compare = (element, part) => {
 
   function remember() {
     const models = state.models
-      .map((m) => `${m.id}:${m.steps}${m.base ? `~${m.base}` : ""}${m.guidance === null ? "" : `@${m.guidance}`}`)
+      .map((m) => `${m.id}:${m.steps}${m.base ? `~${m.base}` : ""}${m.guidance === null ? "" : `@${m.guidance}`}${m.sliders && `!${m.sliders}`}`)
       .join(",");
     const seeds = state.seeds > 1 ? { seeds: state.seeds } : {};
     const query = new URLSearchParams({ prompt: state.prompt, seed: state.seed, ...seeds, models });
@@ -188,8 +193,8 @@ still.parts.compare = (element, part) => {
       const tiles = [...place.querySelectorAll(".sl-tile")];
       tiles.forEach((tile) => tile.classList.add("sl-stale"));
       entry.pictures = [];
-      const { id, steps, base, guidance } = entry;
-      const request = { prompt: state.prompt, seed: state.seed, model: id, steps, base_steps: base, num_images: state.seeds, enlarge: entry.model.enlarge };
+      const { id, steps, base, guidance, sliders } = entry;
+      const request = { prompt: state.prompt, seed: state.seed, model: id, steps, base_steps: base, sliders, num_images: state.seeds, enlarge: entry.model.enlarge };
       if (guidance !== null) request.guidance = guidance;
       // The first picture twice: its first time includes loading and the switch from another model; the second is the model's own.
       for (const [first, own] of [[0, false], ...tiles.map((_, k) => [k, k === 0])]) {
@@ -233,10 +238,10 @@ still.parts.compare = (element, part) => {
     const wished = (query.get("models") ?? "").split(",").filter(Boolean);
     offer();
     for (const wish of wished.length ? wished.slice(0, MOST) : can.slice(0, 4).map((m) => m.id)) {
-      const [, id, steps, base, guidance] = /^([^:~@]*):?(\d*)~?(\d*)@?([\d.]*)$/.exec(wish) ?? [null, wish],
+      const [, id, steps, base, guidance, sliders] = /^([^:~@!]*):?(\d*)~?(\d*)@?([\d.]*)!?(.*)$/.exec(wish) ?? [null, wish],
         model = can.find((m) => m.id === id);
       if (!model) still.say(`${id} can't be compared here; the models that can are below the prompt.`, "error");
-      else add(model, model.steps.includes(Number(steps)) ? Number(steps) : model.default_steps, Number(base) === 1 ? 1 : 0, within(model, guidance));
+      else add(model, model.steps.includes(Number(steps)) ? Number(steps) : model.default_steps, Number(base) === 1 ? 1 : 0, within(model, guidance), sliders);
     }
     await paint({ quiet: true });
   }

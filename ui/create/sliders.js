@@ -32,13 +32,15 @@ still.parts.sliders = (element, part) => {
   const phase = make("select", { id: "slider-phase", ariaLabel: "At which steps" });
   phase.append(...Object.entries(PHASES).map(([value, text]) => make("option", { value }, text)));
   const none = make("p", { className: "sl-knob-note", id: "lora-note" });
+  const learn = make("button", { type: "button", className: "sl-quiet", id: "slider-train", title: "A small LoRA learns the way from the first word to the second, in minutes.", onclick: train }, "Train one");
   element.replaceChildren(
     make("div", { className: "sl-knob" }, make("span", { className: "sl-label" }, "Sliders"), phase),
     rows,
-    make("form", { className: "sl-knob-acts", onsubmit: (e) => (e.preventDefault(), between()) }, words, add),
+    make("form", { className: "sl-knob-acts", onsubmit: (e) => (e.preventDefault(), between()) }, words, add, learn),
     make("div", { className: "sl-knob" }, make("span", { className: "sl-label" }, "LoRAs"), pick),
     worn,
     none,
+    still.sliderSets((request) => able(still.model, request)),
   );
 
   const entry = (field, name) => stack.read(still.request[field]).find((one) => one.name === name);
@@ -50,7 +52,7 @@ still.parts.sliders = (element, part) => {
     still.set({ [field]: stack.write(others) });
   }
 
-  function knob(field, { name, low, high, from, to }, ends) {
+  function knob(field, { name, low, high, from, to, trained, own: mine }, ends) {
     const strength = entry(field, name)?.strength ?? 0;
     const id = `${field}-${name.replace("/", "-")}`;
     const input = make("input", { type: "range", id, min: -ends, max: ends, step: 0.1, value: strength, ariaLabel: name });
@@ -67,10 +69,11 @@ still.parts.sliders = (element, part) => {
     return make(
       "div",
       { className: "sl-slider", data: { name } },
-      make("label", { htmlFor: id }, low ? `${low} – ${high}` : name),
+      make("label", { htmlFor: id, title: trained ? "A LoRA that was trained for this" : "" }, low ? `${low} – ${high}` : name, ...(trained ? [make("small", {}, "trained")] : [])),
       value,
       input,
       ...(to > from ? [range] : []),
+      ...(mine ? [make("button", { type: "button", className: "sl-link", ariaLabel: `Share ${name}`, title: "The slider as one file", onclick: () => share(name) }, "↓")] : []),
       ...(low && !own.sliders.includes(name) ? [] : [drop]),
     );
   }
@@ -81,13 +84,32 @@ still.parts.sliders = (element, part) => {
     show(true);
   }
 
-  function between() {
+  /* The two words that were typed, as one name; "" where they are no two words. */
+  function typed() {
     const [low, high, ...rest] = words.value.split(/[\s/]+/).filter(Boolean);
-    if (!high || rest.length) return void still.say("Two words make a slider, such as plain/striped.", "error");
-    own.sliders = [...new Set([...own.sliders, `${low}/${high}`])];
+    if (high && !rest.length) return `${low}/${high}`;
+    still.say("Two words make a slider, such as plain/striped.", "error");
+    return "";
+  }
+
+  function between() {
+    const name = typed();
+    if (!name) return;
+    own.sliders = [...new Set([...own.sliders, name])];
     words.value = "";
     show(true);
-    return undefined;
+  }
+
+  /* A training is a job; its page shows strips of before and after, and publishes the slider. */
+  async function train() {
+    const name = typed();
+    const answer = name && (await still.call("train_slider", { words: name, model: still.model.id }));
+    if (answer) location.assign(`./jobs?id=${answer.id}`);
+  }
+
+  async function share(name) {
+    const answer = await still.call("share_slider", { name });
+    if (answer) make("a", { href: answer.src, download: answer.name }).click();
   }
 
   pick.addEventListener("change", () => {
@@ -139,13 +161,17 @@ still.parts.sliders = (element, part) => {
     phase.value = [...active.sliders, ...active.loras][0]?.phase ?? phase.value;
   }
 
+  /* What of these fields a model can obey. */
+  function able({ sliders = [], loras = [] }, request) {
+    const known = (name) => name.includes("/") || sliders.some((one) => one.name === name);
+    return {
+      sliders: stack.write(stack.read(request.sliders).filter((one) => known(one.name))),
+      loras: stack.write(stack.read(request.loras).filter((one) => loras.includes(one.name))),
+    };
+  }
+
   /* The next model takes over what it can obey. */
-  still.on("switched", (request) => {
-    const { sliders = [], loras = [] } = still.model;
-    const able = (name) => name.includes("/") || sliders.some((one) => one.name === name);
-    request.sliders = stack.write(stack.read(still.request.sliders).filter((one) => able(one.name)));
-    request.loras = stack.write(stack.read(still.request.loras).filter((one) => loras.includes(one.name)));
-  });
+  still.on("switched", (request) => Object.assign(request, able(still.model, still.request)));
   still.on("request", () => show());
   still.on("model", () => show());
   show();

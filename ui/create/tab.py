@@ -16,13 +16,14 @@ from gradio.blocks import Block
 from gradio.components import Component
 from gradio.context import Context
 
-from models import variety
+from models import catalogue, variety
 from models.enlarge import FACTORS, MOST
 from models.request import SEEDS, ImageRequest
 from models.restore import Restored, fitted, kept
 from ui import menu, pictures, wall
 from ui.create import beside
 from ui.create.picker import picker, sheet
+from ui.create.trained import share_slider, train_slider
 from ui.create.unlike import unlike
 from ui.create.words import words
 from ui.desk import Desk
@@ -118,7 +119,8 @@ class Create:
         with gr.Column(elem_classes="sl-card"):
             part("variety", "variety-part", self.desk.serve_painting(unlike), data=variety.usual())
         with gr.Column(elem_classes="sl-card"):
-            part("sliders", "sliders-part")
+            made = self.desk.jobs.bind(train_slider)
+            part("sliders", "sliders-part", [*made, *self.desk.serve_painting(share_slider)])
             self.lora = gr.UploadButton(
                 "Add a LoRA file…", elem_id="lora-file", elem_classes="sl-quiet", file_types=[".safetensors"]
             )
@@ -229,7 +231,8 @@ class Create:
     def bring(self, path: str, model: str) -> dict[Component, Any]:
         """A LoRA from a file becomes one of the studio's, on the model's base."""
         id = beside.bring(self.desk.place, Path(path), model)
-        says = f"{id} is in the list of LoRAs."
+        slider = catalogue.get(id).manifest.kind == "slider"
+        says = f"{id} is in the list of {'sliders' if slider else 'LoRAs'}."
         return {self.messages: self.message(model=menu.model(model), menu=menu.rows(self.desk.place), says=says)}
 
     def arrive(self, came: Any, request: gr.Request) -> dict[Component, Any]:
@@ -275,7 +278,7 @@ TAB = Tab(
     "create",
     Create,
     scripts=tuple(
-        "painter memory picker offers prompt enlarge kept sheet wall closeup gallery keys variety sliders".split()
+        "painter memory picker offers prompt enlarge kept sheet wall closeup gallery keys variety sets sliders".split()
     ),
     styles=("variety", "picker", "touch", "sliders"),
 )

@@ -41,14 +41,14 @@ still.shows.model = ({ ask, changed }) => {
       ];
     if (!state.ended) return [`${state.model} is being published; this takes a minute …`];
     if (state.error) return [`${state.model} was not published: ${state.error}`];
-    if (!state.listed)
+    if (!state.listed && !state.paints)
       return [`${state.model} is published; it paints nothing by itself, so others use it as their base.`];
     const link = make(
       "a",
-      { className: "sl-small", href: `./?${new URLSearchParams({ model: state.model, prompt: "a red mushroom" })}` },
+      { className: "sl-small", href: `./?${new URLSearchParams({ model: state.model, prompt: "a red mushroom", ...state.paints })}` },
       "Paint with it",
     );
-    return [`${state.model} is in the menu of Create. `, link];
+    return [`${state.model} is ${state.paints ? "among the sliders" : "in the menu"} of Create. `, link];
   }
 
   card.show = (shown, state) => {

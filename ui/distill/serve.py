@@ -43,6 +43,8 @@ class Serving:
             out |= {"model": now.model, "ended": now.ended, "error": now.error}
             row = catalogue.rows().get(now.model)
             out["listed"] = row is not None and row.manifest.kind in ("model", "lora")
+            if row is not None and row.manifest.kind == "slider":
+                out["paints"] = {"model": row.manifest.base, "sliders": f"{row.id}:1"}
         return out
 
     def start(self, job: Job, model: str) -> None:

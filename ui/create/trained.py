@@ -1,0 +1,39 @@
+"""Sliders that somebody trains from two words on Create, and takes along as one file."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from models import catalogue, lora_import, sliders
+from ui.desk import Desk
+from ui.jobs.desk import JobsDesk, Visitor
+from ui.wire import data_url, text
+
+SETTINGS = {  # of a training that is usable in minutes on two cores
+    "solver": "6",
+    "train.steps": "120",
+    "train.batch_size": "8",
+    "train.warmup": "10",
+    "train.ema": "0.95",
+    "train.log_every": "5",
+    "train.sample_every": "20",
+    "train.checkpoint_every": "40",
+}
+
+
+def train_slider(jobs: JobsDesk, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
+    """Submit the training of a slider from one word to another, on the base of the model that paints."""
+    words, model = text(data, "words", 81), text(data, "model", 100)
+    fields = {"method": "slider", "base": catalogue.home_of(catalogue.get(model)), "dataset": "toys"}
+    return {"id": jobs.submit("distill", fields | {"set": {"slider": words} | SETTINGS}, visitor).id}
+
+
+def share_slider(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    """A trained slider as one file, which "Add a LoRA file" takes on any other machine."""
+    name = text(data, "name", 100)
+    if name not in (own := sliders.own()):
+        raise ValueError(f"{name!r} is no slider that was trained here; valid: {', '.join(own) or 'none yet'}")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"{name}.safetensors"
+        lora_import.take(name, file, "diffusers")
+        return {"src": data_url(file.read_bytes(), "application/octet-stream"), "name": file.name}
