@@ -1,12 +1,13 @@
-"""Camera conditioning of a UNet: a few numbers through its `class_embedding`, added to the time embedding.
+"""The camera as an input of a UNet: where each cell of its latents lies in the world, added to its first features.
 
-All zeros mean "unknown" and add exactly nothing, as layers without biases map zero to zero: without a camera the
-network paints as before.
+A cell's place is the point of its ray that is nearest the origin, around which things stand. What is to be painted in
+a cell depends on it: a mug has its handle at -x. All zeros mean "unknown" and add exactly nothing, as layers without
+biases map zero to zero: without a camera the network paints as before.
 """
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from math import cos, radians, sin
+from math import cos, radians, sin, tan
 from pathlib import Path
 from typing import Any
 
@@ -14,45 +15,60 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from models.views import Camera
+from models.views import FOV, RADIUS, Camera
 from models.weights import check
 
 FILE = "camera.safetensors"
-NUMBERS, WIDTH = 6, 128
-GAIN = 8.0  # of the output: the time embedding has a norm of about ten, and an optimiser moves all weights equally far
+NUMBERS, PLACE, WIDTH = 4, 6, 128
+HALF = sum(RADIUS) / 2 * tan(radians(FOV / 2))  # of the picture's side, at the origin
 
 
 def numbers(cameras: Sequence[Camera | None]) -> Tensor:
-    """[B, 6]: sine and cosine of the azimuth, of twice the azimuth, and of the elevation; None is unknown.
+    """[B, 4]: sine and cosine of the azimuth and of the elevation; None is unknown.
 
     Distances are left out, as the camera law (models/views.py) hardly varies them.
     """
     rows = []
     for c in cameras:
-        if c is None:
-            rows.append([0.0] * NUMBERS)
-            continue
-        a, e = radians(c.azimuth), radians(c.elevation)
-        rows.append([sin(a), cos(a), sin(2 * a), cos(2 * a), sin(e), cos(e)])
+        a, e = (radians(c.azimuth), radians(c.elevation)) if c else (0.0, 0.0)
+        rows.append([sin(a), cos(a), sin(e), cos(e)] if c else [0.0] * NUMBERS)
     return torch.tensor(rows)
 
 
-class CameraEmbedding(nn.Module):
-    """[B, 6] -> [B, T], the width of the time embedding. It adds zero until it is trained."""
+def places(camera: Tensor, height: int, width: int) -> Tensor:
+    """[B, 4] -> [B, 6, h, w]: the place of each cell in the world, u R + v U, and the direction towards the camera.
 
-    def __init__(self, width: int):
+    R, U and B, the camera's axes right, up and backward, are the columns of `views.camera_matrix`. Rays are taken as
+    parallel, and u and v run from -HALF to HALF.
+    """
+    sin_a, cos_a, sin_e, cos_e = camera.unbind(1)
+    zero = torch.zeros_like(sin_a)
+    right = torch.stack([cos_a, zero, sin_a], 1)
+    up = torch.stack([sin_e * sin_a, cos_e, -sin_e * cos_a], 1)
+    back = torch.stack([-cos_e * sin_a, sin_e, cos_e * cos_a], 1)
+    u = ((torch.arange(width).to(camera) + 0.5) / width * 2 - 1) * HALF
+    v = (1 - (torch.arange(height).to(camera) + 0.5) / height * 2) * HALF
+    place = right[..., None, None] * u + up[..., None, None] * v[:, None]
+    return torch.cat([place, back[..., None, None].expand_as(place)], 1)
+
+
+class CameraEmbedding(nn.Module):
+    """Cameras [B, 4] -> [B, C, h, w], added to the outputs of the first convolution. Zero until it is trained."""
+
+    def __init__(self, channels: int):
         super().__init__()
-        self.first = nn.Linear(NUMBERS, WIDTH, bias=False)
-        self.last = nn.Linear(WIDTH, width, bias=False)
+        self.first = nn.Conv2d(PLACE, WIDTH, 1, bias=False)
+        self.last = nn.Conv2d(WIDTH, channels, 1, bias=False)
         nn.init.zeros_(self.last.weight)
 
-    def forward(self, camera: Tensor) -> Tensor:
-        return GAIN * self.last(nn.functional.silu(self.first(camera.to(self.first.weight.dtype))))
+    def forward(self, camera: Tensor, height: int, width: int) -> Tensor:
+        place = places(camera, height, width).to(self.first.weight.dtype)
+        return self.last(nn.functional.silu(self.first(place)))
 
 
 def new_embedding(network: Any) -> CameraEmbedding:
     """An untrained embedding that fits this UNet2DConditionModel."""
-    return CameraEmbedding(network.time_embedding.linear_2.out_features)
+    return CameraEmbedding(network.conv_in.out_channels)
 
 
 def save(embedding: CameraEmbedding, home: Path) -> None:
@@ -71,16 +87,16 @@ def load(network: Any, path: Path) -> CameraEmbedding:
 
 
 @contextlib.contextmanager
-def telling(network: Any, embedding: CameraEmbedding | None, camera: Tensor | None, x: Tensor) -> Iterator[dict]:
-    """Within: the shared network has this embedding. Yields the extra arguments of its call.
+def telling(network: Any, embedding: CameraEmbedding | None, camera: Tensor | None) -> Iterator[None]:
+    """Within: the first features of the shared network have this embedding of the cameras [B, 4] added.
 
-    Without `camera` the camera is unknown.
+    Without `camera` the camera is unknown, and nothing is added.
     """
-    if embedding is None:
-        yield {}
+    if embedding is None or camera is None:
+        yield
         return
-    network.class_embedding = embedding
+    hook = network.conv_in.register_forward_hook(lambda _, __, out: out + embedding(camera, *out.shape[2:]).to(out))
     try:
-        yield {"class_labels": x.new_zeros(len(x), NUMBERS) if camera is None else camera}
+        yield
     finally:
-        network.class_embedding = None
+        hook.remove()

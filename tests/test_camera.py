@@ -12,7 +12,7 @@ from models import camera, catalogue, families
 from models.camera import numbers
 from models.denoiser import Cond
 from models.families.sd import UNetDenoiser
-from models.views import Camera
+from models.views import Camera, camera_matrix
 from tests import tiny
 
 B = 16
@@ -86,3 +86,14 @@ def test_it_is_served_with_its_camera(tmp_path, monkeypatch):
     (home / camera.FILE).write_bytes(b"no tensors")
     with pytest.raises(ValueError, match="no safetensors file"):
         camera.load(served.network, home / camera.FILE)
+
+
+def test_a_cell_knows_its_place_in_the_world():
+    """The axes are those of the renders: a camera's matrix takes the cell at the right and above there."""
+    cameras = [Camera(a, e) for a, e in ((0, 0), (40, 20), (90, 5), (200, 65), (311, 33))]
+    place = camera.places(numbers(cameras), 8, 8)
+    for c, cells in zip(cameras, place, strict=True):
+        right, up, back, _ = torch.from_numpy(camera_matrix(c)).float().T[:, :3]
+        corner = 7 / 8 * camera.HALF * (right + up)
+        assert torch.allclose(cells[:3, 0, 7], corner, atol=1e-5) and torch.allclose(cells[3:, 3, 5], back, atol=1e-5)
+    assert (camera.places(numbers([None]), 8, 8) == 0).all()

@@ -26,7 +26,7 @@ from models.schedule import add_noise
 from models.stepping import DdimSteps
 from models.views import Camera
 
-ABOUT = "A teacher that takes the camera as an input, for text to 3D: a LoRA and a few numbers beside the time."
+ABOUT = "A teacher that takes the camera as an input, for text to 3D: a LoRA, and the place of each cell in the world."
 BASES = ("sd", "sdxl")
 FURTHER = True  # the result is its base, trained further
 

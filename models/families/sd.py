@@ -61,8 +61,8 @@ class UNetDenoiser(Adapted):
         timestep, x = t * VP.num_train_timesteps - 1, x_t.to(self.dtype)
         if self.control is not None and cond.control is not None:
             more = more | self.control(x, timestep, tokens, cond, self.control_share, more)
-        with telling(self.network, self.camera, cond.camera, x_t) as place:
-            out = self.network(x, timestep, tokens, **more, **place, return_dict=False)[0]
+        with telling(self.network, self.camera, cond.camera):
+            out = self.network(x, timestep, tokens, **more, return_dict=False)[0]
         return out.to(x_t.dtype)
 
     def conditions(self, tokens: Tensor) -> tuple[Tensor, dict[str, Any]]:
