@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from playwright.sync_api import expect
 
 from core.paths import studio
@@ -164,3 +164,24 @@ def test_drawings_of_passing_pictures_leave_no_files_and_kept_ones_do(visit):
 
 def files():
     return set((studio() / "inputs").glob("*.png"))
+
+
+def test_the_lines_of_a_picture_are_drawn_on(visit, tmp_path):
+    """By a detector that is here; those without their checkpoint are grey and say what they lack."""
+    disk = Image.new("RGB", (640, 480), "#c8e0ff")
+    ImageDraw.Draw(disk).ellipse((220, 140, 420, 340), fill="#d03020")
+    disk.save(tmp_path / "disk.png")
+    v = opened(visit)
+    before = drawing(v)
+    how = v.page.get_by_label("How the lines of a picture are found")
+    assert "hf download" in how.locator("option[value=hed]").get_attribute("title")
+    assert how.locator("option[value=hed]").is_disabled() and how.input_value() == "canny"
+    with v.page.expect_file_chooser() as chooser:
+        v.page.get_by_role("button", name="The lines of a picture").click()
+    follows(v, lambda: chooser.value.set_files(tmp_path / "disk.png"))
+    ink = drawing(v).max(2) < 100
+    rows, columns = (np.flatnonzero(ink.any(axis)) / 512 for axis in (1, 0))
+    assert abs(rows.min() - 140 / 480) < 0.03 and abs(columns.max() - 340 / 480) < 0.03 and ink.mean() < 0.1
+    assert not ink[256, 256]
+    follows(v, lambda: v.page.keyboard.press("Control+z"))
+    assert np.array_equal(drawing(v), before)

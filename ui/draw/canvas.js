@@ -199,15 +199,24 @@ still.canvas = (changed) => {
     pen.putImageData(to, 0, 0);
     return out;
   }
-  /* The drawing becomes its lines, to be drawn on. */
-  function outline() {
-    const lines = outlined(SIDE);
+  /* The drawing becomes its lines, or those of a picture, to be drawn on. */
+  function outline(lines = outlined(SIDE)) {
     remember(whole());
     ground("#ffffff");
     pens.colour.clearRect(0, 0, SIDE, SIDE);
     pens.lines.globalCompositeOperation = "source-over";
-    pens.lines.drawImage(lines, 0, 0);
+    pens.lines.drawImage(lines, 0, 0, SIDE, SIDE);
     changed(true);
+  }
+  /* The centre of a picture as a square, at most 512 pixels a side, or null after a message. */
+  async function square(blob) {
+    const picture = await createImageBitmap(blob).catch(() => null);
+    if (!picture) return still.say("This is no picture that the browser can read.", "error"), null;
+    const from = Math.min(picture.width, picture.height),
+      side = Math.min(from, 512),
+      out = make("canvas", { width: side, height: side });
+    out.getContext("2d").drawImage(picture, (picture.width - from) / 2, (picture.height - from) / 2, from, from, 0, 0, side, side);
+    return out;
   }
 
   function smooth(pen, corners) {
@@ -249,15 +258,14 @@ still.canvas = (changed) => {
   }
   /* Draws the centre of a picture into the colour layer, as large as the sheet. */
   async function place(blob) {
-    const picture = await createImageBitmap(blob).catch(() => null);
-    if (!picture) return still.say("This is no picture that the browser can read.", "error");
+    const picture = await square(blob);
+    if (!picture) return;
     remember(whole());
-    const side = Math.min(picture.width, picture.height);
     pens.colour.globalCompositeOperation = "source-over";
     pens.colour.clearRect(0, 0, SIDE, SIDE);
     pens.lines.clearRect(0, 0, SIDE, SIDE);
-    pens.colour.drawImage(picture, (picture.width - side) / 2, (picture.height - side) / 2, side, side, 0, 0, SIDE, SIDE);
-    return changed(true);
+    pens.colour.drawImage(picture, 0, 0, SIDE, SIDE);
+    changed(true);
   }
 
   const kept = () => JSON.stringify({ ground: state.ground, colour: layers.colour.toDataURL(), lines: layers.lines.toDataURL() });
@@ -282,6 +290,7 @@ still.canvas = (changed) => {
     shows,
     outlined,
     outline,
+    square,
     sketch,
     clear,
     place,

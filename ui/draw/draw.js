@@ -81,6 +81,17 @@ still.parts.draw = (element, part) => {
     canvas.trace.hidden = tracing.hidden = false;
     canvas.trace.style.opacity = tracing.value / 100;
   }
+  const detector = make("select", { ariaLabel: "How the lines of a picture are found" });
+  async function linesOf(blob) {
+    const picture = await canvas.square(blob);
+    if (!picture) return;
+    const answer = await still.call("lines", { picture: sent(picture), detector: detector.value });
+    if (!answer?.lines) return;
+    const found = new Image();
+    found.src = answer.lines;
+    await found.decode();
+    canvas.outline(found);
+  }
   const tools = make(
     "div",
     { className: "sl-draw-tools", role: "toolbar", ariaLabel: "Drawing tools" },
@@ -95,9 +106,11 @@ still.parts.draw = (element, part) => {
     button("Redo", "Redo (Ctrl+Shift+Z)", canvas.redo),
     button("Ground", "The brush's colour becomes the ground", () => canvas.ground(state.colour)),
     button("Clear", "Clear the drawing", canvas.clear),
-    button("Outline", "The drawing becomes its lines, to draw on", canvas.outline),
+    button("Outline", "The drawing becomes its lines, to draw on", () => canvas.outline()),
     button("Picture…", "Draw on a picture", () => file(canvas.place)),
     button("Trace…", "Show a picture to trace over; it is no part of the drawing", () => file(traced)),
+    button("Lines of…", "The lines of a picture, to draw on", () => file(linesOf)),
+    detector,
     button("Whole", "Show the whole drawing again", canvas.whole),
     button("Save", "The drawing as a PNG", () => make("a", { href: canvas.flat(512).toDataURL(), download: "drawing.png" }).click()),
   );
@@ -275,6 +288,7 @@ still.parts.draw = (element, part) => {
     const answer = await still.call("drawn_with");
     if (!answer) return;
     known = answer.models;
+    detector.replaceChildren(...answer.detectors.map((d) => make("option", { value: d.name, disabled: Boolean(d.missing), title: d.missing ?? d.about }, d.name)));
     const able = known.filter((m) => !m.reason);
     model.replaceChildren(...known.map((m) => make("option", { value: m.id, disabled: Boolean(m.reason), title: m.reason ?? m.note }, m.id)));
     if (!able.some((m) => m.id === form.model)) form.model = able[0].id;

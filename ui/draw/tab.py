@@ -6,12 +6,14 @@ The model gets the drawing as a picture to start from, as lines for a control, o
 import base64
 import binascii
 import hashlib
+import io
 import re
 from typing import Any
 
 from core.files import LRU
-from models import inputs
+from models import detectors, inputs
 from models.request import ImageRequest
+from models.upload import upload
 from ui import menu, painting
 from ui.desk import Desk
 from ui.part import part
@@ -26,12 +28,21 @@ KEPT: LRU[str, bool] = LRU(100_000)  # drawings of pictures that were kept since
 
 
 def build(desk: Desk) -> None:
-    part("draw", "draw-part", [*desk.serve_painting(draw), *desk.serve(drawn_with)])
+    part("draw", "draw-part", [*desk.serve_painting(draw, lines), *desk.serve(drawn_with)])
 
 
 def drawn_with(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """The models that can start from a picture."""
-    return {"models": menu.compared(desk.place)}
+    """The models that can start from a picture, and the detectors of lines, with what they lack here."""
+    found = [{"name": n, "about": d.about, "missing": detectors.missing(n)} for n, d in detectors.DETECTORS.items()]
+    return {"models": menu.compared(desk.place), "detectors": found}
+
+
+def lines(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    """A detector's map of a picture, to draw on: both are data URLs."""
+    seen = upload(picture(text(data, "picture", LONGEST)))
+    out = io.BytesIO()
+    detectors.detect(seen, text(data, "detector", 40)).save(out, "PNG")
+    return {"lines": f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"}
 
 
 def draw(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
