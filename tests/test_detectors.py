@@ -26,9 +26,7 @@ def test_lines_are_dark_where_the_thing_ends(disk, name):
 
 
 def test_what_has_no_checkpoint_here_says_so(disk, monkeypatch, tmp_path, capsys):
-    with pytest.raises(
-        ValueError, match="hed needs ControlNetHED.pth: .*; valid without it: canny, lineart"
-    ):
+    with pytest.raises(ValueError, match="hed needs ControlNetHED.pth: .*; valid without it: canny, lineart"):
         detectors.detect(disk, "hed")
     with pytest.raises(ValueError, match="unknown detector 'dog'; valid: canny, lineart, "):
         detectors.detect(disk, "dog")
