@@ -47,7 +47,7 @@ def as_text(value: Any) -> str:
     """A value as the text that `parse` reads."""
     if value is None:
         return "none"
-    return ",".join(map(as_text, value)) if isinstance(value, tuple) else str(value)
+    return ",".join(map(as_text, value)) if isinstance(value, (tuple, list)) else str(value)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from core import paths
 from core.fields import option
-from core.settings import override
+from core.settings import as_text, override
 from distill.declared import declared, methods, proposed
 from distill.fitting import MIXTURE, Training, check, no_start
 from models import catalogue
@@ -83,5 +83,5 @@ class DistillRequest(Request):
     @classmethod
     def from_dict(cls, data: Any) -> Self:
         if isinstance(data, dict) and isinstance(data.get("set"), dict):
-            data = data | {"set": [f"{k}={v}" for k, v in data["set"].items()]}
+            data = data | {"set": [f"{k}={as_text(v)}" for k, v in data["set"].items() if v is not None]}
         return super().from_dict(data)

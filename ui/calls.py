@@ -1,5 +1,5 @@
-"""Calls of programs to the named endpoints, converted to gradio's form: missing arguments get their defaults, and every
-fault is one sentence.
+"""Calls of programs to the named endpoints, converted to gradio's form: arguments that are absent or null get their
+defaults, and every fault is one sentence.
 
 Gradio itself answers a wrong name, too many values or an unknown endpoint with "Internal Server Error" and a traceback
 in the log.
@@ -96,7 +96,7 @@ class Calls:
         for name in given:
             if name not in known:
                 raise ValueError(f"unknown argument {short(name)} of {endpoint}; valid: {', '.join(known) or 'none'}")
-        return {name: one.fitting(given[name]) if name in given else one.absent() for name, one in known.items()}
+        return {n: one.absent() if given.get(n) is None else one.fitting(given[n]) for n, one in known.items()}
 
     def _listed(self, endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
         known, data = self._arguments_of(endpoint), body.get("data")
@@ -134,7 +134,7 @@ class Argument:
     def fitting(self, value: Any) -> Any:
         """The value, checked where it is a file, as gradio fails without a sentence there. Functions check other values
         themselves. Raises ValueError."""
-        if not self.file or value is None:
+        if not self.file:
             return value
         path = value.get("path") if isinstance(value, dict) and value.get("meta") == FILE["meta"] else None
         own = scratch.folder().resolve()
