@@ -104,13 +104,13 @@ def noise(parts: Parts, request: ImageRequest, k: int) -> tuple[Tensor, torch.Ge
     return diversity.pink(x, request.pink).to(parts.device), generator
 
 
-def decode(parts: Parts, latents: Tensor) -> Picture:
-    """One picture from latents [1, C, h, w]. Raises FloatingPointError for NaN or infinite values."""
+def decode(parts: Parts, latents: Tensor) -> list[Picture | None]:
+    """The pictures of latents [B, C, h, w], in one call; None for one with NaN or infinite values."""
     z = latents.to(parts.vae_dtype) / parts.vae.config.scaling_factor
-    pixels = parts.vae.decode(z, return_dict=False)[0]  # [1, 3, H, W]
-    if not torch.isfinite(pixels).all():
-        raise FloatingPointError
-    return parts.pipeline.image_processor.postprocess(pixels, output_type="pil")[0]
+    pixels = parts.vae.decode(z, return_dict=False)[0]  # [B, 3, H, W]
+    whole = torch.isfinite(pixels).flatten(1).all(1)
+    pictures = parts.pipeline.image_processor.postprocess(pixels.nan_to_num(), output_type="pil")
+    return [picture if fine else None for picture, fine in zip(pictures, whole.tolist(), strict=True)]
 
 
 def encode(parts: Parts, request: ImageRequest, texts: list[str], null: bool) -> tuple[Cond, Cond | None]:
@@ -151,7 +151,7 @@ class Run:
     def of(cls, request: ImageRequest, crew: Mapping[str, Parts]) -> "Run":
         loras = stack.loras(request.loras, request.row)
         crew = {
-            id: families.wear(crew[id], [*loras, *sliders.loras(request.sliders, catalogue.get(id))])
+            id: families.wear(crew[id], [*loras, *sliders.loras(request.sliders, crew[id].row)])
             for id in request.models()
         }
         turns = [turn(crew[request.model], request.guidance)] * request.steps
@@ -213,17 +213,15 @@ def _batch(run: Run, which: range, cond: Cond, null: Cond | None) -> Generator[E
         yield replace(step, first=which.start)
         clock.start()
     clock.stop("denoise")
+    clock.start()
+    pictures = decode(parts, x)
+    clock.stop("decode")
     lost, routes = [], run.crew[run.turns[-1].painter].denoiser.route(cond)
-    for row, k in enumerate(which):
-        clock.start()
-        try:
-            picture = decode(parts, x[row : row + 1])
-            picture = picture if run.edit is None else run.edit.whole(picture)
-        except FloatingPointError:
+    for row, (k, picture) in enumerate(zip(which, pictures, strict=True)):
+        if picture is None:
             lost.append(str(request.seeds()[k]))
             continue
-        finally:
-            clock.stop("decode")
+        picture = picture if run.edit is None else run.edit.whole(picture)
         backend = picture.info[BACKEND] = openvino.painter(parts)
         clock.start()
         picture = enlarge.enlarged(picture, request.enlarge, request.enlarger)

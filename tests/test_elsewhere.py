@@ -181,7 +181,7 @@ def test_latents_are_divided_by_the_factor_that_the_autoencoder_names(home, base
         z = sd.encode(parts.vae, x)
         assert torch.allclose(z, mean * parts.vae.config.scaling_factor) and parts.vae.config.scaling_factor == 0.18
         plain = parts.pipeline.image_processor.postprocess(parts.vae.decode(mean[:1]).sample, output_type="pil")[0]
-        back = generate.decode(parts, z[:1])
+        back = generate.decode(parts, z[:1])[0]
     assert np.abs(np.asarray(back, dtype=int) - np.asarray(plain, dtype=int)).max() <= 1
 
 

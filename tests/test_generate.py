@@ -361,3 +361,27 @@ def test_command_line_mistakes_are_one_sentence(args, sentence, capsys):
 def test_grids_have_no_empty_cells(n, size):
     tile = PicturesOf.new("RGB", (8, 4))
     assert grid([tile] * n).size == (8 * size[0], 4 * size[1])
+
+
+def test_a_batch_is_decoded_in_one_call(sprint, monkeypatch):
+    """Each picture within a grey level of itself alone; one that is lost leaves the others."""
+    decoded = []
+    plain = sprint.vae.decode
+    monkeypatch.setattr(sprint.vae, "decode", lambda z, **more: decoded.append(len(z)) or plain(z, **more))
+    request = ask(num_images=5)
+    whole = [np.asarray(p, int) for p in pictures(generate(sprint, request))]
+    assert decoded == [4, 1]
+    for k, picture in enumerate(whole):
+        assert np.abs(picture - np.asarray(pictures(generate(sprint, request.single(k)))[0], int)).max() <= 1
+    monkeypatch.setattr(sprint.vae, "decode", lambda z, **more: (spoilt(plain(z, **more)[0]),))
+    request, kept = ask(num_images=3), []
+    with pytest.raises(ValueError, match=f"for seed {request.seeds()[1]}; try another"):
+        for event in generate(sprint, request):
+            if isinstance(event, Image):
+                kept.append(event.index)
+    assert kept == [0, 2]
+
+
+def spoilt(pixels):
+    pixels[1, :, 5, 5] = float("nan")
+    return pixels
