@@ -25,10 +25,11 @@ from core.paths import use_studio
 from distill.world import judge_named
 from models import catalogue, families
 from models.families import Parts
+from models.lanes import Lane
 from models.painters import base_of
 from models.request import ImageRequest
 from models.samplers import Step
-from models.trajectory import COMMITTED, Lane, Seen, collect, shown
+from models.trajectory import COMMITTED, Seen, collect, shown
 
 KEYS = ("model", "steps", "metric")
 PLACES = {"a tenth": 0.1, "a third": 1 / 3}

@@ -3,19 +3,18 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from PIL.Image import Image as Picture
+
+from core import animation
 
 PAPER, INK, SOFT = "#f4efe8", "#2a241d", "#8a8074"
 GAP, HEAD = 4, 22  # pixels between cells; height of the line above the columns
 FRAME_MS, LAST_MS = 160, 1600
-SUFFIXES = (".png", ".gif", ".webp", ".mp4")
+SUFFIXES = (".png", *(f".{kind}" for kind in animation.KINDS))
 Cells = dict[int, Picture]  # the pictures of one row, by column
 
 
@@ -68,20 +67,17 @@ def write(path: Path, rows: Sequence[Row], heads: Sequence[str]) -> None:
     if path.suffix.lower() == ".png":
         path.write_bytes(png(grid(rows, heads)))
         return
-    moving = frames(rows, heads)
-    if path.suffix.lower() == ".mp4":
-        _mp4(path, moving)
-        return
+    moving, kind = frames(rows, heads), path.suffix.lower()[1:]
+    options: dict[str, Any] = {"gif": {"optimize": True}, "webp": {"lossless": True}}.get(kind, {})
     times = [FRAME_MS] * (len(moving) - 1) + [LAST_MS]
-    options: dict[str, Any] = {"lossless": True} if path.suffix.lower() == ".webp" else {"optimize": True}
-    moving[0].save(path, save_all=True, append_images=moving[1:], duration=times, loop=0, **options)
+    path.write_bytes(animation.animated(moving, kind, times, **options))
 
 
 def check(path: Path) -> None:
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"--out {path} must end in {', '.join(SUFFIXES)}")
-    if path.suffix.lower() == ".mp4" and find_spec("av") is None:
-        raise ValueError("an MP4 needs the package av, which is not installed; valid without it: .png, .gif, .webp")
+    if reason := animation.missing(path.suffix.lower()[1:]):
+        raise ValueError(f"{reason}; valid without it: .png, .gif, .webp")
 
 
 def png(picture: Picture, level: int = 6) -> bytes:
@@ -89,14 +85,3 @@ def png(picture: Picture, level: int = 6) -> bytes:
     out = io.BytesIO()
     picture.save(out, "PNG", compress_level=level)
     return out.getvalue()
-
-
-def _mp4(path: Path, moving: Sequence[Picture]) -> None:
-    av = import_module("av")
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=1000 // FRAME_MS)
-        stream.width, stream.height, stream.pix_fmt = moving[0].width // 2 * 2, moving[0].height // 2 * 2, "yuv420p"
-        for picture in [*moving, *[moving[-1]] * (LAST_MS // FRAME_MS)]:
-            even = picture.crop((0, 0, stream.width, stream.height))
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(even), format="rgb24")))
-        container.mux(stream.encode())

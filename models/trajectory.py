@@ -32,7 +32,8 @@ from models.denoiser import Cond, pick_device
 from models.families import Parts
 from models.generate import generate
 from models.guidance import Turn
-from models.request import DEFAULT_MODEL, SEEDS, ImageRequest
+from models.lanes import VARIED, Choice, Lane, product, varied
+from models.request import DEFAULT_MODEL, ImageRequest
 from models.samplers import Step
 from models.schedule import eps_from_x0
 
@@ -48,52 +49,12 @@ COMMITTED = 0.9  # share of the final picture at which a run counts as decided
 
 
 @dataclass(frozen=True)
-class Lane:
-    """A request and its label; each of its pictures is one row of the grid."""
-
-    request: ImageRequest
-    label: str
-
-
-@dataclass(frozen=True)
 class Seen:
     """A step of a lane."""
 
     lane: int
     step: Step
     before: Step | None  # the lane's step before it, of the same pictures
-
-
-def product(
-    request: ImageRequest,
-    models: Sequence[tuple[str, int | None]],
-    field: str | None,
-    values: Sequence[object],
-    seeds: Sequence[int],
-) -> list[Lane]:
-    """A lane for each model, each value of a field such as guidance or base_steps, and each run of consecutive seeds.
-    A step count of None is the model's own; a value of None leaves the field as it is."""
-    fields = request.to_dict() | {"guidance": None, "width": None, "height": None}
-    out = []
-    for model, steps in models:
-        for value in values:
-            named = {} if field is None or value is None else {field: value}
-            for first, count in runs(seeds):
-                own = {"model": model, "steps": steps, "seed": first, "num_images": count}
-                words = f", {field.replace('_', ' ')} {value}" if named and field else ""
-                out.append(Lane(ImageRequest.from_dict(fields | own | named), f"{model}{words}"))
-    return out
-
-
-def runs(seeds: Sequence[int]) -> list[tuple[int, int]]:
-    """Runs of consecutive seeds, as (first, count): a lane paints them in one batch."""
-    starts: list[tuple[int, int]] = []
-    for seed in seeds:
-        if starts and seed == (starts[-1][0] + starts[-1][1]) % SEEDS and starts[-1][1] < 16:
-            starts[-1] = starts[-1][0], starts[-1][1] + 1
-        else:
-            starts.append((seed, 1))
-    return starts
 
 
 def look(lanes: Sequence[Lane], crew: Mapping[str, Parts]) -> Iterator[Seen]:
@@ -289,11 +250,13 @@ def whole_numbers(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(f"{text!r} must be whole numbers with commas, such as 1,2,3") from None
 
 
-def numbers(text: str) -> list[float]:
+def axis(text: str) -> tuple[str, list[float]]:
+    name, _, values = text.rpartition("=")
     try:
-        return [float(part) for part in text.split(",")]
+        return name, [float(part) for part in values.split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} must be numbers with commas, such as 1,3.5") from None
+        name = "size"
+    raise argparse.ArgumentTypeError(f"{text!r} must be a name and numbers, such as guidance=1,3.5 or size=-2,0,2")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -304,9 +267,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--steps", type=whole_numbers, help="one for each model, in order (default: the models' own)")
     p.add_argument("--seeds", type=whole_numbers, default=[0], help="values, separated by commas")
     p.add_argument(
-        "--base-steps", type=whole_numbers, default=[0], help="first steps taken by the base; one value for each lane"
+        "--vary",
+        type=axis,
+        metavar="NAME=V,V",
+        help=f"a lane for each value of {', '.join(VARIED)}, or of a slider, such as size=-2,0,2",
     )
-    p.add_argument("--guidance", type=numbers, help="one value for each lane (default: the models' own)")
     p.add_argument("--view", default="x0", choices=list(VIEWS), help="what a cell shows")
     p.add_argument("--out", type=Path, default=Path("grid.png"), help="grid .png, or animation .gif, .webp, .mp4")
     p.add_argument("--raw", type=Path, metavar="DIR", help="x_t and x0 of every step as .npz, and schedule.json")
@@ -322,11 +287,9 @@ def asked_for(args: argparse.Namespace) -> list[Lane]:
     models = [m.strip() for m in args.models.split(",")]
     if args.steps and len(args.steps) != len(models):
         raise ValueError(f"--steps has {len(args.steps)} numbers for {len(models)} models; give one for each")
-    if args.guidance and len(args.base_steps) > 1:
-        raise ValueError("--guidance and --base-steps can't both vary; give several values to one of them")
-    field, values = ("guidance", args.guidance) if args.guidance else ("base_steps", args.base_steps)
+    choices = varied(*args.vary) if args.vary else [Choice("", {})]
     pairs = list(zip(models, args.steps or [None] * len(models), strict=True))
-    return product(ImageRequest(args.prompt, model=models[0], base_steps=0), pairs, field, values, args.seeds)
+    return product(ImageRequest(args.prompt, model=models[0], base_steps=0), pairs, choices, args.seeds)
 
 
 def draw(done: Sequence[Run], crew: Mapping[str, Parts], view: str) -> tuple[list[strips.Row], list[str], list[dict]]:

@@ -5,6 +5,7 @@ import io
 import re
 from urllib.parse import urlencode
 
+import av
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
@@ -75,10 +76,60 @@ def test_views_change_every_cell_and_come_back(visit):
 def test_the_grid_is_exported(visit):
     v = opened(visit, models="tiny-sprint:2", seeds=2)
     whole(v, 4)
-    with v.page.expect_download() as download:
-        v.page.get_by_label("Export").select_option("gif")
-    assert download.value.suggested_filename == "still-life-steps.gif"
-    assert Image.open(io.BytesIO(download.value.path().read_bytes())).n_frames == 2
+    made = {}
+    for kind in ("gif", "mp4"):
+        with v.page.expect_download() as download:
+            v.page.get_by_label("Export").select_option(kind)
+        assert download.value.suggested_filename == f"still-life-steps.{kind}"
+        made[kind] = io.BytesIO(download.value.path().read_bytes())
+    assert Image.open(made["gif"]).n_frames == 2
+    with av.open(made["mp4"]) as film:
+        assert sum(1 for _ in film.decode(video=0)) == 2 + 1, "the last is written twice"
+
+
+def test_a_cell_fills_the_window_and_is_scrubbed_and_wiped_there(visit):
+    v = opened(visit, models="tiny-sprint:4", seeds=1)
+    whole(v, 4)
+    page, large = v.page, v.page.locator(".sl-look-large")
+    picture = large.locator(".sl-look-picture")
+    page.locator(CELL).nth(0).click()
+    page.locator(CELL).nth(2).click(modifiers=["Shift"])
+    beside = picture.bounding_box()["width"]
+    picture.click()
+    page.wait_for_function("document.querySelector('.sl-look-large').matches(':modal')")
+    box = picture.bounding_box()
+    assert box["width"] > 1.5 * beside and box["y"] + box["height"] <= page.viewport_size["height"]
+    expect(page.get_by_label("Step", exact=True)).to_be_focused()
+    page.get_by_label("Wipe").fill("80")
+    assert large.locator(".sl-look-over").evaluate("e => e.style.clipPath") == "inset(0px 20% 0px 0px)"
+    page.get_by_label("Step", exact=True).focus()
+    for step in (2, 3):
+        page.keyboard.press("ArrowRight")
+        expect(page.locator(FACTS)).to_contain_text(f"step {step} of 4")
+    page.keyboard.press("Escape")
+    page.wait_for_function("!document.querySelector('.sl-look-large').matches(':modal')")
+    expect(page.locator(FACTS)).to_contain_text("step 3 of 4")
+    expect(page.get_by_role("button", name="Full size")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(large).to_be_hidden()
+    expect(page.locator(".sl-look")).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("f")
+    page.wait_for_function("document.querySelector('.sl-look-large').matches(':modal')")
+
+
+def test_a_slider_is_an_axis_of_the_grid(visit):
+    v = opened(visit, models="tiny-sprint:2", seeds=1)
+    whole(v, 2)
+    v.page.get_by_label("Vary").select_option("size")
+    expect(v.page.get_by_label("Values")).to_have_value("-2, 0, 2")
+    v.page.get_by_role("button", name="Look").click()
+    whole(v, 3 * 2)
+    expect(v.page.locator(".sl-look-label b")).to_have_text([f"tiny-sprint, size {n}" for n in (-2, 0, 2)])
+    assert len(set(v.page.eval_on_selector_all(f"{CELL} img", "all => all.map(i => i.src)"))) == 6
+    v = opened(visit, models="tiny-sprint:2", seeds=1, field="plain/striped", values="1")
+    whole(v, 2)
+    expect(v.page.get_by_label("Vary")).to_have_value("plain/striped")
 
 
 def test_keys_walk_the_grid(visit):
@@ -214,8 +265,9 @@ def test_keys_scrub_on_and_wipe(visit):
     for step in (2, 3, 4):
         v.page.keyboard.press("ArrowRight")
         expect(v.page.locator(FACTS)).to_contain_text(f"step {step} of 4")
-    v.page.keyboard.press("Tab")
-    expect(v.page.get_by_role("link", name="Paint on Create")).to_be_focused()
+    for stop in (v.page.get_by_role("button", name="Full size"), v.page.get_by_role("link", name="Paint on Create")):
+        v.page.keyboard.press("Tab")
+        expect(stop).to_be_focused()
 
 
 def test_a_phone_shows_the_tree_and_fingers_walk_it(visit):

@@ -1,5 +1,6 @@
 """The grid behind the page Inspect, on real tiny models: it streams, gives way, stops, and is drawn again."""
 
+import sys
 import time
 
 import pytest
@@ -143,6 +144,17 @@ def test_mistakes_are_one_sentence(desk):
     ):
         with pytest.raises(ValueError, match=sentence):
             look(desk, **({"models": [SPRINT]} | fields)) if "models" in fields else look(desk, SPRINT, **fields)
+
+
+def test_without_av_the_form_says_why_there_is_no_mp4_and_none_is_written(desk, monkeypatch):
+    followed(desk, look(desk, SPRINT)[0])
+    assert tab.looked_at(desk, {})["missing"] == {}
+    assert tab.look_export(desk, PAGE | {"kind": "mp4"})["src"].startswith("data:video/mp4;base64,")
+    monkeypatch.setitem(sys.modules, "av", None)
+    reason = "an MP4 needs the package av, which is not installed: pip install -r requirements.txt"
+    assert tab.looked_at(desk, {})["missing"] == {"mp4": reason}
+    with pytest.raises(ValueError, match=reason):
+        tab.look_export(desk, PAGE | {"kind": "mp4"})
 
 
 def test_a_branched_picture_from_elsewhere_is_painted_again_and_it_is_said_how_exactly(desk, tmp_path):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import sys
 
 import httpx
 import numpy as np
@@ -18,6 +19,7 @@ from threed.request import ThreeDRequest
 from ui.jobs.desk import JobsDesk, Visitor
 from ui.place import Place
 from ui.threed import things as shelf
+from ui.threed.job import results
 from ui.threed.trying import trial
 
 DRAFT = {"prompt": "a red mushroom", "preset": "draft", "model": "toybox-sd"}
@@ -145,6 +147,18 @@ def test_the_shelf_has_what_was_made_newest_first_and_nobody_elses(studio, store
     assert [t["id"] for t in shelf.things(desk, {}, Visitor(BEN, BEN))["things"]] == [newer.id]
     (store.run(newer.id) / "object" / "object.glb").unlink()
     assert newer.id not in [t["id"] for t in shelf.things(desk, {}, Visitor())["things"]]
+
+
+def test_without_av_a_turntable_is_no_mp4_and_the_page_says_so(studio, store, monkeypatch):
+    reason, with_it = "as the package av was not installed", things.done(store, seeds=1)
+    monkeypatch.setitem(sys.modules, "av", None)
+    for job, kinds, sentences in (
+        (with_it, ["GIF", "WebP", "MP4"], 0),
+        (things.done(store, seeds=1), ["GIF", "WebP"], 1),
+    ):
+        thing = results(JobsDesk(Place()), job)[-1]
+        assert [file["name"] for file in thing["files"]][4:] == kinds
+        assert sum(reason in sentence for sentence in thing["facts"]) == sentences
 
 
 def test_the_boxs_examples_are_whole_and_small():

@@ -8,6 +8,7 @@ import signal
 import zipfile
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -161,6 +162,8 @@ def test_its_files_open_elsewhere(finished):
     assert trimesh.load(folder / "object.ply").visual.vertex_colors[:, :3].std() > 1
     turning = Image.open(folder / "turntable.webp")
     assert turning.n_frames > 20 and Image.open(folder / "turntable.gif").n_frames == turning.n_frames
+    with av.open(folder / "turntable.mp4") as film:
+        assert sum(1 for _ in film.decode(video=0)) == turning.n_frames + 1, "the last is written twice"
 
 
 def test_what_it_says_on_the_way(finished):

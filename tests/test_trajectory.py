@@ -1,9 +1,11 @@
 """What a model thinks at every step: x0 in each scheduler's own space, lanes side by side, curves, sheets and files."""
 
 import json
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -13,11 +15,12 @@ from PIL import Image
 from models import families, trajectory
 from models.generate import generate
 from models.guidance import Turn
+from models.lanes import Choice, Lane, product, runs, varied
 from models.request import ImageRequest
 from models.samplers import Step
 from models.schedule import VP, Flow, Trig, add_noise, from_x0, to_x0
 from models.stepping import stepper
-from models.trajectory import Lane, Seen, collect, columns, commitment, decided, latents, look, product, runs, spread
+from models.trajectory import Seen, collect, columns, commitment, decided, latents, look, spread
 from tests import tiny
 
 STUDIO = [tiny.build, tiny.build_sd]
@@ -105,10 +108,25 @@ def test_a_lanes_steps_are_those_of_generate(crew):
 
 def test_lanes_vary_one_field_and_seeds_that_follow_are_one_batch():
     assert runs([1, 2, 3, 7, 9, 10]) == [(1, 3), (7, 1), (9, 2)]
-    choices = product(ask("tiny-hyper"), [("tiny-hyper", 4)], "base_steps", [0, 1], [5, 6])
+    choices = product(ask("tiny-hyper"), [("tiny-hyper", 4)], varied("base_steps", [0, 1.0]), [5, 6])
     assert [(lane.request.base_steps, lane.request.seeds()) for lane in choices] == [(0, [5, 6]), (1, [5, 6])]
-    models = product(ask("tiny-hyper"), [("tiny-hyper", None), ("tiny-sd", None)], None, [None], [5])
+    assert choices[1].label == "tiny-hyper, base steps 1"
+    models = product(ask("tiny-hyper"), [("tiny-hyper", None), ("tiny-sd", None)], [Choice("", {})], [5])
     assert [(lane.request.model, lane.request.steps) for lane in models] == [("tiny-hyper", 1), ("tiny-sd", 8)]
+
+
+def test_lanes_vary_a_slider_and_what_stands_at_0_is_no_slider(crew):
+    """The direction moves x0 of every step, each way, and its middle is the picture without it."""
+    for name in ("size", "plain/striped"):
+        lanes = product(ask(steps=4), [("tiny-hyper", 4)], varied(name, [-2, 0, 1.5]), [5])
+        assert [lane.request.sliders for lane in lanes] == [f"{name}:-2", "", f"{name}:1.5"]
+        assert lanes[0].label == f"tiny-hyper, {name} -2"
+    low, middle, high = (run.whole() for run in collect(lanes, crew))
+    plain = collect([Lane(ask(steps=4, seed=5), "")], crew)[0].whole()
+    assert all(torch.equal(a.x0, b.x0) for a, b in zip(middle, plain, strict=True))
+    assert not any(torch.equal(a.x0, b.x0) for a, b in zip(low, high, strict=True))
+    with pytest.raises(ValueError, match="'weight' can't be varied; valid: guidance, .*, size, .*two words such as"):
+        varied("weight", [1])
 
 
 def test_columns_stand_at_equal_noise():
@@ -165,11 +183,20 @@ def test_command_line(studio, tmp_path, capsys):
         assert first["alpha"] ** 2 + first["sigma"] ** 2 == pytest.approx(1, abs=1e-4)
 
 
-@pytest.mark.parametrize("suffix", [".gif", ".webp"])
-def test_an_animation_has_a_frame_for_each_column(studio, tmp_path, suffix):
-    out = tmp_path / f"steps{suffix}"
-    assert trajectory.main(["a red mushroom", "--models", "tiny-hyper", "--steps", "4", "--out", str(out)]) == 0
-    assert Image.open(out).n_frames == 4
+def test_an_animation_has_a_frame_for_each_column(studio, tmp_path):
+    command = ["a red mushroom", "--models", "tiny-hyper", "--steps", "4", "--out"]
+    for suffix in (".gif", ".webp"):
+        assert trajectory.main([*command, str(tmp_path / f"steps{suffix}")]) == 0
+        assert Image.open(tmp_path / f"steps{suffix}").n_frames == 4
+    assert trajectory.main([*command, str(tmp_path / "steps.mp4")]) == 0
+    with av.open(tmp_path / "steps.mp4") as film:
+        assert sum(1 for _ in film.decode(video=0)) == 4 + 1, "the last is written twice"
+
+
+def test_without_av_an_mp4_is_refused_before_anything_is_painted(studio, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert trajectory.main(["a ball", "--models", "tiny-nobody", "--out", str(tmp_path / "steps.mp4")]) == 2
+    assert "an MP4 needs the package av" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -178,7 +205,8 @@ def test_an_animation_has_a_frame_for_each_column(studio, tmp_path, suffix):
         (["--steps", "4,4"], "--steps has 2 numbers for 1 models"),
         (["--out", "a.bmp"], "must end in .png, .gif, .webp, .mp4"),
         (["--models", "tiny-nobody"], "unknown model"),
-        (["--base-steps", "9"], "can't paint step"),
+        (["--vary", "base_steps=9"], "can't paint step"),
+        (["--vary", "weight=1,2"], "'weight' can't be varied; valid: guidance"),
     ],
 )
 def test_mistakes_are_one_sentence(studio, capsys, more, sentence):

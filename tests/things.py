@@ -21,7 +21,8 @@ from threed.texture import skinned
 from threed.trial import Trial
 
 ORANGE, BLUE = (0.95, 0.55, 0.1), (0.1, 0.3, 0.9)
-ORDER = "object.glb object.zip object.ply object.stl turntable.gif turntable.webp seeds.png report.json".split()
+ORDER = "object.glb object.zip object.ply object.stl turntable.gif turntable.webp turntable.mp4".split()
+ORDER += ["seeds.png", "report.json"]
 REPORT = {"watertight": True, "tunnels": 0, "silhouettes": 0.97, "threshold": 4.0, "best": 1, "way": "field"}
 
 

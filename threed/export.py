@@ -11,6 +11,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from trimesh.visual import ColorVisuals
 
+from core import animation
 from core.files import whole_file
 from models.picture import XMP, XMP_KEY
 from models.views import Camera
@@ -40,10 +41,12 @@ def turntable(thing: Skinned, frames: int = FRAMES, side: int = SIDE) -> list[Im
     return [Image.fromarray((p.permute(1, 2, 0).numpy() * 255).round().clip(0, 255).astype(np.uint8)) for p in pictures]
 
 
-def animated(frames: list[Image.Image], kind: str) -> bytes:
-    out, pace = io.BytesIO(), int(1000 * SECONDS / len(frames))
-    frames[0].save(out, kind, save_all=True, append_images=frames[1:], duration=pace, loop=0)
-    return out.getvalue()
+def animations(thing: Skinned) -> dict[str, bytes]:
+    """The turntable as every kind that can be written here, by the name of its file."""
+    frames = turntable(thing)
+    times = [int(1000 * SECONDS / len(frames))] * len(frames)
+    kinds = [kind for kind in animation.KINDS if not animation.missing(kind)]
+    return {f"turntable.{kind}": animation.animated(frames, kind, times) for kind in kinds}
 
 
 def vertex_colours(thing: Skinned) -> np.ndarray:
@@ -81,14 +84,12 @@ def write(folder: Path, thing: Skinned, request: ThreeDRequest, facts: dict[str,
     solid = bare.copy()
     solid.apply_scale(MILLIMETRES)
     bare.visual = ColorVisuals(bare, vertex_colors=vertex_colours(thing))
-    frames = turntable(thing)
     made: dict[str, Any] = {
         f"{NAME}.glb": glb(thing, image, extras, request.prompt[:80]),
         f"{NAME}.zip": obj_zip(thing, image),
         f"{NAME}.ply": bare.export(file_type="ply"),
         f"{NAME}.stl": solid.export(file_type="stl"),
-        "turntable.gif": animated(frames, "GIF"),
-        "turntable.webp": animated(frames, "WEBP"),
+        **animations(thing),
     }
     for name, data in made.items():
         with whole_file(folder / name, lasting=True) as part:

@@ -19,20 +19,20 @@ still.parts.inspect = (element, part) => {
   };
   const key = ({ lane, picture, step }) => `${lane}-${picture}-${step}`;
   let known = [],
+    axes = {}, // what can be varied, by name: {help, values, group}
     cells = new Map(), // by key
     buttons = new Map(), // of the grid, by key of their cell
     after = 0, // of the server's log, what was read
     grid = { lanes: [], columns: [], log_snr: [] },
     chosen = null, // the cell in the close-up
     other = null, // the cell that it is compared with
-    growing = false, // whether the form of a branch is open
     round = 0;
 
   const field = (label, control) => make("label", { className: "sl-look-field" }, make("span", {}, label), control);
   const prompt = make("input", { className: "sl-input", id: "inspect-prompt", ariaLabel: "Prompt", dir: "auto", value: state.prompt });
   const seed = make("input", { className: "sl-input", id: "inspect-seed", type: "number", min: 0, value: state.seed });
   const seeds = make("select", {}, ...[1, 2, 4].map((n) => make("option", { value: n, selected: n === state.seeds }, n)));
-  const vary = make("select", { onchange: () => (values.hidden = !vary.value) });
+  const vary = make("select", { onchange: () => varies() });
   const values = make("input", { className: "sl-input", ariaLabel: "Values", value: state.values, hidden: !state.field });
   const view = make("select", { onchange: () => showView() });
   const go = make("button", { className: "sl-go", id: "inspect-go" }, "Look");
@@ -45,6 +45,7 @@ still.parts.inspect = (element, part) => {
       ["png", "Grid as PNG"],
       ["gif", "Animation as GIF"],
       ["webp", "Animation as WebP"],
+      ["mp4", "Animation as MP4"],
       ["raw", "Numbers as ZIP"],
     ].map(([value, words]) => make("option", { value }, words)),
   );
@@ -57,10 +58,22 @@ still.parts.inspect = (element, part) => {
     make("div", { className: "sl-look-fields" }, field("First seed", seed), field("Seeds", seeds), field("Vary", vary), values, field("Show", view), save),
   );
   const sheet = make("div", { className: "sl-look", tabIndex: 0, role: "grid", ariaLabel: "Steps" });
-  const large = make("aside", { className: "sl-look-large", hidden: true });
+  const large = still.lookLarge({
+    step: (n) => open(cells.get(key({ ...chosen, step: n }))),
+    back: () => open(cells.get(key(grid.lanes[chosen.lane].parent))),
+    close,
+    leave: () => sheet,
+    grow,
+  });
   const curves = make("div", { className: "sl-look-curves" });
   const tree = still.branches((n) => open(listed().find((c) => c.lane === n)));
-  element.replaceChildren(make("div", { className: "sl-inspect" }, form, tree.element, make("div", { className: "sl-look-body" }, sheet, large), curves));
+  element.replaceChildren(make("div", { className: "sl-inspect" }, form, tree.element, make("div", { className: "sl-look-body" }, sheet, large.element), curves));
+
+  /* Another field has other usual values. */
+  function varies() {
+    values.hidden = !vary.value;
+    values.value = axes[vary.value]?.values ?? values.value;
+  }
 
   const picked = () => state.models.map((m) => m.split(":")).map(([id, steps]) => ({ id, steps: Number(steps) }));
 
@@ -136,7 +149,7 @@ still.parts.inspect = (element, part) => {
     cells = new Map();
     buttons = new Map();
     chosen = other = null;
-    large.hidden = true;
+    large.hide();
     return follow(answer, mine);
   }
 
@@ -224,104 +237,29 @@ still.parts.inspect = (element, part) => {
     else open(c);
   }
 
-  /* The close-up: a slider over the row's steps, a second cell to compare with, and the form of a branch. */
-  function open(c) {
-    if (c) show(c);
-  }
+  const open = (c) => c && show(c);
 
   function show(c, second = null) {
+    const lane = grid.lanes[c.lane];
     chosen = c;
     other = second;
-    const held = large.contains(document.activeElement) ? document.activeElement : null;
-    render();
-    if (held) (same(held) ?? sheet).focus();
+    large.show({ cell: c, other, lane, steps: stepsOf(c.lane), address: address(lane), models: known });
+    tree.draw(grid.lanes, c.lane);
+    buttons.forEach((button, at) => button.classList.toggle("sl-on", at === key(c)));
+    sheet.setAttribute("aria-activedescendant", `look-${key(c)}`);
   }
-
-  /* What stands in the close-up now where this stood before. */
-  const name = (e) => e.ariaLabel || e.textContent;
-  const same = (held) => [...large.querySelectorAll("button, input, select, a, summary")].find((e) => name(e) === name(held));
 
   function close() {
     chosen = other = null;
-    large.hidden = true;
+    large.hide();
     draw();
     sheet.focus();
   }
 
-  function render() {
-    const lane = grid.lanes[chosen.lane],
-      steps = stepsOf(chosen.lane),
-      at = steps.indexOf(chosen.step);
-    const scrub = make("input", {
-      type: "range",
-      min: 0,
-      max: steps.length - 1,
-      value: at,
-      ariaLabel: "Step",
-      oninput: () => open(cells.get(key({ ...chosen, step: steps[Number(scrub.value)] }))),
-    });
-    const picture = make("div", { className: "sl-look-picture" }, make("img", { src: chosen.src, alt: `step ${chosen.step + 1}` }));
-    const extra = [];
-    if (other) {
-      const top = make("img", { src: other.src, alt: `compared with step ${other.step + 1}`, className: "sl-look-over" });
-      const wipe = make("input", { type: "range", min: 0, max: 100, value: 50, ariaLabel: "Wipe", oninput: () => (top.style.clipPath = `inset(0 ${100 - wipe.value}% 0 0)`) });
-      top.style.clipPath = "inset(0 50% 0 0)";
-      picture.append(top);
-      extra.push(wipe, make("p", { className: "sl-note" }, `Left: ${other.model}, step ${other.step + 1}. Right: ${chosen.model}, step ${chosen.step + 1}.`));
-    }
-    large.hidden = false;
-    large.replaceChildren(
-      make("button", { type: "button", className: "sl-away", ariaLabel: "Close", onclick: close }, "×"),
-      picture,
-      ...extra,
-      scrub,
-      make("p", { className: "sl-facts" }, `${chosen.model}, step ${chosen.step + 1} of ${lane.request.steps}, t ${chosen.t.toFixed(2)}, log-SNR ${chosen.log_snr.toFixed(1)}`),
-      make("p", { className: "sl-note" }, "Shift and a click, or an arrow, wipes between this cell and another."),
-      make(
-        "div",
-        { className: "sl-picks" },
-        lane.parent ? make("button", { type: "button", className: "sl-small", onclick: () => open(cells.get(key(lane.parent))) }, "Back to where it branched") : null,
-        make("a", { className: "sl-small", href: address(lane) }, "Paint on Create"),
-      ),
-      branching(lane),
-    );
-    tree.draw(grid.lanes, chosen?.lane);
-    buttons.forEach((button, at) => button.classList.toggle("sl-on", at === key(chosen)));
-    sheet.setAttribute("aria-activedescendant", `look-${key(chosen)}`);
-  }
-
-  function branching(lane) {
-    const own = lane.request.model;
-    const model = make(
-      "select",
-      { ariaLabel: "Go on with" },
-      ...known.filter((m) => !m.reason).map((m) => make("option", { value: m.id, selected: m.id === own }, m.id)),
-    );
-    const words = make("input", { className: "sl-input", ariaLabel: "Prompt from here on", dir: "auto", value: lane.request.prompt });
-    const noise = make("input", { className: "sl-input", ariaLabel: "Seed of the later noise", type: "number", min: 0, value: lane.seeds[chosen.picture] });
-    const scale = make("input", { className: "sl-input", ariaLabel: "Guidance from here on", type: "number", min: 0, step: 0.5, placeholder: "its own" });
-    const grow = make("button", { type: "button", className: "sl-small", onclick: go }, "Branch from here");
-    async function go() {
-      const changes = {};
-      if (model.value !== own) changes.model = model.value;
-      if (words.value.trim() !== lane.request.prompt) changes.prompt = words.value.trim();
-      if (Number(noise.value) !== lane.seeds[chosen.picture]) changes.seed = Math.max(0, Math.floor(Number(noise.value)) || 0);
-      if (scale.value !== "") changes.guidance = Number(scale.value);
-      still.say("");
-      const { lane: l, picture, step } = chosen;
-      const answer = await still.call("branch", { lane: l, picture, step, changes });
-      if (answer) await following("look_more");
-    }
-    return make(
-      "details",
-      { className: "sl-look-branch", open: growing, ontoggle: (event) => (growing = event.currentTarget.open) },
-      make("summary", {}, "Go on from this step"),
-      field("Model", model),
-      field("Prompt", words),
-      field("Seed of the later noise", noise),
-      field("Guidance", scale),
-      grow,
-    );
+  async function grow({ lane, picture, step }, changes) {
+    still.say("");
+    const answer = await still.call("branch", { lane, picture, step, changes });
+    if (answer) await following("look_more");
   }
 
   async function exported() {
@@ -348,7 +286,8 @@ still.parts.inspect = (element, part) => {
   /* Arrows walk the grid, with Shift the second cell of a wipe. */
   sheet.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
-    if (event.key === "Escape" && !large.hidden) return close();
+    if (event.key === "Escape" && chosen) return close();
+    if (event.key.toLowerCase() === "f" && chosen && !event.ctrlKey && !event.metaKey) return large.full(true);
     if (!step || !cells.size) return undefined;
     event.preventDefault();
     if (!chosen) return open(listed()[0]);
@@ -372,10 +311,15 @@ still.parts.inspect = (element, part) => {
     const can = new Map(known.filter((m) => !m.reason).map((m) => [m.id, m]));
     state.models = state.models.filter((x) => can.has(x.split(":")[0])).slice(0, MOST);
     if (!state.models.length && can.size) state.models = [...can.values()].slice(0, 2).map((m) => `${m.id}:${m.default_steps}`);
-    vary.replaceChildren(
-      make("option", { value: "" }, "nothing"),
-      ...Object.entries(answer.fields).map(([name, help]) => make("option", { value: name, title: help, selected: name === state.field }, name.replaceAll("_", " "))),
-    );
+    axes = answer.fields;
+    if (state.field && !axes[state.field]) axes[state.field] = { help: "a slider between two words", values: state.values, group: "Sliders" };
+    const axis = ([name, { help }]) => make("option", { value: name, title: help, selected: name === state.field }, name.replaceAll("_", " "));
+    const [fields, sliders] = ["", "Sliders"].map((name) => Object.entries(axes).filter(([, { group }]) => group === name));
+    vary.replaceChildren(make("option", { value: "" }, "nothing"), ...fields.map(axis), make("optgroup", { label: "Sliders" }, ...sliders.map(axis)));
+    for (const option of save.options) {
+      const reason = answer.missing[option.value];
+      if (reason) Object.assign(option, { disabled: true, textContent: `${option.textContent}: ${reason}` });
+    }
     view.replaceChildren(...Object.entries(answer.views).map(([name, help]) => make("option", { value: name, selected: name === state.view }, `${name}: ${help}`)));
     offer();
     look();

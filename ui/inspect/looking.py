@@ -11,7 +11,8 @@ from ui.wire import data_url
 
 if TYPE_CHECKING:
     from models.engine import Engine
-    from models.trajectory import Lane, Run, Seen
+    from models.lanes import Lane
+    from models.trajectory import Run, Seen
 
 MOST_LANES, MOST_CELLS = 16, 640
 PATIENCE = 15.0  # seconds after which a grid that no page asks after stops

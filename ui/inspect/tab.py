@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from core import animation
 from core.files import LRU
 from models.request import ImageRequest
 from ui import menu
@@ -18,8 +19,7 @@ from ui.wire import data_url, number, text, token
 WAIT = 0.6  # seconds that a call waits for the next cell
 GRIDS: LRU[str, Looking] = LRU(16)  # the grid of each page
 BEGINNING = threading.Lock()  # of two grids of one page, the one that is not kept is stopped
-FIELDS = ("guidance", "base_steps", "text_noise", "cads", "pink", "skip_steps")  # one of these may be varied
-KINDS = {"png": "png", "gif": "gif", "webp": "webp"}
+KINDS = {"png": "png", "gif": "gif", "webp": "webp", "mp4": "video/mp4"}  # of exports, and their media types
 
 
 def build(desk: Desk) -> None:
@@ -28,11 +28,22 @@ def build(desk: Desk) -> None:
 
 
 def looked_at(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-    """The choices of the form: models, views with their descriptions, and fields that can be varied."""
+    """The choices of the form: models, views with their descriptions, what can be varied with its usual values, and
+    the reasons why kinds of exports can't be written here."""
+    missing = {kind: reason for kind in KINDS if (reason := animation.missing(kind))}
+    return {"models": menu.compared(desk.place), "views": views(), "fields": axes(), "missing": missing}
+
+
+def axes() -> dict[str, dict[str, Any]]:
+    """What can be varied, by name."""
+    from models import sliders
+    from models.lanes import SLID, VARIED
     from models.request import options
 
     known = options(ImageRequest)
-    return {"models": menu.compared(desk.place), "views": views(), "fields": {n: known[n].help for n in FIELDS}}
+    fields = {name: (known[name].help, values, "") for name, values in VARIED.items()}
+    fields |= {name: (f"{one.low} – {one.high}", SLID, "Sliders") for name, one in sliders.box().items()}
+    return {n: {"help": h, "values": ", ".join(map(str, v)), "group": g} for n, (h, v, g) in fields.items()}
 
 
 def views() -> dict[str, str]:
@@ -43,7 +54,7 @@ def views() -> dict[str, str]:
 
 def look(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
     """Start a grid, and stop the page's old one. Returns the first cells."""
-    from models.trajectory import product
+    from models.lanes import Choice, product, varied
 
     view = chosen_view(data)
     request = ImageRequest.from_dict({"prompt": text(data, "prompt", 2000)})
@@ -53,14 +64,12 @@ def look(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
     for m in models:
         desk.refuse(text(m, "id", 200))
     pairs = [(text(m, "id", 200), number(m, "steps", 1, 100)) for m in models]
-    field = text(data, "field", 40) or None
-    if field is not None and field not in FIELDS:
-        raise ValueError(f"{field!r} can't be varied; valid: {', '.join(FIELDS)}")
-    values = data.get("values") if field else [None]
-    if not isinstance(values, list) or not values:
+    field, values = text(data, "field", 90), data.get("values")
+    if field and not (isinstance(values, list) and values and all(isinstance(v, int | float) for v in values)):
         raise ValueError(f"give values of {field} with commas, such as 0, 1")
     first, count = number(data, "seed", 0, 2**31 - 1), number(data, "seeds", 1, 8)
-    lanes = product(request, pairs, field, values, range(first, first + count))
+    choices = varied(field, values) if field and values else [Choice("", {})]
+    lanes = product(request, pairs, choices, range(first, first + count))
     with BEGINNING:
         stop_page(data)
         GRIDS.put(token(data, "tab"), Looking(desk.turns.engine, lanes, view))
@@ -86,7 +95,7 @@ def look_stop(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
 def branch(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
     """Add a row that goes on from a cell's x_t, with `changes`: another model, guidance, prompt or seed."""
     from models import stored
-    from models.trajectory import Lane
+    from models.lanes import Lane
 
     looking = grid(data)
     lane, picture, i = (number(data, name, 0, 100_000) for name in ("lane", "picture", "step"))
@@ -156,4 +165,5 @@ def stop_page(data: dict[str, Any]) -> None:
         old.stop()
 
 
-TAB = Tab("Inspect", "inspect", build, scripts=("plot", "branches", "inspect"), styles=("inspect",), takes_words=True)
+SCRIPTS = ("plot", "branches", "large", "inspect")
+TAB = Tab("Inspect", "inspect", build, scripts=SCRIPTS, styles=("inspect",), takes_words=True)

@@ -24,7 +24,9 @@ DRAFTS = "On a Space there are drafts alone, with the settings of the preset or 
 ONE = "On a Space a visitor makes one thing at a time; this one starts when the other is done or cancelled."
 SEEDS = "object/seeds.png"
 MESH, REPORT = "object/object.glb", "object/report.json"
-LABELS = {"glb": "GLB", "zip": "OBJ, MTL and PNG", "ply": "PLY", "stl": "STL in mm", "gif": "GIF", "webp": "WebP"}
+LABELS = {"glb": "GLB", "zip": "OBJ, MTL and PNG", "ply": "PLY", "stl": "STL in mm"}
+LABELS |= {"gif": "GIF", "webp": "WebP", "mp4": "MP4"}  # of the turntable
+NO_MP4 = "The turntable is no MP4, as the package av was not installed when it was made."
 
 
 def title(job: Job) -> str:
@@ -83,7 +85,8 @@ def results(desk: JobsDesk, job: Job) -> list[dict[str, Any]]:
         shown.append({"show": "solid", "path": MESH, "name": job.request["prompt"]} | facts)
     if report and SEEDS in {o["path"] for o in job.outputs} - missing:
         shown.append({"show": "seeds", "path": SEEDS, "count": job.request["seeds"], "best": report["best"]})
-    return [*shown, {"show": "thing", "files": files, "facts": checklist(report) if report else []}]
+    facts = [*(checklist(report) if report else []), *([] if any(f["name"] == "MP4" for f in files) else [NO_MP4])]
+    return [*shown, {"show": "thing", "files": files, "facts": facts}]
 
 
 def checklist(report: dict[str, Any]) -> list[str]:
