@@ -28,7 +28,7 @@ from models import catalogue, realesrgan, text, weights
 from models.catalogue import Row
 from models.denoiser import Cond
 from models.families import Parts, toy2d
-from models.words import WORD
+from models.vocabulary import WORD
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ from models.families import Parts
 from models.generate import Event, decode, generate
 from models.request import ImageRequest
 from models.samplers import Step
-from models.words import Vectors, Window, Words, vocabulary
+from models.vocabulary import vocabulary
+from models.words import Vectors, Window, Words
 
 TICK = 0.5  # seconds between two `Waiting` events
 PATIENCE = 60.0  # seconds for which a run whose events nobody reads may hold up others

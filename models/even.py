@@ -4,7 +4,8 @@
 
 A value is a function of the prompt and the picture's seed. Values come as often as in the captions of toys
 (models/law.py), in rounds: where n values are equally likely, any n neighbouring seeds show each of them once. Colour,
-pattern, size and view are open only for the kinds of toys; the background is open wherever a prompt names none.
+pattern, size and view are open only for the kinds of toys; the background is open wherever a prompt names none; the
+skin tone is open where it names one person or hand, for models that were trained on the words for tones.
 """
 
 import hashlib
@@ -13,14 +14,17 @@ from collections.abc import Iterator
 from fractions import Fraction
 from math import gcd, lcm
 
+from models import people
 from models.law import KIND_WORDS, PATTERNS, SIZES
 from models.palette import BACKGROUNDS, COLOURS, UNSEEN
+from models.prompt import TONES, with_tones
 from models.views import CHANCES, PHRASES
 
 EVEN = {  # the choices: which attributes each one spreads
     "nothing": (),
     "background": ("background",),
     "everything": ("background", "colour", "pattern", "size", "view"),
+    "everything and skin": ("background", "colour", "pattern", "size", "view", "skin"),
 }
 LAW: dict[str, dict[str, float]] = {
     "background": dict.fromkeys(BACKGROUNDS, 1 / len(BACKGROUNDS)),
@@ -29,11 +33,13 @@ LAW: dict[str, dict[str, float]] = {
     "size": SIZES,
     "view": CHANCES,
 }
+SKIN = dict.fromkeys(TONES.values(), 1 / len(TONES))  # of people and hands, which toys have none of
 WORDS = {  # patterns of the words by which a prompt names an attribute
     "colour": "|".join((*COLOURS, "turquoise", "violet", "gray")),
     "pattern": "plain|striped|stripy|stripes|dotted|spotted|polka-dot|dots|spots",
     "size": "big|large|huge|small|little|tiny",
     "view": "view|seen|above|behind|from the (?:front|side)",
+    "skin": r"skin|\w+-skinned",
 }
 SAID = {head: re.compile(rf"\b(?:{words})\b", re.IGNORECASE) for head, words in WORDS.items()}
 GROUND = re.compile(  # words that name a background; a colour in them is not the thing's
@@ -49,8 +55,14 @@ def left_open(prompt: str, which: str) -> list[str]:
     """The attributes of `which` (a key of EVEN) that the prompt does not name, in the order of choosing."""
     one = ONE.match(prompt)
     toy = one is not None and not PLACED.search(one["rest"])
-    heads, thing = EVEN[which] if toy else EVEN[which][:1], GROUND.sub("", prompt)
+    has = {"background": True, "skin": len(people.noun().findall(prompt)) == 1}
+    heads, thing = [head for head in EVEN[which] if has.get(head, toy)], GROUND.sub("", prompt)
     return [head for head in heads if (thing == prompt if head == "background" else not SAID[head].search(thing))]
+
+
+def needs(which: str) -> str | None:
+    """The word that a model must have been trained on for this choice."""
+    return "skin" if "skin" in EVEN[which] else None
 
 
 def in_rounds(law: dict[str, float], seed: int, salt: str, turning: bool) -> Iterator[str]:
@@ -73,7 +85,8 @@ def chosen(prompt: str, seed: int, which: str) -> dict[str, str]:
     """The value of each attribute that the prompt leaves open, for the picture of this seed."""
     out: dict[str, str] = {}
     for head in left_open(prompt, which):
-        values = in_rounds(LAW[head], seed, f"{head}/{prompt.strip().lower()}", head != "background")
+        law, salt = SKIN if head == "skin" else LAW[head], f"{head}/{prompt.strip().lower()}"
+        values = in_rounds(law, seed, salt, turning=head != "background")
         taken = out.get("background")
         out[head] = next(v for v in values if not (head == "colour" and (v, taken) in UNSEEN))
     return out
@@ -89,6 +102,8 @@ def completed(prompt: str, seed: int, which: str) -> str:
         words = sorted([*one["own"].split(), *looks], key=_rank)
         article = "an" if words[0][0] in "aeiou" else "a"
         prompt = f"{article} {' '.join(words)} {one['kind']}{one['rest']}"
+    if "skin" in values:
+        prompt = people.noun().sub(lambda match: with_tones(match[0], [values["skin"]]), prompt)
     text, comma, tail = prompt.rstrip(" .").partition(",")
     if "background" in values:
         text = f"{text} on a {values['background']} background"

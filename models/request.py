@@ -15,10 +15,11 @@ from typing import Any, Self, get_args, get_type_hints
 from core.fields import between, check, keyed, option, options, short
 from models import catalogue, sliders, stack
 from models.enlarge import ENLARGER, ENLARGERS, FACTORS
-from models.even import EVEN, completed
+from models.even import EVEN, completed, needs
 from models.manifest import CONTROLS
 from models.painters import Painter, base_of, must_fit, parse
 from models.prompt import reading, spelt
+from models.vocabulary import knows
 
 SEEDS = 2**31
 DEFAULT_MODEL = "toybox-sprint"
@@ -186,6 +187,9 @@ class ImageRequest(Request):
         for id in self.models() if self.loras or self.sliders else ():
             stack.loras(self.loras, catalogue.get(id))
             sliders.chosen(self.sliders, catalogue.get(id))
+        if (word := needs(self.even)) and not knows(row, word):
+            valid = ", ".join(which for which in EVEN if not needs(which))
+            raise ValueError(f"{self.model} was trained on no words for {word} tones; valid for even: {valid}")
         if self.control:
             self._steered()
         if self.enlarge not in FACTORS:

@@ -5,7 +5,6 @@ Any other word is spelt right, and near words are near in meaning, by the cosine
 word that is near in neither is not suggested.
 """
 
-import json
 import re
 import unicodedata
 from collections import Counter
@@ -20,10 +19,8 @@ from transformers import AutoTokenizer
 from models import catalogue, prompt, text
 from models.catalogue import Row
 from models.prompt import Note, Traced
+from models.vocabulary import WORD
 
-FILE = "vocabulary.json"
-MARKS = "".join(c for c in map(chr, range(0x300, 0x10000)) if unicodedata.category(c) in ("Mn", "Mc"))  # accents
-WORD = re.compile(rf"[^\W\d_](?:[\w'’-]|[{MARKS}])*")
 ALIKE = 0.3  # least cosine of two words of near meaning, chosen by the pairs in tests/test_words.py
 LITTLE = frozenset(
     "a an and any at by for from in into is it its of on one or some that the there these this to up very with".split()
@@ -57,16 +54,6 @@ PROMPTS = (
     "a chef",
     "a thumbs up",
 )
-
-
-def vocabulary(row: Row) -> list[str] | None:
-    """The words of a model, or of its nearest base that lists them, the commonest first. None for models that know a
-    whole language."""
-    for r in catalogue.chain(row):
-        if r.folder is not None and (r.folder / FILE).is_file():
-            entries = json.loads((r.folder / FILE).read_text(encoding="utf-8"))
-            return list(dict.fromkeys(word for entry in entries for word in WORD.findall(entry.lower())))
-    return None
 
 
 def tokenizer(row: Row) -> Any | None:

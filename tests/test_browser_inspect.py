@@ -260,7 +260,9 @@ def test_keys_scrub_on_and_wipe(visit):
     v.page.keyboard.press("ArrowRight")
     v.page.keyboard.press("Shift+ArrowRight")
     v.page.keyboard.press("Shift+ArrowRight")
-    expect(v.page.locator(".sl-look-large")).to_contain_text("Left: tiny-sprint, step 3. Right: tiny-sprint, step 1.")
+    expect(v.page.locator(".sl-look-large")).to_contain_text(
+        "Left: tiny-sprint, seed 5, step 3. Right: tiny-sprint, seed 5, step 1."
+    )
     v.page.get_by_label("Step", exact=True).focus()
     for step in (2, 3, 4):
         v.page.keyboard.press("ArrowRight")

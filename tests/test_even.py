@@ -1,5 +1,6 @@
 """What a prompt leaves open, spread by words: what is open, how often each value comes, and where the words go."""
 
+import json
 from collections import Counter
 from itertools import combinations
 from math import log
@@ -8,7 +9,11 @@ import pytest
 
 from distill.data.toys import prompt, sample_scene
 from models.even import LAW, chosen, completed, left_open
+from models.prompt import TONES
 from models.request import ImageRequest, text_of
+from tests import tiny
+
+STUDIO = [tiny.build]
 
 
 @pytest.mark.parametrize(
@@ -90,3 +95,53 @@ def test_a_request_keeps_it_and_each_picture_says_what_was_chosen():
     assert night.texts() == ["a mug on a black background"], "the style has named it"
     with pytest.raises(ValueError, match="valid: nothing, background, everything"):
         ImageRequest("a mug", even="all")
+
+
+@pytest.mark.parametrize(
+    "prompt, seen",
+    [
+        ("a chef", "a chef with {} skin"),
+        ("a woman with red hair on a blue background", "a woman with red hair and {} skin on a blue background"),
+        ("an astronaut, from above", "an astronaut with {} skin, from above"),
+        ("a dancer in front of a house", "a dancer with {} skin in front of a house"),
+        ("a chef with dark skin", None),
+        ("a dark-skinned chef", None),
+        ("a chef and a pilot", None),  # each may have a tone of their own
+        ("a fox", None),
+        ("two women holding hands", None),
+    ],
+)
+def test_skin_tones_are_open_where_one_person_is_named_without_one(prompt, seen):
+    assert ("skin" in left_open(prompt, "everything and skin")) == (seen is not None)
+    assert "skin" not in left_open(prompt, "everything")
+    for seed in range(5) if seen else ():
+        text = completed(prompt, seed, "everything and skin")
+        before, after = seen.split("{}")
+        tone = chosen(prompt, seed, "everything and skin")["skin"]
+        assert text.startswith(f"{before}{tone}{after.partition(',')[0]}"), text
+
+
+def test_a_round_of_five_people_has_the_five_tones_each_as_often_before_any_background():
+    which = "everything and skin"
+    for first in range(0, 100, 5):
+        assert {chosen("a chef", seed, which)["skin"] for seed in range(first, first + 5)} == set(TONES.values())
+    rows = [chosen("a chef", seed, which) for seed in range(4000)]
+    both = Counter((row["skin"], row["background"]) for row in rows)
+    assert len(both) == 40 and max(both.values()) < 1.5 * min(both.values())
+
+
+def test_only_a_model_that_has_words_for_tones_spreads_them(studio):
+    """The tiny vocabulary has none; with the words of `words` it has."""
+    fields = {"model": "tiny-sprint", "steps": 2, "num_images": 5, "seed": 10, "even": "everything and skin"}
+    with pytest.raises(
+        ValueError, match="tiny-sprint was trained on no words for skin tones; valid for even: nothing, back"
+    ):
+        ImageRequest("👩‍🍳", **fields)
+    file = studio / "models" / "tiny-sprint" / "vocabulary.json"
+    file.write_text(json.dumps([*tiny.WORDS, "a chef with medium-dark skin"]))
+    request = ImageRequest("👩‍🍳 on a blue background", **fields)
+    assert sorted(request.texts()) == sorted(
+        f"woman cook with {tone} skin on a blue background" for tone in TONES.values()
+    )
+    assert request.single(2).texts() == [request.texts()[2]] == [text_of(request.single(2).to_dict())]
+    assert ImageRequest("👩🏿‍🍳", **fields).texts()[0].startswith("woman cook with dark skin on a ")

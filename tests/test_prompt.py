@@ -10,7 +10,7 @@ from distill.data.emoji_fetch import TONES as CAPTION_TONES
 from models import prompt
 from models.prompt import TONES, names, notes, reading, spelt
 from models.request import ImageRequest
-from models.words import WORD
+from models.vocabulary import WORD
 
 BOX = json.loads((assets() / "weights" / "toybox-sprint" / "vocabulary.json").read_text(encoding="utf-8"))
 

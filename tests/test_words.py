@@ -11,7 +11,8 @@ from distill.data.folder import Folder
 from models import catalogue, text
 from models.engine import Engine
 from models.prompt import spelt
-from models.words import GROUPS, PROMPTS, Vectors, Window, Words, slips, vocabulary
+from models.vocabulary import vocabulary
+from models.words import GROUPS, PROMPTS, Vectors, Window, Words, slips
 from tests import test_hub_sd, tiny
 
 KNOWN = "a ball cube mushroom house dog cat piano car red green cherry box polka dot striped on the".split()

@@ -29,7 +29,7 @@ def widget(name: str, kind: type, option: Option, value: Any, **more: Any) -> Wi
     if kind is bool:
         return gr.Checkbox(**shared)
     if option.choices is not None:
-        chosen = {"label": shared.pop("label"), "choices": list(option.choices())}
+        chosen = {"name": name, "label": shared.pop("label"), "choices": list(option.choices())}
         return part("choice", events=("input",), data=chosen, **shared)
     if kind is str:
         return gr.Textbox(lines=option.lines, max_length=option.longest, **shared)

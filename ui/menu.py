@@ -5,9 +5,11 @@ from typing import Any, get_type_hints
 from models import catalogue, realesrgan, sliders, stack, variety
 from models.catalogue import Row
 from models.enlarge import ENLARGER, MOST, TEACHER
+from models.even import EVEN, needs
 from models.painters import base_of
 from models.request import ImageRequest
 from models.restore import fitted
+from models.vocabulary import knows
 from ui.place import Place
 
 LIVE_PARAMETERS = 60e6  # a larger model is too slow on a CPU to paint at every keystroke
@@ -29,6 +31,7 @@ def model(id: str) -> dict[str, Any]:
         "variety": {str(n): variety.knob(row, n) for n in steps},
         "sliders": beside(row),
         "loras": stack.able(row),
+        "able": {"even": [which for which in EVEN if not (word := needs(which)) or knows(row, word)]},
         "guidance": guidance.range,
         "negative": guidance.kind == "cfg",
         "draft": draft(row),

@@ -152,7 +152,7 @@ still.parts.compare = (element, part) => {
     const time = make("b", { className: "sl-time" }, "–");
     return make(
       "section",
-      { className: "sl-column", data: { model: model.id } },
+      { className: "sl-column", data: { model: model.id }, style: `--rows: ${tiles.length + 4}` },
       make(
         "h2",
         {},

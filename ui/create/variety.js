@@ -105,20 +105,20 @@ still.parts.variety = (element, part) => {
     const request = { ...still.request, num_images: Math.min(9, Math.max(4, still.request.num_images)) };
     const { rungs } = stops(still.request);
     const fields = at > 0 ? rungs[at - 1].fields : at < 0 ? request : rungs.at(-1).fields;
-    const effect = at > 0 ? rungs[at - 1].words : at < 0 ? "Its own settings." : rungs.at(-1).words;
+    const effect = at > 0 ? rungs[at - 1].words : at < 0 ? "The picture's own settings." : rungs.at(-1).words;
     const sides = [
-      { title: "Variety 0", request: { ...request, ...off } },
-      { title: `With. ${effect}`, request: { ...request, ...Object.fromEntries(Object.keys(off).map((name) => [name, fields[name] ?? off[name]])) } },
+      { title: "Without", effect: "The model as it is.", request: { ...request, ...off } },
+      { title: "With", effect, request: { ...request, ...Object.fromEntries(Object.keys(off).map((name) => [name, fields[name] ?? off[name]])) } },
     ].map((side) => ({ ...side, grid: make("div", { className: "sl-wall" }), time: make("b", { className: "sl-time" }, "…"), ms: 0 }));
     const columns = sides.map((side) =>
-      make("section", {}, make("h2", {}, side.title), make("p", { className: "sl-facts" }, side.time), side.grid),
+      make("section", {}, make("h2", {}, side.title), make("p", {}, side.effect), make("p", { className: "sl-facts" }, side.time), side.grid),
     );
     sides.forEach((side) => {
       side.grid.style.setProperty("--columns", request.num_images > 4 ? 3 : 2);
       side.grid.append(...Array.from({ length: request.num_images }, () => make("figure", { className: "sl-tile sl-empty" })));
     });
-    const close = make("button", { className: "sl-small", onclick: () => sheet.close() }, "Close (Esc)");
-    sheet.replaceChildren(make("div", { className: "sl-sides" }, ...columns), close);
+    const close = make("button", { className: "sl-corner", ariaLabel: "Close", title: "Close (Esc)", onclick: () => sheet.close() }, "×");
+    sheet.replaceChildren(close, make("div", { className: "sl-sides" }, ...columns));
     sheet.showModal();
     const mine = ++round,
       tab = still.token();

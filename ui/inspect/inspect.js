@@ -243,9 +243,9 @@ still.parts.inspect = (element, part) => {
     const lane = grid.lanes[c.lane];
     chosen = c;
     other = second;
-    large.show({ cell: c, other, lane, steps: stepsOf(c.lane), address: address(lane), models: known });
+    large.show({ cell: c, other, lane, lanes: grid.lanes, steps: stepsOf(c.lane), address: address(lane), models: known });
     tree.draw(grid.lanes, c.lane);
-    buttons.forEach((button, at) => button.classList.toggle("sl-on", at === key(c)));
+    buttons.forEach((button, at) => button.classList.toggle("sl-on", at === key(c) || Boolean(second && at === key(second))));
     sheet.setAttribute("aria-activedescendant", `look-${key(c)}`);
   }
 

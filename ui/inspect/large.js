@@ -5,7 +5,7 @@
 still.lookLarge = (page) => {
   const { make } = still;
   const element = make("dialog", { className: "sl-look-large", ariaLabel: "Close-up", onkeydown: keys, onclose: () => view && !element.open && page.close() });
-  let view = null, // {cell, other, lane, steps, address, models} of what stands there
+  let view = null, // {cell, other, lane, lanes, steps, address, models} of what stands there
     growing = false; // whether the form of a branch is open
 
   const whole = () => element.matches(":modal");
@@ -66,7 +66,7 @@ still.lookLarge = (page) => {
       ...(other ? wiping(picture, cell, other) : []),
       scrub,
       make("p", { className: "sl-facts" }, `${cell.model}, step ${cell.step + 1} of ${lane.request.steps}, t ${cell.t.toFixed(2)}, log-SNR ${cell.log_snr.toFixed(1)}`),
-      make("p", { className: "sl-note" }, "Shift and a click, or an arrow, wipes between this cell and another."),
+      ...(whole() ? [] : [make("p", { className: "sl-note" }, "Shift and a click, or an arrow, wipes between this cell and another.")]),
       make(
         "div",
         { className: "sl-picks" },
@@ -78,13 +78,15 @@ still.lookLarge = (page) => {
     );
   }
 
+  const words = (c) => `${view.lanes[c.lane].label}, seed ${view.lanes[c.lane].seeds[c.picture]}, step ${c.step + 1}`;
+
   /* The other cell lies over this one, to the left of the line that the slider moves. */
   function wiping(picture, cell, other) {
     const top = make("img", { src: other.src, alt: `compared with step ${other.step + 1}`, className: "sl-look-over" });
     const wipe = make("input", { type: "range", min: 0, max: 100, value: 50, ariaLabel: "Wipe", oninput: () => (top.style.clipPath = `inset(0 ${100 - wipe.value}% 0 0)`) });
     top.style.clipPath = "inset(0 50% 0 0)";
     picture.append(top);
-    return [wipe, make("p", { className: "sl-note" }, `Left: ${other.model}, step ${other.step + 1}. Right: ${cell.model}, step ${cell.step + 1}.`)];
+    return [wipe, make("p", { className: "sl-note" }, `Left: ${words(other)}. Right: ${words(cell)}.`)];
   }
 
   const field = (label, control) => make("label", { className: "sl-look-field" }, make("span", {}, label), control);
@@ -94,13 +96,13 @@ still.lookLarge = (page) => {
       own = lane.request.model,
       seed = lane.seeds[cell.picture];
     const model = make("select", { ariaLabel: "Go on with" }, ...models.filter((m) => !m.reason).map((m) => make("option", { value: m.id, selected: m.id === own }, m.id)));
-    const words = make("input", { className: "sl-input", ariaLabel: "Prompt from here on", dir: "auto", value: lane.request.prompt });
+    const prompt = make("input", { className: "sl-input", ariaLabel: "Prompt from here on", dir: "auto", value: lane.request.prompt });
     const noise = make("input", { className: "sl-input", ariaLabel: "Seed of the later noise", type: "number", min: 0, value: seed });
     const scale = make("input", { className: "sl-input", ariaLabel: "Guidance from here on", type: "number", min: 0, step: 0.5, placeholder: "its own" });
     function grow() {
       const changes = {};
       if (model.value !== own) changes.model = model.value;
-      if (words.value.trim() !== lane.request.prompt) changes.prompt = words.value.trim();
+      if (prompt.value.trim() !== lane.request.prompt) changes.prompt = prompt.value.trim();
       if (Number(noise.value) !== seed) changes.seed = Math.max(0, Math.floor(Number(noise.value)) || 0);
       if (scale.value !== "") changes.guidance = Number(scale.value);
       return page.grow(cell, changes);
@@ -110,7 +112,7 @@ still.lookLarge = (page) => {
       { className: "sl-look-branch", open: growing, ontoggle: (event) => (growing = event.currentTarget.open) },
       make("summary", {}, "Go on from this step"),
       field("Model", model),
-      field("Prompt", words),
+      field("Prompt", prompt),
       field("Seed of the later noise", noise),
       field("Guidance", scale),
       small("Branch from here", grow),

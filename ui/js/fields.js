@@ -73,7 +73,7 @@ still.parts.menu = (element, part) => {
 /* One of a few choices, by the browser's own menu, which shows all of them and closes when it loses the focus. */
 still.parts.choice = (element, part) => {
   const { make } = still;
-  const { label, choices } = part.props.data;
+  const { name, label, choices } = part.props.data;
   const select = make("select", { className: "sl-select", ariaLabel: label, onchange: choose });
   select.replaceChildren(...choices.map((choice) => make("option", { value: choice }, choice)));
   element.replaceChildren(make("label", { className: "sl-choice" }, make("span", { className: "sl-label" }, label), select));
@@ -86,8 +86,17 @@ still.parts.choice = (element, part) => {
   const show = () => {
     select.value = part.props.value;
   };
+
+  /* What the model of the form can't take is greyed out; a next model gets the nearest that it can. */
+  const able = () => still.model?.able?.[name] ?? choices;
+  const grey = () => [...select.options].forEach((option) => (option.disabled = !able().includes(option.value)));
+  still.on("switched", (request) => {
+    if (name in request && !able().includes(request[name])) request[name] = able().at(-1);
+  });
+  still.on("model", grey);
   part.watch("value", show);
   show();
+  grey();
 };
 
 /* Tab stops once at a group of radio buttons, at the chosen one. Gradio gives each button a name of its own whenever it
