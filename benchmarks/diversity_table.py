@@ -19,7 +19,7 @@ STUDY, NAMED = report.RESULTS / "diversity.json", report.RESULTS / "named.json"
 DECIDED = report.RESULTS / "commitment.json"
 HEADS = ("background", "colour", "pattern", "size", "view")
 KEEP = 0.9  # least share of its own right pictures at any stop of the slider
-GAIN = 0.01  # least relative gain of variety from stop to stop
+GAIN = 0.03  # least relative gain of variety from stop to stop, about the deviation of a sampling seed
 STOPS = 4
 AIM = 0.97  # of the base's variety and of its own kinds
 NONE = ("none", 0)
@@ -251,14 +251,18 @@ def _beats(b: Row, a: Row) -> bool:
 
 
 def _apart(front: list[Row]) -> list[Row]:
-    """At most STOPS of them, each with enough gain over the one before; the last is the most varied."""
+    """At most STOPS of them, each with enough gain over the one before, at about equal distances of variety; the last
+    is the most varied."""
     kept: list[Row] = []
     for rung in front:
         if not kept or rung["variety"] > kept[-1]["variety"] + GAIN:
             kept.append(rung)
     if len(kept) <= STOPS:
         return kept
-    return [kept[round(i * (len(kept) - 1) / (STOPS - 1))] for i in range(STOPS)]
+    low, high = kept[0]["variety"], kept[-1]["variety"]
+    aims = [low + (high - low) * i / (STOPS - 1) for i in range(STOPS)]
+    near = [min(kept, key=lambda rung: abs(rung["variety"] - aim)) for aim in aims]  # noqa: B023
+    return [rung for n, rung in enumerate(near) if rung not in near[:n]]
 
 
 def tables() -> dict[str, str]:

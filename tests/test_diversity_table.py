@@ -130,3 +130,10 @@ def test_a_picture_is_decided_where_it_stays_what_it_becomes():
     final = torch.tensor([[0.0, 2.0], [2.0, 0.0]])
     there = torch.stack([final.mean(0).expand(2, 2), final])
     assert commitment.left(there, final).tolist() == [[0, 0], [1, 1]]
+
+
+def test_the_stops_of_the_slider_are_about_equally_far_apart_in_variety():
+    front = [{"variety": v} for v in (1.04, 1.05, 1.08, 1.12, 1.16, 1.3)]
+    kept = [rung["variety"] for rung in diversity_table._apart(front)]
+    assert kept == [1.04, 1.12, 1.16, 1.3], "1.05 is within the noise of 1.04"
+    assert [rung["variety"] for rung in diversity_table._apart(front[:3])] == [1.04, 1.08]
