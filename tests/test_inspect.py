@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from models import stored
+from models import stored, trajectory
 from models.picture import png_bytes
 from models.regrow import step_of
 from models.request import ImageRequest
@@ -65,12 +65,21 @@ def idle(grid) -> None:
         assert grid._news.wait_for(lambda: not grid._working, 60)
 
 
-def test_cells_stream_and_the_first_is_there_before_the_second_step(desk):
-    answer, grid = look(desk, SANA)
-    answer = begun(desk, answer)
+def test_cells_stream_and_the_first_is_there_before_the_second_step(desk, monkeypatch):
+    events, steps, say = [], trajectory.look, looking.Looking._say
+
+    def stepping(lanes, crew):
+        for seen in steps(lanes, crew):
+            events.append("step")
+            yield seen
+
+    monkeypatch.setattr(trajectory, "look", stepping)
+    monkeypatch.setattr(looking.Looking, "_say", lambda grid, cell: events.append("cell") or say(grid, cell))
+    answer = begun(desk, look(desk, SANA)[0])
     assert answer["working"] and len(answer["cells"]) < 400
     cells, answer = followed(desk, answer)
     assert len(cells) == 400 and answer["after"] == 400 and answer["failure"] is None
+    assert events == ["step", *["cell"] * 4] * 100
 
 
 @pytest.mark.parametrize("second", [SPRINT, SANA | {"steps": 5}], ids=["another network", "the same network"])

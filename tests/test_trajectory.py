@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from diffusers import SCMScheduler
+from diffusers import DPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler, SCMScheduler
 from PIL import Image
 
 from models import families, trajectory
@@ -19,7 +19,7 @@ from models.lanes import Choice, Lane, product, runs, varied
 from models.request import ImageRequest
 from models.samplers import Step
 from models.schedule import VP, Flow, Trig, add_noise, from_x0, to_x0
-from models.stepping import stepper
+from models.stepping import STEPPERS, FlowSteps, stepper
 from models.trajectory import Seen, collect, columns, commitment, decided, latents, look, spread
 from tests import tiny
 
@@ -40,27 +40,47 @@ def numbers(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-OWN = {  # what a scheduler calls x0, where it says it; in its own samples
-    "DDIMScheduler": "pred_original_sample",
-    "LCMScheduler": "denoised",
-    "EulerDiscreteScheduler": "pred_original_sample",
-    "SCMScheduler": "pred_original_sample",
+SCHEDULERS = tiny.CONFIGS | {
+    "SCMScheduler": SCMScheduler(),
+    "DPMSolverMultistepScheduler": DPMSolverMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.5
+    ),
+    "FlowMatchEulerDiscreteScheduler": FlowMatchEulerDiscreteScheduler(shift=1.5),
 }
 
 
-@pytest.mark.parametrize("name", OWN)
+def own_x0(scheduler, i, at, sample, answer):
+    """x0 as diffusers' own step has it, from a sample in that scheduler's space and the network's answer."""
+    name = type(scheduler).__name__
+    if name == "DPMSolverMultistepScheduler":
+        scheduler._init_step_index(at)
+        return scheduler.convert_model_output(answer, sample=sample)
+    if name == "TCDScheduler":  # with eta 1 it goes to timestep 0, on the line through x0 and the noise
+        out = scheduler.step(answer, at, sample, eta=1.0).pred_noised_sample
+        (a, b), (a_s, b_s) = [
+            (c**0.5, (1 - c) ** 0.5) for c in (scheduler.alphas_cumprod[at], scheduler.alphas_cumprod[0])
+        ]
+        return (out - b_s / b * sample) / (a_s - b_s / b * a)
+    out = scheduler.step(answer, at, sample)
+    if name == "FlowMatchEulerDiscreteScheduler":  # a straight line, whose end is x0
+        now, later = scheduler.sigmas[i], scheduler.sigmas[i + 1]
+        return sample + (out.prev_sample - sample) * now / (now - later)
+    return out.denoised if name == "LCMScheduler" else out.pred_original_sample
+
+
+@pytest.mark.parametrize("name", STEPPERS)
 def test_x0_is_what_the_scheduler_makes_of_the_same_answer(name):
-    """The network's answer is put into diffusers' own step, in that scheduler's own space."""
-    scheduler = {**tiny.CONFIGS, "SCMScheduler": SCMScheduler()}[name]
-    run = stepper(scheduler, 4, None, torch.device("cpu"), generators=[torch.Generator().manual_seed(0)])
-    trig = name == "SCMScheduler"
-    kind, i = ("trigflow" if trig else "epsilon"), 1
+    """The network's answer is put into diffusers' own step, in that scheduler's own space; every scheduler that the
+    catalogue may name."""
+    run = stepper(SCHEDULERS[name], 4, None, torch.device("cpu"), generators=[torch.Generator().manual_seed(0)])
+    trig, flow = name == "SCMScheduler", isinstance(run, FlowSteps)
+    kind, i = ("trigflow" if trig else "flow" if flow else "epsilon"), 1
     t, x_t, answer = torch.tensor([run.times[i]]), numbers(1, 4, 8, 8), numbers(1, 4, 8, 8, seed=1)
     x0 = to_x0(kind, run.schedule, x_t, answer, t)
     scale = run.scales[i] if name == "EulerDiscreteScheduler" else run.sigma if trig else 1.0
     run._from(i)
     at = run.angles[i] if trig else run.scheduler.timesteps[i]
-    theirs = getattr(run.scheduler.step(answer * (run.sigma if trig else 1.0), at, x_t * scale), OWN[name])
+    theirs = own_x0(run.scheduler, i, at, x_t * scale, answer * (run.sigma if trig else 1.0))
     theirs = theirs / (run.sigma if trig else 1.0)
     assert torch.allclose(x0, theirs, atol=2e-3 * theirs.abs().max())
     if name == "EulerDiscreteScheduler":
