@@ -24,7 +24,8 @@ from distill import declared, start, world
 from distill.card import card, curve
 from distill.data import cache, place, sources
 from distill.serve import Trained
-from models import catalogue, elsewhere, families, recipe, words
+from models import catalogue, elsewhere, families, recipe
+from models import vocabulary as lexicon
 from models.catalogue import Guidance, Manifest, Row
 from models.generate import generate
 from models.request import ImageRequest
@@ -52,7 +53,7 @@ def vocabulary(run: Path, made: Trained) -> list[str] | None:
         own = world.words_of([cache.draw(s, cache_dir()) for s in chosen])
     before: list[str] | None = start.words(run)
     if made.base is not None and made.base.manifest.kind == "model":
-        known = words.vocabulary(made.base)
+        known = lexicon.vocabulary(made.base)
         before = None if known is None and catalogue.on_hub(made.base) else [*before, *(known or ())]
     return None if before is None else list(dict.fromkeys([*own, *before]))
 
@@ -108,7 +109,7 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
         own = {"about": module.ABOUT} | module.serve(made, part)
         forget_paths(part)
         if own.get("kind", "model") in ("model", "lora") and (known := vocabulary(run, made)) is not None:
-            (part / words.FILE).write_text(json.dumps(known, ensure_ascii=False, indent=0))
+            (part / lexicon.FILE).write_text(json.dumps(known, ensure_ascii=False, indent=0))
         curve(run, part / "curve.png")
         files = {str(p.relative_to(part)): sha256(p) for p in sorted(part.rglob("*")) if p.is_file()}
         of_base = own.get("kind") in ("lora", "slider", "control")

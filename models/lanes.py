@@ -34,10 +34,11 @@ class Lane:
 
 
 def varied(name: str, values: Sequence[float]) -> list[Choice]:
-    """The values of one of VARIED, of a slider of the box, or of one between two words such as plain/striped. Raises
-    ValueError for any other name."""
-    if name not in VARIED and name not in sliders.box() and sliders.WORDS.fullmatch(name) is None:
-        valid = ", ".join([*VARIED, *sliders.box()])
+    """The values of one of VARIED, of a slider, or of one between two words such as plain/striped. Raises ValueError
+    for any other name."""
+    known = [*VARIED, *sliders.box(), *sliders.own()]
+    if name not in known and sliders.WORDS.fullmatch(name) is None:
+        valid = ", ".join(known)
         raise ValueError(f"{name!r:.80} can't be varied; valid: {valid}, or two words such as plain/striped")
     out = []
     for value in values:

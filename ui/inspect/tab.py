@@ -42,7 +42,9 @@ def axes() -> dict[str, dict[str, Any]]:
 
     known = options(ImageRequest)
     fields = {name: (known[name].help, values, "") for name, values in VARIED.items()}
-    fields |= {name: (f"{one.low} – {one.high}", SLID, "Sliders") for name, one in sliders.box().items()}
+    fields |= {
+        name: (f"{one.low} – {one.high}", SLID, "Sliders") for name, one in (sliders.box() | sliders.own()).items()
+    }
     return {n: {"help": h, "values": ", ".join(map(str, v)), "group": g} for n, (h, v, g) in fields.items()}
 
 
