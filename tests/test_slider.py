@@ -119,7 +119,7 @@ def test_with_a_bug_it_does_not_learn_pairs(monkeypatch, bug):
 @pytest.mark.parametrize("name", ["size", "roundness", "pattern", "background", "warmth", "count"])
 def test_a_pair_of_toys_differs_in_one_attribute_that_its_caption_leaves_open(name):
     words = {"size": "big large small little tiny", "pattern": "striped plain", "count": "big small one four three"}
-    for index in (0, 1):
+    for index in (0, 3):
         pair = KNOWN[name](0, index)
         same = (pair.low == pair.high).all(2)
         corners = same[[0, 0, -1, -1], [0, -1, 0, -1]]
