@@ -38,8 +38,8 @@ from models.manifest import Row
 from models.sliders import Range, Slider, Way
 from models.stack import Entry
 
-MODELS = "toybox-sprint:1,toybox-hyper:1,toybox-dmd2:1,toybox-disback:1,toybox-lcm:4,toybox-msd4:1,toybox-cfg-lora:8"
-MODELS += ",toybox-sana:8,toybox-sd:8,toybox-hyper:4"
+MODELS = "toybox-sprint:1,toybox-hyper:1,toybox-dmd2:1,toybox-disback:1,toybox-lcm:4,toybox-msd4:1,toybox-cfg-lora:6"
+MODELS += ",toybox-sana:6,toybox-sd:6,toybox-hyper:4"
 POSITIONS = tuple(0.4 * k for k in range(-5, 6))  # raw
 TOYS = (
     "a purple car",
@@ -48,9 +48,12 @@ TOYS = (
     "a yellow boat on a blue background",
     "a teal cube",
     "an orange fish",
+    "a white teapot",
+    "a pink chair",
 )
 FACES = ("a face", "a face with open mouth", "a cat face", "a neutral face", "an astonished face", "a nerd face")
-SEEDS = (11, 12)
+FACES += ("a worried face", "a grinning face")
+SEEDS = (11,)
 HELD = 0.6  # share of the pictures that must still show the kind that they showed at 0
 LEAST = 1.0  # units: a slider with a shorter range is of no use on a model
 FAR = 48 / 255  # from the background's colour: what is farther belongs to a thing
@@ -206,7 +209,8 @@ def measured(parts: Parts, slider: Slider, steps: int, by: str) -> tuple[report.
     reported = [MEASURES[slider.measure]("judge-b", x).mean().item() for x in pictures]
     distance = sum((pictures[k] - pictures[middle]).abs().mean().item() for k in (first, last)) / 2
     row = {"slider": slider.name, "model": parts.row.id, "steps": steps, "by": by, "unit": range_.unit}
-    row |= {"low": range_.low, "high": range_.high, "spearman": round(spearman(reported), 3)}
+    row |= {"low": range_.low, "high": range_.high, "spearman": round(spearman(reported[first : last + 1]), 3)}
+    row |= {"positions": last - first + 1}  # of the 11, those in the range
     row |= {"slope": float(f"{_slope(reported, first, last):.4g}"), "held": round(min(kept[first], kept[last]), 3)}
     row |= {"leakage": round(leakage(slider, pictures, first, last), 1), "distance": round(100 * distance, 2)}
     return row, range_, (values[last] - values[first]) / slider.step
@@ -236,8 +240,8 @@ def transfers(rows: Sequence[report.Row]) -> list[report.Row]:
 
 
 def table(rows: Sequence[report.Row]) -> str:
-    columns = ["slider", "model", "steps", "by", "unit", "low", "high", "slope", "transfer", "spearman", "held"]
-    return report.markdown(transfers(rows), [*columns, "leakage", "distance"])
+    columns = ["slider", "model", "steps", "by", "unit", "low", "high", "slope", "transfer", "spearman", "positions"]
+    return report.markdown(transfers(rows), [*columns, "held", "leakage", "distance"])
 
 
 def ways(slider: Slider, row: Row, wanted: str) -> Sequence[str]:
