@@ -84,7 +84,7 @@ def test_notes_of_the_menu_say_how_a_model_was_made_and_what_it_is_worth(studio)
         ({"licence": "absent"}, "licence is missing"),
         ({"seed": "zero"}, "seed must be a whole number, not 'zero'"),
         ({"parameters": True}, "parameters must be a whole number, not True"),
-        ({"kind": "poem"}, "kind 'poem'; valid: model, lora, control, autoencoder, judge, enlarger"),
+        ({"kind": "poem"}, "kind 'poem'; valid: model, lora, slider, control, autoencoder, judge, enlarger"),
         ({"guidance": {"kind": "magic", "default": 1.0, "range": [1, 1]}}, "valid: none, cfg, embedded"),
         ({"timesteps": {"2": [1.5]}}, "as many times as its key says"),
         ({"id": "other"}, "must be the folder's name"),
