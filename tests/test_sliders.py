@@ -164,7 +164,7 @@ def test_a_slider_of_the_box_acts_on_each_model_in_the_way_that_was_measured(cre
     ways = {"tiny-hyper": sliders.Range(0.5, -3.0, 3.0, "lora"), "tiny-cfg": sliders.Range(0.5, -3.0, 3.0)}
     boxed = replace(sliders.get("size"), models=ways, lora=trained)
     monkeypatch.setitem(sliders.box(), "size", boxed)
-    assert sliders.own() == {}, "one of the box is listed once"
+    assert trained not in sliders.own(), "one of the box is listed once"
     assert np.array_equal(run(parts, sliders="size:3")[1], run(parts, loras="same:1.5")[1])
     assert sliders.loras("size:3", catalogue.get("tiny-cfg")) == []
     assert sliders.loras("size:3", catalogue.get("tiny-sd")) == [Entry(trained, 3.0)], "not measured, and it fits"
