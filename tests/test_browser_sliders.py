@@ -105,7 +105,7 @@ def test_a_trained_slider_is_in_the_same_list_and_is_shared_as_one_file(visit, s
     give(v, shared)
     expect(v.page.locator("#say")).to_contain_text("round-hats is in the list of sliders.")
     row = v.page.locator(".sl-slider[data-name=round-hats]")
-    expect(row.locator("label")).to_have_text("flat – roundtrained")
+    expect(row.locator("label")).to_have_text("flat – roundround-hats")
     expect(v.page.locator(".sl-slider[data-name=size] label")).to_have_text("small – big")
     row.locator("input").fill("2")
     settled(v, "sliders", "round-hats:2")

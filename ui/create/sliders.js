@@ -69,7 +69,7 @@ still.parts.sliders = (element, part) => {
     return make(
       "div",
       { className: "sl-slider", data: { name } },
-      make("label", { htmlFor: id, title: trained ? "A LoRA that was trained for this" : "" }, low ? `${low} – ${high}` : name, ...(trained ? [make("small", {}, "trained")] : [])),
+      make("label", { htmlFor: id, title: trained ? "A LoRA that was trained for this" : "" }, low ? `${low} – ${high}` : name, ...(trained ? [make("small", {}, mine ? name : "trained")] : [])),
       value,
       input,
       ...(to > from ? [range] : []),
