@@ -116,4 +116,11 @@ def knob(row: Row, steps: int) -> dict[str, Any]:
     """The data of the page's slider: the rungs with their words, or the reason why there are none."""
     rungs = [{"fields": usual() | rung.fields, "words": rung.words} for rung in ladder(row, steps)]
     reason = "" if rungs else f"Nothing that was tried gives {row.id} more variety at {steps} step{'s' * (steps != 1)}."
-    return {"rungs": rungs, "reason": reason}
+    return {"rungs": rungs, "reason": reason, "note": lonely(row) if steps == 1 and based(row) else ""}
+
+
+def lonely(row: Row) -> str:
+    """Why its base takes no part in one step, and with how many steps it can."""
+    more = next((n for n in sorted(row.manifest.step_counts) if n > 1), None)
+    offer = f"with {more} steps it can take the first" if more else "it was made for one step alone"
+    return f"Its base can't take part in one step, as none would be left for {row.id}; {offer}."

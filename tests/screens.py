@@ -79,15 +79,16 @@ def inspect(browser, address: str, out: Path) -> None:
 
 
 def variety(browser, address: str, out: Path) -> None:
-    """A wall with and without what the knob does, side by side."""
+    """A wall with and without what the knob does at its second stop, side by side."""
     theme, _ = SHOTS["create-light"]
     page = browser.new_page(viewport={"width": 1400, "height": 1000}, color_scheme=theme)
     page.set_default_timeout(300_000)
     page.goto(f"{address}?{urlencode({'prompt': 'a mug', 'model': 'toybox-dmd2', 'seed': 7, 'num_images': 9})}")
     page.wait_for_function(f"window.still?.arrived && {WHOLE}")
     page.locator("#variety").focus()
-    page.keyboard.press("End")
-    page.wait_for_function(f"still.request.model === 'toybox-dmd2' && {WHOLE}")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(f"still.request.base_steps === 1 && {WHOLE}")
     page.get_by_role("button", name="With and without").click()
     page.wait_for_function("document.querySelectorAll('.sl-beside img').length === 18")
     page.screenshot(path=out / "variety-light.png")

@@ -54,4 +54,16 @@ def test_where_nothing_helps_the_knob_says_so(studio, monkeypatch):
     assert knob(catalogue.get("tiny-sprint"), 2) == {
         "rungs": [],
         "reason": "Nothing that was tried gives tiny-sprint more variety at 2 steps.",
+        "note": "",
     }
+
+
+def test_in_one_step_it_is_said_why_the_base_takes_no_part_and_what_can_be_done():
+    def note(id, steps):
+        return knob(catalogue.get(id), steps)["note"]
+
+    why = "Its base can't take part in one step, as none would be left for {}; {}."
+    assert note("toybox-hyper", 1) == why.format("toybox-hyper", "with 2 steps it can take the first")
+    assert note("toybox-disback", 1) == why.format("toybox-disback", "it was made for one step alone")
+    assert note("toybox-hyper", 2) == ""
+    assert note("toybox-sd", 1) == "", "it has no base that paints"

@@ -21,7 +21,7 @@ still.parts.variety = (element, part) => {
     far,
   );
 
-  const stops = (request) => still.model.variety?.[request.steps] ?? { rungs: [], reason: "" };
+  const stops = (request) => still.model.variety?.[request.steps] ?? { rungs: [], reason: "", note: "" };
   const cures = (request) => JSON.stringify(Object.keys(off).map((name) => request[name] ?? off[name]));
   const same = (fields) => cures(still.request) === cures(fields);
   let at = 0, // the stop, 0 for none; -1 for fields that are no stop of this model
@@ -36,13 +36,14 @@ still.parts.variety = (element, part) => {
   }
 
   function show() {
-    const { rungs, reason } = stops(still.request);
+    const { rungs, reason, note } = stops(still.request);
     at = same(off) ? 0 : rungs.findIndex((rung) => same(rung.fields)) + 1 || -1;
     const stop = rungs.length ? Math.max(0, at) / rungs.length : 0;
     Object.assign(knob, { disabled: !rungs.length, step: rungs.length ? 1 / rungs.length : 1 });
     knob.value = String(stop);
     value.textContent = at < 0 ? "set by hand" : stop.toFixed(2).replace(/\.?0+$/, "");
-    words.textContent = at > 0 ? rungs[at - 1].words : at < 0 ? "The picture's own settings; the knob has those of this model." : reason;
+    const effect = at > 0 ? rungs[at - 1].words : at < 0 ? "The picture's own settings; the knob has those of this model." : reason;
+    words.textContent = [effect, note].filter(Boolean).join(" ");
     look.disabled = !rungs.length && at === 0;
   }
 
