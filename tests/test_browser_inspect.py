@@ -160,6 +160,8 @@ def test_mistakes_are_said_and_nothing_is_lost(visit):
 def test_a_phone_scrolls_the_grid_and_not_the_page(visit):
     v = opened(visit, PHONE)
     whole(v, 12)
+    v.page.get_by_text("What it can't tell").first.click()
+    expect(v.page.get_by_text("Its blur counts as distance")).to_be_visible()
     assert v.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 

@@ -29,14 +29,17 @@ still.plot = (title, note, lines, fixed) => {
       ...l.t.map((t, i) => svg("circle", { cx: x(t), cy: y(l.value[i]), r: 2.5, fill: colour })),
     ];
   });
+  const ontoggle = ({ currentTarget: { open } }) => still.plot.open[open ? "add" : "delete"](title);
   const legend = lines.map((l, n) =>
     make("span", {}, make("i", { style: `background: var(${COLOURS[n % COLOURS.length]})` }), l.label),
   );
   return make(
     "figure",
     { className: "sl-look-plot" },
-    make("figcaption", { title: note }, title, make("span", { className: "sl-look-why", ariaLabel: note }, " (why?)")),
+    make("figcaption", {}, title),
+    make("details", { className: "sl-look-why", open: still.plot.open.has(title), ontoggle }, make("summary", {}, "What it can't tell"), note),
     svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": title }, ...marks, ...drawn),
     make("div", { className: "sl-look-legend" }, ...legend),
   );
 };
+still.plot.open = new Set(); // titles of the plots whose note is open, as plots are drawn anew while cells come
