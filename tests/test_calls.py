@@ -12,7 +12,7 @@ from models.request import ImageRequest
 from tests import small_disk
 from tests.served import served
 from tests.test_http import endpoint, ordered
-from ui import pictures, scratch
+from ui import pictures, scratch, turns
 from ui.wire import answers
 
 BALL = {"prompt": "a red ball", "model": "tiny-sprint"}
@@ -220,10 +220,11 @@ def idle(page, seconds):
     return page.figures()["still_life_queue_depth"] == 0
 
 
-def begun(page):
+def begun(page, caller):
+    """Wait until the painting of this caller, of a page or over HTTP, is at a step."""
     end = time.monotonic() + 60
-    waits = page.desk.turns._now
-    while not any("Step" in one.sentence() for one in list(waits.values())) and time.monotonic() < end:
+    while "Step" not in page.desk.turns.where(caller)[0]:
+        assert time.monotonic() < end, "its painting did not begin"
         time.sleep(0.01)
 
 
@@ -233,27 +234,43 @@ def test_a_caller_that_is_gone_stops_its_pictures(page, way):
     before = page.figures().get(WHOLE, 0)
     if way == "curl":
         event = page.http.post("gradio_api/call/v2/generate", json=LONG).json()["event_id"]
-        line = ("GET", f"gradio_api/call/generate/{event}", {})
+        caller, line = turns.http(event), ("GET", f"gradio_api/call/generate/{event}", {})
     elif way == "gradio's client":
         fn = next(k for k, f in page.demo.fns.items() if f.api_name == "generate")
         join = {"fn_index": fn, "session_hash": "abc", "data": ordered(**LONG)}
         assert page.http.post("gradio_api/queue/join", json=join).status_code == 200
-        line = ("GET", "gradio_api/queue/data?session_hash=abc", {})
+        caller, line = turns.http("abc"), ("GET", "gradio_api/queue/data?session_hash=abc", {})
     else:
         wall = next(k for k, b in page.demo.blocks.items() if hasattr(b, "paint"))
         body = {"request": LONG, "first": 0, "count": 16, "tab": "a" * 32, "ticket": 1, "owner": "b" * 32}
         call = {"component_id": wall, "fn_name": "paint", "session_hash": "a", "data": body}
-        line = ("POST", "gradio_api/component_server", {"json": call})
-    leave_at_the_first_step(page, *line)
+        caller, line = "a" * 32, ("POST", "gradio_api/component_server", {"json": call})
+    leave_at_the_first_step(page, caller, *line)
     assert idle(page, 60)
     assert page.figures().get(WHOLE, 0) == before, f"{way} left, and its pictures were painted to the last"
     assert endpoint(page.http, "generate", ordered())[0] == "complete"
 
 
-def leave_at_the_first_step(page, method, path, more):
-    """Ask, wait until the painting has begun, break the line."""
+def leave_at_the_first_step(page, caller, method, path, more):
+    """Ask, wait until the painting has begun and the answer too, break the line."""
     request = page.http.build_request(method, path, **more)
     head = [f"{method} {request.url.raw_path.decode()} HTTP/1.1", *(f"{k}: {v}" for k, v in request.headers.items())]
     with socket.create_connection((request.url.host, request.url.port)) as line:
         line.sendall("\r\n".join(head).encode() + b"\r\n\r\n" + request.read())
-        begun(page)
+        begun(page, caller)
+
+
+def test_a_caller_that_left_before_its_picture_began_gets_none(page):
+    page.desk.turns.over("left")
+    asked = ImageRequest(**BALL)
+    assert list(page.desk.turns.paint(asked, turns.http("left"), page.desk.turns.ticket())) == []
+    assert len(list(page.desk.turns.paint(asked, turns.http("stays"), page.desk.turns.ticket()))) == 1
+
+
+def test_an_answer_that_was_fetched_is_not_waited_for_again(page):
+    event = page.http.post("gradio_api/call/v2/models", json={}).json()["event_id"]
+    fetch = f"gradio_api/call/models/{event}"
+    assert "event: complete" in page.http.get(fetch).text
+    for path in (fetch, "gradio_api/call/models/nobody"):
+        again = page.http.get(path, timeout=20)
+        assert again.status_code == 404 and again.json()["detail"].startswith("there is no answer for the call '")

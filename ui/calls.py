@@ -48,9 +48,19 @@ class Calls:
             return await self.app(scope, receive, send)
         if scope["method"] == "POST" and POSTS.fullmatch(scope["path"]):
             return await self._posted(scope, receive, send)
-        if scope["method"] == "GET" and (caller := _listener(scope)):
-            return await while_heard(self.app, scope, receive, send, lambda: self.turns.gone(caller))
+        if scope["method"] == "GET" and (fetched := STREAM.fullmatch(scope["path"])):
+            return await self._fetched(fetched[1], scope, receive, send)
+        if scope["method"] == "GET" and (session := _session(scope)):
+            return await while_heard(self.app, scope, receive, send, lambda: self.turns.gone(session))
         return await self.app(scope, receive, send)
+
+    async def _fetched(self, event: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """The answer of a call. It is there once: gradio would let who asks again wait without end."""
+        waiting = self.blocks._queue.pending_event_ids_session.values()
+        if self.turns.is_over(event) or not any(event in ids for ids in waiting):
+            sentence = f"there is no answer for the call {short(event)}: it was fetched already, or its caller left"
+            return await JSONResponse({"detail": sentence}, 404)(scope, receive, send)
+        return await while_heard(self.app, scope, receive, send, lambda: self.turns.over(event))
 
     async def _posted(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = (await receive()).get("body", b"")
@@ -152,10 +162,8 @@ def _arguments(function: Callable | None, parameters: Sequence[Any]) -> dict[str
     return {name: Argument(name, own[name].default, file) for name, file in names.items()}
 
 
-def _listener(scope: Scope) -> str | None:
-    """The id of the caller that waits for an answer: an event's, or a session's of gradio's client."""
-    if stream := STREAM.fullmatch(scope["path"]):
-        return stream[1]
+def _session(scope: Scope) -> str | None:
+    """The session of gradio's client that waits for its answers."""
     if scope["path"].rstrip("/") == "/gradio_api/queue/data":
         return QueryParams(scope["query_string"]).get("session_hash")
     return None

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ui")
 MOST_TABS = 1000  # pages whose last stop is kept
+NEVER = 2**62  # a ticket after all others
 
 
 @dataclass
@@ -140,9 +141,16 @@ class Turns:
         """A ticket for callers over HTTP, which have none of their own."""
         return next(self._tickets)
 
-    def gone(self, caller: str) -> None:
-        """Stop all requests so far of a caller over HTTP that disconnected."""
-        self.stop(http(caller), self.ticket())
+    def gone(self, session: str) -> None:
+        """Stop all requests so far of a session over HTTP that disconnected."""
+        self.stop(http(session), self.ticket())
+
+    def over(self, event: str) -> None:
+        """Stop the request of one call over HTTP, whose caller disconnected, even where it has not begun yet."""
+        self.stop(http(event), NEVER)
+
+    def is_over(self, event: str) -> bool:
+        return self._stopped.get(http(event), -1) == NEVER
 
     def close(self) -> None:
         """Stop all paintings between two steps, as the server stops."""
