@@ -117,6 +117,4 @@ def inflated(picture: Pictures) -> Grid:
 def cushion(picture: Pictures) -> Particle:
     """The inflated picture as a particle whose mesh can be cut out."""
     field = inflated(picture)
-    made = Particle.of(GRID, occupied(field, 1), picture)
-    made.field.load_state_dict(field.state_dict())
-    return made
+    return Particle.of(field, occupied(field, 1), picture)

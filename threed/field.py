@@ -15,9 +15,16 @@ START, SLOPE, FLOOR = 4.0, 0.7, -4.0  # of the density blob
 
 
 class Field(Protocol):
+    """`side`: of the grid, or its like, that it stores."""
+
+    @property
+    def side(self) -> int: ...
+
     def density(self, points: Tensor) -> Tensor: ...  # [N, 3] -> [N], per unit of length
 
     def __call__(self, points: Tensor) -> tuple[Tensor, Tensor]: ...  # density [N] and colour [N, 3] in [0, 1]
+
+    def logits(self, side: int) -> Tensor: ...  # of the colour at the nodes of a grid, [1, 3, side, side, side]
 
 
 def blob(radius: Tensor) -> Tensor:
@@ -45,6 +52,9 @@ def blurred(values: Tensor) -> Tensor:
 class Grid(nn.Module):
     """A dense grid with a density and three colour logits at each node of a cube, trilinear in between."""
 
+    KEY = "values"
+    shares = (1.0,)  # factors of the learning rate
+
     def __init__(self, side: int):
         super().__init__()
         density = blob(nodes(side).norm(dim=-1))  # [S, S, S]
@@ -68,6 +78,14 @@ class Grid(nn.Module):
     def forward(self, points: Tensor) -> tuple[Tensor, Tensor]:
         sampled = self._at(self.values, points)
         return activated(sampled[0]), torch.sigmoid(sampled[1:]).T
+
+    def groups(self) -> list[list[nn.Parameter]]:
+        """The parameters, in a list for each of `shares`."""
+        return [[self.values]]
+
+    @torch.no_grad()
+    def logits(self, side: int) -> Tensor:
+        return F.interpolate(self.values[:, 1:], (side,) * 3, mode="trilinear", align_corners=True)
 
     @torch.no_grad()
     def refined(self, side: int) -> "Grid":

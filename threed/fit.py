@@ -3,11 +3,13 @@
 import copy
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from threed.field import Grid, occupied
+from threed import fields
+from threed.field import occupied
 from threed.pool import Pictures
 from threed.regularise import ray_loss
 from threed.render import SAMPLES, disc, march, through
@@ -37,32 +39,30 @@ def pace(progress: float) -> float:
 class Particle:
     """One candidate (ProlificDreamer's theta_i): its field, its optimiser, and the pool that it is fitted to."""
 
-    field: Grid
+    field: Any  # of `fields.FIELDS`
     adam: torch.optim.Adam
     cells: Tensor  # bool [32, 32, 32], the occupied cells
     pool: Pictures | None = None
 
     @classmethod
-    def new(cls, side: int = SIDES[0]) -> "Particle":
-        field = Grid(side)
+    def new(cls, side: int = SIDES[0], kind: str = "grid", seed: int = 0) -> "Particle":
+        field = fields.new(kind, side, seed)
         return cls(field, adam(field), occupied(field, 2))
 
     def copy(self) -> "Particle":
         """A copy of its present state."""
-        other = Particle.of(self.field.side, self.cells, self.pool)
-        other.field.load_state_dict(self.field.state_dict())
+        other = Particle.of(fields.saved(self.field.state_dict()), self.cells, self.pool)
         other.adam.load_state_dict(copy.deepcopy(self.adam.state_dict()))
         return other
 
     @classmethod
-    def of(cls, side: int, cells: Tensor, pool: Pictures | None) -> "Particle":
-        """A particle whose field has no values yet."""
-        field = Grid(side)
+    def of(cls, field: Any, cells: Tensor, pool: Pictures | None) -> "Particle":
+        """A particle with this field."""
         return cls(field, adam(field), cells, pool)
 
     @property
     def finite(self) -> bool:
-        return bool(torch.isfinite(self.field.values).all())
+        return all(bool(torch.isfinite(w).all()) for w in self.field.parameters())
 
     def refine(self, side: int) -> None:
         if self.field.side != side:
@@ -73,8 +73,9 @@ class Particle:
         self.pool = Pictures.joined([p for p in (self.pool, new) if p is not None]).newest(MOST)
 
 
-def adam(field: Grid, rate: float = RATE) -> torch.optim.Adam:
-    return torch.optim.Adam(field.parameters(), lr=rate, betas=(0.9, 0.99), eps=1e-15, fused=True)
+def adam(field: Any, rate: float = RATE) -> torch.optim.Adam:
+    groups = [{"params": group, "lr": rate * share} for group, share in zip(field.groups(), field.shares, strict=True)]
+    return torch.optim.Adam(groups, lr=rate, betas=(0.9, 0.99), eps=1e-15, fused=True)
 
 
 def pick(pool: Pictures, generator: torch.Generator, rays: int = RAYS) -> tuple[Tensor, Tensor, Tensor]:
@@ -108,8 +109,8 @@ def step(one: Particle, progress: float, count: int, generator: torch.Generator)
     loss = loss_of(one, progress, generator)
     one.adam.zero_grad()
     loss.backward()
-    for group in one.adam.param_groups:
-        group["lr"] = RATE * pace(progress)
+    for group, share in zip(one.adam.param_groups, one.field.shares, strict=True):
+        group["lr"] = RATE * pace(progress) * share
     one.adam.step()
     if count % BLUR_EVERY == BLUR_EVERY - 1:
         one.field.smooth(BLUR * pace(progress))

@@ -20,6 +20,7 @@ import trimesh
 from torch import Tensor
 
 from core.checkpoint import Saved
+from threed import fields
 from threed.choose import quality
 from threed.cushion import cushion, given, painted
 from threed.fit import Particle, draws
@@ -95,7 +96,8 @@ class Making:
         return Guide(self.teacher, r.mode, r.seed + AGAIN * self.restarts, r.rays)
 
     def _begin(self) -> None:
-        self.particles = [Particle.new() for _ in range(self.request.seeds)]
+        kind, first = self.request.field, self.request.seed + AGAIN * self.restarts
+        self.particles = [Particle.new(kind=kind, seed=first + i) for i in range(self.request.seeds)]
         if scores(self.request.mode) and not self.request.one_sided and self.score is None:
             start = draws(self.request.seed, "score")
             self.score = ScoreNetwork(self.teacher.parts.denoiser, start, self.bf16)
@@ -163,7 +165,7 @@ class Making:
         optimizers: dict = {}
         for i, one in enumerate(self.particles):
             pool = {} if one.pool is None else {f"pool.{k}": v for k, v in one.pool.tensors().items()}
-            tensors[f"particle-{i}"] = {"values": one.field.values.detach(), "cells": one.cells, **pool}
+            tensors[f"particle-{i}"] = {**one.field.state_dict(), "cells": one.cells, **pool}
             optimizers[f"particle-{i}"] = one.adam.state_dict()
         if self.score is not None:
             tensors["score"] = {k: w.detach() for k, w in self.score.weights().items()}
@@ -215,7 +217,6 @@ def _pool(tensors: dict[str, Tensor]) -> Pictures:
 
 def _particle(tensors: dict[str, Tensor], optimizer: dict) -> Particle:
     pool = _pool(tensors) if "pool.pixels" in tensors else None
-    one = Particle.of(tensors["values"].shape[-1], tensors["cells"], pool)
-    one.field.values.data.copy_(tensors["values"])
+    one = Particle.of(fields.saved(tensors), tensors["cells"], pool)
     one.adam.load_state_dict(copy.deepcopy(optimizer))
     return one

@@ -12,6 +12,7 @@ from models.request import PROMPT, SEEDS, Request
 from threed.modes import MODES
 from threed.prompts import has_views
 
+FIELDS = ("grid", "triplane", "hash")  # the last is meant for a GPU
 DEFAULT_TEACHERS = ("toybox-sd-views", "toybox-sd")  # the first that exists is the default
 FAMILIES = ("sd", "sdxl")
 
@@ -57,6 +58,7 @@ class ThreeDRequest(Request):
     model: str = option(None, "The teacher.", choices=teachers)
     seed: int = option(0, "The same seed gives the same thing.", low=0, high=SEEDS - 1, step=1)
     mode: str = option(None, "How the teacher's predictions are used.", choices=lambda: list(MODES))
+    field: str = option("grid", "How the shape is stored while it is fitted.", choices=lambda: list(FIELDS))
     seeds: int = option(None, "Candidates; the best one becomes the mesh.", low=1, high=16, step=1)
     rounds: int = option(None, "Rounds of teacher predictions for each candidate.", low=0, high=1000, step=1)
     rays: int = option(None, "Optimisation steps on rays after each round.", low=1, high=200, step=1)

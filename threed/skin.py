@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from threed.field import BOUND, Grid, blurred
+from threed.field import BOUND, Field, blurred
 from threed.fit import MOST, pick
 from threed.pool import Pictures
 from threed.regularise import COLOUR, huber
@@ -29,10 +29,8 @@ class Skin:
     pool: Pictures
 
     @classmethod
-    def new(cls, field: Grid, pool: Pictures) -> "Skin":
-        with torch.no_grad():
-            start = F.interpolate(field.values[:, 1:], (SIDE,) * 3, mode="trilinear", align_corners=True)
-        return cls.of(start, pool)
+    def new(cls, field: Field, pool: Pictures) -> "Skin":
+        return cls.of(field.logits(SIDE), pool)
 
     @classmethod
     def of(cls, logits: Tensor, pool: Pictures) -> "Skin":

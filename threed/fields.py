@@ -1,0 +1,28 @@
+"""The kinds of field by name, new and saved."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from threed.field import Grid
+from threed.planes import HashGrid, TriPlane
+
+FIELDS: Mapping[str, Any] = {"grid": Grid, "triplane": TriPlane, "hash": HashGrid}
+
+
+def new(kind: str, side: int, seed: int = 0) -> Any:
+    """A field that holds nothing yet but the cone of density."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return FIELDS[kind](side)
+
+
+def saved(tensors: Mapping[str, Tensor]) -> Any:
+    """The field with these weights, among which may be others."""
+    field = next(kind for kind in FIELDS.values() if kind.KEY in tensors)
+    side = tensors["size"] if "size" in tensors else tensors[field.KEY].shape[-1]
+    made = field(int(side))
+    made.load_state_dict({name: tensors[name] for name in made.state_dict()})
+    return made
