@@ -58,8 +58,8 @@ def bring(path: Path, base: str, id: str, licence: str = "not said") -> Manifest
         }
         manifest = Manifest.from_dict(facts)
         with catalogue.unpublished(manifest, part) as new:
-            worn = {"model": base, "sliders": f"{id}:1"} if ends else {"model": id}
-            for _ in generate(parts if ends else families.load(new), ImageRequest("a picture", steps=1, **worn)):
+            tried = ImageRequest("a picture", model=base if ends else id, steps=1, sliders=f"{id}:1" if ends else "")
+            for _ in generate(parts if ends else families.load(new), tried):
                 pass
             words = f"# {id}\n\nA LoRA that was trained elsewhere, read from `{path.name}`. Licence: {licence}.\n"
             (part / "README.md").write_text(f"{words}\n{recipe.section(new)}\n", encoding="utf-8")

@@ -85,8 +85,9 @@ def towards() -> tuple[float, float]:
     where it should, 1 the other's place."""
     t = trainer("slider", 250, batch_size=128, lr="5e-3", rank="4", slider=f"{LOW}/{HIGH}")
     c, low, high = (labels(torch.full((N,), k), len(TEACHER.means)) for k in (-1, LOW, HIGH))
-    ends = (TEACHER.sample(cond, torch.Generator().manual_seed(3)) for cond in (low, high))
-    t.method.drawn = Drawn(*ends, c)
+    ends = [TEACHER.sample(cond, torch.Generator().manual_seed(3)) for cond in (low, high)]
+    method: Any = t.method
+    method.drawn = Drawn(ends[0], ends[1], c)
     learn(t)
     x_t, moment, out = NOISE, torch.full((N,), 0.97), []
     for s, own, other in ((-1.0, LOW, HIGH), (1.0, HIGH, LOW)):

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -186,7 +187,8 @@ def test_each_painter_of_a_run_has_the_slider_in_its_own_way(crew, trained, monk
     crew = families.load_all(["tiny-hyper", "tiny-sd"])
     fields = {"prompt": PROMPT, "model": "tiny-hyper", "steps": 4, "base_steps": 1}
     made = generate.Run.of(ImageRequest(**fields, sliders="size:2"), crew)
-    assert [[act.strength for act in turn.net.acts] for turn in made.turns] == [[], [1.0], [1.0], [1.0]]
+    nets: list[Any] = [turn.net for turn in made.turns]
+    assert [[act.strength for act in net.acts] for net in nets] == [[], [1.0], [1.0], [1.0]]
     cond, t = crew["tiny-sd"].text([PROMPT]), torch.ones(1)
     first, later = (made.turns[i].prompts[0](cond, VP(), t) for i in (0, 1))
     assert torch.equal(later.tokens, cond.tokens) and not torch.equal(first.tokens, cond.tokens)
