@@ -4,6 +4,7 @@ Terminal bars, the Jobs page, plots and the worker read this file; nothing parse
 it ended: 0 for done, else one of those below.
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -48,6 +49,12 @@ class Events:
 
     def close(self) -> None:
         self._file.close()
+
+
+def failed(run: Path, message: str) -> None:
+    """Write the error of a run that ended. On a full disk it can't be written; a worker knows that without it."""
+    with contextlib.suppress(OSError), contextlib.closing(Events(run)) as events:
+        events.write("error", message=message)
 
 
 def lines(run: Path) -> list[dict]:

@@ -23,7 +23,7 @@ import torch
 from accelerate import Accelerator
 
 from core import checkpoint
-from core.events import FAULTY, JOB, Events, trouble
+from core.events import FAULTY, JOB, failed, trouble
 from core.files import whole_file
 from core.hardware import attention, faster_precision, settle, several_on_cpu
 from core.paths import run_dir, use_studio
@@ -218,7 +218,7 @@ def main(argv: list[str] | None = None) -> int:
             raise
     print(f"distill.train: {message}", file=sys.stderr)
     if ours:
-        Events(run_dir(args.run)).write("error", message=message)
+        failed(run_dir(args.run), message)
     return status
 
 

@@ -272,5 +272,5 @@ def test_an_answer_that_was_fetched_is_not_waited_for_again(page):
     fetch = f"gradio_api/call/models/{event}"
     assert "event: complete" in page.http.get(fetch).text
     for path in (fetch, "gradio_api/call/models/nobody"):
-        again = page.http.get(path, timeout=20)
+        again = page.http.get(path, timeout=10)  # gradio sends a sign of life every 15 s
         assert again.status_code == 404 and again.json()["detail"].startswith("there is no answer for the call '")

@@ -48,6 +48,28 @@ def test_full_disk_while_the_command_writes(tmp_path):
     assert (partial, next_ran) == ("[]", "True")
 
 
+def test_full_disk_under_the_events_themselves(tmp_path):
+    """A command that ends there says so on standard error alone; its worker finds out by itself."""
+    out = small_disk.run(
+        """
+        from core import events
+        log = events.Events(disk / "r")
+        log.write("progress", stage="a", step=1)
+        with (disk / "r" / events.FILE).open("ab") as f:  # to the end of its page, where there is room for more
+            f.write(b"\\n" * (4096 - f.tell()))
+        fill()
+        events.failed(disk / "r", events.DISK_FULL)
+        print([e["kind"] for e in events.lines(disk / "r")])
+        empty()
+        events.failed(disk / "r", events.DISK_FULL)
+        print([e["kind"] for e in events.lines(disk / "r")])
+        """,
+        tmp_path / "disk",
+        "size=1m",
+    )
+    assert out == "['progress']\n['progress', 'error']\n"
+
+
 def test_full_disk_under_the_table_itself(tmp_path):
     """T-JOB-09: refused in a sentence; a running job waits for space and ends as it should, without a person."""
     out = small_disk.run(

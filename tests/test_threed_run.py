@@ -22,7 +22,7 @@ from jobs.job import State
 from jobs.kinds import KINDS
 from jobs.worker import Worker
 from models import catalogue, families
-from tests import tiny
+from tests import small_disk, tiny
 from tests.jobs_bench import QUICK, opened, until
 from threed import glb, making, run
 from threed.making import Making, NotFinite, fault
@@ -292,6 +292,47 @@ def test_a_job_that_was_killed_goes_on_and_ends_as_one_that_was_not(finished, st
     undisturbed = next((finished / "runs").iterdir())
     for name in ("object.stl", "object.glb", "object.zip", "turntable.gif"):
         assert (home / "object" / name).read_bytes() == (undisturbed / "object" / name).read_bytes(), name
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_is_one_sentence_and_it_goes_on_when_there_is_room(tmp_path):
+    """Full to the last byte after the first checkpoint, so that not even the error can be written."""
+    out = small_disk.run(
+        """
+        import contextlib, io, signal
+        from core import checkpoint, events
+        from tests import small_disk, tiny
+        from threed import making, run
+
+        tiny.build_sd(disk)
+        command = ["a cube", "--model", "tiny-sd", "--rounds", "4", "--rays", "2", "--run", "r", "--studio", str(disk)]
+        run.CHECKPOINT_SECONDS, keep, advance = -1, run.Report.checkpoint, making.Making.advance
+
+        def kept(self):
+            keep(self)
+            written = disk / "runs" / "r" / events.FILE
+            with written.open("ab") as f:  # to the end of its page, where the file system has room for more
+                f.write(b"\\n" * (-written.stat().st_size % 4096))
+            fill()
+
+        def last(self):
+            signal.raise_signal(signal.SIGTERM)
+            return advance(self)
+
+        run.Report.checkpoint, said = kept, io.StringIO()
+        with contextlib.redirect_stderr(said):
+            print(run.main(command))
+        print(said.getvalue().splitlines()[-1])
+        newest, faults = checkpoint.newest(disk / "runs" / "r")
+        print(checkpoint.step_of(newest), faults)
+        empty()
+        run.Report.checkpoint, making.Making.advance = keep, last
+        print(run.main(command), [e["resumed_from"] for e in events.read(disk / "runs" / "r") if "resumed_from" in e])
+        """,
+        tmp_path / "disk",
+        "size=100m",
+    )
+    assert out.splitlines() == ["1", f"threed.run: {events.DISK_FULL}", "1 []", f"{events.PAUSED} [1]"]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from core import checkpoint
-from core.events import FAULTY, NON_FINITE, Events, trouble
+from core.events import FAULTY, NON_FINITE, Events, failed, trouble
 from core.fields import options
 from core.files import whole_file
 from core.hardware import faster_precision, keep_memory
@@ -233,7 +233,7 @@ def main(argv: list[str] | None = None) -> int:
             raise
     say(f"threed.run: {message}")
     if args.run:
-        Events(run_dir(args.run)).write("error", message=message)
+        failed(run_dir(args.run), message)
     return status
 
 
