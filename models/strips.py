@@ -42,21 +42,24 @@ def grid(rows: Sequence[Row], heads: Sequence[str]) -> Picture:
 
 
 def frames(rows: Sequence[Row], heads: Sequence[str]) -> list[Picture]:
-    """One frame for each column, with the newest cell that each row has by then."""
+    """One frame for each column, with the newest cell that each row has by then, and the row's label below it in two
+    lines."""
     font = ImageFont.load_default(13)
     side = next(iter(rows[0].cells.values())).width
+    labels = ["\n".join(row.label.rsplit(", ", 1)) for row in rows]
+    wide = max(side, *(int(font.getlength(line)) + 1 for label in labels for line in label.split("\n"))) + 2 * GAP
+    tall = side + 2 * HEAD
     across = min(len(rows), 4)
-    down = -(-len(rows) // across)
     out = []
     for column, head in enumerate(heads):
-        sheet = Image.new("RGB", (across * (side + GAP) + GAP, down * (side + GAP + HEAD) + HEAD), PAPER)
+        sheet = Image.new("RGB", (across * wide, HEAD + -(-len(rows) // across) * tall), PAPER)
         pen = ImageDraw.Draw(sheet)
         pen.text((sheet.width // 2, HEAD // 2), head, SOFT, font, anchor="mm")
-        for n, row in enumerate(rows):
+        for n, (row, label) in enumerate(zip(rows, labels, strict=True)):
             there = [c for c in row.cells if c <= column] or [min(row.cells)]
-            left, top = GAP + n % across * (side + GAP), HEAD + n // across * (side + GAP + HEAD)
-            sheet.paste(row.cells[max(there)], (left, top))
-            pen.text((left + side // 2, top + side + HEAD // 2), row.label, INK, font, anchor="mm")
+            left, top = n % across * wide, HEAD + n // across * tall
+            sheet.paste(row.cells[max(there)], (left + (wide - side) // 2, top))
+            pen.multiline_text((left + wide // 2, top + side + GAP), label, INK, font, anchor="ma", align="center")
         out.append(sheet)
     return out
 

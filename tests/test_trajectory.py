@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DPMSolverMultistepScheduler, FlowMatchEulerDiscreteScheduler, SCMScheduler
-from PIL import Image
+from PIL import Image, ImageFont
 
-from models import families, trajectory
+from models import families, strips, trajectory
 from models.generate import generate
 from models.guidance import Turn
 from models.lanes import Choice, Lane, product, runs, varied
@@ -211,6 +211,19 @@ def test_an_animation_has_a_frame_for_each_column(studio, tmp_path):
     assert trajectory.main([*command, str(tmp_path / "steps.mp4")]) == 0
     with av.open(tmp_path / "steps.mp4") as film:
         assert sum(1 for _ in film.decode(video=0)) == 4 + 1, "the last is written twice"
+
+
+def test_labels_of_an_animation_stand_apart():
+    cell, font = Image.new("RGB", (32, 32), "red"), ImageFont.load_default(13)
+    rows = [strips.Row(f"toybox-hyper, plain/striped -2, seed {n}", {0: cell}) for n in range(3)]
+    [frame] = strips.frames(rows, ["log-SNR"])
+    label = font.getlength("toybox-hyper, plain/striped -2")
+    assert frame.width > 3 * label
+    reds = np.asarray(frame)[:, :, 1].min(0) == 0
+    assert reds.sum() == 3 * 32, "each cell is whole"
+    ink = (np.asarray(frame)[60:].min((0, 2)) < 120) & ~reds
+    gaps = np.diff(np.flatnonzero(ink)).max()
+    assert gaps >= 2 * strips.GAP, "there is paper between two labels"
 
 
 def test_without_av_an_mp4_is_refused_before_anything_is_painted(studio, tmp_path, capsys, monkeypatch):
