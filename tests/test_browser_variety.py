@@ -111,6 +111,21 @@ def test_even_says_on_each_picture_what_it_chose(visit):
     )
 
 
+def test_skin_tones_are_offered_by_models_that_have_the_words(visit):
+    v = visit(STUDENT)
+    choice = v.page.locator("#field-even select")
+    skin = choice.locator("option[value='everything and skin']")
+    expect(skin).to_be_disabled()
+    v.page.locator("#model").select_option("tiny-sana")  # it lists no words: it may know all
+    expect(skin).to_be_enabled()
+    choice.select_option("everything and skin")
+    v.page.wait_for_function("still.request.even === 'everything and skin'")
+    v.page.locator("#model").select_option("tiny-sprint")
+    v.page.wait_for_function("still.request.model === 'tiny-sprint' && still.request.even === 'everything'")
+    expect(choice).to_have_value("everything")
+    settled(v)
+
+
 def test_a_phone_shows_it_all_without_scrolling_sideways(visit):
     v = visit(STUDENT, viewport=PHONE)
     v.page.get_by_role("button", name="Settings", exact=True).click()

@@ -54,3 +54,12 @@ def test_the_menu_greys_what_cannot_run_and_says_why():
     assert "no negative prompt, as its guidance is part of the network" in sprint["details"] and not sprint["negative"]
     assert teacher["negative"] and "negative" not in teacher["details"]
     assert teacher["draft"] == {"model": "tiny-sprint", "steps": 1} and sprint["draft"] is None
+
+
+def test_a_choice_that_the_next_model_cannot_take_becomes_the_nearest():
+    """tiny-sana lists no words, so it may know those for skin tones; tiny-sprint lists its words."""
+    start = ImageRequest("a chef", model="tiny-sana", even="everything and skin")
+    assert menu.switch(start, {"model": "tiny-sprint"}).even == "everything"
+    assert menu.switch(start, {"model": "tiny-sprint", "even": "background"}).even == "background"
+    assert menu.switch(start, {"model": "tiny-sana", "seed": 3}).even == "everything and skin"
+    assert menu.model("tiny-sprint")["able"] == {"even": ["nothing", "background", "everything"]}

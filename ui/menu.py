@@ -31,12 +31,17 @@ def model(id: str) -> dict[str, Any]:
         "variety": {str(n): variety.knob(row, n) for n in steps},
         "sliders": beside(row),
         "loras": stack.able(row),
-        "able": {"even": [which for which in EVEN if not (word := needs(which)) or knows(row, word)]},
+        "able": able(row),
         "guidance": guidance.range,
         "negative": guidance.kind == "cfg",
         "draft": draft(row),
         "live": row.manifest.parameters <= LIVE_PARAMETERS or catalogue.here().gpu is not None,
     }
+
+
+def able(row: Row) -> dict[str, list[str]]:
+    """The choices that this model can take, of the fields whose choices depend on it."""
+    return {"even": [which for which in EVEN if not (word := needs(which)) or knows(row, word)]}
 
 
 def draft(row: Row) -> dict[str, Any] | None:
@@ -186,14 +191,16 @@ def count(n: int) -> str:
 
 
 def switch(request: ImageRequest, fields: dict[str, Any]) -> ImageRequest:
-    """The request with another model, which sets steps, guidance and sizes to its own."""
+    """The request with another model, which sets steps, guidance and sizes to its own. A choice that it can't take
+    becomes the nearest that it can, which is its last."""
     fields = request.to_dict() | {k: v for k, v in fields.items() if v is not None}
     kept = {k: v for k, v in fields.items() if k not in ("steps", "guidance", "width", "height")}
     if catalogue.get(fields["model"]).manifest.guidance.kind != "cfg":
         kept["negative"] = ""
     if not catalogue.controls(catalogue.get(fields["model"])):
         kept["control"] = ""
-    return ImageRequest.from_dict(kept | {"enlarge": enlarge(catalogue.get(fields["model"]))})
+    nearest = {n: valid[-1] for n, valid in able(catalogue.get(fields["model"])).items() if kept[n] not in valid}
+    return ImageRequest.from_dict(kept | nearest | {"enlarge": enlarge(catalogue.get(fields["model"]))})
 
 
 def arriving(start: ImageRequest, fields: dict[str, Any]) -> tuple[ImageRequest, str]:

@@ -87,12 +87,9 @@ still.parts.choice = (element, part) => {
     select.value = part.props.value;
   };
 
-  /* What the model of the form can't take is greyed out; a next model gets the nearest that it can. */
+  /* What the model of the form can't take is greyed out. */
   const able = () => still.model?.able?.[name] ?? choices;
   const grey = () => [...select.options].forEach((option) => (option.disabled = !able().includes(option.value)));
-  still.on("switched", (request) => {
-    if (name in request && !able().includes(request[name])) request[name] = able().at(-1);
-  });
   still.on("model", grey);
   part.watch("value", show);
   show();
