@@ -15,6 +15,9 @@ from distill.methods.slider import Drawn
 from models.adapt import scaled, without
 from models.families.toy2d import labels
 from models.prompt import shared
+from ui.create.trained import train_slider
+from ui.jobs.desk import JobsDesk, Visitor
+from ui.place import Place
 
 STUDIO = []
 LOW, HIGH, PUSH = 2, 6, 0.5  # components at opposite ends of the ring
@@ -147,3 +150,17 @@ def test_a_persons_pairs_are_two_folders(studio, tmp_path):
         slider.Config(pictures="../x")
     with pytest.raises(ValueError, match="^there are no pairs of pictures '../datasets/my-hats'"):
         slider.Config(pictures="../datasets/my-hats")
+
+
+def test_two_words_on_create_are_the_job_of_a_training_on_the_models_base(studio):
+    desk = JobsDesk(Place())
+    id = train_slider(desk, {"words": "plain/striped", "model": "toybox-hyper"}, Visitor())["id"]
+    request = desk.store.get(id).request
+    assert (request["method"], request["base"], request["dataset"]) == ("slider", "toybox-sd", "toys")
+    assert {"slider=plain/striped", "train.steps=120"} <= set(request["set"])
+    for words, model, why in (
+        ("mood", "toybox-hyper", "unknown slider 'mood'; valid: "),
+        ("plain/striped", "toybox-sprint", "slider takes a Stable Diffusion"),
+    ):
+        with pytest.raises(ValueError, match=f"^{why}"):
+            train_slider(desk, {"words": words, "model": model}, Visitor())
