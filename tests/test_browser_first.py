@@ -67,6 +67,27 @@ def test_a_favourite_shows_before_the_server_answers_and_goes_where_it_is_refuse
     expect(page.locator("#say")).to_contain_text("The disk is full")
 
 
+def test_the_row_of_tries_says_that_it_is_looked_up_for_as_long_as_it_is(page):
+    held = []
+
+    def hold(route):
+        held.append(route) if '"words"' in route.request.post_data else route.continue_()
+
+    page.route("**/component_server/**", hold)
+    page.reload()
+    row = page.locator(".sl-tries")
+    expect(row).to_have_text("Looking up what this model knows …")
+    while not held:
+        page.wait_for_timeout(50)
+    expect(row).to_have_text("Looking up what this model knows …")
+    held[0].fulfill(json={"error": "The disk is full: nothing new can be kept until some space is free."})
+    expect(row).to_have_text("")
+    page.unroute("**/component_server/**")
+    page.locator("#prompt").fill("a fox")
+    expect(row).to_contain_text("try ")
+    expect(row.locator("button").nth(1)).to_be_visible()
+
+
 def test_a_screen_reader_hears_what_groups_are_called(page):
     expect(page.get_by_role("group", name="Steps", exact=True)).to_be_visible()
     expect(page.get_by_role("group", name="Pictures", exact=True).get_by_role("radio").first).to_be_attached()

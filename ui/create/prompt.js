@@ -104,7 +104,8 @@ still.parts.prompt = (element, part) => {
       const mine = lookedUp;
       const { model, style } = still.request;
       const answer = await still.call("words", { prompt: promptText(), model, style });
-      if (!answer || mine !== lookedUp) return;
+      if (mine !== lookedUp) return;
+      if (!answer) return !suggested && tries.replaceChildren(); // they are not being looked up any more
       reading = answer;
       note();
       suggest(answer);
