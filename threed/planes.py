@@ -36,7 +36,7 @@ class Read(nn.Module):
 
     def features(self, points: Tensor) -> Tensor:
         """Features [N, C] at points [N, 3]."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} must say what its features are")
 
     def groups(self) -> list[list[nn.Parameter]]:
         own = list(self.net.parameters())
@@ -67,7 +67,7 @@ class TriPlane(Read):
 
     def __init__(self, side: int):
         super().__init__(side, CHANNELS)
-        self.planes = nn.Parameter(0.1 * torch.randn(3, CHANNELS, 2 * side, 2 * side))
+        self.planes = nn.Parameter(nn.init.normal_(torch.empty(3, CHANNELS, 2 * side, 2 * side), std=0.1))
 
     def features(self, points: Tensor) -> Tensor:
         x, y, z = (points / BOUND).unbind(-1)
@@ -97,7 +97,7 @@ class HashGrid(Read):
 
     def __init__(self, side: int):
         super().__init__(side, LEVELS * EACH)
-        self.table = nn.Parameter(1e-2 * (2 * torch.rand(LEVELS, SLOTS, EACH) - 1))
+        self.table = nn.Parameter(nn.init.uniform_(torch.empty(LEVELS, SLOTS, EACH), -0.01, 0.01))
         growth = log2(FINEST / COARSEST) / (LEVELS - 1)
         sides = torch.tensor([int(COARSEST * 2 ** (growth * level)) for level in range(LEVELS)])
         self.register_buffer("sides", sides, persistent=False)
