@@ -1,4 +1,4 @@
-"""A sheet of 24 sketches and the pictures that each model paints along them: docs/sketches.png, to be looked at.
+"""A sheet of 24 sketches and the pictures that each model paints along them: docs/sketches.jpg, to be looked at.
 
     python -m benchmarks.hand_drawn [--models toybox-hyper:1 …]
 
@@ -23,7 +23,7 @@ from models.request import ImageRequest
 
 Stroke = Sequence[tuple[float, float]]  # corners in a square of 100, joined by a smooth line
 CELL, HEAD, GAP, SEED = 98, 34, 16, 3
-OUT = ROOT / "docs/sketches.png"
+OUT = ROOT / "docs/sketches.jpg"
 MODELS = ("toybox-sd:20", "toybox-hyper:1", "toybox-dmd2:4", "toybox-lcm:4", "toybox-disback:1", "toybox-cfg-lora:20")
 """Prompt and strokes of each. Lines are left open and cross, as they do by hand."""
 DRAWN: tuple[tuple[str, tuple[Stroke, ...]], ...] = (
@@ -131,7 +131,7 @@ def main(argv: list[str] | None = None) -> int:
     use_studio(args.studio)
     todo = sketches()
     try:
-        sheet(todo, [entry.partition(":")[::2] for entry in args.models]).save(OUT)
+        sheet(todo, [entry.partition(":")[::2] for entry in args.models]).save(OUT, quality=88)
     except ValueError as e:
         print(f"benchmarks.hand_drawn: {e}", file=sys.stderr)
         return 2

@@ -43,9 +43,9 @@ def stroke(v, *points):
 
 def follows(v, act):
     """Do it, and wait for another picture."""
-    before = v.page.locator(LARGE).get_attribute("src")
+    before = v.page.locator(LARGE).get_attribute("data-painted")
     act()
-    v.page.wait_for_function("old => document.querySelector('.sl-draw-large').src !== old", arg=before)
+    v.page.wait_for_function("old => document.querySelector('.sl-draw-large').dataset.painted !== old", arg=before)
 
 
 def test_a_stroke_is_painted_on_undone_redone_and_there_after_a_reload(visit):
@@ -185,3 +185,10 @@ def test_the_lines_of_a_picture_are_drawn_on(visit, tmp_path):
     assert not ink[256, 256]
     follows(v, lambda: v.page.keyboard.press("Control+z"))
     assert np.array_equal(drawing(v), before)
+
+
+def test_at_rest_the_picture_becomes_large(visit):
+    v = opened(visit)
+    v.page.wait_for_function("() => document.querySelector('.sl-draw-large').naturalWidth === 512")
+    follows(v, lambda: stroke(v, (0.2, 0.2), (0.8, 0.8)))
+    v.page.wait_for_function("() => document.querySelector('.sl-draw-large').naturalWidth === 512")

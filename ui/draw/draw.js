@@ -225,6 +225,7 @@ still.parts.draw = (element, part) => {
     if (answer?.pictures) {
       if (request.num_images === 1) mean = 0.6 * mean + 0.4 * ms;
       show(answer.pictures);
+      if (rested) crisp(answer.pictures[0]);
       pace.textContent = `${still.plural(answer.pictures.length, "picture")} in ${Math.round(ms)} ms by ${form.model}, ${READ[as]}.`;
       still.say(keeping ? "4 pictures kept in the gallery." : "");
       if (keeping) still.emit("kept");
@@ -237,10 +238,18 @@ still.parts.draw = (element, part) => {
     return undefined;
   }
 
+  /* The picture at rest as large as Create shows it. */
+  async function crisp(one) {
+    const { enlarge } = known.find((m) => m.id === one.request.model);
+    const answer = enlarge > 1 && (await still.call("large", { request: { ...one.request, enlarge } }));
+    if (answer?.src && shown?.[0] === one) one.src = large.src = answer.src;
+  }
+
   function show(pictures) {
     before = shown;
     shown = pictures;
     large.src = pictures[0].src;
+    large.dataset.painted = ticket; // of these pictures, whose first is made larger later
     large.alt = `${form.prompt}, painted on the drawing`;
     large.hidden = false;
     if (released && !moving) {

@@ -28,7 +28,7 @@ KEPT: LRU[str, bool] = LRU(100_000)  # drawings of pictures that were kept since
 
 
 def build(desk: Desk) -> None:
-    part("draw", "draw-part", [*desk.serve_painting(draw, lines), *desk.serve(drawn_with)])
+    part("draw", "draw-part", [*desk.serve_painting(draw, lines, painting.large), *desk.serve(drawn_with)])
 
 
 def drawn_with(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
