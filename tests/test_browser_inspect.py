@@ -55,6 +55,7 @@ def test_close_up_scrubs_wipes_and_branches(visit):
     expect(cells).to_have_count(3)
     src = v.page.eval_on_selector_all(f"{CELL} img", "all => all.map(i => i.src)")
     assert src[2] == src[1], "unchanged, a branch is its parent"
+    assert set(v.page.get_by_label("Go on with").locator("option").all_inner_texts()) == {"tiny-sana", "tiny-sprint"}
     v.page.get_by_label("Go on with").select_option("tiny-sana")
     v.page.get_by_role("button", name="Branch from here").click()
     expect(cells).to_have_count(4)

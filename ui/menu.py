@@ -6,7 +6,7 @@ from models import catalogue, realesrgan, sliders, stack, variety
 from models.catalogue import Row
 from models.enlarge import ENLARGER, MOST, TEACHER
 from models.even import EVEN, needs
-from models.painters import base_of
+from models.painters import base_of, related
 from models.request import ImageRequest
 from models.restore import fitted
 from models.vocabulary import knows
@@ -113,6 +113,7 @@ def compared(place: Place) -> list[dict[str, Any]]:
         facts |= {"guidance": model_row.manifest.guidance.range, "enlarge": enlarge(model_row)}
         facts |= {"follows": bool(catalogue.controls(model_row))}  # lines, by a control
         facts |= {"sliders": beside(model_row)}
+        facts |= {"kin": [r.id for r in catalogue.menu() if related(r, model_row)]}  # they can go on from its steps
         out.append(row | facts | {"hybrid": hybrid(model_row, steps)})
     return out
 

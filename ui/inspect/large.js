@@ -95,7 +95,7 @@ still.lookLarge = (page) => {
     const { lane, cell, models } = view,
       own = lane.request.model,
       seed = lane.seeds[cell.picture];
-    const model = make("select", { ariaLabel: "Go on with" }, ...models.filter((m) => !m.reason).map((m) => make("option", { value: m.id, selected: m.id === own }, m.id)));
+    const model = make("select", { ariaLabel: "Go on with" }, ...models.filter((m) => !m.reason && m.kin.includes(own)).map((m) => make("option", { value: m.id, selected: m.id === own }, m.id)));
     const prompt = make("input", { className: "sl-input", ariaLabel: "Prompt from here on", dir: "auto", value: lane.request.prompt });
     const noise = make("input", { className: "sl-input", ariaLabel: "Seed of the later noise", type: "number", min: 0, value: seed });
     const scale = make("input", { className: "sl-input", ariaLabel: "Guidance from here on", type: "number", min: 0, step: 0.5, placeholder: "its own" });
