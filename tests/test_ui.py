@@ -92,7 +92,7 @@ def test_each_kind_of_field_is_its_widget():
     }
     assert form.widgets["prompt"].lines == 3 and form.widgets["prompt"].max_length == 50
     assert form.widgets["many"].label == "Many (steps)" and form.widgets["many"].maximum == 10**6
-    assert form.widgets["kind"].props["data"] == {"label": "Kind", "choices": ["one", "two"]}
+    assert form.widgets["kind"].props["data"] == {"name": "kind", "label": "Kind", "choices": ["one", "two"]}
 
 
 def test_a_form_reads_what_it_shows():
