@@ -15,11 +15,11 @@ from tests import things
 from tests.served import serving
 from tests.test_jobs_http import ANNA, BEN, plainly
 from threed import glb
-from threed.request import ThreeDRequest
+from threed.request import PRESETS, ThreeDRequest
 from ui.jobs.desk import JobsDesk, Visitor
 from ui.place import Place
 from ui.threed import things as shelf
-from ui.threed.job import results
+from ui.threed.job import FIXED, cost, results
 from ui.threed.trying import trial
 
 DRAFT = {"prompt": "a red mushroom", "preset": "draft", "model": "toybox-sd"}
@@ -197,3 +197,14 @@ def test_a_threshold_is_tried_on_the_things_own_density(store, egg):
     assert low["closed"] and high["closed"] and 0 <= low["agreement"] <= 1
     reach = [np.abs(np.frombuffer(base64.b64decode(x["positions"]), np.float32)).max() for x in (low, high)]
     assert reach[0] > reach[1] + 0.02 and len(json.dumps(low)) < 2**20
+
+
+def test_the_time_that_is_told_holds_what_every_run_takes(studio):
+    """A start without rounds is cut and written too; more steps on rays take longer."""
+
+    def seconds(**fields):
+        words = cost(None, ThreeDRequest(**{**DRAFT, **fields}), None)[0].split()
+        return int(words[1]) * (60 if words[2] == "minutes" else 1)
+
+    assert seconds() == PRESETS["draft"].seconds and seconds(rays=32) > 1.5 * seconds()
+    assert seconds(start="other", rounds=0) == FIXED

@@ -23,6 +23,7 @@ WEIGHTS = ("seeds", "rounds", "rays", "skin", "faces", "texture")  # fields that
 DRAFTS = "On a Space there are drafts alone, with the settings of the preset or less; run it at home for more."
 ONE = "On a Space a visitor makes one thing at a time; this one starts when the other is done or cancelled."
 SEEDS = "object/seeds.png"
+FIXED = 15  # seconds of a run without rounds: to start and load, and to cut, unwrap and write the mesh
 MESH, REPORT = "object/object.glb", "object/report.json"
 LABELS = {"glb": "GLB", "zip": "OBJ, MTL and PNG", "ply": "PLY", "stl": "STL in mm"}
 LABELS |= {"gif": "GIF", "webp": "WebP", "mp4": "MP4"}  # of the turntable
@@ -39,8 +40,8 @@ def cost(store: Store, request: Request, sees: str | None) -> list[str]:
     preset = PRESETS[request.preset]
     if request.one_sided:
         return ["Less than half a minute, and 2 GB of memory.", ONE_SIDED]
-    share = request.seeds * request.rounds / (preset.seeds * preset.rounds)
-    seconds = preset.seconds * share
+    share = request.seeds * request.rounds * request.rays / (preset.seeds * preset.rounds * preset.rays)
+    seconds = FIXED + (preset.seconds - FIXED) * share
     duration = f"About {seconds / 60:.0f} minutes" if seconds >= 90 else f"About {seconds:.0f} seconds"
     return [f"{duration} on two idle cores, and {preset.memory_gb:g} GB of memory."]
 
