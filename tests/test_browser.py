@@ -30,6 +30,8 @@ def test_a_first_visit_sees_a_finished_wall(visit):
         "#wall img", "all => all.map(i => [getComputedStyle(i).objectFit, getComputedStyle(i).imageRendering])"
     )
     assert all(t == ["contain", "auto"] for t in told), "a picture is cropped, or blocky"
+    computed = re.compile("on this machine: .*denoiser (torch|openvino), of a wall")
+    expect(page.locator(".sl-status")).to_have_attribute("title", computed, timeout=15_000)
 
 
 def test_pictures_change_as_one_types_and_no_keystroke_is_lost(visit):

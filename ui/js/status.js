@@ -4,7 +4,8 @@
 
 /* Whether the server answers. It is checked now and then, at once after a failed call, and often while it is unreachable. */
 still.link = (() => {
-  const NOW_AND_THEN = 8000,
+  const SOON = 1500, // ms
+    NOW_AND_THEN = 8000,
     OFTEN = 1000,
     AGAIN = 60_000; // ms; the least time between two automatic reloads
   let up = true,
@@ -13,10 +14,12 @@ still.link = (() => {
 
   async function look() {
     clearTimeout(timer);
-    const there = await fetch("./healthz", { cache: "no-store" }).then(
-      (r) => r.ok,
+    const health = await fetch("./healthz", { cache: "no-store" }).then(
+      (r) => r.ok && r.json(),
       () => false,
     );
+    const there = Boolean(health);
+    if (there) still.emit("backends", health.backends);
     if (there !== up) still.emit("link", (up = there));
     timer = setTimeout(next, up ? NOW_AND_THEN : OFTEN);
     return there;
@@ -37,7 +40,7 @@ still.link = (() => {
     location.reload(); // the server serves pages but refuses this page's calls, so it was restarted
   });
   document.addEventListener("visibilitychange", () => document.hidden || look());
-  timer = setTimeout(next, NOW_AND_THEN);
+  timer = setTimeout(next, SOON);
   return {
     get up() {
       return up;
@@ -68,6 +71,11 @@ still.parts.head = (element) => {
   }
 
   element.querySelector(".sl-lamp").addEventListener("click", still.theme);
+  /* Behind the model's name: what computes its networks. */
+  still.on("backends", (by) => {
+    const id = element.querySelector("#each-model").textContent;
+    element.querySelector(".sl-status").title = by[id] ? `${id} on this machine: ${by[id]}` : "";
+  });
   still.on("busy", (now) => ((busy = now), show()));
   still.on("link", show);
   still.on("model", (model) => {
