@@ -37,6 +37,7 @@ def studio(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("studio")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STILL_LIFE_STUDIO", str(folder))
+        patch.setenv("GRADIO_TEMP_DIR", str(folder / "served"))
         for build in request.module.STUDIO:
             build(folder)
         yield folder
@@ -53,31 +54,53 @@ def jobs(tmp_path, hands):
     return opened(tmp_path, hands)
 
 
+class App:
+    """app.py on one port and one studio, to be killed and started again."""
+
+    def __init__(self, studio, **env):
+        self.studio, self.process = studio, None
+        self.env = {"STILL_LIFE_STUDIO": str(studio), "GRADIO_TEMP_DIR": str(studio / "served"), **env}
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}/"
+
+    def start(self, *flags):
+        command = [sys.executable, "app.py", "--backend", "torch", "--port", str(self.port), *flags]
+        self.process = subprocess.Popen(command, cwd=ROOT, env=os.environ | self.env)
+        try:
+            _wait_for(self.address, self.process)
+        except AssertionError:
+            self.kill()
+            raise
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(30)
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def app(request, tmp_path_factory):
+    """The app on tiny models, in one thread, with the flags that the module's `APP_FLAGS` lists."""
+    made = App(tiny.build(tmp_path_factory.mktemp("studio")), OMP_NUM_THREADS="1")
+    made.start(*getattr(request.module, "APP_FLAGS", ()))
+    yield made
+    made.end()
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    studio = tiny.build(tmp_path_factory.mktemp("studio"))
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    address, command = (
-        f"http://127.0.0.1:{port}/",
-        [sys.executable, "app.py", "--port", str(port), "--backend", "torch"],
-    )
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "STILL_LIFE_STUDIO": str(studio), "GRADIO_TEMP_DIR": str(studio / "served")},
-        ) as app,
-    ):
-        patch.setenv("STILL_LIFE_STUDIO", str(studio))
-        try:
-            _wait_for(address, app)
-            yield address
-        finally:
-            app.terminate()
-            app.wait(30)
+    """The address of the app on tiny models, for tests that are in its studio."""
+    made = App(tiny.build(tmp_path_factory.mktemp("studio")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STILL_LIFE_STUDIO", str(made.studio))
+        made.start()
+        yield made.address
+        made.end()
 
 
 def _wait_for(address, app):

@@ -3,60 +3,22 @@
 The app is started as people start it, with its own worker; jobs are real trainings on the 2-D mixture.
 """
 
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
 
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
 from core import events
-from core.paths import ROOT
 from jobs import kinds
 from jobs.job import State
 from jobs.store import Store
-from tests import tiny
-from tests.conftest import DESK, PATIENCE, PHONE, _wait_for
+from tests.conftest import DESK, PATIENCE, PHONE
 from tests.jobs_bench import worked
 
 pytestmark = pytest.mark.browser
 LONG = 400_000  # ms for what a training of seconds needs on a machine whose cores are all busy: jobs stand back
 QUICK = {"method": "sft", "dataset": "mixture", "train.log_every": "10", "train.sample_every": "100"}
-
-
-class App:
-    """app.py on one port and one studio, to be killed and started again."""
-
-    def __init__(self, studio):
-        self.studio, self.process = studio, None
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
-        self.address = f"http://127.0.0.1:{self.port}/"
-
-    def start(self, *flags):
-        env = {**os.environ, "STILL_LIFE_STUDIO": str(self.studio), "OMP_NUM_THREADS": "1"}
-        env |= {"GRADIO_TEMP_DIR": str(self.studio / "served")}
-        command = [sys.executable, "app.py", "--backend", "torch", "--port", str(self.port), *flags]
-        self.process = subprocess.Popen(command, cwd=ROOT, env=env)
-        _wait_for(self.address, self.process)
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(30)
-
-
-@pytest.fixture(scope="module")
-def app(tmp_path_factory):
-    made = App(tiny.build(tmp_path_factory.mktemp("studio")))
-    made.start()
-    yield made
-    made.process.terminate()
-    made.process.wait(30)
 
 
 @pytest.fixture(scope="module")

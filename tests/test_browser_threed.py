@@ -7,21 +7,11 @@ from playwright.sync_api import expect
 
 from jobs.job import State
 from jobs.store import Store
-from tests import things, tiny
+from tests import things
 from tests.conftest import PATIENCE, PHONE
-from tests.test_browser_jobs import App
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def app(tmp_path_factory):
-    """Without a worker: jobs are left as a worker leaves them."""
-    made = App(tiny.build(tmp_path_factory.mktemp("studio")))
-    made.start("--no-worker")
-    yield made
-    made.process.terminate()
-    made.process.wait(30)
+APP_FLAGS = ["--no-worker"]  # jobs are left as a worker leaves them
 
 
 @pytest.fixture(scope="module")

@@ -30,15 +30,11 @@ MIXTURE = {"method": "sft", "dataset": "mixture", "set": {"train.steps": 200, "l
 ANNA, BEN = "a" * 32, "b" * 32
 
 
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("studio")
-    (folder / "datasets" / "plushies").mkdir(parents=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STILL_LIFE_STUDIO", str(folder))
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("served")))
-        patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
-        yield folder
+def plushies(studio):
+    (studio / "datasets" / "plushies").mkdir(parents=True)
+
+
+STUDIO = [plushies]
 
 
 @pytest.fixture(scope="module")

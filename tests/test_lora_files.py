@@ -16,13 +16,8 @@ from tests import tiny
 from ui.create import beside
 from ui.place import Place
 
-
-@pytest.fixture(scope="module", autouse=True)
-def studio(tmp_path_factory):
-    folder = tiny.build_sd(tiny.build(tmp_path_factory.mktemp("studio")))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STILL_LIFE_STUDIO", str(folder))
-        yield folder
+STUDIO = [tiny.build, tiny.build_sd]
+pytestmark = pytest.mark.usefixtures("studio")
 
 
 @pytest.fixture(scope="module")

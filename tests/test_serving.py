@@ -11,27 +11,20 @@ from tests import tiny
 from tests.proxy import forward, reverse
 from tests.served import serving
 
-STUDIO = frozenset({"studio.example"})
+STUDIO = [tiny.build]
+NAMES = frozenset({"studio.example"})
 SAID = {"X_Forwarded_Host": "$http_host", "X_Forwarded_Proto": "http"}
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STILL_LIFE_STUDIO", str(tiny.build(tmp_path_factory.mktemp("studio"))))
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("served")))
-        yield
-
-
-@pytest.fixture(scope="module")
 def top(studio):
-    with serving(names=STUDIO) as (site, _, _):
+    with serving(names=NAMES) as (site, _, _):
         yield site
 
 
 @pytest.fixture(scope="module")
 def below(studio):
-    with serving(names=STUDIO, root_path="/still") as (site, _, _):
+    with serving(names=NAMES, root_path="/still") as (site, _, _):
         yield site
 
 

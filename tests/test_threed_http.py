@@ -25,14 +25,7 @@ from ui.threed.trying import trial
 DRAFT = {"prompt": "a red mushroom", "preset": "draft", "model": "toybox-sd"}
 
 
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("studio")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STILL_LIFE_STUDIO", str(folder))
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("served")))
-        patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
-        yield folder
+STUDIO = []
 
 
 @pytest.fixture(scope="module")
