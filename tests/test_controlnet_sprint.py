@@ -136,7 +136,7 @@ def obeyed(student) -> float:
 @pytest.fixture(scope="module")
 def few():
     """A small Sprint student of the mixture."""
-    t = trainer("scm_ladd", 250, adversarial="0", warmup="50", guidance="1,1")
+    t = trainer("scm_ladd", 200, adversarial="0", warmup="50", guidance="1,1")
     while t.step < t.cfg.steps:
         t.advance()
     return t.scene.world.student.requires_grad_(False)
@@ -148,7 +148,7 @@ def begun(method: str, world: World, **own: str):
     return module.Method(world, override(module.Config(), own))
 
 
-def distilled(few, teacher, steps: int = 200) -> float:
+def distilled(few, teacher, steps: int = 180) -> float:
     """How well the student follows a control that learnt from this teacher's."""
     student, k = copy.deepcopy(few).with_control(), len(TEACHER.means)
     world = World(student, null=toy2d.labels(torch.tensor([-1]), k))

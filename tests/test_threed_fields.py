@@ -13,7 +13,7 @@ from threed.fit import Particle, draws, fit
 from threed.mesh import cut
 from threed.render import matrices
 
-ROUNDS = 12
+ROUNDS = 8
 OTHERS = [kind for kind in fields.FIELDS if kind != "grid"]
 
 
