@@ -26,9 +26,10 @@ class Read(nn.Module):
     def __init__(self, side: int, features: int):
         super().__init__()
         self.register_buffer("size", torch.tensor(side))  # saved, so that a resumed run knows it
-        self.net = nn.Sequential(nn.Linear(features, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 4))
-        nn.init.zeros_(self.net[2].weight)
-        nn.init.zeros_(self.net[2].bias)
+        last = nn.Linear(WIDTH, 4)
+        self.net = nn.Sequential(nn.Linear(features, WIDTH), nn.ReLU(), last)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
     @property
     def side(self) -> int:

@@ -138,9 +138,10 @@ def faces(pairs: Sequence[tuple[str, str]], seed: int, index: int) -> Ends:
     behind = str(rng.choice(list(BACKGROUNDS))) if rng.random() < 0.5 else "white"
     drawn = [drawings_of(rows[name], folder, "fluent")[0].path for name in (low, high)]
     fill = sum(FILL) / 2
-    said = "a cat face" if "cat" in low else "a face"
-    said += f" on a {behind} background" if rng.random() < 0.4 else ""
-    return Ends(*(compose(path, BACKGROUNDS[behind], fill, (0, 0)) for path in drawn), said)
+    caption = "a cat face" if "cat" in low else "a face"
+    caption += f" on a {behind} background" if rng.random() < 0.4 else ""
+    first, last = (compose(path, BACKGROUNDS[behind], fill, (0, 0)) for path in drawn)
+    return Ends(first, last, caption)
 
 
 KNOWN: dict[str, Callable[[int, int], Ends]] = {
