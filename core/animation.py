@@ -7,7 +7,6 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-import numpy as np
 from PIL.Image import Image as Picture
 
 KINDS = ("gif", "webp", "mp4")
@@ -44,7 +43,7 @@ def _mp4(out: io.BytesIO, frames: Sequence[Picture], times: Sequence[int]) -> No
         stream.pix_fmt, stream.time_base, stream.codec_context.time_base = "yuv420p", clock, clock
         for picture, stands in zip([*frames, frames[-1]], [*times[:-1], times[-1] - LAST_MS, LAST_MS], strict=True):
             even = picture.convert("RGB").crop((0, 0, stream.width, stream.height))
-            frame = av.VideoFrame.from_ndarray(np.asarray(even), format="rgb24")
+            frame = av.VideoFrame.from_image(even)
             frame.pts, frame.time_base, at = at, clock, at + stands
             film.mux(stream.encode(frame))
         film.mux(stream.encode())

@@ -113,6 +113,7 @@ def test_a_dropped_picture_is_drawn_on_and_a_painted_one_goes_to_the_canvas(visi
     }"""
     follows(v, lambda: v.page.evaluate(drop, data))
     assert np.abs(drawing(v) - (250, 120, 30)).max() < 4
+    v.page.wait_for_function("() => document.querySelector('.sl-draw-large').naturalWidth === 512")
     source = v.page.locator(LARGE).get_attribute("src")
     painted = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))).convert("RGB"), dtype=int)
     follows(v, lambda: v.page.get_by_role("button", name="Draw on with this picture").click())

@@ -29,6 +29,7 @@ still.parts.draw = (element, part) => {
     mean = 100,
     timer = 0,
     ticket = 0,
+    edits = 0, // changes so far of what is to be painted
     shown = null, // the pictures that stand beside the drawing
     before = null; // the pictures before them
 
@@ -195,6 +196,10 @@ still.parts.draw = (element, part) => {
 
   /* The newest drawing: at once where the model is quick, else shortly after the last stroke. */
   function want(done) {
+    edits += 1;
+    again(done);
+  }
+  function again(done) {
     dirty = true;
     rested = false;
     moving = !done;
@@ -213,6 +218,7 @@ still.parts.draw = (element, part) => {
     if (busy && !keeping) return undefined;
     while (busy) await new Promise((f) => setTimeout(f, 20));
     dirty = false;
+    const at = edits;
     const { as, ...drawn } = parts() ?? {};
     if (!as) return void (pace.textContent = "Draw something, then it is painted on.");
     busy = true;
@@ -224,13 +230,13 @@ still.parts.draw = (element, part) => {
     const ms = performance.now() - began;
     if (answer?.pictures) {
       if (request.num_images === 1) mean = 0.6 * mean + 0.4 * ms;
-      show(answer.pictures);
+      show(answer.pictures, at);
       if (rested) crisp(answer.pictures[0]);
       pace.textContent = `${still.plural(answer.pictures.length, "picture")} in ${Math.round(ms)} ms by ${form.model}, ${READ[as]}.`;
       still.say(keeping ? "4 pictures kept in the gallery." : "");
       if (keeping) still.emit("kept");
     }
-    if (dirty) return void want(!moving);
+    if (dirty) return void again(!moving);
     if (!moving && !rested && answer?.pictures) {
       rested = true;
       paint();
@@ -245,11 +251,11 @@ still.parts.draw = (element, part) => {
     if (answer?.src && shown?.[0] === one) one.src = large.src = answer.src;
   }
 
-  function show(pictures) {
+  function show(pictures, at) {
     before = shown;
     shown = pictures;
     large.src = pictures[0].src;
-    large.dataset.painted = ticket; // of these pictures, whose first is made larger later
+    large.dataset.painted = at; // the changes that it shows
     large.alt = `${form.prompt}, painted on the drawing`;
     large.hidden = false;
     if (released && !moving) {
