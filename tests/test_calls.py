@@ -5,6 +5,7 @@ import shutil
 import socket
 import time
 
+import anyio
 import pytest
 
 from core.fields import options
@@ -12,7 +13,7 @@ from models.request import ImageRequest
 from tests import small_disk
 from tests.served import served
 from tests.test_http import endpoint, ordered
-from ui import pictures, scratch, turns
+from ui import gone, pictures, scratch, turns
 from ui.wire import answers
 
 BALL = {"prompt": "a red ball", "model": "tiny-sprint"}
@@ -274,3 +275,23 @@ def test_an_answer_that_was_fetched_is_not_waited_for_again(page):
     for path in (fetch, "gradio_api/call/models/nobody"):
         again = page.http.get(path, timeout=10)  # gradio sends a sign of life every 15 s
         assert again.status_code == 404 and again.json()["detail"].startswith("there is no answer for the call '")
+
+
+def test_an_answer_that_hears_first_that_its_caller_left_says_so():
+    """Gradio's streams read the line too, and end as if whole where it broke."""
+    stops = []
+
+    async def line():
+        await anyio.sleep(0)
+        return {"type": "http.disconnect"}
+
+    async def app(scope, receive, send):
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await send({"type": "http.response.body", "body": b""})
+
+    async def send(message):
+        pass
+
+    anyio.run(gone.while_heard, app, {}, line, send, lambda: stops.append(1))
+    assert stops == [1]
