@@ -10,7 +10,6 @@ time with the control divided by the time without it. Rows go to results/control
 """
 
 import argparse
-import io
 import statistics
 import sys
 from collections.abc import Sequence
@@ -35,6 +34,7 @@ from models import families, inputs
 from models.families import Parts
 from models.generate import Image, generate
 from models.request import ImageRequest
+from models.strips import png
 
 KEYS = ("model", "steps", "sketch", "metric")
 MODELS = ("toybox-sd:20", "toybox-hyper:1", "toybox-disback:1", "toybox-lcm:1", "toybox-dmd2:4", "toybox-cfg-lora:20")
@@ -66,15 +66,11 @@ def drawn(n: int) -> list[Drawn]:
     sheets = (255 * (1 - sketch(outline, edges, Rows(0, 0, n)))).round().byte()[:, 0].numpy()
     attributes = ["colour", "background"]
     return [
-        Drawn(prompt(scene, attributes), scene, one.depth > 0, one.edges > 0, inputs.keep(png(sheet)))
+        Drawn(
+            prompt(scene, attributes), scene, one.depth > 0, one.edges > 0, inputs.keep(png(Pictures.fromarray(sheet)))
+        )
         for scene, one, sheet in zip(scenes, lines, sheets, strict=True)
     ]
-
-
-def png(sheet: np.ndarray) -> bytes:
-    out = io.BytesIO()
-    Pictures.fromarray(sheet).save(out, "PNG")
-    return out.getvalue()
 
 
 def silhouette(picture: np.ndarray) -> np.ndarray:

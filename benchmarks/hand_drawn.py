@@ -2,8 +2,9 @@
 
     python -m benchmarks.hand_drawn [--models toybox-hyper:1 …]
 
-Twelve were drawn by hand, as strokes of a mouse; twelve are held-out toys, drawn imprecisely by the noise model that
-benchmarks.control measures with. Rows are sketches; the last column of a block is the second model without the sketch.
+Twelve were drawn by hand, as corners of pen strokes; twelve are held-out toys, drawn imprecisely by the noise model
+that benchmarks.control measures with. Rows are sketches; the last column of a block is the second model without the
+sketch.
 """
 
 import argparse
@@ -20,13 +21,13 @@ from core.paths import ROOT, use_studio
 from distill.data import SIDE
 from models import families, inputs
 from models.request import ImageRequest
+from models.strips import png
 
 Stroke = Sequence[tuple[float, float]]  # corners in a square of 100, joined by a smooth line
 CELL, HEAD, GAP, SEED = 98, 34, 16, 3
 OUT = ROOT / "docs/sketches.jpg"
 MODELS = ("toybox-sd:20", "toybox-hyper:1", "toybox-dmd2:4", "toybox-lcm:4", "toybox-disback:1", "toybox-cfg-lora:20")
-"""Prompt and strokes of each. Lines are left open and cross, as they do by hand."""
-DRAWN: tuple[tuple[str, tuple[Stroke, ...]], ...] = (
+DRAWN: tuple[tuple[str, tuple[Stroke, ...]], ...] = (  # prompts and strokes, some of which stay open or cross
     ("a blue mug on a white background", (
         ((28, 30), (29, 52), (31, 76), (45, 80), (60, 76), (62, 52), (63, 31)),
         ((28, 30), (45, 35), (63, 30), (46, 25), (29, 29)),
@@ -95,7 +96,7 @@ def by_hand(strokes: Sequence[Stroke], side: int = 4 * SIDE, pen: int = 11) -> P
 
 def sketches() -> list[tuple[str, str]]:
     """Prompt and kept drawing of each of the 24."""
-    drawn = [(prompt, inputs.keep(control.png(np.asarray(by_hand(strokes))))) for prompt, strokes in DRAWN]
+    drawn = [(prompt, inputs.keep(png(by_hand(strokes)))) for prompt, strokes in DRAWN]
     return drawn + [(toy.prompt, toy.drawing) for toy in control.drawn(12)]
 
 

@@ -139,10 +139,10 @@ def painted(parts: Parts, slider: Slider, steps: int, by: str) -> list[Tensor]:
     """Pictures in [0, 1] at every position, [B, 3, H, W] each. by: the direction, or the id of a LoRA."""
     texts = FACES if slider.measure in PROBED else TOYS
     prompts, seeds, out = [text for text in texts for _ in SEEDS], [*SEEDS] * len(texts), []
+    d = directions.direction(slider, parts.text) if by == "direction" else None
     for s in POSITIONS:
         moves, own = (), parts
-        if by == "direction":
-            d = directions.direction(slider, parts.text)
+        if d is not None:
             moves = (partial(directions.moved, [(Entry(slider.name, s), d)]),)
         else:
             own = families.wear(parts, [Entry(by, s)])

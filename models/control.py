@@ -71,6 +71,14 @@ def plain(control: Control, kind: str) -> ControlNetModel:
     return made
 
 
+def awaken(drawing: Any, kinds: nn.Embedding) -> None:
+    """Begin the layers that read the drawing, and the tokens of its kinds, with an effect: the outputs are zero at
+    first, and two layers of zeros in a row would learn late."""
+    last = drawing.conv_out
+    nn.init.normal_(last.weight, std=1 / isqrt(last.weight[0].numel()))
+    nn.init.normal_(kinds.weight, std=0.02)
+
+
 def new(unet: Any, stem: tuple[int, ...] = STEM) -> Control:
     """An untrained branch for a UNet2DConditionModel. Layers that match the encoder's start as copies of them."""
     config = {name: unet.config[name] for name in COPIED}
@@ -84,7 +92,5 @@ def new(unet: Any, stem: tuple[int, ...] = STEM) -> Control:
     own, theirs = network.state_dict(), unet.state_dict()
     own |= {k: w for k, w in theirs.items() if k in own and w.shape == own[k].shape}
     network.load_state_dict(own)
-    last = network.controlnet_cond_embedding.conv_out
-    nn.init.normal_(last.weight, std=1 / isqrt(last.weight[0].numel()))
-    nn.init.normal_(network.class_embedding.weight, std=0.02)
+    awaken(network.controlnet_cond_embedding, network.class_embedding)
     return Control(network)

@@ -74,8 +74,8 @@ def detect(picture: Picture, name: str) -> Picture:
     if reason := missing(name):
         raise ValueError(f"{reason}; valid without it: {', '.join(ready())}")
     own = DETECTORS[name]
-    found = _made(own)(flat(picture), detect_resolution=SIDE).convert("L").resize(picture.size)
-    return found if own.kind == "depth" else ImageOps.invert(ImageOps.autocontrast(_thickened(found, own)))
+    seen = _made(own)(flat(picture), detect_resolution=SIDE).convert("L").resize(picture.size)
+    return seen if own.kind == "depth" else ImageOps.invert(ImageOps.autocontrast(_thickened(seen, own)))
 
 
 def _thickened(lines: Picture, own: Detector) -> Picture:

@@ -37,7 +37,7 @@ def bring(path: Path, base: str, id: str, licence: str = "not said") -> Manifest
     pairs = lora_files.fitted(lora_files.read(path), parts.denoiser.network, base)
     home = studio() / "models" / id
     ends = lora_files.ends(path)
-    words = dict(zip(("low", "high"), ends, strict=True)) if ends else {}
+    named = dict(zip(("low", "high"), ends, strict=True)) if ends else {}
     with whole_folder(home) as part:
         lora_files.write(pairs, part / FILE, folder=parts.denoiser.folder, ends=ends)
         facts = row.manifest.to_dict() | {
@@ -48,7 +48,7 @@ def bring(path: Path, base: str, id: str, licence: str = "not said") -> Manifest
             "dataset": "not said",
             "command": f"python -m models.lora import {path.name} --base {base} --id {id}",
             "samples_seen": 0,
-            "lora": {"rank": max(pair.rank for pair in pairs.values())} | words,
+            "lora": {"rank": max(pair.rank for pair in pairs.values())} | named,
             "licence": licence,
             "files": {FILE: sha256(part / FILE)},
             "parameters": sum(pair.down.numel() + pair.up.numel() for pair in pairs.values()),

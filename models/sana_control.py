@@ -5,7 +5,6 @@ QK-norm nor a guidance input. So this branch has copies of the network's own fir
 and uses the network's embeddings of latents, time, guidance and prompt. Its outputs are zero at first.
 """
 
-from math import isqrt
 from typing import Any
 
 import torch.nn.functional as F
@@ -15,7 +14,7 @@ from diffusers.models.controlnets.controlnet import ControlNetConditioningEmbedd
 from diffusers.models.transformers.sana_transformer import SanaTransformerBlock
 from torch import Tensor, nn
 
-from models.control import LAYOUT, STEM
+from models.control import LAYOUT, STEM, awaken
 from models.denoiser import Cond
 from models.manifest import CONTROLS
 
@@ -107,7 +106,5 @@ def new(transformer: Any, blocks: int = BLOCKS) -> SanaControl:
     made: Any = SanaControlNetwork(num_layers=blocks, **{name: transformer.config[name] for name in COPIED})
     for k, own in enumerate(made.blocks):
         own.load_state_dict(transformer.transformer_blocks[k].state_dict())
-    last = made.drawing.conv_out
-    nn.init.normal_(last.weight, std=1 / isqrt(last.weight[0].numel()))
-    nn.init.normal_(made.kind.weight, std=0.02)
+    awaken(made.drawing, made.kind)
     return SanaControl(made)

@@ -21,8 +21,7 @@ def new(kind: str, side: int, seed: int = 0) -> Any:
 
 def saved(tensors: Mapping[str, Tensor]) -> Any:
     """The field with these weights, among which may be others."""
-    field = next(kind for kind in FIELDS.values() if kind.KEY in tensors)
-    side = tensors["size"] if "size" in tensors else tensors[field.KEY].shape[-1]
-    made = field(int(side))
+    kind, key = next((name, field.KEY) for name, field in FIELDS.items() if field.KEY in tensors)
+    made = new(kind, int(tensors["size"] if "size" in tensors else tensors[key].shape[-1]))
     made.load_state_dict({name: tensors[name] for name in made.state_dict()})
     return made

@@ -104,7 +104,7 @@ def described(place: Place) -> list[dict[str, Any]]:
 def compared(place: Place) -> list[dict[str, Any]]:
     """The menu of the Compare and Inspect pages, with step counts, whether others will do, and the size of each model
     without its base."""
-    out = []
+    out, others = [], catalogue.menu()
     for row in rows(place):
         model_row = catalogue.get(row["id"])
         steps = model(row["id"])["steps"]
@@ -113,7 +113,7 @@ def compared(place: Place) -> list[dict[str, Any]]:
         facts |= {"guidance": model_row.manifest.guidance.range, "enlarge": enlarge(model_row)}
         facts |= {"follows": bool(catalogue.controls(model_row))}  # lines, by a control
         facts |= {"sliders": beside(model_row)}
-        facts |= {"kin": [r.id for r in catalogue.menu() if related(r, model_row)]}  # they can go on from its steps
+        facts |= {"kin": [r.id for r in others if related(r, model_row)]}  # they can go on from its steps
         out.append(row | facts | {"hybrid": hybrid(model_row, steps)})
     return out
 

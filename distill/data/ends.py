@@ -7,8 +7,9 @@ without tears, or the face that frowns and the one that smiles. A person's pairs
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -130,18 +131,23 @@ def warmth(seed: int, index: int) -> Ends:
     return Ends(cold, warm, caption(scene, rng))
 
 
+@cache
+def smileys(folder: Path) -> dict[str, Any]:
+    """The rows of faces in the folder of emoji, by name; read once, as every pair asks for two."""
+    return {row["name"]: row for row in read_rows(folder, ("smileys",))}
+
+
 def faces(pairs: Sequence[tuple[str, str]], seed: int, index: int) -> Ends:
     """Two emoji of these names on one background, called a face."""
     folder, rng = home(), np.random.default_rng([seed, index, 28])
-    rows = {row["name"]: row for row in read_rows(folder, ("smileys",))}
     low, high = pairs[index % len(pairs)]
-    behind = str(rng.choice(list(BACKGROUNDS))) if rng.random() < 0.5 else "white"
-    drawn = [drawings_of(rows[name], folder, "fluent")[0].path for name in (low, high)]
+    ground = str(rng.choice(list(BACKGROUNDS))) if rng.random() < 0.5 else "white"
+    drawn = [drawings_of(smileys(folder)[name], folder, "fluent")[0].path for name in (low, high)]
     fill = sum(FILL) / 2
-    caption = "a cat face" if "cat" in low else "a face"
-    caption += f" on a {behind} background" if rng.random() < 0.4 else ""
-    first, last = (compose(path, BACKGROUNDS[behind], fill, (0, 0)) for path in drawn)
-    return Ends(first, last, caption)
+    words = "a cat face" if "cat" in low else "a face"
+    words += f" on a {ground} background" if rng.random() < 0.4 else ""
+    first, last = (compose(path, BACKGROUNDS[ground], fill, (0, 0)) for path in drawn)
+    return Ends(first, last, words)
 
 
 KNOWN: dict[str, Callable[[int, int], Ends]] = {

@@ -33,12 +33,18 @@ BASES = ("sd", "sana")
 
 
 @dataclass(frozen=True)
-class Config:
-    lr: float = option(1e-3, "Learning rate.", low=0, high=1)
+class Shares:
+    """How often each kind of control is drawn."""
+
     sketch: float = option(0.55, "Share of samples with a sketch.", low=0, high=1)
     edges: float = option(0.15, "Share of samples with exact edges.", low=0, high=1)
     depth: float = option(0.15, "Share of samples with depth, where it is known.", low=0, high=1)
     colours: float = option(0.15, "Share of samples with areas of colour.", low=0, high=1)
+
+
+@dataclass(frozen=True)
+class Config(Shares):
+    lr: float = option(1e-3, "Learning rate.", low=0, high=1)
     drop: float = option(0.2, "Share of samples trained without their caption.", low=0, high=1)
     t_min: float = option(0.15, "The smallest time t that is trained.", low=0, high=1)
     preview_steps: int = option(12, "Denoising steps of the sample grids.", low=1)
@@ -52,7 +58,7 @@ def sources(names: str, skip_bad: bool = False, side: int = 128) -> list[Source]
     return [Steered(source) for source in plain(names, toys=PICTURES, skip_bad=skip_bad, side=side)]
 
 
-def shares(cfg: Config) -> tuple[float, ...]:
+def shares(cfg: Shares) -> tuple[float, ...]:
     """Probability of each kind of control, in the order of `manifest.CONTROLS`."""
     return cfg.sketch, cfg.edges, cfg.depth, cfg.colours
 

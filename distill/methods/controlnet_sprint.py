@@ -16,6 +16,7 @@ from core.fields import option
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.methods import controlnet, scm_ladd
 from models import catalogue, families, steer
+from models.catalogue import Row
 from models.denoiser import Denoiser, TrigFlow
 
 ABOUT = "The control of a SANA, distilled for its Sprint student, which then follows a drawing in one step."
@@ -24,16 +25,12 @@ sources, shares, serve = controlnet.sources, controlnet.shares, controlnet.serve
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(controlnet.Shares):
     teacher: str = option("toybox-sana-control", "The control of the student's own teacher.")
     lr: float = option(5e-4, "Learning rate.", low=0, high=1)
     guidance: tuple[float, ...] = option(
         (2.0, 5.0), "Range from which training draws the guidance.", low=0, high=30, length=2, order="rising"
     )
-    sketch: float = option(0.55, "Share of samples with a sketch.", low=0, high=1)
-    edges: float = option(0.15, "Share of samples with exact edges.", low=0, high=1)
-    depth: float = option(0.15, "Share of samples with depth, where it is known.", low=0, high=1)
-    colours: float = option(0.15, "Share of samples with areas of colour.", low=0, high=1)
     t_mean: float = option(0.2, "Mean of tau, with tan theta = e^tau / sigma_data.", low=-10, high=10)
     t_std: float = option(1.6, "Deviation of tau.", low=0.001, high=10)
     warmup: int = option(100, "Steps until the tangent has its full weight.", low=0)
@@ -42,16 +39,24 @@ class Config:
     tangent = "difference"  # how it is computed
 
 
-def teacher(id: str) -> TrigFlow:
-    """The base of this control, with the control beside it, in TrigFlow. Raises ValueError for what is no control."""
-    row = catalogue.get(id)
+def control(id: str) -> Row:
+    """The row of a SANA's control. Raises ValueError for anything else."""
     controls = [r for r in catalogue.rows().values() if (r.manifest.kind, r.manifest.family) == ("control", "sana")]
-    if row not in controls:
+    if (row := catalogue.get(id)) not in controls:
         valid = [r.id for r in controls]
         raise ValueError(f"{id} is no control of a SANA; valid: {', '.join(valid) or 'none is here'}")
+    return row
+
+
+def branch(row: Row) -> Any:
+    return steer.load(row, torch.device("cpu"), torch.float32)
+
+
+def teacher(id: str) -> TrigFlow:
+    """The base of this control, with the control beside it, in TrigFlow."""
+    row = control(id)
     base = families.load(catalogue.get(row.manifest.base or "")).denoiser
-    branch = steer.load(row, torch.device("cpu"), torch.float32)
-    return TrigFlow(base.controlled(branch, 1.0)).eval().requires_grad_(False)
+    return TrigFlow(base.controlled(branch(row), 1.0)).eval().requires_grad_(False)
 
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:
@@ -59,7 +64,7 @@ def student(cfg: Config, base: Denoiser | None) -> Denoiser:
     if base is None:
         raise ValueError("a control is distilled for a Sprint student; give one with --base, such as toybox-sprint")
     made: Any = base.requires_grad_(False).with_control()
-    made.control.load_state_dict(teacher(cfg.teacher).control.state_dict())
+    made.control.load_state_dict(branch(control(cfg.teacher)).state_dict())
     return made
 
 

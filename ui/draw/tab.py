@@ -6,19 +6,19 @@ The model gets the drawing as a picture to start from, as lines for a control, o
 import base64
 import binascii
 import hashlib
-import io
 import re
 from typing import Any
 
 from core.files import LRU
 from models import detectors, inputs
 from models.request import ImageRequest
+from models.strips import png
 from models.upload import upload
 from ui import menu, painting
 from ui.desk import Desk
 from ui.part import part
 from ui.tab import Tab
-from ui.wire import text, token
+from ui.wire import data_url, text, token
 
 URL = re.compile(r"data:image/(?:png|webp|jpeg);base64,")
 LONGEST = 240_000  # most characters of a drawing, within the guard's limit
@@ -33,16 +33,14 @@ def build(desk: Desk) -> None:
 
 def drawn_with(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
     """The models that can start from a picture, and the detectors of lines, with what they lack here."""
-    found = [{"name": n, "about": d.about, "missing": detectors.missing(n)} for n, d in detectors.DETECTORS.items()]
-    return {"models": menu.compared(desk.place), "detectors": found}
+    known = [{"name": n, "about": d.about, "missing": detectors.missing(n)} for n, d in detectors.DETECTORS.items()]
+    return {"models": menu.compared(desk.place), "detectors": known}
 
 
 def lines(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
     """A detector's map of a picture, to draw on: both are data URLs."""
     seen = upload(picture(text(data, "picture", LONGEST)))
-    out = io.BytesIO()
-    detectors.detect(seen, text(data, "detector", 40)).save(out, "PNG")
-    return {"lines": f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"}
+    return {"lines": data_url(png(detectors.detect(seen, text(data, "detector", 40))), "image/png")}
 
 
 def draw(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
