@@ -170,7 +170,9 @@ def train(plan: Plan) -> int:
                 f"train.batch_size={cfg.batch_size} does not divide by {acc.num_processes} processes × "
                 f"train.accumulate={cfg.accumulate}"
             )
-        return follow(plan, acc)
+        status = follow(plan, acc)
+        acc.end_training()  # a group of processes that is not ended aborts, at times, while Python leaves
+        return status
 
 
 def follow(plan: Plan, acc: Accelerator) -> int:

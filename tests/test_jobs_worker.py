@@ -103,7 +103,7 @@ def test_cancel_races_with_completion_and_one_of_them_wins(jobs, moment):
     hand, job = worker(jobs), chain(jobs, steps=8, ms=20)
     hand.turn()
     if moment == "the end":
-        until(lambda: not process.of_job(job.id))
+        until(lambda: hand.attempts[0].child.poll() is not None)
     if isinstance(moment, int):
         until(lambda: (hand.attempts[0].progress.step or 0) >= moment, hand.attempts[0]._listen)
     try:
