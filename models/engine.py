@@ -23,6 +23,7 @@ from models.catalogue import Row, home_of
 from models.denoiser import ATTENTION, Cond, pick_device, pick_dtype
 from models.families import Parts
 from models.generate import Event, decode, generate
+from models.precision import SINGLE
 from models.request import ImageRequest
 from models.samplers import Step
 from models.vocabulary import vocabulary
@@ -167,6 +168,8 @@ class Engine:
                 yield Waiting(place)
                 seconds = TICK
             crew = {id: self._ready(id) for id in request.models()}
+            for parts in crew.values() if request.precision != SINGLE else ():
+                openvino.serve(parts, self.backend, request.precision)
             with closing(generate(crew[request.model], request, crew)) as events:
                 for event in events:
                     places.lend()

@@ -31,6 +31,7 @@ from models.families import Parts
 from models.guidance import Turn
 from models.img2img import Edit
 from models.picture import BACKEND, png_bytes
+from models.precision import SINGLE, Precise, computing
 from models.prompt import notes
 from models.request import SEEDS, ImageRequest
 from models.samplers import Step, walk
@@ -107,7 +108,7 @@ def noise(parts: Parts, request: ImageRequest, k: int) -> tuple[Tensor, torch.Ge
 def decode(parts: Parts, latents: Tensor) -> list[Picture | None]:
     """The pictures of latents [B, C, h, w], in one call; None for one with NaN or infinite values."""
     z = latents.to(parts.vae_dtype) / parts.vae.config.scaling_factor
-    pixels = parts.vae.decode(z, return_dict=False)[0]  # [B, 3, H, W]
+    pixels = parts.vae.decode(z, return_dict=False)[0].float()  # [B, 3, H, W]
     whole = torch.isfinite(pixels).flatten(1).all(1)
     pictures = parts.pipeline.image_processor.postprocess(pixels.nan_to_num(), output_type="pil")
     return [picture if fine else None for picture, fine in zip(pictures, whole.tolist(), strict=True)]
@@ -172,6 +173,8 @@ class Run:
         steers = {id: steer for id, parts in crew.items() if (steer := Steer.of(parts, request))}
         if steers:
             turns = [replace(turn, net=steers[turn.painter].beside(turn.net)) for turn in turns]
+        if request.precision != SINGLE:
+            turns = [replace(turn, net=Precise(turn.net, request.precision)) for turn in turns]
         clock = Clock(crew[request.model].device)
         return cls(request, crew, turns, request.texts(), start, others, edit, steers.get(request.model), clock)
 
@@ -191,6 +194,8 @@ def generate(
     """
     if request.enlarge > 1 and (reason := enlarge.missing(request.enlarger)):
         raise ValueError(reason)
+    if request.precision != SINGLE and parts.device.type != "cpu":
+        raise ValueError(f"precision {request.precision} is for a CPU, and {request.model} runs on {parts.device}")
     run = Run.of(request, {**(others or {}), request.model: parts})
     run.clock.start()
     cond, null = encode(parts, request, run.texts, any(t.needs_null for t in run.turns))
@@ -214,7 +219,8 @@ def _batch(run: Run, which: range, cond: Cond, null: Cond | None) -> Generator[E
         clock.start()
     clock.stop("denoise")
     clock.start()
-    pictures = decode(parts, x)
+    with computing(request.precision):
+        pictures = decode(parts, x)
     clock.stop("decode")
     lost, routes = [], run.crew[run.turns[-1].painter].denoiser.route(cond)
     for row, (k, picture) in enumerate(zip(which, pictures, strict=True)):
@@ -342,9 +348,8 @@ def paint(args: argparse.Namespace) -> None:
     for id in request.models():
         if reason := catalogue.available(catalogue.get(id)):
             raise ValueError(f"{id} can't run here. {reason}")
-    loaded = families.load_all(
-        request.models(), pick_device(args.device), attention=args.attention, backend=args.backend
-    )
+    how = {"attention": args.attention, "backend": args.backend, "precision": request.precision}
+    loaded = families.load_all(request.models(), pick_device(args.device), **how)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     comments = [note.sentence for note in notes(request.prompt)]
     print(*comments, sep="\n", end="\n" if comments else "", file=sys.stderr)

@@ -5,7 +5,8 @@
 
 A network is converted from its torch module, with the inputs that one picture gives it; the result takes any batch and
 any length of prompt. Converted networks lie in the studio's cache, by the sha256 of their weights. In single precision
-the numbers agree with torch's to about 1e-6, and pictures to one grey level.
+the numbers agree with torch's to about 1e-6, and pictures to one grey level. For bfloat16 (models/precision.py) a
+network is compiled a second time, when it is first asked for.
 
 Each LoRA that is served has a compiled network of its own, with the adapter merged into the weights. Calls with
 anything else that changes the network (another strength, more adapters, a camera, gradients) are computed by torch, so
@@ -35,10 +36,12 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
 
 from core.files import whole_file
+from core.machine import processor
 from core.paths import ROOT
 from core.paths import cache as cache_dir
 from models import catalogue, text
 from models.adapters import Acting, acting
+from models.precision import SINGLE, computing, current
 
 BACKENDS = ("auto", "torch", "openvino")
 NETWORK, INPUTS = "network.xml", "inputs.json"
@@ -84,11 +87,11 @@ class Answers:
     def __init__(self, module: nn.Module, state: Callable[[], Any]):
         self.module, self.plain, self.state = module, module.forward, state
         self.signature = inspect.signature(module.forward)
-        self.compiled: dict[Any, Compiled] = {}  # by state, such as the adapter in the weights (`state_of`)
+        self.compiled: dict[Any, Compiled] = {}  # by state, as the adapter in the weights (`state_of`), and precision
         self.by = "torch"  # the back end of the last call
 
     def __call__(self, *args: Any, **named: Any) -> Any:
-        compiled = self.compiled.get(self.state())
+        compiled = self.compiled.get((self.state(), current()))
         inputs = self.inputs(args, named) if compiled else None
         if (
             compiled is None
@@ -103,11 +106,13 @@ class Answers:
 
     def inputs(self, args: tuple, named: dict[str, Any]) -> Inputs | None:
         """The tensors of a call by name; None for a call that only torch can compute."""
-        if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+        if torch.is_grad_enabled():
             return None
         given = {k: v for k, v in self.signature.bind(*args, **named).arguments.items() if v is not None}
         given |= given.pop("kwargs", {})
         given.pop("return_dict", None)
+        if current() != SINGLE:  # a compiled network takes and gives single precision
+            given = {k: v.float() if v.dtype == torch.bfloat16 else v for k, v in given.items()}
         fit = all(isinstance(v, Tensor) and v.device.type == "cpu" and v.dtype in KINDS for v in given.values())
         return given if fit else None
 
@@ -183,25 +188,24 @@ class Core:
         self.openvino = library()
         self.core = self.openvino.Core()
         options = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
-        options |= {"INFERENCE_PRECISION_HINT": "f32", "CACHE_DIR": str(home() / "compiled")}
+        options |= {"CACHE_DIR": str(home() / "compiled")}
         self.core.set_property("CPU", options)
 
-    def ready(self, answers: Answers, lies: Path, measured: bool) -> Compiled:
+    def ready(self, answers: Answers, lies: Path, precision: str, measured: bool) -> Compiled:
         examples = json.loads((lies / INPUTS).read_text())
         inputs = {name: torch.tensor(v, dtype=getattr(torch, kind)) for name, (kind, v) in examples.items()}
-        request = self.core.compile_model(self.core.read_model(lies / NETWORK), "CPU").create_infer_request()
+        hint = {"INFERENCE_PRECISION_HINT": precision}
+        request = self.core.compile_model(self.core.read_model(lies / NETWORK), "CPU", hint).create_infer_request()
         made = Compiled(request, tuple(inputs), {1: True, WALL: True})
         if measured:
-            made.faster = quicker(answers, made, inputs, lies / f"{machine()}.json")
+            with computing(precision):
+                made.faster = quicker(answers, made, inputs, lies / f"{machine()}-{precision}.json")
         return made
 
 
 def machine() -> str:
     """A name for this processor with the number of threads that are used."""
-    facts = Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.is_file() else []
-    name = next((line for line in lines if line.startswith("model name")), "")
-    return hashlib.sha256(f"{name} {torch.get_num_threads()}".encode()).hexdigest()[:8]
+    return hashlib.sha256(f"{processor().name} {torch.get_num_threads()}".encode()).hexdigest()[:8]
 
 
 @torch.no_grad()
@@ -237,7 +241,7 @@ def chosen(parts: Any) -> str:
     sentences = []
     for name, module in networks(parts).items():
         answers, state = module.forward, state_of(parts) if name == "denoiser" else ()
-        made = answers.compiled.get(state) if isinstance(answers, Answers) else None
+        made = answers.compiled.get((state, SINGLE)) if isinstance(answers, Answers) else None
         one, wall = ("openvino" if made and made.faster[n] else "torch" for n in (1, WALL))
         sentences.append(f"{name} {one}, of a wall {wall}")
     return "; ".join(sentences)
@@ -249,15 +253,15 @@ _core: list[Core] = []  # at most one, made when it is first needed
 _worker: list[threading.Thread] = []
 
 
-def serve(parts: Any, backend: str) -> None:
-    """Let OpenVINO compute the networks of a model: with `auto` as soon as they are compiled, else before this returns.
-    Raises ValueError for an unknown back end, and where OpenVINO can't compute them."""
+def serve(parts: Any, backend: str, precision: str = SINGLE) -> None:
+    """Let OpenVINO compute the networks of a model in this precision: with `auto` as soon as they are compiled, else
+    before this returns. Raises ValueError for an unknown back end, and where OpenVINO can't compute them."""
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; valid: {', '.join(BACKENDS)}")
     if backend == "openvino" and (reason := missing()):
         raise ValueError(reason.replace(", so torch paints", ""))
     small = parts.denoiser is not None and parts.device.type == "cpu" and catalogue.on_hub(parts.row) is None
-    wanted = attach(parts) if small and backend != "torch" and not missing() else {}
+    wanted = attach(parts, precision) if small and backend != "torch" and not missing() else {}
     if wanted and backend == "openvino":
         compile_all(parts.row, wanted, measured=False)
     elif wanted:
@@ -268,15 +272,16 @@ def serve(parts: Any, backend: str) -> None:
                 _worker[0].start()
 
 
-def attach(parts: Any) -> dict[str, tuple[Answers, Any]]:
-    """The networks of a model that are not compiled yet, each with the state in which it paints."""
+def attach(parts: Any, precision: str) -> dict[str, tuple[Answers, Any]]:
+    """The networks of a model that are not compiled yet, each with the state in which it paints, and its precision."""
     pending = {}
     for name, module in networks(parts).items():
         of = parts.denoiser.adapters if name == "denoiser" else None
         with _lock:
             if not isinstance(module.forward, Answers):
                 module.forward = Answers(module, lambda of=of: of.acting if of else ())
-        pending[name] = module.forward, state_of(parts) if name == "denoiser" else ()
+        state = state_of(parts) if name == "denoiser" else ()
+        pending[name] = module.forward, (state, SINGLE if name == "text" else precision)
     return {name: (answers, state) for name, (answers, state) in pending.items() if state not in answers.compiled}
 
 
@@ -287,7 +292,8 @@ def compile_all(row: catalogue.Row, wanted: dict[str, tuple[Answers, Any]], meas
     if not _core:
         _core.append(Core())
     for name, (answers, state) in wanted.items():
-        answers.compiled[state] = _core[0].ready(answers, folder(name, names[name]), measured)
+        if state not in answers.compiled:  # asked for twice before it was ready
+            answers.compiled[state] = _core[0].ready(answers, folder(name, names[name]), state[1], measured)
 
 
 def _work() -> None:

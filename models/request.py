@@ -18,6 +18,7 @@ from models.enlarge import ENLARGER, ENLARGERS, FACTORS
 from models.even import EVEN, completed, needs
 from models.manifest import CONTROLS
 from models.painters import Painter, base_of, must_fit, parse
+from models.precision import SINGLE, precisions
 from models.prompt import reading, spelt
 from models.vocabulary import knows
 
@@ -136,6 +137,9 @@ class ImageRequest(Request):
     )
     unlike: str = option("", "Sha256 of stored pictures to be different from.", longest=64)
     unlike_by: float = option(0.8, "Distance from each of them, in deviations of a latent.", low=0, high=2, step=0.05)
+    precision: str = option(
+        SINGLE, "Number format of the networks; bf16 is faster, and its picture a little different.", choices=precisions
+    )
     even: str = option("nothing", "What the prompt leaves open and words spread.", choices=lambda: list(EVEN))
     enlarge: int = option(1, "Enlargement: 1, 2 or 4 times.", low=1, high=4, step=1)
     enlarger: str = option(ENLARGER, "The model that enlarges.", choices=lambda: ENLARGERS)

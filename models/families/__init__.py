@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from models import catalogue, content, openvino, weights
 from models.catalogue import Row
 from models.denoiser import Cond, set_attention
+from models.precision import SINGLE
 from models.stack import Entry
 
 
@@ -72,11 +73,12 @@ def load(
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
     backend: str = "torch",
+    precision: str = SINGLE,
     **options: Any,
 ) -> Parts:
     """A model ready to paint, by this back end (models/openvino.py). Raises ValueError where it can't be loaded."""
     parts = _load(row, device, dtype, **options)
-    openvino.serve(parts, backend)
+    openvino.serve(parts, backend, precision)
     return parts
 
 

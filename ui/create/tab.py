@@ -18,6 +18,7 @@ from gradio.context import Context
 
 from models import catalogue, variety
 from models.enlarge import FACTORS, MOST
+from models.precision import HALF, SINGLE, precisions
 from models.request import SEEDS, ImageRequest
 from models.restore import Restored, fitted, kept
 from ui import menu, pictures, wall
@@ -59,6 +60,13 @@ def sizes(request: ImageRequest) -> dict[str, Any]:
     factors = FACTORS if menu.enlarge(request.row) > 1 else (1,)
     choices = [(f"{request.width * factor} px", factor) for factor in factors]
     return {"choices": choices, "label": "Size", "visible": len(choices) > 1 or "hidden"}
+
+
+def formats() -> dict[str, Any]:
+    """Arguments of the choice of precision; hidden where this processor has one alone."""
+    named = {SINGLE: "32 bit", HALF: "16 bit, faster"}
+    choices = [(named[name], name) for name in precisions()]
+    return {"choices": choices, "label": "Precision", "visible": len(choices) > 1 or "hidden"}
 
 
 class Create:
@@ -111,6 +119,7 @@ class Create:
                 self.roll = gr.Button("Roll", elem_id="roll", elem_classes="sl-quiet")
             add("num_images", lambda **k: segments(WALLS, label="Pictures", **k))
             add("enlarge", lambda **k: gr.Radio(**sizes(self.form.start), elem_classes="sl-seg", **k))
+            add("precision", lambda **k: gr.Radio(**formats(), elem_classes="sl-seg", **k))
             add("variation", label="Variation strength", visible="hidden", buttons=[])
             add(
                 "variation_seed",
