@@ -38,9 +38,9 @@ KEYS = ("model", "backend", "measure", "batch", "device", "threads")
 Work = Callable[[], Any]
 
 
-def rounds(contenders: dict[str, Work], repeats: int, device: torch.device) -> dict[str, float]:
+def rounds(contenders: dict[Any, Work], repeats: int, device: torch.device) -> dict[Any, float]:
     """The median milliseconds of each contender, after one untimed round."""
-    spent: dict[str, list[float]] = {name: [] for name in contenders}
+    spent: dict[Any, list[float]] = {name: [] for name in contenders}
     for k in range(repeats + 1):
         for name, work in contenders.items():
             start = now(device)

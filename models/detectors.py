@@ -18,7 +18,7 @@ from typing import Any
 from PIL import ImageFilter, ImageOps
 from PIL.Image import Image as Picture
 
-from models.img2img import flat
+from models.inputs import flat
 from models.upload import upload
 
 ANNOTATORS = "lllyasviel/Annotators"

@@ -42,14 +42,14 @@ class Edit:
     def of(cls, parts: Parts, request: ImageRequest) -> "Edit | None":
         if not request.image:
             return None
-        given = flat(inputs.load(request.image))
+        given = inputs.flat(inputs.load(request.image))
         mask = inputs.load(request.mask, "mask") if request.mask else None
         if mask is not None and mask.size != given.size:
             (w, h), (a, b) = mask.size, given.size
             raise ValueError(f"the mask has {w} x {h} pixels and its picture {a} x {b}; both must have one size")
         size = (parts.row.size, parts.row.size)
         picture = ImageOps.fit(given, size, Image.Resampling.LANCZOS)
-        mask = None if mask is None else ImageOps.fit(flat(mask).convert("L"), size, Image.Resampling.BOX)
+        mask = None if mask is None else ImageOps.fit(inputs.flat(mask).convert("L"), size, Image.Resampling.BOX)
         box = around(mask) if mask is not None and request.only_masked else None
         part, shape = picture.crop(box).resize(size, Image.Resampling.LANCZOS) if box else picture, mask
         if mask is not None and box:
@@ -80,12 +80,6 @@ class Edit:
             return torch.cat([torch.randn((1, *x.shape[1:]), generator=g) for g in generators]).to(x)
 
         return ConsistencySteps(own.schedule, times, draw) if own.draws else DdimSteps(own.schedule, times)
-
-
-def flat(picture: Picture) -> Picture:
-    """The picture in RGB; transparent parts are put on white."""
-    clear = picture.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
 
 
 def around(mask: Picture) -> Box | None:

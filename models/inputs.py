@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from PIL import ImageOps
+from PIL import Image, ImageOps
 from PIL.Image import Image as Picture
 
 from core import inputs
@@ -59,6 +59,12 @@ def load(digest: str, what: str = "picture") -> Picture:
     """A stored picture, turned upright. Raises ValueError where it is missing or damaged."""
     suffix = path(digest, what).suffix.removeprefix(".")
     return ImageOps.exif_transpose(upload(inputs.checked(digest, suffix, f"the {what}")))
+
+
+def flat(picture: Picture) -> Picture:
+    """The picture in RGB; transparent parts are put on white."""
+    clear = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
 
 
 def named(text: str, what: str) -> str:

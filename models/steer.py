@@ -20,7 +20,6 @@ from models.catalogue import Row
 from models.control import FOLDER, areas
 from models.denoiser import Cond
 from models.families import Parts
-from models.img2img import flat
 from models.manifest import CONTROLS
 from models.request import ImageRequest
 
@@ -45,7 +44,7 @@ class Steer:
         row = catalogue.controls(parts.row, kind)[0]
         if reason := catalogue.available(row):
             raise ValueError(f"{row.id} can't run here. {reason}")
-        drawing = shown(flat(inputs.load(request.control, "drawing")), kind, parts.row.size).to(parts.device)
+        drawing = shown(inputs.flat(inputs.load(request.control, "drawing")), kind, parts.row.size).to(parts.device)
         branch = load(row, parts.device, parts.denoiser.dtype)
         return cls(branch, drawing, CONTROLS.index(kind), request.control_strength)
 

@@ -124,7 +124,8 @@ def test_only_what_is_meant_to_be_public_is(desk):
 
 
 def test_the_app_is_imported_without_a_model():
-    code = "import app, ui.serve, ui.shell, sys; print({'torch', 'diffusers', 'transformers'} & set(sys.modules))"
+    code = "import app, ui.serve, ui.shell, ui.tab, sys; ui.tab.tabs(); "
+    code += "print({'torch', 'diffusers', 'transformers'} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert out.stdout.strip() == "set()", out.stdout + out.stderr
 

@@ -3,12 +3,14 @@
 import re
 from pathlib import Path
 
-from models import catalogue, lora_import
+from models import catalogue
 from ui.place import Place
 
 
 def bring(place: Place, path: Path, model: str) -> str:
     """Its id. Raises ValueError with one sentence for what is no LoRA for this model's base."""
+    from models import lora_import  # brings torch and diffusers
+
     if refusal := place.refusal("add models"):
         raise ValueError(refusal)
     row = catalogue.get(model)

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from models import catalogue, lora_import, sliders
+from models import catalogue, sliders
 from ui.desk import Desk
 from ui.jobs.desk import JobsDesk, Visitor
 from ui.wire import data_url, text
@@ -30,6 +30,8 @@ def train_slider(jobs: JobsDesk, data: dict[str, Any], visitor: Visitor) -> dict
 
 def share_slider(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
     """A trained slider as one file, which "Add a LoRA file" takes on any other machine."""
+    from models import lora_import  # brings torch and diffusers
+
     name = text(data, "name", 100)
     if name not in (own := sliders.own()):
         raise ValueError(f"{name!r} is no slider that was trained here; valid: {', '.join(own) or 'none yet'}")

@@ -3,9 +3,7 @@
 
 from typing import Any
 
-import torch
-
-from models import catalogue, families, stored
+from models import catalogue
 from models.request import ImageRequest
 from ui.desk import Desk
 from ui.wire import text
@@ -15,6 +13,10 @@ MOST = 64  # most stored pictures
 
 def unlike(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
     """Store the pictures of `requests` with those of `unlike`, for the model that paints next; returns their hash."""
+    import torch
+
+    from models import families, stored
+
     requests, model = data.get("requests"), text(data, "model", 200)
     if not isinstance(requests, list) or not 1 <= len(requests) <= 16:
         raise ValueError("requests must be a list of 1 to 16 requests, each of one picture")
