@@ -45,8 +45,10 @@ def elsewhere(name: str) -> Row | None:
     pipeline that can't be used.
     """
     folder = place(name)
-    if folder is None and not HUB_ID.fullmatch(name):
-        return None
+    if folder is None:
+        _no_pipeline(Path(name))
+        if not HUB_ID.fullmatch(name):
+            return None
     where = name if folder is None else str(folder)
     id = name if folder is None else _names().get(folder, where)
     index, path = _config(where, INDEX)
@@ -98,6 +100,14 @@ def _names() -> dict[Path, str]:
     """The name of each folder that this studio knows."""
     home = paths.bases()
     return {p.resolve(): p.name for p in sorted(home.iterdir())} if home.is_dir() else {}
+
+
+def _no_pipeline(folder: Path) -> None:
+    """Raises ValueError for a path to a folder: what is wrong with its weight files, or that it is no pipeline."""
+    if len(folder.parts) > 1 and folder.is_dir():
+        for path in weights(folder):
+            header(path)
+        raise ValueError(f"{folder} has no {INDEX}, so it is no pipeline of diffusers")
 
 
 def is_folder(name: str | None) -> bool:

@@ -56,6 +56,19 @@ def test_a_base_that_is_not_whole_is_one_sentence_with_the_file(base, capsys, na
     assert error.count("\n") == 1 and f"sd/{name}" in error and reason in error, error
 
 
+@pytest.mark.parametrize(("text", "reason"), [(POINTER, "git-lfs's pointer"), (None, "has no model_index.json")])
+def test_a_folder_without_an_index_is_one_sentence(tmp_path, monkeypatch, capsys, text, reason):
+    """A path, also one that could be owner/name of the Hub: nothing is fetched."""
+    (tmp_path / "models" / "sd").mkdir(parents=True)
+    if text:
+        (tmp_path / "models" / "sd" / "diffusion_pytorch_model.safetensors").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    for name in (str(tmp_path / "models" / "sd"), "models/sd"):
+        assert train.main(["sft", "--run", "x", "--base", name, "--dataset", "toys"]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and "models/sd" in error and reason in error, error
+
+
 def test_a_base_of_half_precision_names_is_read(base):
     plain = families.load(catalogue.find(str(base))).pipeline.unet
     for path in base.glob("*/*.safetensors"):
