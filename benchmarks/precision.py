@@ -126,6 +126,7 @@ def main(argv: list[str] | None = None) -> int:
         if HALF not in precisions():
             raise ValueError(f"this processor computes in {SINGLE} alone")
         judge = judge_named("judge-b")
+        known: list[report.Row] = []
         scenes = [scene_at(0, FIRST + i, "held_out", group="one") for i in range(args.pictures)]
         for entry in args.models:
             id, _, steps = entry.partition(":")
