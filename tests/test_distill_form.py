@@ -5,9 +5,10 @@ import time
 
 import pytest
 
-from distill import declared
+from distill import declared, fitting
 from distill.request import DistillRequest
 from jobs.store import Store
+from models import catalogue
 from ui.distill.fetch import FETCHING, data_fetch
 from ui.distill.form import form
 from ui.jobs.desk import JobsDesk, Visitor
@@ -64,10 +65,13 @@ def test_the_button_fetches_and_says_why_it_could_not(monkeypatch, tmp_path):
         data_fetch(JobsDesk(Place(space="a/b")), {}, HOME)
 
 
-def test_no_judge_is_offered_as_a_base():
-    [base] = [f for f in form("distill", {})["fields"] if f["name"] == "base"]
-    names = [c["value"] for c in base["choices"]]
-    assert "toybox-sana" in names and not [n for n in names if n.startswith("judge")]
+@pytest.mark.parametrize("method", declared.methods())
+def test_the_bases_that_a_method_takes_are_offered_and_no_others(method):
+    [base] = [f for f in form("distill", {"method": method, "dataset": "toys"})["fields"] if f["name"] == "base"]
+    offered = [c["value"] for c in base["choices"]]
+    kinds = {fitting.base_kind(catalogue.rows().get(name)) for name in offered}
+    takes = set(declared.declared(method).bases) - {"none"}  # which is no row
+    assert kinds == takes, "the box and the Hub have one of each"
 
 
 def test_a_part_that_a_method_leaves_out_is_shown_as_none():

@@ -6,6 +6,7 @@ from core.fields import Option, options
 from core.settings import Setting, as_text
 from distill.data import missing
 from distill.declared import declared, methods
+from distill.fitting import no_base
 from distill.request import DistillRequest
 from models import catalogue
 from ui.distill.fetch import offer
@@ -19,13 +20,14 @@ AGAIN = ("method", "dataset")  # fields that change the rest of the form
 def form(kind: str, values: dict[str, str]) -> dict[str, Any]:
     """`fields` and `settings`, each as a script draws it, and the `owner` of the settings."""
     usual = {name: getattr(DistillRequest, name) for name in options(DistillRequest)}
-    fields = [_field(n, o, usual[n]) for n, o in options(DistillRequest).items() if n != "set"]
     method = values.get("method", usual["method"])
+    dataset = values.get("dataset") or (DATASET if missing(usual["dataset"]) else usual["dataset"])
+    fields = [_field(n, o, usual[n]) for n, o in options(DistillRequest).items() if n != "set"]
     if method not in methods():
         return {"fields": fields, "settings": [], "owner": ""}
+    fields = [f | {"choices": _bases(f["choices"], method, dataset)} if f["name"] == "base" else f for f in fields]
     made_by = declared(method)
     fields[0]["help"] = made_by.about
-    dataset = values.get("dataset") or (DATASET if missing(usual["dataset"]) else usual["dataset"])
     proposed = {"base": _usual_base(method, dataset), "dataset": dataset}
     fields = [f | {"proposed": proposed[f["name"]]} if f["name"] in proposed else f for f in fields]
     fields = [f | {"offer": offer()} if f["name"] == "dataset" else f for f in fields]
@@ -46,15 +48,14 @@ def _usual_base(method: str, dataset: str) -> str:
 def _field(name: str, option: Option, usual: Any) -> dict[str, Any]:
     out = field(name, option, usual, again=name in AGAIN)
     if "choices" in out:
-        out["choices"] = [c for c in out["choices"] if name != "base" or _trains(c["value"])]
         out["choices"] = [c | _reason(name, c["value"]) for c in out["choices"]]
     return out
 
 
-def _trains(base: str) -> bool:
-    """Whether a training can have this base: judges can't be one."""
-    row = catalogue.rows().get(base)
-    return row is None or row.manifest.kind != "judge"
+def _bases(choices: list[dict[str, str]], method: str, dataset: str) -> list[dict[str, str]]:
+    """Those that the method takes."""
+    rows = catalogue.rows()
+    return [c for c in choices if no_base(method, rows.get(c["value"]), dataset) is None]
 
 
 def _reason(name: str, choice: str) -> dict[str, str]:
