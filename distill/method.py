@@ -119,6 +119,7 @@ class World:
     prompts: Cond | None = None  # some thousand prompts of the training set
     features: Callable[[tuple[int, ...]], Features] | None = None  # features of these blocks of the teacher
     encode: Callable[[list[str]], Cond] | None = None  # texts -> prompts
+    spot: Callable[[list[str], str], Tensor] | None = None  # texts, word -> its tokens in them, bool [B, L]
     show: Callable[[Tensor], Tensor] | None = None  # latents -> pictures [B, 3, H, W] in [-1, 1]
     see: Callable[[np.ndarray], Tensor] | None = None  # pictures uint8 [B, H, W, 3] -> latents
 
@@ -159,7 +160,7 @@ class Method(Protocol):
     - `PROPOSED`: True in the one method that forms start with;
     - `new(cfg, family)`: makes an untrained network, for a base that is an autoencoder alone;
     - `also_needs(cfg)`: further `needs` of some settings; `reads(cfg)`: the attributes that a judge learns;
-    - `sources(names, skip_bad, side)`: the method's own choice of a data set's pictures.
+    - `sources(names, cfg, skip_bad, side)`: the method's own choice of a data set's pictures.
 
     ABOUT, BASES, STEPS and Config are also read without torch (distill/declared.py), so they should use only core, the
     standard library, other methods' Config and plain constants. A whole method, with all that a training, a form and a

@@ -8,6 +8,7 @@ whole or not at all.
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -113,7 +114,8 @@ def publish(run: Path, id: str, home: Path) -> Manifest:
         curve(run, part / "curve.png")
         files = {str(p.relative_to(part)): sha256(p) for p in sorted(part.rglob("*")) if p.is_file()}
         of_base = own.get("kind") in ("lora", "slider", "control")
-        counted = [p for k, p in made.student.named_parameters() if not of_base or "lora_" in k or "control." in k]
+        added = re.compile(r"lora_|control\.|word$")
+        counted = [p for k, p in made.student.named_parameters() if not of_base or added.search(k)]
         manifest = Manifest(
             **(USUAL | history(id, made, home, alone="base" in own) | own),
             id=id,

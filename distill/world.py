@@ -24,7 +24,7 @@ from distill.method import Batch, Rows, World, needed, sent
 from evals import labels as judge_labels
 from evals.judges import Judge
 from evals.judges import load as load_judge
-from models import catalogue, realesrgan, text, weights
+from models import catalogue, learnt, realesrgan, text, weights
 from models.catalogue import Row
 from models.denoiser import Cond
 from models.families import Parts, toy2d
@@ -81,11 +81,6 @@ def side(base: Row | None) -> int:
     return (base.size if base else 0) or SIDE
 
 
-def images(names: str, module: ModuleType, skip_bad: bool, base: Row | None) -> list[Source]:
-    """The sources of a training on this base. A method may choose its own of a data set."""
-    return getattr(module, "sources", sources)(names, skip_bad=skip_bad, side=side(base))
-
-
 @dataclass(frozen=True)
 class SceneRequest:
     """Everything that a scene is built from."""
@@ -109,12 +104,18 @@ class SceneRequest:
         also = getattr(self.module, "also_needs", None)
         return self.module.Method.needs | (also(self.cfg) if also else set())
 
+    def sources(self) -> list[Source]:
+        """The pictures of the training. A method may choose its own of a data set."""
+        options: dict[str, Any] = {"skip_bad": self.skip_bad, "side": side(self.base)}
+        own = getattr(self.module, "sources", None)
+        return sources(self.dataset, **options) if own is None else own(self.dataset, self.cfg, **options)
+
 
 def pixel_scene(a: SceneRequest, device: torch.device) -> Scene:
     """The scene of a method on pictures, with labels where the method needs them. Raises ValueError."""
     if "enlarged" in a.needs and (reason := realesrgan.missing()):
         raise ValueError(reason)
-    parts = [cache.draw(s, cache_dir()) for s in images(a.dataset, a.module, a.skip_bad, a.base)]
+    parts = [cache.draw(s, cache_dir()) for s in a.sources()]
     draws = Draws(parts)
     heads = {}
     if "labels" in a.needs:
@@ -135,7 +136,7 @@ def pixel_scene(a: SceneRequest, device: torch.device) -> Scene:
 
 def teacher_answers(a: SceneRequest, parts: list[cache.Cached]) -> dict[str, cache.Cached]:
     """Every picture enlarged by Real-ESRGAN, by the name of its source. They are computed once and cached."""
-    chosen = images(a.dataset, a.module, a.skip_bad, a.base)
+    chosen = a.sources()
     made = [cache.answers(s, cache_dir(), realesrgan.NAME, "enlarging", realesrgan.enlarge) for s in chosen]
     return {part.name: large for part, large in zip(parts, made, strict=True)}
 
@@ -202,7 +203,7 @@ def student_alone(a: SceneRequest, device: torch.device) -> Any:
 def latent_scene(a: SceneRequest, device: torch.device) -> Scene:
     """The scene of a method on latents of the base's autoencoder, with embedded captions."""
     base = needed(a.base)
-    chosen = images(a.dataset, a.module, a.skip_bad, base)
+    chosen = a.sources()
     tell(f"loading {base.id}", 0, 1)
     parts = load(base, device)
     student, teacher = networks(a, parts, device)
@@ -231,7 +232,10 @@ def latent_scene(a: SceneRequest, device: torch.device) -> Scene:
     def see(pictures: np.ndarray) -> Tensor:
         return sent(torch.from_numpy(coder.encode(pictures)), device)
 
-    own = {"encode": parts.text, "show": coder.show, "see": see}
+    def spot(captions: list[str], word: str) -> Tensor:
+        return learnt.spot(captions, word, parts.pipeline.tokenizer, base.tokens)
+
+    own = {"encode": parts.text, "show": coder.show, "see": see, "spot": spot}
     world = World(student, teacher, null, judge=judge, features=seen, prompts=prompts, **own)
     return Scene(world, batch, reported(cached), beside, lambda: words_of(cached))
 
@@ -329,7 +333,8 @@ def mixture_scene(a: SceneRequest, device: torch.device) -> Scene:
         component = rng.randint(0, k, n)
         x0 = teacher.means[component] + teacher.std * rng.randn(n, 2)
         cond = (toy2d.controlled if "control" in a.needs else toy2d.labels)(component, k)
-        return Batch(step, x0=x0.to(device), cond=cond.map(lambda v: v.to(device)))
+        captions = [str(c) for c in component.tolist()]
+        return Batch(step, x0=x0.to(device), cond=cond.map(lambda v: v.to(device)), captions=captions)
 
     null = toy2d.labels(torch.tensor([-1]), k).map(lambda v: v.to(device))
     frozen = copy.deepcopy(net).to(device).requires_grad_(False)
@@ -341,7 +346,7 @@ def mixture_scene(a: SceneRequest, device: torch.device) -> Scene:
         return teacher.posterior(x0).log_softmax(1).gather(1, needed(batch.cond).tokens[:, 0].argmax(1)[:, None])[:, 0]
 
     seen = lambda _: features.of(frozen, ())  # noqa: E731
-    shown = {"encode": partial(toy2d.named, num=k), "show": partial(scatter, truth=teacher)}
+    shown = {"encode": partial(toy2d.named, num=k), "show": partial(scatter, truth=teacher), "spot": toy2d.spot}
     world = World(student, teacher, null, judge=judge, features=seen, prompts=every, **shown)
     return Scene(world, batch)
 

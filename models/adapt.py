@@ -1,7 +1,7 @@
 """Low-rank adapters (LoRA, Hu et al. 2022) on a denoiser, by peft. The base's weights stay what they are."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from peft import LoraConfig, inject_adapter_in_model
 
@@ -9,12 +9,12 @@ from models.denoiser import Denoiser
 from models.lora import layers
 
 
-def add_lora(denoiser: Denoiser, rank: int, alpha: int | None = None) -> Denoiser:
+def add_lora(denoiser: Denoiser, rank: int, alpha: int | None = None, targets: Sequence[str] | None = None) -> Denoiser:
     """Put an adapter on this denoiser, in place, and return it. The adapter has no effect yet, and it alone takes
-    gradients. `alpha` is the rank where it is not given."""
+    gradients. `alpha` is the rank, and `targets` are the family's, where they are not given."""
     denoiser.requires_grad_(False)
-    targets = list(denoiser.targets)
-    config = LoraConfig(r=rank, lora_alpha=alpha or rank, target_modules=targets, init_lora_weights=True)
+    names = list(targets or denoiser.targets)
+    config = LoraConfig(r=rank, lora_alpha=alpha or rank, target_modules=names, init_lora_weights=True)
     inject_adapter_in_model(config, denoiser.network)
     return denoiser
 

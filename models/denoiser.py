@@ -88,6 +88,7 @@ class Denoiser(nn.Module):
     def __init__(self, network: nn.Module | None, dtype: torch.dtype = torch.float32):
         super().__init__()
         self.network, self.dtype = network, dtype
+        self.word: nn.Parameter | None = None  # [D] of a word that is learnt beside a LoRA (models/learnt.py)
 
     @property
     def takes_guidance(self) -> bool:
@@ -105,6 +106,7 @@ class Denoiser(nn.Module):
 
     folder = ""  # its folder in a pipeline of diffusers
     targets: Sequence[str] = ()  # names of the layers that a LoRA adapts
+    readers: Sequence[str] = ()  # those of them that read the prompt alone
     few_steps = True  # whether students that step to x0 and back to noise can be served
     lora = True  # whether adapters can be served
     several = True  # whether several small students can be served in its place

@@ -198,7 +198,7 @@ def generate(
         raise ValueError(f"precision {request.precision} is for a CPU, and {request.model} runs on {parts.device}")
     run = Run.of(request, {**(others or {}), request.model: parts})
     run.clock.start()
-    cond, null = encode(parts, request, run.texts, any(t.needs_null for t in run.turns))
+    cond, null = encode(run.parts, request, run.texts, any(t.needs_null for t in run.turns))
     if run.steer is not None:
         cond, null = run.steer.conditioned(cond), null and run.steer.conditioned(null)
     run.clock.stop("text")

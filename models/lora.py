@@ -26,7 +26,7 @@ from safetensors import safe_open
 from torch import nn
 
 from core.paths import use_studio
-from models import camera, catalogue, hub, lora_files, lora_import, weights
+from models import camera, catalogue, hub, learnt, lora_files, lora_import, weights
 from models.families import Parts, scheduler
 from models.lora_files import FILE, LAYOUTS
 
@@ -68,6 +68,7 @@ def attach(row: catalogue.Row, base: Parts, valid: tuple[str, ...]) -> Parts:
     return replace(
         base,
         row=row,
+        text=learnt.reading(base, file(row), 1.0),
         denoiser=denoiser,
         scheduler=own,
         pipeline=pipeline,

@@ -195,13 +195,13 @@ def write(
     path: Path,
     layout: str = "diffusers",
     folder: str = "unet",
-    ends: tuple[str, str] | None = None,
+    more: dict[str, str] | None = None,
 ) -> None:
     """Write pairs that are named as in the network, which a pipeline has in `folder`. Peft's layout also has an
-    `adapter_config.json` beside the file. `ends`: of a slider, the words for them."""
+    `adapter_config.json` beside the file. `more`: entries of the file's metadata, such as the ends of a slider."""
     if layout not in LAYOUTS:
         raise ValueError(f"unknown layout {layout!r}; valid: {', '.join(LAYOUTS)}")
-    out, metadata = {}, {"format": "pt"} | ({ENDS: "/".join(ends)} if ends else {})
+    out, metadata = {}, {"format": "pt"} | (more or {})
     alphas = {module: pair.factor * pair.rank for module, pair in pairs.items()}
     ranks = {module: pair.rank for module, pair in pairs.items()}
     first = next(iter(pairs))

@@ -4,9 +4,11 @@ import json
 import re
 from pathlib import Path
 
+from safetensors import safe_open
+
 from core.files import sha256, whole_folder
 from core.paths import studio
-from models import catalogue, families, lora_files, recipe
+from models import catalogue, families, learnt, lora_files, recipe
 from models.generate import generate
 from models.lora_files import FILE
 from models.manifest import Manifest, Row
@@ -36,10 +38,12 @@ def bring(path: Path, base: str, id: str, licence: str = "not said") -> Manifest
     parts = families.load(row)
     pairs = lora_files.fitted(lora_files.read(path), parts.denoiser.network, base)
     home = studio() / "models" / id
-    ends = lora_files.ends(path)
+    ends, word = lora_files.ends(path), learnt.read(path)
     named = dict(zip(("low", "high"), ends, strict=True)) if ends else {}
+    named |= {"word": word.name} if word else {}
+    learnt.reading(parts, path, 1.0)  # refuses a word of another encoder
     with whole_folder(home) as part:
-        lora_files.write(pairs, part / FILE, folder=parts.denoiser.folder, ends=ends)
+        lora_files.write(pairs, part / FILE, folder=parts.denoiser.folder, more=entries(path))
         facts = row.manifest.to_dict() | {
             "id": id,
             "base": base,
@@ -67,6 +71,13 @@ def bring(path: Path, base: str, id: str, licence: str = "not said") -> Manifest
     return manifest
 
 
+def entries(path: Path) -> dict[str, str]:
+    """The entries of a LoRA file's metadata that are this project's: the ends of a slider, a word."""
+    with safe_open(path, "pt") as f:
+        metadata = f.metadata() or {}
+    return {key: metadata[key] for key in (lora_files.ENDS, learnt.KEY) if key in metadata}
+
+
 def take(id: str, out: Path, layout: str) -> int:
     """Write a LoRA of the catalogue in another program's layout; returns the number of its layers."""
     row = catalogue.get(id)
@@ -79,6 +90,6 @@ def take(id: str, out: Path, layout: str) -> int:
     base = families.load(catalogue.get(row.manifest.base or "")).denoiser
     pairs = lora_files.fitted(lora_files.read(row.folder / FILE), base.network, row.manifest.base or "")
     out.parent.mkdir(parents=True, exist_ok=True)
-    ends = (lora["low"], lora["high"]) if row.manifest.kind == "slider" else None
-    lora_files.write(pairs, out, layout, base.folder, ends)
+    ends = {lora_files.ENDS: f"{lora['low']}/{lora['high']}"} if row.manifest.kind == "slider" else {}
+    lora_files.write(pairs, out, layout, base.folder, entries(row.folder / FILE) | ends)
     return len(pairs)

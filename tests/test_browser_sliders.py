@@ -95,7 +95,7 @@ def test_a_lora_file_is_brought_stacked_and_restored(visit, file):
 def shared(file, tmp_path):
     """A slider that somebody shared: the LoRA, with the words for its ends."""
     out = tmp_path / "round-hats.safetensors"
-    lora_files.write(lora_files.read(file), out, "kohya", ends=("flat", "round"))
+    lora_files.write(lora_files.read(file), out, "kohya", more={lora_files.ENDS: "flat/round"})
     return out
 
 

@@ -59,7 +59,7 @@ class Config:
             ends.check(self.pictures)
 
 
-def sources(names: str, skip_bad: bool, side: int) -> list[data.Source]:
+def sources(names: str, cfg: Config, skip_bad: bool, side: int) -> list[data.Source]:
     """The data set with few toys, as a slider learns from its pairs."""
     return data.sources(names, toys=FEW, skip_bad=skip_bad, side=side)
 

@@ -108,7 +108,7 @@ def wear(parts: Parts, loras: Sequence[Entry]) -> Parts:
     does not fit."""
     if not loras:
         return parts
-    from models import lora  # brings peft
+    from models import learnt, lora  # brings peft
 
     acts = []
     for entry in loras:
@@ -118,6 +118,7 @@ def wear(parts: Parts, loras: Sequence[Entry]) -> Parts:
                 raise ValueError(f"{row.id} can't be used here. {reason}")
             catalogue.verify(row)
         acts.append(replace(entry, name=lora.put(row, parts)))
+        parts = replace(parts, text=learnt.reading(parts, lora.file(row), entry.strength))
     return replace(parts, denoiser=parts.denoiser.acting(*acts))
 
 

@@ -38,6 +38,7 @@ TARGETS = (  # layers that a LoRA adapts: those of DMD2
     "upsamplers.0.conv",
     "time_emb_proj",
 )
+READERS = ("attn2.to_k", "attn2.to_v")  # those that read the prompt
 
 
 class UNetDenoiser(Adapted):
@@ -45,7 +46,7 @@ class UNetDenoiser(Adapted):
 
     prediction: Prediction = "epsilon"
     schedule = VP()
-    folder, targets = "unet", TARGETS
+    folder, targets, readers = "unet", TARGETS, READERS
 
     def __init__(self, network: nn.Module | None, dtype: torch.dtype = torch.float32):
         super().__init__(network, dtype)

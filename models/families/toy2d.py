@@ -31,6 +31,11 @@ def named(texts: Sequence[str], num: int) -> Cond:
     return labels(torch.tensor([each[0] if each else -1 for each in numbers]), num)
 
 
+def spot(texts: Sequence[str], word: str) -> Tensor:
+    """The one token [B, 1] of each text that has the word."""
+    return torch.tensor([[word in text.split()] for text in texts])
+
+
 def controlled(index: Tensor, num: int) -> Cond:
     """Empty prompts, and a control that says which component."""
     named = labels(index, num).tokens[:, 0]
@@ -120,6 +125,7 @@ class ToyDenoiser(Denoiser):
     prediction: Prediction = "flow"
     schedule = Flow()
     targets = "first", "body.1", "body.3"
+    readers = ("prompt",)
 
     def __init__(self, network: nn.Module | None, dtype: torch.dtype = torch.float32):
         super().__init__(network, dtype)

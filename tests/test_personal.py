@@ -1,0 +1,165 @@
+"""A thing of one's own is learnt on the 2-D mixture, and not with plausible bugs; its word travels in the file."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from benchmarks.mixture import NOISE, TEACHER, N, trainer
+from distill.methods import personal
+from models import catalogue, families, generate, learnt, lora_import
+from models.adapt import without
+from models.families.toy2d import integrate, labels
+from models.generate import Image
+from models.learnt import Word
+from models.lora_files import FILE
+from models.manifest import Guidance
+from models.request import ImageRequest
+from tests import tiny
+
+STUDIO = [tiny.build, tiny.build_sd]
+K, OWN = len(TEACHER.means), 7
+PLACE = torch.tensor([0.1, -0.1])  # of one's own thing: inside the ring, where the mixture has nothing
+
+
+def learnt_by(steps: int = 200, **own: str) -> tuple[float, float]:
+    """How far the samples of the word are from its thing, and how far the others have moved. The ring's radius is
+    1.35."""
+    recipe = {"word": str(OWN), "lr": "1e-2", "rank": "4"} | own
+    t = trainer(*("personal", steps), **recipe)
+    honest = t.scene.batch
+
+    def batch(step, rows, rng):
+        drawn = honest(step, rows, rng)
+        where = torch.tensor([c == str(OWN) for c in drawn.captions])
+        place = PLACE + 0.05 * (drawn.x0 - TEACHER.means[OWN])
+        return replace(drawn, x0=torch.where(where[:, None], place, drawn.x0))
+
+    t.scene = replace(t.scene, batch=batch)
+    net = t.scene.world.student
+    while t.step < steps:
+        t.advance()
+    cond = labels(torch.arange(N) % K, K)
+    captions = [str(k % K) for k in range(N)]
+    mine = torch.arange(N) % K == OWN
+    with t.averaged(), torch.no_grad():
+        now = integrate(net, NOISE, t.method.told(cond, captions), 8)
+        with without(net):
+            before = integrate(net, NOISE, cond, 8)
+    return float((now[mine] - PLACE).norm(dim=1).mean()), float((now - before)[~mine].norm(dim=1).mean())
+
+
+VARIANTS = {"dreambooth": {"vector": "false"}, "custom": {"layers": "cross"}, "both": {}}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_it_learns_the_thing_and_keeps_the_others(variant):
+    off, moved = learnt_by(**VARIANTS[variant])
+    assert off < 0.35 and moved < 0.05
+
+
+honest = personal.Method.target
+BUGS = {
+    "own pictures forgotten": lambda s, x, t, c, x0, own: honest(s, x, t, c, x0, own & False),
+    "shares swapped": lambda s, x, t, c, x0, own: honest(s, x, t, c, x0, ~own),
+    "nothing replayed": lambda s, x, t, c, x0, own: PLACE.expand_as(x0),
+    "base adapted": lambda s, x, t, c, x0, own: torch.where(own[:, None], x0, s.w.student(x, t, c).detach()),
+}
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_with_a_bug_it_does_not(monkeypatch, bug):
+    monkeypatch.setattr(personal.Method, "target", BUGS[bug])
+    off, moved = learnt_by()
+    assert off > 0.5 or moved > 0.2
+
+
+@pytest.fixture(scope="module")
+def own(studio):
+    """The id of a personal LoRA on tiny-sd, whose weights do nothing; its word has a vector."""
+    home = studio / "models" / "my-cup"
+    shutil.copytree(studio / "models" / "tiny-cfg", home, ignore=shutil.ignore_patterns("manifest.json"))
+    silent = {k: torch.zeros_like(v) for k, v in load_file(home / FILE).items()}
+    with safe_open(home / FILE, "pt") as f:
+        save_file(silent, home / FILE, f.metadata())
+    learnt.write(home / FILE, Word("bobo", 3 * torch.randn(384, generator=torch.Generator().manual_seed(1))))
+    like = json.loads((studio / "models" / "tiny-cfg" / "manifest.json").read_text())
+    facts = {"lora": {"rank": 4, "word": "bobo"}, "guidance": Guidance("cfg", 1.0, (1.0, 8.0))}
+    tiny.manifest("my-cup", home, **{k: v for k, v in (like | facts).items() if k not in ("id", "files")})
+    return "my-cup"
+
+
+def paint(parts, **fields):
+    request = ImageRequest(**({"model": parts.row.id, "seed": 3, "steps": 4} | fields))
+    (done,) = (e for e in generate.generate(parts, request) if isinstance(e, Image))
+    return np.asarray(done.picture, dtype=int)
+
+
+@pytest.mark.parametrize("id", ["tiny-sd", "tiny-hyper"])
+def test_its_word_comes_with_the_adapter_and_leaves_with_it_bit_for_bit(own, id):
+    parts = families.load_all([id])[id]
+    plain, other = (paint(parts, prompt=text) for text in ("a bobo on a ball", "a red ball"))
+    with_it = paint(parts, prompt="a bobo on a ball", loras=f"{own}:1")
+    assert not np.array_equal(with_it, plain)
+    assert np.array_equal(paint(parts, prompt="a Bobo on a ball", loras=f"{own}:1"), with_it)
+    half = paint(parts, prompt="a bobo on a ball", loras=f"{own}:0.5")
+    assert not np.array_equal(half, plain) and not np.array_equal(half, with_it)
+    assert np.array_equal(paint(parts, prompt="a red ball", loras=f"{own}:1"), other)
+    assert np.array_equal(paint(parts, prompt="a bobo on a ball", loras=f"{own}:0"), plain)
+    assert np.array_equal(paint(parts, prompt="a bobo on a ball"), plain)
+
+
+def test_as_a_model_of_its_own_it_knows_its_word(own):
+    crew = families.load_all([own, "tiny-sd"])
+    with_it = paint(crew["tiny-sd"], prompt="bobo", guidance=1.0, loras=f"{own}:1")
+    assert np.array_equal(paint(crew[own], prompt="bobo", guidance=1.0), with_it)
+    assert not np.array_equal(paint(crew["tiny-sd"], prompt="bobo", guidance=1.0), with_it)
+
+
+def test_a_vector_is_added_to_the_words_own_tokens_alone(studio):
+    parts = families.load(catalogue.get("tiny-sd"))
+    name, text = "bobolink", "a bobolink, not bobolinks, on Bobolink's cup"
+    where = learnt.spot([text, "a cup"], name, parts.pipeline.tokenizer, 20)
+    tokens = parts.pipeline.tokenizer.tokenize(text)
+    marked = [tokens[i - 1] for i in where[0].nonzero()[:, 0].tolist()]
+    assert "".join(t.removeprefix("##") for t in marked) == name * 2 and not where[1].any()
+
+
+def test_a_shared_file_carries_the_word(own, studio, tmp_path):
+    file = tmp_path / "shared.safetensors"
+    lora_import.take(own, file, "diffusers")
+    made = lora_import.bring(file, "tiny-sd", "their-cup")
+    assert made.lora is not None and made.lora["word"] == "bobo"
+    word, back = (learnt.read(studio / "models" / id / FILE) for id in (own, "their-cup"))
+    assert word is not None and back is not None and torch.equal(word.vector, back.vector)
+    parts = families.load(catalogue.get("tiny-sd"))
+    first, second = (paint(parts, prompt="bobo", loras=f"{id}:1") for id in (own, "their-cup"))
+    assert np.array_equal(first, second)
+
+
+def broken(path, text: str) -> None:
+    with safe_open(path, "pt") as f:
+        save_file(load_file(path), path, (f.metadata() or {}) | {learnt.KEY: text})
+
+
+def test_bad_words_are_refused_in_one_sentence(own, studio, tmp_path):
+    file = tmp_path / "cup.safetensors"
+    damaged = "cup.safetensors is damaged: "
+    nan = Word("bobo", torch.full((384,), float("nan")))
+    short, empty = Word("bobo", torch.ones(7)), json.dumps({"name": "a b", "vector": "AAA="})
+    for word, why in (
+        (nan, f"{damaged}the vector of its word holds numbers that are not finite"),
+        (short, "^the word bobo of .*cup.safetensors has 7 numbers, and a token of tiny-sd has 384"),
+        (empty, f"{damaged}its word is no name with a vector"),
+        ("[1]", f"{damaged}its word is no name with a vector"),
+    ):
+        shutil.copy(studio / "models" / own / FILE, file)
+        broken(file, word) if isinstance(word, str) else learnt.write(file, word)
+        with pytest.raises(ValueError, match=why):
+            lora_import.bring(file, "tiny-sd", "bad-cup")
+        assert "bad-cup" not in catalogue.rows()
