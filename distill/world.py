@@ -104,18 +104,19 @@ class SceneRequest:
         also = getattr(self.module, "also_needs", None)
         return self.module.Method.needs | (also(self.cfg) if also else set())
 
-    def sources(self) -> list[Source]:
-        """The pictures of the training. A method may choose its own of a data set."""
-        options: dict[str, Any] = {"skip_bad": self.skip_bad, "side": side(self.base)}
-        own = getattr(self.module, "sources", None)
-        return sources(self.dataset, **options) if own is None else own(self.dataset, self.cfg, **options)
+
+def images(a: SceneRequest) -> list[Source]:
+    """The pictures of a training. A method may choose its own of a data set."""
+    options: dict[str, Any] = {"skip_bad": a.skip_bad, "side": side(a.base)}
+    own = getattr(a.module, "sources", None)
+    return sources(a.dataset, **options) if own is None else own(a.dataset, a.cfg, **options)
 
 
 def pixel_scene(a: SceneRequest, device: torch.device) -> Scene:
     """The scene of a method on pictures, with labels where the method needs them. Raises ValueError."""
     if "enlarged" in a.needs and (reason := realesrgan.missing()):
         raise ValueError(reason)
-    parts = [cache.draw(s, cache_dir()) for s in a.sources()]
+    parts = [cache.draw(s, cache_dir()) for s in images(a)]
     draws = Draws(parts)
     heads = {}
     if "labels" in a.needs:
@@ -136,7 +137,7 @@ def pixel_scene(a: SceneRequest, device: torch.device) -> Scene:
 
 def teacher_answers(a: SceneRequest, parts: list[cache.Cached]) -> dict[str, cache.Cached]:
     """Every picture enlarged by Real-ESRGAN, by the name of its source. They are computed once and cached."""
-    chosen = a.sources()
+    chosen = images(a)
     made = [cache.answers(s, cache_dir(), realesrgan.NAME, "enlarging", realesrgan.enlarge) for s in chosen]
     return {part.name: large for part, large in zip(parts, made, strict=True)}
 
@@ -203,7 +204,7 @@ def student_alone(a: SceneRequest, device: torch.device) -> Any:
 def latent_scene(a: SceneRequest, device: torch.device) -> Scene:
     """The scene of a method on latents of the base's autoencoder, with embedded captions."""
     base = needed(a.base)
-    chosen = a.sources()
+    chosen = images(a)
     tell(f"loading {base.id}", 0, 1)
     parts = load(base, device)
     student, teacher = networks(a, parts, device)

@@ -56,7 +56,7 @@ def studio(tmp_path_factory):
 
 
 def few_toys(images):
-    return lambda dataset, *more: [Toys(size=12)] if dataset == "toys" else images(dataset, *more)
+    return lambda request: [Toys(size=12)] if request.dataset == "toys" else images(request)
 
 
 @pytest.fixture(scope="module")

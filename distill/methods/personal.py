@@ -13,6 +13,7 @@ the adapter's file. `layers=cross` trains keys and values of the cross-attention
 A LoRA that was trained on a base can be used on everything that was distilled from it (models/stack.py).
 """
 
+import copy
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,8 +30,9 @@ from distill.data import sources as drawn
 from distill.data.some import Some
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.serve import Trained, as_its_base
-from models import learnt
+from models import learnt, lora, lora_files
 from models.adapt import add_lora, without
+from models.catalogue import Row, get, rows
 from models.denoiser import Cond, Denoiser
 from models.guidance import Turn
 from models.learnt import Word
@@ -49,6 +51,12 @@ def replays() -> tuple[str, ...]:
     return NAMES
 
 
+def one_step() -> tuple[str, ...]:
+    """The students of one step in the catalogue; "" is none."""
+    trained = (row for row in rows().values() if row.manifest.kind == "lora" and row.folder is not None)
+    return "", *(row.id for row in trained if "1" in row.manifest.timesteps)
+
+
 @dataclass(frozen=True)
 class Config:
     lr: float = option(1e-3, "Learning rate.", low=0, high=1)
@@ -60,6 +68,7 @@ class Config:
     truth: float = option(1.0, "Share of the pictures in their own target; the rest is the base's answer.", high=2)
     replay: str = option("toys+emoji", "Data of the box that keep what the base knows.", choices=replays)
     drop: float = option(0.1, "Share of samples trained without their caption.", low=0, high=1)
+    beside: str = option("", "A student of the base, whose pictures stand beside the base's.", choices=one_step)
     preview_steps: int = option(10, "Denoising steps of the sample grids.", low=1)
     preview_guidance: float = option(3.0, "Guidance of the sample grids.", low=0, high=30)
 
@@ -143,12 +152,26 @@ class Method:
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
-        """Guided samples of the batch's captions, with plain DDIM."""
+        """Guided samples of the batch's captions, with plain DDIM; each with the student's picture beside it."""
         net, (x0, cond) = self.w.student, batch.latents
         steps, turn = DdimSteps(net.schedule, self.cfg.preview_steps), Turn(net, self.cfg.preview_guidance)
         noise = Rows(0, 0, len(x0), device=x0.device).randn_like(x0)
         prompts = self.told(cond, batch.captions)
-        return needed(self.w.show)(sample(steps, noise, [turn] * len(steps.times), prompts, self.w.null_like(cond)))
+        drawn = [sample(steps, noise, [turn] * len(steps.times), prompts, self.w.null_like(cond))]
+        if self.cfg.beside:
+            other = stacked(net, get(self.cfg.beside))
+            drawn.append(other(noise, torch.ones(len(noise), device=noise.device), prompts))
+        return needed(self.w.show)(torch.stack(drawn, 1).flatten(0, 1))
+
+
+def stacked(net: Denoiser, row: Row) -> Denoiser:
+    """A copy of the network with this student's LoRA in its weights, and its own adapter still on."""
+    network = copy.deepcopy(net.network)
+    layers = lora_files.places(network)
+    for name, pair in lora_files.fitted(lora_files.read(lora.file(row)), network, row.id).items():
+        weight: Tensor = layers[name].weight
+        weight.data += pair.delta().to(weight)
+    return type(net)(network, net.dtype)
 
 
 def serve(made: Trained, home: Path) -> dict:

@@ -48,11 +48,11 @@ still.shows.model = ({ ask, changed }) => {
       { className: "sl-small", href: `./?${new URLSearchParams({ model: state.model, prompt: "a red mushroom", ...state.paints })}` },
       "Paint with it",
     );
-    return [`${state.model} is ${state.paints ? "among the sliders" : "in the menu"} of Create. `, link];
+    return [`${state.model} is ${state.listed ? "in the menu" : "among the sliders"} of Create. `, link];
   }
 
   card.show = (shown, state) => {
-    if (job?.id !== shown.id) name.value = `my-${shown.request.method ?? shown.kind}`.replaceAll("_", "-");
+    if (job?.id !== shown.id) name.value = `my-${shown.changed?.word ?? shown.request.method ?? shown.kind}`.replaceAll("_", "-");
     job = shown;
     const busy = Boolean(state.model && !state.ended);
     name.disabled = go.disabled = Boolean(state.reason) || busy;
@@ -63,10 +63,13 @@ still.shows.model = ({ ask, changed }) => {
   return card;
 };
 
-still.parts.distill = (element, part) =>
-  still.startPage(element, part, {
+still.parts.distill = (element, part) => {
+  const wizard = still.personal(still.asker(part.server), (id) => page.go(id));
+  const page = still.startPage(element, part, {
     kind: "distill",
     title: "A new training",
     button: "Start training",
     hint: "A training is a job: it goes on when this page is closed. Its progress is shown here and on the Jobs page.",
+    idle: wizard,
   });
+};

@@ -7,6 +7,7 @@ from jobs.job import Job
 from ui.distill.estimate import estimate
 from ui.distill.fetch import data_fetch
 from ui.distill.form import form
+from ui.distill.personal import personal_start
 from ui.distill.serve import job_serve, state
 from ui.jobs.desk import JobsDesk
 from ui.jobs.shown import Shown, files
@@ -30,5 +31,5 @@ SHOWN = Shown(
     cost=estimate,
     results=results,
     ready=lambda desk, request, visitor: missing(request.dataset),
-    serve=(job_serve, data_fetch),
+    serve=(job_serve, data_fetch, personal_start),
 )

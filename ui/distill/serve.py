@@ -12,6 +12,7 @@ from typing import Any
 from core.paths import studio
 from jobs.job import Job
 from models import catalogue
+from models.catalogue import Row
 from ui.distill.command import trouble
 from ui.jobs.desk import JobsDesk, Visitor
 from ui.wire import text
@@ -43,8 +44,8 @@ class Serving:
             out |= {"model": now.model, "ended": now.ended, "error": now.error}
             row = catalogue.rows().get(now.model)
             out["listed"] = row is not None and row.manifest.kind in ("model", "lora")
-            if row is not None and row.manifest.kind == "slider":
-                out["paints"] = {"model": row.manifest.base, "sliders": f"{row.id}:1"}
+            if row is not None and (paints := _link(row)):
+                out["paints"] = paints
         return out
 
     def start(self, job: Job, model: str) -> None:
@@ -69,6 +70,17 @@ class Serving:
             now.error = trouble("distill.publish", job_id, "--id", now.model, minutes=MINUTES)
         finally:
             now.ended = True
+
+
+def _link(row: Row) -> dict[str, Any]:
+    """The fields of Create that paint with a slider, or with a thing of one's own on a student of one step."""
+    base, word = row.manifest.base, (row.manifest.lora or {}).get("word")
+    if row.manifest.kind == "slider":
+        return {"model": base, "sliders": f"{row.id}:1"}
+    if word is None:
+        return {}
+    students = [r for r in catalogue.menu() if r.manifest.base == base and "1" in r.manifest.timesteps]
+    return {"model": students[0].id if students else base, "prompt": f"a {word}", "loras": f"{row.id}:1"}
 
 
 SERVING = Serving()  # shared by all pages; one model is published at a time

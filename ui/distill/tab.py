@@ -14,4 +14,4 @@ def build(desk: Desk) -> None:
     part("distill", "distill-part", desk.jobs.serve(*page))
 
 
-TAB = Tab("Distill", "distill", build, scripts=("distill",), act="start a training")
+TAB = Tab("Distill", "distill", build, scripts=("personal", "distill"), styles=("personal",), act="start a training")
