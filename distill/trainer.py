@@ -159,14 +159,16 @@ class Trainer:
 
     @torch.no_grad()
     def draw(self) -> tuple[Tensor, dict[str, float]] | None:
-        """Samples on fixed seeds, with the moving average where there is one, and the judge's readings of them."""
+        """Samples on fixed seeds, with the moving average where there is one, and the judge's readings of them where
+        there is one for each row of the batch."""
         if not isinstance(self.method, Previews):
             return None
         n = min(JUDGED if self.scene.judged else SHOWN, self.cfg.batch_size)
         batch = self.scene.batch(0, n, Rows(self.cfg.seed + 1, 0, n))
         with self.averaged(), self.processes.autocast():
             pictures = self.method.preview(batch)
-        return pictures, self.scene.judged(pictures, batch) if self.scene.judged else {}
+        legible = self.scene.judged is not None and len(pictures) == n
+        return pictures, self.scene.judged(pictures, batch) if legible else {}
 
     def held(self) -> int:
         """Bytes of networks, gradients, moments and averages, and of the networks that the method will store."""

@@ -1,5 +1,6 @@
 """A thing of one's own is learnt on the 2-D mixture, and not with plausible bugs; its word travels in the file."""
 
+import io
 import json
 import shutil
 from dataclasses import replace
@@ -7,20 +8,28 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from benchmarks.mixture import NOISE, TEACHER, N, trainer
+from core.paths import run_dir
+from distill import train
 from distill.methods import personal
+from distill.publish import publish
 from models import catalogue, families, generate, learnt, lora_import
 from models.adapt import without
 from models.families.toy2d import integrate, labels
-from models.generate import Image
+from models.generate import Image as Painted
 from models.learnt import Word
 from models.lora_files import FILE
 from models.manifest import Guidance
 from models.request import ImageRequest
 from tests import tiny
+from ui.distill.personal import personal_start
+from ui.jobs.desk import JobsDesk, Visitor
+from ui.place import Place
+from ui.wire import data_url
 
 STUDIO = [tiny.build, tiny.build_sd]
 K, OWN = len(TEACHER.means), 7
@@ -96,7 +105,7 @@ def own(studio):
 
 def paint(parts, **fields):
     request = ImageRequest(**({"model": parts.row.id, "seed": 3, "steps": 4} | fields))
-    (done,) = (e for e in generate.generate(parts, request) if isinstance(e, Image))
+    (done,) = (e for e in generate.generate(parts, request) if isinstance(e, Painted))
     return np.asarray(done.picture, dtype=int)
 
 
@@ -163,3 +172,56 @@ def test_bad_words_are_refused_in_one_sentence(own, studio, tmp_path):
         with pytest.raises(ValueError, match=why):
             lora_import.bring(file, "tiny-sd", "bad-cup")
         assert "bad-cup" not in catalogue.rows()
+
+
+def picture(colour: str) -> str:
+    data = io.BytesIO()
+    Image.new("RGB", (128, 128), colour).save(data, "JPEG")
+    return data_url(data.getvalue(), "jpeg")
+
+
+COLOURS = ("red", "green", "blue", "white", "black")
+
+
+def test_pictures_and_a_word_on_distill_are_a_data_set_and_a_job(studio):
+    desk, five = JobsDesk(Place()), [picture(colour) for colour in COLOURS]
+    good = {"word": "zizu", "noun": "cup", "base": "toybox-sd", "pictures": five}
+    id = personal_start(desk, good, Visitor())["id"]
+    request = desk.store.get(id).request
+    assert (request["method"], request["base"], request["dataset"]) == ("personal", "toybox-sd", "zizu")
+    assert {"word=zizu", "noun=cup", "train.steps=300"} <= set(request["set"])
+    assert any(setting.startswith("beside=toybox-") for setting in request["set"])
+    home = studio / "datasets" / "zizu"
+    assert len(list(home.glob("*.png"))) == 5 and "a zizu" in (home / "00.txt").read_text().splitlines()
+    for wrong, why in (
+        ({}, "^there is a zizu already; take another name"),
+        ({"word": "two words"}, "^the name 'two words' must be one word of small letters, digits and dashes"),
+        ({"word": "kepa", "pictures": five[:4]}, "^5 to 20 pictures of the thing are needed, not 4"),
+        ({"word": "kepa", "pictures": [*five[:4], "data:image/png;base64,AAAA"]}, "^picture 5 can't be used: "),
+        ({"word": "kepa", "base": "toybox-sana"}, "^personal takes a Stable Diffusion"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            personal_start(desk, good | wrong, Visitor())
+    assert [p.name for p in (studio / "datasets").iterdir()] == ["zizu"]
+
+
+def test_a_training_of_seconds_is_published_and_knows_its_word(studio, monkeypatch):
+    monkeypatch.setattr(personal, "FEW", 6)
+    home = studio / "datasets" / "mungo"
+    home.mkdir(parents=True)
+    for colour in COLOURS:
+        Image.new("RGB", (128, 128), colour).save(home / f"{colour}.png")
+        (home / f"{colour}.txt").write_text("a mungo")
+    settings = ["word=mungo", "noun=cup", "replay=mini", "beside=tiny-hyper", "rank=2", "train.steps=2"]
+    settings += ["train.batch_size=4", "train.precision=fp32", "train.sample_every=2", "preview_steps=2"]
+    line = ["personal", "--run", "own", "--base", "tiny-sd", "--dataset", "mungo"]
+    assert train.main([*line, *(part for setting in settings for part in ("--set", setting))]) == 0
+    sample = next((studio / "runs" / "own").rglob("*.jpg"), None) or next((studio / "runs" / "own").rglob("*.png"))
+    assert Image.open(sample).width > 128  # a picture of the base, and the student's beside it
+    made = publish(run_dir("own"), "my-mungo", studio / "models" / "my-mungo")
+    assert made.kind == "lora" and (made.lora or {})["word"] == "mungo"
+    word = learnt.read(studio / "models" / "my-mungo" / FILE)
+    assert word is not None and float(word.vector.norm()) > 0.1
+    parts = families.load(catalogue.get("tiny-sd"))
+    plain, with_it = (paint(parts, prompt="a mungo", loras=loras) for loras in ("", "my-mungo:1"))
+    assert not np.array_equal(plain, with_it)

@@ -47,7 +47,7 @@ class Config:
     decoder_only: bool = option(False, "Trains the decoder only, so that the latents stay the same.")
 
 
-def sources(names: str, skip_bad: bool, side: int) -> list[data.Source]:
+def sources(names: str, cfg: Config, skip_bad: bool, side: int) -> list[data.Source]:
     """The data set with pictures held out, not wordings, and with fewer toys."""
     return data.sources(names, toys=data.PICTURES, hold="pictures", skip_bad=skip_bad, side=side)
 

@@ -51,7 +51,7 @@ class Config(Shares):
     preview_guidance: float = option(3.0, "Guidance of the sample grids.", low=0, high=30)
 
 
-def sources(names: str, skip_bad: bool = False, side: int = 128) -> list[Source]:
+def sources(names: str, cfg: object, skip_bad: bool = False, side: int = 128) -> list[Source]:
     """The data set's pictures, each with its outline, edges and depth."""
     from distill.data.steered import Steered
 
