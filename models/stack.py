@@ -79,6 +79,13 @@ def loras(text: str, row: Row) -> list[Entry]:
     return entries
 
 
+def words(text: str) -> set[str]:
+    """The words that the LoRAs of a list bring (models/learnt.py)."""
+    known = catalogue.rows() if text else {}
+    rows = (known.get(entry.name) for entry in parse(text, "loras", STRONGEST))
+    return {row.manifest.lora["word"] for row in rows if row and row.manifest.lora and "word" in row.manifest.lora}
+
+
 def able(row: Row) -> list[str]:
     """The LoRAs that can act on this model, its own adapter left out."""
     known = catalogue.rows()

@@ -26,6 +26,8 @@ from models.lora_files import FILE
 from models.manifest import Guidance
 from models.request import ImageRequest
 from tests import tiny
+from ui.create import words
+from ui.desk import Desk
 from ui.distill.personal import personal_start
 from ui.jobs.desk import JobsDesk, Visitor
 from ui.place import Place
@@ -128,6 +130,14 @@ def test_as_a_model_of_its_own_it_knows_its_word(own):
     with_it = paint(crew["tiny-sd"], prompt="bobo", guidance=1.0, loras=f"{own}:1")
     assert np.array_equal(paint(crew[own], prompt="bobo", guidance=1.0), with_it)
     assert not np.array_equal(paint(crew["tiny-sd"], prompt="bobo", guidance=1.0), with_it)
+
+
+def test_the_page_knows_the_words_of_the_loras_that_act(own):
+    desk = Desk(Place(), "cpu")
+    asked = {"prompt": "a bobo", "model": "tiny-sd", "style": "none"}
+    unknown = [words.words(desk, asked | {"loras": loras})["unknown"] for loras in ("", f"{own}:1")]
+    desk.gallery.close()
+    assert [[one["word"] for one in each] for each in unknown] == [["bobo"], []]
 
 
 def test_a_vector_is_added_to_the_words_own_tokens_alone(studio):

@@ -102,8 +102,8 @@ still.parts.prompt = (element, part) => {
     timer = setTimeout(async () => {
       lookedUp = `${still.request.model}/${promptText()}`;
       const mine = lookedUp;
-      const { model, style } = still.request;
-      const answer = await still.call("words", { prompt: promptText(), model, style });
+      const { model, style, loras = "" } = still.request;
+      const answer = await still.call("words", { prompt: promptText(), model, style, loras });
       if (mine !== lookedUp) return;
       if (!answer) return !suggested && tries.replaceChildren(); // they are not being looked up any more
       reading = answer;

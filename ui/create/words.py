@@ -4,7 +4,7 @@ knows."""
 from dataclasses import asdict
 from typing import Any
 
-from models import catalogue
+from models import catalogue, stack
 from models.request import STYLES
 from ui.create.picker import drawn_once
 from ui.desk import Desk
@@ -22,6 +22,8 @@ def words(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
     line = text(data, "prompt", 2000)
     facts = known.tell(line, style=STYLES.get(text(data, "style", 200), STYLES["none"]))
     tries = [*known.prompts()[:TRIES], *([] if known.unknown(WILD) else [WILD])]
+    brought = stack.words(text(data, "loras", 1000))
+    facts["unknown"] = [one for one in facts["unknown"] if one["word"] not in brought]
     notes = [asdict(note) for note in facts["notes"]]
     if known.known is not None and (name := drawn_once(line)):
         notes.append(
