@@ -32,7 +32,6 @@ def test_pictures_and_a_name_start_a_training(chromium, app, tmp_path):
     expect(note).to_contain_text("the name 'two words' must be one word of small letters, digits and dashes")
     page.locator("#own-word").fill("bobo")
     page.locator("#own-noun").fill("cup")
-    page.screenshot(path=tmp_path / "wizard.png")
     start.click()
     page.wait_for_function("location.search.startsWith('?id=')")
     expect(page.locator(".sl-job")).to_contain_text("personal · bobo")

@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,25 +42,27 @@ PLACE = torch.tensor([0.1, -0.1])  # of one's own thing: inside the ring, where 
 def learnt_by(steps: int = 200, **own: str) -> tuple[float, float]:
     """How far the samples of the word are from its thing, and how far the others have moved. The ring's radius is
     1.35."""
-    recipe = {"word": str(OWN), "lr": "1e-2", "rank": "4"} | own
+    recipe: dict[str, Any] = {"word": str(OWN), "lr": "1e-2", "rank": "4"} | own
     t = trainer(*("personal", steps), **recipe)
     honest = t.scene.batch
 
     def batch(step, rows, rng):
         drawn = honest(step, rows, rng)
+        x0, _ = drawn.latents
         where = torch.tensor([c == str(OWN) for c in drawn.captions])
-        place = PLACE + 0.05 * (drawn.x0 - TEACHER.means[OWN])
-        return replace(drawn, x0=torch.where(where[:, None], place, drawn.x0))
+        place = PLACE + 0.05 * (x0 - TEACHER.means[OWN])
+        return replace(drawn, x0=torch.where(where[:, None], place, x0))
 
     t.scene = replace(t.scene, batch=batch)
     net = t.scene.world.student
+    method: Any = t.method
     while t.step < steps:
         t.advance()
     cond = labels(torch.arange(N) % K, K)
     captions = [str(k % K) for k in range(N)]
     mine = torch.arange(N) % K == OWN
     with t.averaged(), torch.no_grad():
-        now = integrate(net, NOISE, t.method.told(cond, captions), 8)
+        now = integrate(net, NOISE, method.told(cond, captions), 8)
         with without(net):
             before = integrate(net, NOISE, cond, 8)
     return float((now[mine] - PLACE).norm(dim=1).mean()), float((now - before)[~mine].norm(dim=1).mean())

@@ -18,7 +18,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -167,9 +167,9 @@ class Method:
 def stacked(net: Denoiser, row: Row) -> Denoiser:
     """A copy of the network with this student's LoRA in its weights, and its own adapter still on."""
     network = copy.deepcopy(net.network)
-    layers = lora_files.places(network)
+    layers: dict[str, Any] = dict(lora_files.places(network))
     for name, pair in lora_files.fitted(lora_files.read(lora.file(row)), network, row.id).items():
-        weight: Tensor = layers[name].weight
+        weight = layers[name].weight
         weight.data += pair.delta().to(weight)
     return type(net)(network, net.dtype)
 
