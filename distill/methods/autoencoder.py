@@ -132,7 +132,7 @@ def isometry(vae: Vae, pictures: Tensor) -> Tensor:
 def some_pictures(made: Trained, n: int) -> Tensor:
     """About n pictures of the training set, [n, 3, H, W]."""
     facts = made.facts
-    chosen = sources(facts["dataset"], facts["skip_bad"], world.side(made.base))
+    chosen = sources(facts["dataset"], made.cfg, facts["skip_bad"], world.side(made.base))
     parts = [cache.draw(source, cache_dir()) for source in chosen]
     rows = [part[i] for part in parts for i in range(min(n // len(parts), len(part)))]
     return world.pixels(np.stack(rows))
