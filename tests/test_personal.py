@@ -137,7 +137,7 @@ def test_as_a_model_of_its_own_it_knows_its_word(own):
 
 def test_the_page_knows_the_words_of_the_loras_that_act(own):
     desk = Desk(Place(), "cpu")
-    asked = {"prompt": "a bobo", "model": "tiny-sd", "style": "none"}
+    asked = {"prompt": "a bobo", "model": "tiny-sprint", "style": "none"}
     unknown = [words.words(desk, asked | {"loras": loras})["unknown"] for loras in ("", f"{own}:1")]
     desk.gallery.close()
     assert [[one["word"] for one in each] for each in unknown] == [["bobo"], []]
