@@ -2,7 +2,9 @@
 
 import base64
 import json
+import os
 import sys
+import time
 
 import httpx
 import numpy as np
@@ -16,6 +18,7 @@ from tests.served import serving
 from tests.test_jobs_http import ANNA, BEN, plainly
 from threed import glb
 from threed.request import PRESETS, ThreeDRequest
+from ui import scratch
 from ui.jobs.desk import JobsDesk, Visitor
 from ui.place import Place
 from ui.threed import things as shelf
@@ -78,6 +81,18 @@ def test_the_same_by_plain_http(site, store, egg):
         fetched = http.get(file["url"])
         assert fetched.status_code == 200
         assert fetched.content == (store.run(egg.id) / "object" / "object.glb").read_bytes()
+
+
+def test_files_that_are_fetched_again_do_not_pile_up(client, site, egg):
+    """There is one copy of an output, which a killed server leaves for the next one to remove."""
+    for _ in range(3):
+        client.predict(egg.id, "object/object.glb", "", api_name="/file")
+    copies = list(scratch.folder().rglob("object.glb"))
+    assert copies == [scratch.folder() / egg.id / "object.glb"]
+    aged = time.time() - scratch.LEFT_SECONDS - 1
+    os.utime(copies[0].parent, (aged, aged))
+    scratch.sweep()
+    assert not copies[0].exists()
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ class JobsApi:
     def file(self, request: gr.Request, id: str, file: str, owner: str = "") -> str:
         """One output of a job as a file. `file`: its name in /result, such as object/object.glb."""
         output = self.desk.output(self._own(id, owner, request), text({"file": file}, "file", 500))
-        copy = scratch.folder() / "outputs" / id / output.name  # gradio serves from there alone
+        copy = scratch.folder() / id / output.name  # gradio serves from there alone, and removes it after a day
         copy.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(copy) as part:
             shutil.copyfile(output, part)
