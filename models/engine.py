@@ -154,6 +154,7 @@ class Engine:
         self.device = pick_device(device)
         self.attention, self.embeddings, self.patience, self.backend = attention, embeddings, patience, backend
         self.budget = _budget(self.device) if memory_gib is None else memory_gib
+        self._copies = 1 if backend == "torch" else 2  # OpenVINO's networks hold their own weights
         self._lock = Lock()
         self._queues: dict[str, Queue] = {}
         self._held: LRU[str, Parts] = LRU()  # `_make_room` drops models
@@ -276,7 +277,7 @@ class Engine:
         """Drop idle models, the least recently used first, until the new one fits."""
         homes = dict.fromkeys(home_of(parts.row) for _, parts in self._held.items())
         for home in homes:
-            if cost(row) + sum(cost(parts.row) for _, parts in self._held.items()) <= self.budget:
+            if self._copies * (cost(row) + sum(cost(parts.row) for _, parts in self._held.items())) <= self.budget:
                 return
             if self._queues[home].length() == 0:
                 for id in [id for id, parts in self._held.items() if home_of(parts.row) == home]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from models import catalogue, denoiser
+from models import catalogue, denoiser, openvino
 from models.denoiser import pick_device, set_attention
 from models.engine import Embeddings, Engine, Waiting, cost
 from models.families import sana
@@ -118,7 +118,7 @@ def test_a_failure_gives_way(engine, monkeypatch):
     assert len(pictures(engine.generate(ask()))) == 1
 
 
-def test_least_recently_used_goes(studio):
+def test_least_recently_used_goes(studio, monkeypatch):
     size = max(cost(catalogue.get(i)) for i in ("tiny-sprint", "tiny-sana"))
     small = Engine("cpu", memory_gib=size * 1.5)
     list(small.generate(ask()))
@@ -132,6 +132,11 @@ def test_least_recently_used_goes(studio):
     for id in ("tiny-sana", "tiny-sprint", "tiny-sana"):
         large.warm(id)
     assert large.loaded() == ["tiny-sprint", "tiny-sana"]
+    monkeypatch.setattr(openvino, "missing", lambda: "it is not asked to compile")
+    compiling = Engine("cpu", memory_gib=size * 3, backend="auto")
+    for id in ("tiny-sana", "tiny-sprint"):
+        compiling.warm(id)
+    assert compiling.loaded() == ["tiny-sprint"], "each network is there twice"
 
 
 def test_a_model_published_anew_is_loaded_anew(tmp_path, monkeypatch):
