@@ -216,6 +216,13 @@ class Previews(Protocol):
 
 
 @runtime_checkable
+class Strips(Previews, Protocol):
+    """A method whose samples are no pictures of the batch's captions, one each, so that no judge reads them."""
+
+    strips: bool
+
+
+@runtime_checkable
 class Staged(Protocol):
     """A method whose loss has stages: the name of each, and the step at which it begins."""
 

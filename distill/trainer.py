@@ -19,7 +19,7 @@ from core import checkpoint
 from core.events import NON_FINITE
 from core.stop import Stop
 from distill.fitting import unreached
-from distill.method import Batch, Begins, Keeps, Method, Out, Previews, Remembers, Rows, Staged
+from distill.method import Batch, Begins, Keeps, Method, Out, Previews, Remembers, Rows, Staged, Strips
 from distill.mover import Mover, ema_rate, moves, rate
 from distill.report import SHOWN, Reporter
 from distill.settings import TrainConfig
@@ -159,16 +159,15 @@ class Trainer:
 
     @torch.no_grad()
     def draw(self) -> tuple[Tensor, dict[str, float]] | None:
-        """Samples on fixed seeds, with the moving average where there is one, and the judge's readings of them where
-        there is one for each row of the batch."""
+        """Samples on fixed seeds, with the moving average where there is one, and the judge's readings of them."""
         if not isinstance(self.method, Previews):
             return None
-        n = min(JUDGED if self.scene.judged else SHOWN, self.cfg.batch_size)
+        judged = None if isinstance(self.method, Strips) else self.scene.judged
+        n = min(JUDGED if judged else SHOWN, self.cfg.batch_size)
         batch = self.scene.batch(0, n, Rows(self.cfg.seed + 1, 0, n))
         with self.averaged(), self.processes.autocast():
             pictures = self.method.preview(batch)
-        legible = self.scene.judged is not None and len(pictures) == n
-        return pictures, self.scene.judged(pictures, batch) if legible else {}
+        return pictures, judged(pictures, batch) if judged else {}
 
     def held(self) -> int:
         """Bytes of networks, gradients, moments and averages, and of the networks that the method will store."""

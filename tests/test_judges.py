@@ -11,7 +11,7 @@ from core import events
 from distill import reward, world
 from distill.data.toys import Toys
 from distill.method import Batch, Rows, World
-from distill.methods import oracle
+from distill.methods import autoencoder, enlarge, oracle, personal, slider
 from distill.report import Reporter
 from evals import judges, labels
 from models.palette import COLOURS
@@ -282,3 +282,14 @@ def test_what_the_judge_reads_in_samples_goes_to_the_page(tmp_path, monkeypatch)
     metric, sample = events.read(tmp_path)
     assert (metric["kind"], metric["values"]) == ("metric", {"student/right_kind": 0.75})
     assert sample["path"] == "samples/step-00000000.png" and (tmp_path / sample["path"]).exists()
+
+
+def test_strips_are_no_pictures_of_captions_so_nobody_judges_them(monkeypatch):
+    """A slider draws its prompts at five strengths, an autoencoder two rows: their numbers are not the batch's."""
+    t = trainer("sft", 1, batch_size=8)
+    monkeypatch.setattr(t.method, "preview", lambda batch: torch.zeros(20, 3, 16, 16), raising=False)
+    t.scene = replace(t.scene, judged=lambda pictures, batch: {"kind": float(len(pictures) == len(batch))})
+    monkeypatch.setattr(t.method, "strips", True, raising=False)
+    drawn = t.draw()
+    assert drawn is not None and drawn[1] == {}
+    assert all(m.Method.strips for m in (autoencoder, enlarge, personal, slider))

@@ -66,6 +66,7 @@ def encode(vae: Any, x: Tensor) -> Tensor:
 
 class Method:
     needs = {"pixels"}
+    strips = True
 
     def __init__(self, world: World, cfg: Config):
         self.cfg, self.vae = cfg, world.student

@@ -67,6 +67,7 @@ def windows(x: Tensor, corner: Tensor, size: int) -> Tensor:
 
 class Method:
     needs = {"pixels", "enlarged"}
+    strips = True
 
     def __init__(self, world: World, cfg: Config):
         self.cfg, self.net = cfg, world.student

@@ -94,6 +94,7 @@ def student(cfg: Config, base: Denoiser | None) -> Denoiser:
 
 class Method:
     needs = {"latents"}
+    strips = True
 
     def __init__(self, world: World, cfg: Config):
         self.w, self.cfg = world, cfg

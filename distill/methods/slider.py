@@ -79,6 +79,7 @@ class Drawn:
 
 class Method:
     needs = {"latents"}
+    strips = True
 
     def __init__(self, world: World, cfg: Config):
         self.w, self.cfg = world, cfg
