@@ -47,6 +47,8 @@ def as_text(value: Any) -> str:
     """A value as the text that `parse` reads."""
     if value is None:
         return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
     return ",".join(map(as_text, value)) if isinstance(value, (tuple, list)) else str(value)
 
 

@@ -79,3 +79,11 @@ def test_a_part_that_a_method_leaves_out_is_shown_as_none():
     assert usual["feedback_from"] == usual["score_from"] == "none"
     request = DistillRequest("tscd", dataset="mixture", set=("score_from=none", "feedback_from=300"))
     assert request.set == ("score_from=none", "feedback_from=300")
+
+
+@pytest.mark.parametrize("method", declared.methods())
+def test_a_menu_of_a_setting_has_its_usual_value(method):
+    menus = [s for s in form("distill", {"method": method})["settings"] if "choices" in s]
+    assert {"train.compile", "train.precision"} <= {s["name"] for s in menus}
+    for setting in menus:
+        assert setting["usual"] in [choice["value"] for choice in setting["choices"]], setting

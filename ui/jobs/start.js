@@ -59,7 +59,8 @@ still.startPage = (element, part, { kind, title, button, hint: words, idle = nul
     if (!answer) return;
     go(answer.id);
     await turn();
-    detail.scrollIntoView({ block: "nearest", behavior: "smooth" }); // beside a long form it may be out of view
+    // Beside a long form its top may be out of view, while a part of it is not.
+    (detail.querySelector("h1") ?? detail).scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
 
   function go(id) {
