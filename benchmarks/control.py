@@ -37,7 +37,17 @@ from models.request import ImageRequest
 from models.strips import png
 
 KEYS = ("model", "steps", "sketch", "metric")
-MODELS = ("toybox-sd:20", "toybox-hyper:1", "toybox-disback:1", "toybox-lcm:1", "toybox-dmd2:4", "toybox-cfg-lora:20")
+MODELS = (
+    "toybox-sd:20",
+    "toybox-sana:20",
+    "toybox-sprint:1",
+    "toybox-sprint:4",
+    "toybox-hyper:1",
+    "toybox-disback:1",
+    "toybox-lcm:1",
+    "toybox-dmd2:4",
+    "toybox-cfg-lora:20",
+)
 FIRST = 500_000  # index of the first scene; no other benchmark uses these scenes
 NEAR = 2  # greatest distance in pixels at which two edges match
 SEED_STEP = 1_000_003
