@@ -183,7 +183,7 @@ def test_distillation_begins_as_the_teachers_branch(studio):
     assert {id(w) for w in made.parameters() if w.requires_grad} == {id(w) for w in made.control.parameters()}
     taught = controlnet_sprint.teacher("tiny-sana-control")
     assert taught.control is not None and not any(w.requires_grad for w in taught.parameters())
-    with pytest.raises(ValueError, match="tiny-sana is no control of a SANA; valid: tiny-sana-control"):
+    with pytest.raises(ValueError, match="tiny-sana is no control of a SANA; valid: .*tiny-sana-control"):
         controlnet_sprint.teacher("tiny-sana")
 
 

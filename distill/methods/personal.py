@@ -25,14 +25,15 @@ from torch import Tensor, nn
 
 from core.fields import option
 from distill import students
-from distill.data import NAMES, Source
+from distill.data import Source
 from distill.data import sources as drawn
 from distill.data.some import Some
 from distill.method import Batch, Out, Player, Rows, World, needed
+from distill.offered import one_step, replays
 from distill.serve import Trained, as_its_base
 from models import learnt, lora, lora_files
 from models.adapt import add_lora, without
-from models.catalogue import Row, get, rows
+from models.catalogue import Row, get
 from models.denoiser import Cond, Denoiser
 from models.guidance import Turn
 from models.learnt import Word
@@ -45,16 +46,6 @@ ABOUT = "Your own thing: a LoRA and a new word, from 5 to 20 pictures of it, for
 BASES = ("sd",)
 STEPS = 500
 FEW = 512  # pictures of each source that are replayed
-
-
-def replays() -> tuple[str, ...]:
-    return NAMES
-
-
-def one_step() -> tuple[str, ...]:
-    """The students of one step in the catalogue; "" is none."""
-    trained = (row for row in rows().values() if row.manifest.kind == "lora" and row.folder is not None)
-    return "", *(row.id for row in trained if "1" in row.manifest.timesteps)
 
 
 @dataclass(frozen=True)
