@@ -112,7 +112,8 @@ class Answers:
         given |= given.pop("kwargs", {})
         given.pop("return_dict", None)
         if current() != SINGLE:  # a compiled network takes and gives single precision
-            given = {k: v.float() if v.dtype == torch.bfloat16 else v for k, v in given.items()}
+            halves = {k: v for k, v in given.items() if isinstance(v, Tensor) and v.dtype == torch.bfloat16}
+            given |= {k: v.float() for k, v in halves.items()}
         fit = all(isinstance(v, Tensor) and v.device.type == "cpu" and v.dtype in KINDS for v in given.values())
         return given if fit else None
 

@@ -93,3 +93,13 @@ def test_a_processor_without_it_refuses_and_a_picture_is_restored_without_it(mon
         ImageRequest("a red ball", model=MODEL, precision="bf16")
     restored = fitted({"prompt": "a red ball", "model": MODEL, "precision": "bf16"})
     assert restored.fields["precision"] == "f32" and "recision left out" in " ".join(restored.notes)
+
+
+def test_torch_computes_calls_with_more_than_tensors():
+    """A control gives a network a tuple of residuals; the call is left to torch, in this precision too."""
+    answers = openvino.Answers(torch.nn.Bilinear(2, 2, 2), tuple)
+    x = torch.ones(1, 2, dtype=torch.bfloat16)
+    with torch.no_grad(), precision.computing("bf16"):
+        assert answers.inputs((x, (x, x)), {}) is None
+        both = answers.inputs((x, x), {})
+    assert both is not None and {v.dtype for v in both.values()} == {torch.float32}
