@@ -116,12 +116,7 @@ def figures(
         painted.append(paint(parts, request))
         sums["iou"] += iou(silhouette(painted[-1]), toy.silhouette)
         sums["edges"] += f_score(detected.edges(painted[-1]), toy.edges)
-    answers = scoring.read(judge, pixels(np.stack(painted))).answers
-    things = [toy.scene.things[0] for toy in toys]
-    right = {
-        head: statistics.fmean(a[head] == getattr(thing, head) for a, thing in zip(answers, things, strict=True))
-        for head in ("kind", "colour")
-    }
+    right = scoring.right(judge, pixels(np.stack(painted)), [toy.scene for toy in toys])
     return {name: value / len(toys) for name, value in sums.items()} | right
 
 

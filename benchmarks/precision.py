@@ -26,6 +26,7 @@ from distill.data.toys import prompt, scene_at
 from distill.data.toys.scene import Scene
 from distill.world import judge_named, pixels
 from evals.judges import Judge
+from evals.metrics import psnr
 from models import catalogue, families, openvino
 from models.families import Parts
 from models.generate import Image, generate
@@ -43,18 +44,9 @@ def painted(parts: Parts, request: ImageRequest) -> list[Picture]:
     return [e.picture for e in generate(parts, request) if isinstance(e, Image)]
 
 
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Decibels between two pictures [H, W, 3] of bytes; 60 at most, where hardly a byte differs."""
-    apart = float(((a.astype(np.float64) - b.astype(np.float64)) ** 2).mean())
-    return min(60.0, 10 * np.log10(255**2 / max(apart, 1e-9)))
-
-
-def right(judge: Judge, pictures: Sequence[np.ndarray], scenes: Sequence[Scene]) -> dict[str, float]:
-    answers = scoring.read(judge, pixels(np.stack(pictures))).answers
-    return {
-        head: statistics.fmean(a[head] == getattr(s.things[0], head) for a, s in zip(answers, scenes, strict=True))
-        for head in ("kind", "colour")
-    }
+def apart(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> list[float]:
+    """Decibels between pictures [H, W, 3] of bytes; 60 at most, where hardly a byte differs."""
+    return psnr(torch.from_numpy(np.stack(a)), torch.from_numpy(np.stack(b)), 255).clamp(max=60).tolist()
 
 
 def times(parts: Parts, request: ImageRequest) -> dict[tuple[str, str], float]:
@@ -73,7 +65,7 @@ def rows(id: str, steps: int, scenes: Sequence[Scene], judge: Judge, seeds: Sequ
     openvino.serve(parts, "openvino", HALF)
     asked = [prompt(scene, ["colour"]) for scene in scenes]
     shares: dict[str, list[dict[str, float]]] = {SINGLE: [], HALF: []}
-    apart: list[list[float]] = []
+    decibels: list[list[float]] = []
     for seed in seeds:
         by = {}
         for precision in shares:
@@ -82,8 +74,8 @@ def rows(id: str, steps: int, scenes: Sequence[Scene], judge: Judge, seeds: Sequ
                 for k, text in enumerate(asked)
             ]
             by[precision] = [np.asarray(painted(parts, request)[0]) for request in requests]
-            shares[precision].append(right(judge, by[precision], scenes))
-        apart.append([psnr(a, b) for a, b in zip(by[SINGLE], by[HALF], strict=True)])
+            shares[precision].append(scoring.right(judge, pixels(np.stack(by[precision])), scenes))
+        decibels.append(apart(by[SINGLE], by[HALF]))
     spent = times(parts, ImageRequest(asked[0], model=id, steps=steps))
     out, place = [], {"model": id, "steps": steps, "threads": torch.get_num_threads()}
     for precision, runs in shares.items():
@@ -96,8 +88,8 @@ def rows(id: str, steps: int, scenes: Sequence[Scene], judge: Judge, seeds: Sequ
             if precision == HALF:
                 out.append(here | {"metric": f"gain, {name}"} | report.over_seeds([spent[SINGLE, name] / ms], REPEATS))
     half = place | {"precision": HALF}
-    out.append(half | {"metric": "dB"} | report.over_seeds([statistics.fmean(a) for a in apart], len(scenes)))
-    return [*out, half | {"metric": "worst"} | report.over_seeds([min(map(min, apart))], len(scenes))]
+    out.append(half | {"metric": "dB"} | report.over_seeds([statistics.fmean(a) for a in decibels], len(scenes)))
+    return [*out, half | {"metric": "worst"} | report.over_seeds([min(map(min, decibels))], len(scenes))]
 
 
 def table(known: Sequence[report.Row]) -> str:

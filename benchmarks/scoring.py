@@ -1,5 +1,6 @@
 """Scores of a judge's answers against the prompts. Pure: questions, classes and features in, figures out."""
 
+import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.questions import Question
+from distill.data.toys.scene import Scene
 from evals.judges import Judge
 from evals.metrics import frechet, kernel_distance, nearest, support, vendi
 
@@ -33,6 +35,15 @@ def read(judge: Judge, pictures: Tensor) -> Reading:
     features, answers = judge.read(pictures)
     columns = {head: [judge.classes[head][i] for i in index.tolist()] for head, index in answers.items()}
     return Reading(features, [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)])
+
+
+def right(judge: Judge, pictures: Tensor, scenes: Sequence[Scene]) -> dict[str, float]:
+    """The shares of pictures [N, 3, H, W] whose first thing has the kind, and the colour, of their scene."""
+    answers = read(judge, pictures).answers
+    return {
+        head: statistics.fmean(a[head] == getattr(s.things[0], head) for a, s in zip(answers, scenes, strict=True))
+        for head in ("kind", "colour")
+    }
 
 
 def read_two(judge: Judge, first: Tensor, second: Tensor) -> Reading:

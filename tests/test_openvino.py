@@ -8,24 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from models import catalogue, families, openvino, openvino_convert, picture
+from models import catalogue, families, openvino, picture
 from models.engine import Engine
 from models.generate import Image, generate
 from models.request import ImageRequest
-from tests import tiny
+from tests.compiled import converted
 
 SPRINT, LORA = "tiny-sprint", "tiny-hyper"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def studio(tmp_path_factory):
-    home = tmp_path_factory.mktemp("studio")
-    with pytest.MonkeyPatch.context() as patch:
-        tiny.build(home)
-        patch.setenv("STILL_LIFE_STUDIO", str(tiny.build_sd(home)))
-        for id in (SPRINT, "tiny-sd", LORA):  # as the process apart does, which would import torch for each
-            openvino_convert.convert(families.load(catalogue.get(id)))
-        yield home
+    yield from converted(tmp_path_factory.mktemp("studio"), SPRINT, "tiny-sd", LORA)
 
 
 def pictures(parts, **fields) -> list[Image]:

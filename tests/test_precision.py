@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from core.machine import Processor
-from models import catalogue, families, openvino, openvino_convert, precision
+from models import catalogue, families, openvino, precision
 from models.engine import Engine
 from models.generate import Image, generate
 from models.request import ImageRequest
 from models.restore import fitted
-from tests import tiny
+from tests.compiled import converted
 
 MODEL = "tiny-sprint"
 ABLE = Processor("a", frozenset({"avx512_bf16"}))
@@ -20,13 +20,7 @@ ABLE = Processor("a", frozenset({"avx512_bf16"}))
 
 @pytest.fixture(scope="module", autouse=True)
 def studio(tmp_path_factory):
-    home = tmp_path_factory.mktemp("studio")
-    with pytest.MonkeyPatch.context() as patch:
-        tiny.build(home)
-        patch.setenv("STILL_LIFE_STUDIO", str(tiny.build_sd(home)))
-        for id in (MODEL, "tiny-sd"):  # as the process apart does, which would import torch for each
-            openvino_convert.convert(families.load(catalogue.get(id)))
-        yield home
+    yield from converted(tmp_path_factory.mktemp("studio"), MODEL, "tiny-sd")
 
 
 @pytest.fixture(autouse=True)
