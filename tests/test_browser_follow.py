@@ -35,7 +35,8 @@ def settled(v, words):
 
 
 def source(v):
-    return v.page.locator(LARGE).get_attribute("src")
+    """The second seed's picture, which is not painted again in a larger size as the first one is."""
+    return v.page.locator(".sl-draw-strip img").first.get_attribute("src")
 
 
 def test_lines_on_white_are_followed_as_closely_as_one_says(opened):

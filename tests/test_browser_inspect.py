@@ -18,6 +18,8 @@ from tests.conftest import PHONE, TINY
 pytestmark = pytest.mark.browser
 ASKED = {"prompt": "a red ball", "seed": 5, "seeds": 2, "models": "tiny-sana:4,tiny-sprint:2"}
 CELL, FACTS, TREE = ".sl-look-cell", ".sl-look-large .sl-facts", ".sl-look-tree"
+ENDED = """still.call('look_more', { after: 0 }).then((grid) =>
+    !grid.working && grid.cells.length === document.querySelectorAll('.sl-look-cell').length)"""  # and the page has all
 
 
 def opened(visit, viewport=None, **more):
@@ -332,14 +334,14 @@ def test_stop_stops_and_what_is_there_stays(visit):
         """() => document.querySelector(".sl-look-cell")
           && ([...document.querySelectorAll("button")].find((b) => b.textContent === "Stop").click(), true)"""
     )
-    v.page.wait_for_function("still.call('look_more', { after: 0 }).then((grid) => !grid.working)")
+    v.page.wait_for_function(ENDED)
     expect(v.page.get_by_role("button", name="Stop")).to_be_disabled()
     there = v.page.locator(CELL).count()
     assert 4 <= there < 400
     v.page.locator(CELL).first.click()
     expect(v.page.locator(FACTS)).to_contain_text("step 1 of 100")
     v.page.get_by_label("Show").select_option("noise")
-    v.page.wait_for_function("still.call('look_more', { after: 0 }).then((grid) => !grid.working)")
+    v.page.wait_for_function(ENDED)
     assert v.page.locator(CELL).count() <= there + 4, "what was stopped does not go on"
 
 
