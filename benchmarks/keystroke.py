@@ -9,6 +9,7 @@ newest prompt has to overtake older walls.
 """
 
 import argparse
+import json
 import math
 import os
 import platform
@@ -66,6 +67,17 @@ def app(studio: Path, *flags: str, patience: float = 180.0) -> Iterator[tuple[st
             server.wait(30)
 
 
+def compiled(address: str, patience: float = 300.0) -> None:
+    """Returns when no network is being compiled, as torch answers until then. Raises ValueError."""
+    start = time.monotonic()
+    while time.monotonic() - start < patience:
+        with urllib.request.urlopen(f"{address}healthz", timeout=30) as answer:
+            if not json.load(answer)["compiling"]:
+                return
+        time.sleep(0.5)
+    raise ValueError(f"networks are still being compiled after {patience:g} s")
+
+
 def served(address: str) -> bool:
     try:
         urllib.request.urlopen(address, timeout=30).close()
@@ -100,6 +112,7 @@ def measure(address: str, model: str, pictures: int, keystrokes: int) -> tuple[l
         page.set_default_timeout(300_000)
         page.goto(f"{address}?{query}")
         page.wait_for_function(f"window.still?.arrived && {WHOLE}")
+        compiled(address)
         page.locator("#prompt").press("End")
         typed(page, " ", None)
         one = typed(page, letters[:keystrokes], None)

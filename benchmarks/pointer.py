@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlencode
 
-from benchmarks.keystroke import CHROMIUM, FLAGS, app, percentile
+from benchmarks.keystroke import CHROMIUM, FLAGS, app, compiled, percentile
 from benchmarks.report import RESULTS, Row, markdown, record
 
 KEYS = ("model", "measure", "device", "cores")
@@ -62,6 +62,7 @@ def measure(address: str, model: str, strokes: int, minutes: float) -> tuple[lis
         page.set_default_timeout(300_000)
         page.goto(f"{address}draw?{urlencode({'prompt': 'a blue mug', 'model': model, 'seed': 7})}")
         page.wait_for_function(QUIET)
+        compiled(address)
         page.get_by_label("Colour #222222").click()
         for k in range(strokes + 3):
             if k == 3:

@@ -313,6 +313,11 @@ def settled() -> None:
     _jobs.join()
 
 
+def compiling() -> int:
+    """The number of models whose networks are being compiled or wait for it."""
+    return _jobs.unfinished_tasks
+
+
 def painter(parts: Any) -> str:
     """The back end of the last call of its networks: torch, openvino or both."""
     backends = {n.forward.by if isinstance(n.forward, Answers) else "torch" for n in networks(parts).values()}

@@ -40,7 +40,7 @@ def jobs(page):
 
 
 def test_alive_and_ready(page):
-    assert page.http.get("healthz").json() == {"alive": True, "backends": {}}
+    assert page.http.get("healthz").json() == {"alive": True, "backends": {}, "compiling": 0}
     answer = page.http.get("readyz")
     assert (answer.status_code, answer.json()) == (200, {"ready": True, "not_ready": {}})
 

@@ -225,6 +225,7 @@ def test_a_training_is_watched_paused_and_resumed_where_it_was_started(visit, st
     page.locator("#ask-train-sample_every").fill("100")
     page.locator("#start").click()
     expect(page.locator(".sl-words")).to_contain_text("Train: step", timeout=LONG)
+    expect(page.locator(".sl-job h1")).to_be_in_viewport()
     expect(page.locator("polyline").first).to_be_visible(timeout=LONG)
     expect(page.locator(".sl-grid")).to_have_attribute("src", words("^data:image/webp"), timeout=LONG)
     page.get_by_role("button", name="Pause").click()

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import huggingface_hub
 import numpy as np
@@ -12,7 +13,8 @@ from transformers import CLIPTextModel
 
 from core import paths
 from core.machine import Machine
-from distill import publish, train
+from distill import fitting, publish, train
+from distill.settings import TrainConfig
 from models import catalogue, families, generate, lora
 from models.engine import Engine
 from models.families import sana, sd
@@ -242,4 +244,8 @@ def test_a_folder_that_was_moved_is_named_anew(home, base, tmp_path, capsys):
 def test_the_projects_own_pictures_are_refused_by_a_base_of_another_size(home, base, capsys):
     argv = ["lcm", "--run", "refused", "--base", base, "--dataset", "mini", "--set", "train.precision=fp32"]
     assert train.main(argv) == 2  # as other trainings of this process: accelerate has one precision for all
-    assert "pictures of mini are 128 × 128; a model of 64 × 64 needs a folder of pictures" in capsys.readouterr().err
+    sentence = "pictures of mini are 128 × 128; a model of 64 × 64 needs a folder of pictures"
+    assert sentence in capsys.readouterr().err
+    asked = fitting.Training("lcm", catalogue.find(base), None, "mini", None, TrainConfig())
+    assert fitting.no_data(asked) == sentence, "known before anything is drawn, so that no job waits for it"
+    assert fitting.no_data(replace(asked, dataset=str(home))) is None

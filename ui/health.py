@@ -42,7 +42,8 @@ class Health:
         return [Route(path, answer) for path, answer in paths.items()]
 
     async def alive(self, request: Request) -> Response:
-        return JSONResponse({"alive": True, "backends": self.desk.turns.backends()})
+        turns = self.desk.turns
+        return JSONResponse({"alive": True, "backends": turns.backends(), "compiling": turns.compiling()})
 
     def ready(self, request: Request) -> Response:
         faults = self.faults()

@@ -133,6 +133,14 @@ class Turns:
         """The back end of each model in memory, for one picture and for a wall."""
         return {} if self._engine is None else self._engine.backends()
 
+    def compiling(self) -> int:
+        """The number of models that torch paints only until their networks are compiled."""
+        if self._engine is None:
+            return 0
+        from models import openvino
+
+        return openvino.compiling()
+
     def stop(self, tab: str, ticket: int) -> None:
         with self._lock:
             self._stopped.put(tab, max(ticket, self._stopped.get(tab, -1)))

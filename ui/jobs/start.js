@@ -33,6 +33,7 @@ still.startPage = (element, part, { kind, title, button, hint: words, idle = nul
   const form = still.requestForm(fields, { ask, kind, values, fresh: true, changed });
   let timer = 0,
     state = "",
+    begun = null, // the job that was started here, until its live view has been scrolled into sight
     resting = false; // whether a person closed the live view
 
   function changed() {
@@ -57,10 +58,8 @@ still.startPage = (element, part, { kind, title, button, hint: words, idle = nul
     const answer = await ask("job_submit", { kind, values: form.values() });
     start.disabled = false;
     if (!answer) return;
+    begun = answer.id;
     go(answer.id);
-    await turn();
-    // Beside a long form its top may be out of view, while a part of it is not.
-    (detail.querySelector("h1") ?? detail).scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
 
   function go(id) {
@@ -99,6 +98,10 @@ still.startPage = (element, part, { kind, title, button, hint: words, idle = nul
     if (view.id) {
       const answer = await view.look();
       hint.hidden = Boolean(answer);
+      if (answer?.job.id === begun) {
+        begun = null;
+        detail.querySelector("h1").scrollIntoView({ block: "nearest", behavior: "smooth" });
+      }
       const now = answer?.job.state;
       if (now !== state && state) estimate(); // an ended training changes the estimate
       if (now !== state && now === "done") still.emit("made", answer.job);
