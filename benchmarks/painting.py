@@ -1,14 +1,13 @@
 """Many pictures of different prompts in batches, by the walk of `models.generate` without its events."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
+from models.batch import latents
 from models.families import Parts
-from models.generate import Run, begin, encode, steps_of, turn, varied
-from models.guidance import Change
+from models.generate import Run, begin, encode, varied
 from models.request import ImageRequest
 from models.samplers import sample
 
@@ -43,20 +42,6 @@ def paint(
         pictures.append(to_bytes(parts.vae.decode(z, return_dict=False)[0]))
         say(min(first + CHUNK, len(prompts)))
     return torch.cat(pictures)
-
-
-def latents(
-    parts: Parts, prompts: list[str], seeds: list[int], steps: int, guidance: float, changes: tuple[Change, ...] = ()
-) -> Tensor:
-    """The latents of each prompt and seed, [B, C, h, w]. changes: of the prompt embeddings."""
-    own = replace(turn(parts, guidance), prompts=changes)
-    cond, null = parts.text(prompts), None
-    if own.needs_null:
-        null = parts.text([""]).map(lambda v: v.expand(len(prompts), *v.shape[1:]))
-    generators = [Generator().manual_seed(seed) for seed in seeds]
-    run = steps_of(parts, steps, generators)
-    x = torch.cat([torch.randn((1, *parts.latent), generator=g) for g in generators]).to(parts.device) * run.initial
-    return sample(run, x, [own] * steps, cond, null)
 
 
 @torch.no_grad()

@@ -26,13 +26,14 @@ from torch import Tensor
 
 from benchmarks import report
 from benchmarks.ablations import DOCS
-from benchmarks.painting import latents, to_bytes, to_numbers
+from benchmarks.painting import to_bytes, to_numbers
 from benchmarks.probe import probe
 from core.files import whole_file
 from core.paths import assets
 from evals import judges
 from evals.judges import Judge
 from models import catalogue, directions, families, sliders
+from models.batch import latents
 from models.families import Parts
 from models.manifest import Row
 from models.sliders import Range, Slider, Way

@@ -51,6 +51,10 @@ def check_settings(t: Training) -> None:
         raise ValueError("train.compile=true takes a student that is one network; leave it out")
     if getattr(own, "rank", 0) and t.dataset != MIXTURE and base_kind(t.base) in WHOLE:
         raise ValueError("a SANA is not served with an adapter; set rank=0 to train the whole network")
+    if t.base is not None and getattr(own, "slips", 0):
+        from distill.data.painted import painters_of  # brings numpy, which listing jobs can do without
+
+        painters_of(t.base)
     if t.base is not None and t.dataset != MIXTURE and (reason := no_blocks(getattr(own, "looks_at", ()), t.base)):
         raise ValueError(reason)
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.catalogue import Row
 from models.denoiser import Cond, Predicts
 from models.schedule import Schedule
 
@@ -122,6 +123,7 @@ class World:
     spot: Callable[[list[str], str], Tensor] | None = None  # texts, word -> its tokens in them, bool [B, L]
     show: Callable[[Tensor], Tensor] | None = None  # latents -> pictures [B, 3, H, W] in [-1, 1]
     see: Callable[[np.ndarray], Tensor] | None = None  # pictures uint8 [B, H, W, 3] -> latents
+    base: Row | None = None  # the base's row of the catalogue
 
     def null_like(self, cond: Cond) -> Cond:
         """The empty prompt, with as many rows and tokens as `cond`."""

@@ -132,7 +132,7 @@ def pixel_scene(a: SceneRequest, device: torch.device) -> Scene:
         large = large_of(drawn, enlarged, device) if enlarged else None
         return Batch(step, pixels=pixels(arrays, device), enlarged=large, labels=labels, captions=captions)
 
-    return Scene(World(student=student), batch)
+    return Scene(World(student=student, base=a.base), batch)
 
 
 def teacher_answers(a: SceneRequest, parts: list[cache.Cached]) -> dict[str, cache.Cached]:
@@ -237,7 +237,7 @@ def latent_scene(a: SceneRequest, device: torch.device) -> Scene:
         return learnt.spot(captions, word, parts.pipeline.tokenizer, base.tokens)
 
     own = {"encode": parts.text, "show": coder.show, "see": see, "spot": spot}
-    world = World(student, teacher, null, judge=judge, features=seen, prompts=prompts, **own)
+    world = World(student, teacher, null, judge=judge, features=seen, prompts=prompts, base=a.base, **own)
     return Scene(world, batch, reported(cached), beside, lambda: words_of(cached))
 
 

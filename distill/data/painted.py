@@ -32,6 +32,24 @@ def painters() -> list[list[Row]]:
     return [by[latents] for latents in sorted(by)]
 
 
+def painters_of(autoencoder: Row) -> list[Row]:
+    """The students of few steps in the box that paint latents of this autoencoder. Raises ValueError for none."""
+    for rows in painters():
+        if rows[0].manifest.latents == autoencoder.manifest.latents:
+            return rows
+    raise ValueError(f"no student of the box paints latents of {autoencoder.id}; set slips=0")
+
+
+def words(split: Split, index: int, rng: np.random.Generator) -> str:
+    """A caption of toy scene `index`, or the name of an emoji, each for half of the pictures."""
+    if rng.random() < 0.5:
+        phrases = captions(scene_at(0, index, split), rng)
+        return phrases[int(rng.integers(len(phrases)))]
+    names = sorted(set(prompt.names().values()))
+    behind = f" on a {list(BACKGROUNDS)[int(rng.integers(len(BACKGROUNDS)))]} background"
+    return names[int(rng.integers(len(names)))] + (behind if rng.random() < 0.5 else "")
+
+
 class Painted:
     """Painted pictures as a source. Example `index` is a function of (split, index) and the painters' weights."""
 
@@ -55,18 +73,9 @@ class Painted:
     def request(self, index: int) -> ImageRequest:
         rng = np.random.default_rng([self.split == "train", index, 3])
         rows = self.painters[index % len(self.painters)]
-        words = self._toy(index, rng) if rng.random() < 0.5 else self._emoji(rng)
+        asked = words(self.split, index, rng)
         model = rows[int(rng.integers(len(rows)))].id
-        return ImageRequest(prompt=words, model=model, seed=int(rng.integers(2**31)))
-
-    def _toy(self, index: int, rng: np.random.Generator) -> str:
-        phrases = captions(scene_at(0, index, self.split), rng)
-        return phrases[int(rng.integers(len(phrases)))]
-
-    def _emoji(self, rng: np.random.Generator) -> str:
-        names = sorted(set(prompt.names().values()))
-        behind = f" on a {list(BACKGROUNDS)[int(rng.integers(len(BACKGROUNDS)))]} background"
-        return names[int(rng.integers(len(names)))] + (behind if rng.random() < 0.5 else "")
+        return ImageRequest(prompt=asked, model=model, seed=int(rng.integers(2**31)))
 
     def __getitem__(self, index: int) -> Example:
         if not 0 <= index < self.size:
