@@ -43,7 +43,16 @@ ONCE = {  # what one file does for all of them
 LOADS = ("core/checkpoint.py",)  # may call torch.load, with weights_only=True
 CATCHES_ALL = ("jobs/worker.py",)
 SERVED = ("core/", "models/", "distill/", "jobs/", "ui/", "threed/")
-WORDS = {"autoencoder", "camera", "controlnet", "decoder", "enlarge", "feedback", "personal", "slider"}  # other things, too
+WORDS = {
+    "autoencoder",
+    "camera",
+    "controlnet",
+    "decoder",
+    "enlarge",
+    "feedback",
+    "personal",
+    "slider",
+}  # other things, too
 MAX_LINES, MAX_FUNCTION, MAX_BYTES = 400, 60, 30_000_000
 NOT_OURS = {".git", ".venv", ".venv-nerfstudio", "studio", "__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis"}
 UNFINISHED = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "NotImplemented" + "Error")) + r")\b")

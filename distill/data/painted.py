@@ -56,7 +56,8 @@ class Painted:
     name = "painted"
 
     def __init__(self, split: Split = "train"):
-        self.split, self.size = split, SIZE if split == "train" else HELD_OUT
+        self.split: Split = split
+        self.size = SIZE if split == "train" else HELD_OUT
         self.painters = painters()
         digests = [sorted(row.manifest.files.items()) for rows in self.painters for row in rows]
         self.signature = ("painted", split, digests)

@@ -41,7 +41,7 @@ JUDGE = "judge-a"
 @dataclass(frozen=True)
 class Config:
     lr: float = option(3e-4, "Learning rate.", low=0, high=1)
-    noise: float = option(0.1, "Most noise on the latents of pictures, which the decoder learns to forgive.", low=0, high=2)
+    noise: float = option(0.1, "Most noise on the latents of pictures, which it learns to forgive.", low=0, high=2)
     slips: int = option(1600, "Latents of students that are painted, to learn what their teacher would change.", low=0)
     share: float = option(0.5, "Share of a batch that are latents of students.", low=0, high=1)
     perceptual: float = option(1.0, "Weight of the difference in the features of a judge.", low=0, high=1e6)
