@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from models import catalogue, families
+from models import catalogue, families, learnt
 from models.catalogue import Row
+from models.lora_files import FILE
 
 PROMPT, SEED = "a red mushroom", 0
 SPRINT = "SCMScheduler"
@@ -11,6 +12,10 @@ TABLE = """\
 table = {table}  # the pipeline has no schedule of its own for so many steps
 spaced = pipe.scheduler.set_timesteps
 pipe.scheduler.set_timesteps = lambda n, device=None, **_: spaced(n, table, device, None, None)
+"""
+WORD = """\
+The vector of the word "{word}" is an entry in the metadata of `lora.safetensors`. Plain diffusers passes over it, so there
+the word means to the encoder what it meant before, and its thing is painted less surely than in Still Life.
 """
 CONTROL = """\
 ## In diffusers
@@ -90,6 +95,8 @@ def section(row: Row, home: str | None = None) -> str:
     if row.routed:
         return "## In diffusers\n\nNo pipeline sends each prompt to the right one of several students.\n"
     parts = [f"## In diffusers\n\n```python\n{loading(row, home)}```\n"]
+    if "word" in (row.manifest.lora or {}) and row.folder and (word := learnt.read(row.folder / FILE)) is not None:
+        parts.append(WORD.format(word=word.name))
     for steps in counts(row):
         many = f"{steps} step" + ("" if steps == 1 else "s")
         parts.append(f"In {many}:\n\n```python\n{painting(row, steps)}```\n")

@@ -18,7 +18,7 @@ from core.paths import run_dir
 from distill import train
 from distill.methods import personal
 from distill.publish import publish
-from models import catalogue, families, generate, learnt, lora_import
+from models import catalogue, families, generate, learnt, lora_import, recipe
 from models.adapt import without
 from models.families.toy2d import integrate, labels
 from models.generate import Image as Painted
@@ -126,6 +126,11 @@ def test_its_word_comes_with_the_adapter_and_leaves_with_it_bit_for_bit(own, id)
     assert np.array_equal(paint(parts, prompt="a red ball", loras=f"{own}:1"), other)
     assert np.array_equal(paint(parts, prompt="a bobo on a ball", loras=f"{own}:0"), plain)
     assert np.array_equal(paint(parts, prompt="a bobo on a ball"), plain)
+
+
+def test_its_card_says_what_plain_diffusers_passes_over(own):
+    sections = [recipe.section(catalogue.get(id)) for id in (own, "tiny-hyper")]
+    assert ['The vector of the word "bobo"' in text for text in sections] == [True, False]
 
 
 def test_as_a_model_of_its_own_it_knows_its_word(own):
