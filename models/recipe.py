@@ -14,8 +14,8 @@ spaced = pipe.scheduler.set_timesteps
 pipe.scheduler.set_timesteps = lambda n, device=None, **_: spaced(n, table, device, None, None)
 """
 WORD = """\
-The vector of the word "{word}" is an entry in the metadata of `lora.safetensors`. Plain diffusers passes over it, so there
-the word means to the encoder what it meant before, and its thing is painted less surely than in Still Life.
+The vector of the word "{word}" is an entry in the metadata of `lora.safetensors`. Plain diffusers passes over it: there
+the word means what it meant before to the encoder, and its thing is painted less surely than in Still Life.
 """
 CONTROL = """\
 ## In diffusers
