@@ -71,7 +71,7 @@ def test_it_learns_what_the_teacher_would_change_and_the_encoder_stays(home):
     how.slips = slips.Slips(wrong, z)
     wanted, encoder = how.decode(how.before, z).detach(), [p.clone() for p in world.student.encoder.parameters()]
     before = error(how, wrong, wanted)
-    taught(how, 25)
+    taught(how, 12)
     assert error(how, wrong, wanted) < 0.7 * before
     assert all(torch.equal(a, b) for a, b in zip(encoder, world.student.encoder.parameters(), strict=True))
 
@@ -80,7 +80,7 @@ def test_noise_is_forgiven_and_without_it_a_decoder_learns_the_pictures_themselv
     errors = {}
     for noise in ("0", "2"):
         world, how = made(home, slips="0", noise=noise)
-        taught(how, 25)
+        taught(how, 12)
         z = encode(world.student, pictures().pixels)
         far = z + torch.randn(z.shape, generator=torch.Generator().manual_seed(2))
         errors[noise] = error(how, z, pictures().pixels), error(how, far, pictures().pixels)

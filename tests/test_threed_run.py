@@ -113,6 +113,32 @@ def test_numbers_that_are_not_finite_are_taken_back(studio, monkeypatch):
     assert thing.particles[0].finite and thing.step == 1
 
 
+def test_the_better_of_two_things_is_cut_out(studio):
+    """Whichever comes first."""
+    tiny.build_sd(studio)
+    thing = new(studio, request(model="tiny-sd", seeds=2, rounds=2, rays=2))
+    for _ in range(4):
+        thing.advance()
+    values, best = [], []
+    for order in (thing.particles, thing.particles[::-1]):
+        thing.particles = list(order)
+        logs = thing._mesh(0)
+        values.append([logs["quality/0"], logs["quality/1"]])
+        best.append(thing.best)
+    assert values[0] == values[1][::-1] and values[0][0] != values[0][1]
+    assert best == [int(np.argmax(v)) for v in values] and best[0] != best[1]
+
+
+def test_a_scene_of_fog_is_told_from_an_empty_one(studio):
+    tiny.build_sd(studio)
+    thing = new(studio, request(model="tiny-sd"))
+    (one,) = thing.particles
+    for filled, sentence in ((1.0, "the scene is full of fog"), (0.0, "the scene is empty"), (0.5, None)):
+        one.cells = (torch.arange(one.cells.numel()) < filled * one.cells.numel()).view(one.cells.shape)
+        said = fault(one)
+        assert said is None if sentence is None else str(said).startswith(sentence)
+
+
 def test_an_empty_scene_is_tried_once_more_with_another_seed(studio, monkeypatch):
     tiny.build_sd(studio)
     thing = new(studio, request(model="tiny-sd", rounds=1))
@@ -242,13 +268,14 @@ def dying(stage: str) -> None:
         run.export.write = written
 
 
-def test_killed_in_each_stage_it_ends_in_the_same_files(studio, monkeypatch):
+@pytest.mark.parametrize("stages", [("shape", "export"), pytest.param(("mesh", "skin"), marks=pytest.mark.slow)])
+def test_killed_in_each_stage_it_ends_in_the_same_files(studio, monkeypatch, stages):
     tiny.build_sd(studio)
     monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 0.0)
     flags = [part for k, v in (QUICKLY | {"rounds": 2, "rays": 2}).items() for part in (f"--{k}", str(v))]
     command = [PROMPT, "--model", "tiny-sd", *flags, "--run"]
     assert run.main([*command, "whole"]) == 0
-    for stage in ("shape", "mesh", "skin", "export"):
+    for stage in stages:
         if (child := os.fork()) == 0:
             try:
                 dying(stage)
