@@ -2,11 +2,13 @@
 /* Paints walls by one call to the server at a time, a few pictures each, always for the newest request. For a base model of
    many steps a fast student of it drafts the wall at every keystroke; when the typing rests, the model itself paints it.
 
-   A call is for as many pictures as take about a tenth of a second, so a newer prompt waits no longer than that. A slower
-   model is stopped between two steps. A wall that a reload or a stopped server interrupted is completed. */
+   A call is for as many pictures as take about a tenth of a second, and while somebody types for fewer, so a newer prompt
+   waits no longer than that. A slower model is stopped between two steps. A wall that a reload or a stopped server
+   interrupted is completed. */
 
 still.painter = (() => {
   const CHUNK_MS = 100,
+    TYPING_MS = 40,
     SLOW_MS = 1000,
     PATIENCE_MS = 200,
     REST_MS = 400;
@@ -123,7 +125,8 @@ still.painter = (() => {
         continue;
       }
       const room = first < middle ? middle - first : total - first;
-      const count = first === 0 ? 1 : Math.max(1, Math.min(room, Math.round(CHUNK_MS / pace(request.model))));
+      const chunk = performance.now() - (still.typed ?? -REST_MS) < REST_MS ? TYPING_MS : CHUNK_MS;
+      const count = first === 0 ? 1 : Math.max(1, Math.min(room, Math.round(chunk / pace(request.model))));
       since = performance.now();
       const waiting = setTimeout(() => watch(mine), 400);
       const answer = await still.reach(still.server, "paint", {
