@@ -27,6 +27,7 @@ Stroke = Sequence[tuple[float, float]]  # corners in a square of 100, joined by 
 CELL, HEAD, GAP, SEED = 98, 34, 16, 3
 OUT = ROOT / "docs/sketches.jpg"
 MODELS = ("toybox-sd:20", "toybox-hyper:1", "toybox-dmd2:4", "toybox-lcm:4", "toybox-disback:1", "toybox-cfg-lora:20")
+MODELS += ("toybox-sana:20", "toybox-sprint:1")
 DRAWN: tuple[tuple[str, tuple[Stroke, ...]], ...] = (  # prompts and strokes, some of which stay open or cross
     ("a blue mug on a white background", (
         ((28, 30), (29, 52), (31, 76), (45, 80), (60, 76), (62, 52), (63, 31)),

@@ -66,7 +66,7 @@ def train(thing: Subject, base: str, extra: Sequence[str]) -> None:
     settings = [part for s in (f"word={thing.name}", *SETTINGS, *extra) for part in ("--set", s)]
     line = ["distill.train", "personal", "--run", id, "--base", base, "--dataset", thing.name, *settings]
     for module in (line, ["distill.publish", id, "--id", id]):
-        subprocess.run([sys.executable, "-m", *module, "--studio", str(studio())], check=True)
+        subprocess.run([sys.executable, "-m", *module], check=True)
 
 
 @dataclass(frozen=True)
