@@ -40,6 +40,7 @@ def test_a_copy_learns_the_same_and_holds_more(pictures):
     assert any(not torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
 
 
+@pytest.mark.slow
 def test_figures_stand_beside_one_another_on_the_page(pictures, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(report, "RESULTS", tmp_path)
     measured = {"steps": 4, "guidance": 3.0, "metric": "kind"}

@@ -324,6 +324,7 @@ def test_a_training_takes_the_gpu(studio, method):
     subprocess.run(command, cwd=ROOT, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, check=True)
 
 
+@pytest.mark.slow
 def test_processes_stop_after_the_same_step(studio):
     """By `accelerate launch`: one is asked to, both leave, and what is written is whole."""
     launch = ["accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--main_process_port=0"]
