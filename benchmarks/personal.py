@@ -18,10 +18,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from benchmarks import report, scoring
@@ -174,6 +176,26 @@ def ceiling(things: Sequence[Subject], readers: Readers) -> list[report.Row]:
     return [place | {"metric": name} | report.over_seeds([one[name] for one in found], len(found)) for name in found[0]]
 
 
+def sheet(things: Sequence[Subject], models: Sequence[str], path: Path) -> None:
+    """A row for each thing: a picture that was trained on, one by each model, and last one by the LoRA on `ITSELF`."""
+    columns = [poses_of(things)]
+    for entry, trained in [*((entry, "base") for entry in models), (ITSELF, "itself")]:
+        id, _, steps = entry.partition(":")
+        id = whole(id) if trained == "itself" else id
+        parts, base = families.load_all([id])[id], id if trained == "itself" else BASE
+        own = [families.wear(parts, [Entry(made(thing, base), 1.0)]) for thing in things]
+        guidance = parts.row.manifest.guidance.default
+        texts = [PROMPTS[2].format(thing.name) for thing in things]
+        drawn = [paint(o, [text], [SEEDS[0]], int(steps), guidance) for o, text in zip(own, texts, strict=True)]
+        columns.append(torch.cat(drawn))
+    rows = torch.stack(columns, 1)  # [things, columns, 3, H, W]
+    Image.fromarray(torch.cat([torch.cat(list(row.permute(0, 2, 3, 1)), 1) for row in rows]).numpy()).save(path)
+
+
+def poses_of(things: Sequence[Subject]) -> Tensor:
+    return torch.cat([poses(thing, 0, 1) for thing in things])
+
+
 def table(known: Sequence[report.Row]) -> str:
     lines: dict[tuple, report.Row] = {}
     for row in known:
@@ -190,6 +212,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--things", nargs="+", default=list(NAMES), choices=NAMES)
     p.add_argument("--models", nargs="+", default=list(MODELS), help="MODEL:STEPS")
     p.add_argument("--set", action="append", default=[], help="a setting of the trainings, such as lr=2e-3")
+    p.add_argument("--sheet", type=Path, help="write pictures of the things by each model there, and measure nothing")
     p.add_argument("--studio", help="the studio folder")
     args = p.parse_args(argv)
     use_studio(args.studio)
@@ -199,6 +222,9 @@ def main(argv: list[str] | None = None) -> int:
             for base in (BASE, whole(itself)):
                 for thing in things:
                     train(thing, base, args.set)
+            return 0
+        if args.sheet:
+            sheet(things, args.models, args.sheet)
             return 0
         readers = {"nearest": known(judge_named("judge-emoji")), "probe": known(judge_named("judge-b"))}
         path = report.RESULTS / "personal.json"
