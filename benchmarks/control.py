@@ -48,7 +48,7 @@ MODELS = (
     "toybox-dmd2:4",
     "toybox-cfg-lora:20",
 )
-FIRST = 500_000  # index of the first scene; no other benchmark uses these scenes
+FIRST = 500_000  # index of the first scene; benchmarks.decoders alone uses these scenes too
 NEAR = 2  # greatest distance in pixels at which two edges match
 SEED_STEP = 1_000_003
 TARGETS = {"iou": "≥ 0.80", "kind": "≥ 95 % of that without", "colour": "≥ 95 % of that without", "slower": "≤ 1.4"}

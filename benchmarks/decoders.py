@@ -38,15 +38,11 @@ HEADS = ("decoder", "kind %", "emoji %", "toys, dB", "emoji, dB", "toys, noisy, 
 
 def painted(parts: Parts, texts: Sequence[str], steps: int) -> Tensor:
     """The latents of each text, with its number as its seed."""
-    guidance, parts_of = parts.row.manifest.guidance.default, range(0, len(texts), CHUNK)
-    return torch.cat(
-        [
-            batch.latents(
-                parts, list(texts[i : i + CHUNK]), list(range(i, min(i + CHUNK, len(texts)))), steps, guidance
-            )
-            for i in parts_of
-        ]
-    )
+    guidance, out = parts.row.manifest.guidance.default, []
+    for first in range(0, len(texts), CHUNK):
+        some = list(texts[first : first + CHUNK])
+        out.append(batch.latents(parts, some, list(range(first, first + len(some))), steps, guidance))
+    return torch.cat(out)
 
 
 @torch.no_grad()

@@ -145,8 +145,12 @@ def serve(made: Trained, home: Path) -> dict:
     vae = made.student
     if not made.cfg.decoder_only:
         fold(vae, isometry(vae, some_pictures(made, MEASURED)))
-    plain = vae.half().to(memory_format=torch.contiguous_format)
-    plain.save_pretrained(home / "vae")
+    facts = written(vae, home)
+    return facts if made.cfg.decoder_only else facts | {"latents": weights.digest(vae.encoder)[:12]}
+
+
+def written(vae: Any, home: Path) -> dict:
+    """Write an autoencoder in half precision, in place. Returns its fields of the manifest."""
+    vae.half().to(memory_format=torch.contiguous_format).save_pretrained(home / "vae")
     family = families.of_autoencoder(vae).__name__.rpartition(".")[2]
-    facts = {"kind": "autoencoder", "family": family, "scheduler": None, "prediction": None, "base": None}
-    return facts if made.cfg.decoder_only else facts | {"latents": weights.digest(plain.encoder)[:12]}
+    return {"kind": "autoencoder", "family": family, "scheduler": None, "prediction": None, "base": None}

@@ -21,15 +21,14 @@ from torch import Tensor
 
 from core.fields import option
 from core.paths import cache as cache_dir
-from distill import data
 from distill.data import slips
 from distill.losses import edges, l1, mse
 from distill.method import Batch, Out, Player, Rows, World, needed
-from distill.methods.autoencoder import Vae, encode
+from distill.methods.autoencoder import Vae, encode, written
+from distill.methods.autoencoder import sources as sources  # pictures are held out, not wordings
 from distill.serve import Trained
 from distill.world import judge_named
 from evals.judges import Judge
-from models import families
 
 ABOUT = "A decoder that mends what students of few steps get slightly wrong, as their teacher would."
 BASES = ("autoencoder",)
@@ -45,11 +44,6 @@ class Config:
     slips: int = option(1600, "Latents of students that are painted, to learn what their teacher would change.", low=0)
     share: float = option(0.5, "Share of a batch that are latents of students.", low=0, high=1)
     perceptual: float = option(1.0, "Weight of the difference in the features of a judge.", low=0, high=1e6)
-
-
-def sources(names: str, cfg: Config, skip_bad: bool, side: int) -> list[data.Source]:
-    """The data set with pictures held out, not wordings, and with fewer toys."""
-    return data.sources(names, toys=data.PICTURES, hold="pictures", skip_bad=skip_bad, side=side)
 
 
 def student(cfg: Config, base: Vae) -> Vae:
@@ -131,7 +125,4 @@ class Method:
 
 def serve(made: Trained, home: Path) -> dict:
     """Write the autoencoder, whose encoder is the base's."""
-    vae = made.student
-    vae.half().to(memory_format=torch.contiguous_format).save_pretrained(home / "vae")
-    family = families.of_autoencoder(vae).__name__.rpartition(".")[2]
-    return {"kind": "autoencoder", "family": family, "scheduler": None, "prediction": None, "base": None}
+    return written(made.student, home)
