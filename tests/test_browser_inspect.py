@@ -14,12 +14,13 @@ from core.paths import studio
 from models import picture
 from tests.branched import retold
 from tests.conftest import PHONE, TINY
+from tests.jobs_bench import until
 
 pytestmark = pytest.mark.browser
 ASKED = {"prompt": "a red ball", "seed": 5, "seeds": 2, "models": "tiny-sana:4,tiny-sprint:2"}
 CELL, FACTS, TREE = ".sl-look-cell", ".sl-look-large .sl-facts", ".sl-look-tree"
 ENDED = """still.call('look_more', { after: 0 }).then((grid) =>
-    !grid.working && grid.cells.length === document.querySelectorAll('.sl-look-cell').length)"""  # and the page has all
+    !grid.working && grid.cells.length === document.querySelectorAll('.sl-look-cell').length)"""
 
 
 def opened(visit, viewport=None, **more):
@@ -328,20 +329,25 @@ def test_another_view_while_the_grid_is_painted_loses_no_cell(visit):
     assert cells_of(v) == redrawn, "all are of one view"
 
 
+def ended(v):
+    """Wait until nothing is painted and the page has every cell. (`wait_for_function` takes a promise for true.)"""
+    until(lambda: v.page.evaluate(ENDED))
+
+
 def test_stop_stops_and_what_is_there_stays(visit):
     v = opened(visit, models="tiny-sana:100", seeds=4)
     v.page.wait_for_function(
         """() => document.querySelector(".sl-look-cell")
           && ([...document.querySelectorAll("button")].find((b) => b.textContent === "Stop").click(), true)"""
     )
-    v.page.wait_for_function(ENDED)
+    ended(v)
     expect(v.page.get_by_role("button", name="Stop")).to_be_disabled()
     there = v.page.locator(CELL).count()
     assert 4 <= there < 400
     v.page.locator(CELL).first.click()
     expect(v.page.locator(FACTS)).to_contain_text("step 1 of 100")
     v.page.get_by_label("Show").select_option("noise")
-    v.page.wait_for_function(ENDED)
+    ended(v)
     assert v.page.locator(CELL).count() <= there + 4, "what was stopped does not go on"
 
 
