@@ -13,7 +13,6 @@ from models import catalogue
 from models.catalogue import Row
 
 MIXTURE = "mixture"
-WHOLE = {"sana", "sprint"}  # kinds of base that are served without adapters, as their `Denoiser.lora` says
 READ = {"mini", "toys", "pairs"}  # parts of data sets that the judge which rewards can read
 
 
@@ -49,8 +48,6 @@ def check_settings(t: Training) -> None:
         raise ValueError(f"train.batch_size={loop.batch_size}: this method needs {least} samples in {where}")
     if loop.compile and (getattr(own, "several", False) or on_pictures(t.method)):
         raise ValueError("train.compile=true takes a student that is one network; leave it out")
-    if getattr(own, "rank", 0) and t.dataset != MIXTURE and base_kind(t.base) in WHOLE:
-        raise ValueError("a SANA is not served with an adapter; set rank=0 to train the whole network")
     if t.base is not None and getattr(own, "slips", 0):
         from distill.data.painted import painters_of  # brings numpy, which listing jobs can do without
 

@@ -27,11 +27,16 @@ class Ranked(Protocol):
     def rank(self) -> int: ...
 
 
-def taught(base: Denoiser | None) -> Denoiser:
-    """The teacher. Raises ValueError where there is none, or where students of its family can't be served."""
+def given(base: Denoiser | None) -> Denoiser:
+    """The base. Raises ValueError where there is none."""
     if base is None:
         raise ValueError("this method distils a teacher; give one with --base, such as toybox-sd")
-    if not base.few_steps:
+    return base
+
+
+def taught(base: Denoiser | None) -> Denoiser:
+    """The teacher. Raises ValueError where there is none, or where students of its family can't be served."""
+    if not (base := given(base)).few_steps:
         raise ValueError("this method distils a Stable Diffusion UNet; give one with --base, such as toybox-sd")
     return base
 

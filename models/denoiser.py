@@ -108,7 +108,6 @@ class Denoiser(nn.Module):
     targets: Sequence[str] = ()  # names of the layers that a LoRA adapts
     readers: Sequence[str] = ()  # those of them that read the prompt alone
     few_steps = True  # whether students that step to x0 and back to noise can be served
-    lora = True  # whether adapters can be served
     several = True  # whether several small students can be served in its place
 
     def with_guidance(self) -> "Denoiser":
@@ -162,13 +161,14 @@ class TrigFlow(Denoiser):
 
     prediction: Prediction = "trigflow"
     schedule = Trig()
-    few_steps = lora = False
+    few_steps = False
 
     def __init__(self, flow: "Predicts"):
         assert flow.prediction == "flow"
         super().__init__(getattr(flow, "network", None))  # the exact teacher of the 2-D mixture has none
         self.flow: Any = flow
-        self.folder, self.adapters = getattr(flow, "folder", ""), getattr(flow, "adapters", None)
+        self.folder, self.targets = getattr(flow, "folder", ""), getattr(flow, "targets", ())
+        self.adapters = getattr(flow, "adapters", None)
 
     @property
     def takes_guidance(self) -> bool:

@@ -19,8 +19,6 @@ from tests.jobs_bench import until
 pytestmark = pytest.mark.browser
 ASKED = {"prompt": "a red ball", "seed": 5, "seeds": 2, "models": "tiny-sana:4,tiny-sprint:2"}
 CELL, FACTS, TREE = ".sl-look-cell", ".sl-look-large .sl-facts", ".sl-look-tree"
-ENDED = """still.call('look_more', { after: 0 }).then((grid) =>
-    !grid.working && grid.cells.length === document.querySelectorAll('.sl-look-cell').length)"""
 
 
 def opened(visit, viewport=None, **more):
@@ -331,7 +329,8 @@ def test_another_view_while_the_grid_is_painted_loses_no_cell(visit):
 
 def ended(v):
     """Wait until nothing is painted and the page has every cell. (`wait_for_function` takes a promise for true.)"""
-    until(lambda: v.page.evaluate(ENDED))
+    whole = f"(grid) => !grid.working && grid.cells.length === document.querySelectorAll('{CELL}').length"
+    until(lambda: v.page.evaluate(f"still.call('look_more', {{ after: 0 }}).then({whole})"))
 
 
 def test_stop_stops_and_what_is_there_stays(visit):

@@ -148,7 +148,7 @@ def test_two_words_that_no_model_here_can_learn_are_one_sentence(visit):
     v = visit(STUDENT)
     v.page.locator("#slider-words").fill("plain striped")
     v.page.locator("#slider-train").click()
-    expect(v.page.locator("#say")).to_contain_text("slider takes a Stable Diffusion (in the box toybox-sd) or an SDXL")
+    expect(v.page.locator("#say")).to_contain_text("slider takes a SANA (in the box toybox-sana), a Stable Diffusion")
 
 
 def test_what_is_no_lora_is_one_sentence(visit, tmp_path):

@@ -11,9 +11,9 @@ from core.fields import check
 from core.paths import run_dir
 from distill import train
 from distill.declared import declared, methods
-from distill.fitting import WHOLE, base_kind, no_base
+from distill.fitting import no_base
 from distill.request import DistillRequest
-from models import catalogue, families
+from models import catalogue
 from tests import tiny
 
 STUDIO = [tiny.build, tiny.build_sd]
@@ -101,7 +101,6 @@ MISFITS = [
         ["feedback", "--dataset", "words", "--base", "tiny-sd"],
         "reads toys, and words has none; valid: toys, toys.emoji",
     ),
-    (["feedback", "--dataset", "toys", "--base", "tiny-sprint"], "a SANA is not served with an adapter; set rank=0"),
     (["sft", "--dataset", "mini", "--base", "large"], "pictures of mini are 128 × 128; a model of 256 × 256 needs"),
 ]
 
@@ -119,13 +118,6 @@ def test_what_is_no_training_together_is_refused(studio, capsys, words, reason):
     assert train.main([method, "--run", "wrong", *given]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and re.search(reason, error) and not run_dir("wrong").exists()
-
-
-def test_the_bases_without_adapters_are_those_whose_networks_take_none():
-    taken = {
-        row.id: families.load(row).denoiser.lora for row in map(catalogue.get, ("tiny-sana", "tiny-sprint", "tiny-sd"))
-    }
-    assert taken == {id: base_kind(catalogue.get(id)) not in WHOLE for id in taken}
 
 
 def larger(studio):

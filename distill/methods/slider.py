@@ -34,7 +34,7 @@ from models.schedule import add_noise
 from models.stepping import DdimSteps
 
 ABOUT = "A slider: a small LoRA, learnt from two words or from pairs of pictures, whose strength moves one attribute."
-BASES = ("sd", "sdxl")
+BASES = ("sana", "sd", "sdxl")
 STEPS = 500
 ENCODED = 32  # pictures at a time
 FEW = 256  # toys of a data set: latents have the shape of theirs, and nothing else of them is used
@@ -65,7 +65,7 @@ def sources(names: str, cfg: Config, skip_bad: bool, side: int) -> list[data.Sou
 
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:
-    return add_lora(students.taught(base), cfg.rank)
+    return add_lora(students.given(base), cfg.rank)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class SanaDenoiser(Adapted):
     prediction: Prediction = "flow"
     schedule = Flow()
     folder, targets, few_steps = "transformer", ("to_q", "to_k", "to_v", "to_out.0"), False
-    lora = several = False
+    several = False
 
     @property
     def takes_guidance(self) -> bool:

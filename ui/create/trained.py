@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from distill.fitting import no_base
 from models import catalogue, sliders
 from ui.desk import Desk
 from ui.jobs.desk import JobsDesk, Visitor
@@ -23,8 +24,9 @@ SETTINGS = {  # of a training that is usable in minutes on two cores
 
 def train_slider(jobs: JobsDesk, data: dict[str, Any], visitor: Visitor) -> dict[str, Any]:
     """Submit the training of a slider from one word to another, on the base of the model that paints."""
-    words, model = text(data, "words", 81), text(data, "model", 100)
-    fields = {"method": "slider", "base": catalogue.home_of(catalogue.get(model)), "dataset": "toys"}
+    words, model = text(data, "words", 81), catalogue.get(text(data, "model", 100))
+    taken = [row.id for row in catalogue.chain(model) if no_base("slider", row, "toys") is None]
+    fields = {"method": "slider", "base": taken[0] if taken else model.id, "dataset": "toys"}
     return {"id": jobs.submit("distill", fields | {"set": {"slider": words} | SETTINGS}, visitor).id}
 
 
