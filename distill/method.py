@@ -117,6 +117,7 @@ class World:
     teacher: Predicts | None = None  # frozen
     null: Cond | None = None  # the empty prompt, one row
     judge: Callable[[Tensor, Batch], Tensor] | None = None  # x0 -> log probability [B] of the caption, 0 if unreadable
+    look: Callable[[Tensor], Tensor] | None = None  # latents -> a judge's features [B, D]; of the mixture, the points
     prompts: Cond | None = None  # some thousand prompts of the training set
     features: Callable[[tuple[int, ...]], Features] | None = None  # features of these blocks of the teacher
     encode: Callable[[list[str]], Cond] | None = None  # texts -> prompts
@@ -150,9 +151,9 @@ class Method(Protocol):
     - `student(cfg, base)`: makes the module that is trained and published. `base` is the base model's denoiser or, for
       methods on pictures, its autoencoder; None without a base; for a judge, its heads;
     - `Method(world, cfg)`: this class. `needs` is a subset of {"pixels", "enlarged", "latents", "labels", "teacher",
-      "features", "judge", "prompts"}, and names the parts of `World` and `Batch` that it uses. `players` says which
-      parameters are trained, when and how fast. `loss(player, batch, rng)` is the loss of that player at `batch.step`;
-      all its random numbers come from `rng`. The protocols below are optional;
+      "features", "judge", "look", "prompts"}, and names the parts of `World` and `Batch` that it uses. `players` says
+      which parameters are trained, when and how fast. `loss(player, batch, rng)` is the loss of that player at
+      `batch.step`; all its random numbers come from `rng`. The protocols below are optional;
     - `serve(made, home)`: writes the served model into a folder and returns its manifest's fields (distill/serve.py);
 
     and, where they apply,

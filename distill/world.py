@@ -211,20 +211,21 @@ def latent_scene(a: SceneRequest, device: torch.device) -> Scene:
     coder = Latents(parts, device)
     cached = coder.of(chosen)
     draws, say = Draws(cached, often), speaker(a, parts, chosen, cached)
-    reader = judge_named("judge-a").to(device) if "judge" in a.needs else None  # rewards, and reports nothing
+    reader = judge_named("judge-a").to(device) if a.needs & {"judge", "look"} else None  # it reports nothing
     steer = steering(a, chosen, device) if "control" in a.needs else None
 
     def batch(step: int, n: int, rng: Rows) -> Batch:
         drawn = draws(n, rng)
         arrays, captions, truth = rows_of(drawn)
         x0 = sent(torch.from_numpy(arrays), device).float()
-        classes = reward.wanted(captions, truth, reader.classes) if reader else {}
+        classes = reward.wanted(captions, truth, reader.classes) if reader and "judge" in a.needs else {}
         labels = {k: sent(v, device) for k, v in classes.items()}
         cond = say(drawn)
         cond = steer(cond, drawn, rng) if steer else cond
         return Batch(step, x0=x0, cond=cond, captions=captions, labels=labels, truth=truth)
 
     judge = reward.reward(reader, lambda z: coder.show(z).float()) if reader else None
+    look = (lambda z: reader.features(coder.show(z).float())) if reader else None
     seen = (lambda blocks: features.of(needed(teacher), blocks)) if "features" in a.needs else None
     prompts = parts.text(some_captions(cached)) if "prompts" in a.needs else None
     null = parts.text([""])
@@ -237,7 +238,7 @@ def latent_scene(a: SceneRequest, device: torch.device) -> Scene:
         return learnt.spot(captions, word, parts.pipeline.tokenizer, base.tokens)
 
     own = {"encode": parts.text, "show": coder.show, "see": see, "spot": spot}
-    world = World(student, teacher, null, judge=judge, features=seen, prompts=prompts, base=a.base, **own)
+    world = World(student, teacher, null, judge=judge, look=look, features=seen, prompts=prompts, base=a.base, **own)
     return Scene(world, batch, reported(cached), beside, lambda: words_of(cached))
 
 
@@ -348,7 +349,7 @@ def mixture_scene(a: SceneRequest, device: torch.device) -> Scene:
 
     seen = lambda _: features.of(frozen, ())  # noqa: E731
     shown = {"encode": partial(toy2d.named, num=k), "show": partial(scatter, truth=teacher), "spot": toy2d.spot}
-    world = World(student, teacher, null, judge=judge, features=seen, prompts=every, **shown)
+    world = World(student, teacher, null, judge=judge, look=lambda x0: x0, features=seen, prompts=every, **shown)
     return Scene(world, batch)
 
 

@@ -28,6 +28,7 @@ PLAYERS = {
     "camera": {"rank": "4"},
     "feedback": {"rank": "4", "times": "1,0.5"},
     "slider": {"rank": "4"},
+    "slider_space": {"rank": "4", "pictures": "33", "solver": "2"},
 }
 
 
@@ -65,6 +66,7 @@ def world(method: str, teacher: Denoiser, cfg) -> World:
         frozen,
         null,
         judge=lambda x0, batch: -x0.square().flatten(1).mean(1),
+        look=lambda x0: x0.flatten(1),
         features=lambda blocks: features.of(frozen, blocks),
         prompts=prompts,
         encode=lambda texts: prompts.map(lambda v: v[: len(texts)]),

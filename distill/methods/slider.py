@@ -21,23 +21,19 @@ from torch import Tensor
 
 from core.fields import option
 from core.stage import tell
-from distill import data, students
+from distill import sliding, students
 from distill.method import Batch, Out, Player, Rows, World, needed
-from distill.serve import Trained, network
+from distill.serve import Trained
 from models import sliders
 from models.adapt import add_lora, scaled, without
 from models.denoiser import Cond, Denoiser
-from models.guidance import Turn
 from models.prompt import shared
-from models.samplers import sample
 from models.schedule import add_noise
-from models.stepping import DdimSteps
 
 ABOUT = "A slider: a small LoRA, learnt from two words or from pairs of pictures, whose strength moves one attribute."
 BASES = ("sana", "sd", "sdxl")
 STEPS = 500
 ENCODED = 32  # pictures at a time
-FEW = 256  # toys of a data set: latents have the shape of theirs, and nothing else of them is used
 
 
 @dataclass(frozen=True)
@@ -59,9 +55,7 @@ class Config:
             ends.check(self.pictures)
 
 
-def sources(names: str, cfg: Config, skip_bad: bool, side: int) -> list[data.Source]:
-    """The data set with few toys, as a slider learns from its pairs."""
-    return data.sources(names, toys=FEW, skip_bad=skip_bad, side=side)
+sources = sliding.sources
 
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:
@@ -110,14 +104,6 @@ class Method:
         with torch.no_grad(), without(net):
             return net(x_t, t, both) + s * self.cfg.push * (net(x_t, t, high) - net(x_t, t, low))
 
-    def way(self, noise: Tensor, cond: Cond, s: float, i: int) -> tuple[Tensor, Tensor]:
-        """x_t and t [B] after i of the solver's steps, with the adapter on."""
-        net, steps = self.w.student, DdimSteps(self.w.student.schedule, self.cfg.solver)
-        turn = Turn(net, self.cfg.guidance)
-        with torch.no_grad(), scaled(net, s):
-            x_t = sample(steps, noise, [turn] * len(steps.times), cond, self.w.null_like(cond), end=i)
-        return x_t, torch.full((len(x_t),), steps.times[i], device=x_t.device)
-
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
         loss = self.of_pictures(batch, rng, self.drawn) if self.drawn else self.of_text(batch, rng)
         return Out(loss.mean())
@@ -127,7 +113,7 @@ class Method:
         which = rng.randint(0, len(self.low), n).to(self.low.tokens.device)
         low, high, both = (cond.map(lambda v: v[which]) for cond in (self.low, self.high, self.both))
         s, i = (1.0 if rng.shared() < 0.5 else -1.0), int(rng.shared() * self.cfg.solver)
-        x_t, t = self.way(rng.randn_like(x0), both, s, i)
+        x_t, t = sliding.way(self.w, self.cfg, rng.randn_like(x0), both, s, i)
         answer = self.target(x_t, t, low, high, both, s)
         with scaled(self.w.student, s):
             return students.apart(self.w.student, x_t, t, both, answer)
@@ -143,25 +129,12 @@ class Method:
                 total = total + students.apart(net, add_noise(net.schedule, x0, noise, t), t, cond, x0)
         return total
 
-    @torch.no_grad()
     def preview(self, batch: Batch) -> Tensor:
         """The same noise at strengths from -1 to 1, a row for each of some prompts."""
-        net, columns = self.w.student, torch.linspace(-1, 1, 5).tolist()
-        x0, _ = batch.latents
-        rows = min(4, len(self.both), len(x0))
-        cond = self.both.map(lambda v: v[:rows])
-        noise = Rows(0, 0, rows, device=x0.device).randn_like(x0[:rows])
-        steps, turn = DdimSteps(net.schedule, self.cfg.solver), Turn(net, self.cfg.guidance)
-        strips = []
-        for s in columns:
-            with scaled(net, s):
-                strips.append(sample(steps, noise, [turn] * len(steps.times), cond, self.w.null_like(cond)))
-        return needed(self.w.show)(torch.stack(strips, 1).flatten(0, 1))
+        return sliding.strips(self.w, self.cfg, self.both, batch)
 
 
 def serve(made: Trained, home: Path) -> dict:
     """Write the LoRA. Its manifest has the words for the slider's ends."""
     words = sliders.get(made.cfg.slider)
-    facts = network(made, home)
-    own = {"kind": "slider", "scheduler": None, "lora": facts["lora"] | {"low": words.low, "high": words.high}}
-    return facts | own
+    return sliding.served(made, home, words.low, words.high)
