@@ -45,10 +45,10 @@ class Bar:
 
 
 def lasted(seconds: float) -> str:
-    """A length of time in the unit that fits it."""
+    """An estimate of time, in the unit that fits it."""
     for most, unit, name in ((90, 1, "seconds"), (5400, 60, "minutes"), (172_800, 3600, "hours")):
         if seconds < most:
-            return f"{seconds / unit:.3g} {name}"
+            return f"{seconds / unit:.2g} {name}"
     return f"{seconds / 86_400:.3g} days"
 
 

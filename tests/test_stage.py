@@ -54,5 +54,5 @@ def test_no_time_is_told_before_there_is_a_pace(tmp_path):
 
 
 def test_lengths_and_sizes_are_in_units_that_fit():
-    assert [lasted(s) for s in (2.3, 90, 9000)] == ["2.3 seconds", "1.5 minutes", "2.5 hours"]
+    assert [lasted(s) for s in (2.3, 81.8, 90, 9000)] == ["2.3 seconds", "82 seconds", "1.5 minutes", "2.5 hours"]
     assert [size(n) for n in (190_000, 392_200_000)] == ["0.19 MB", "0.39 GB"]
