@@ -35,11 +35,11 @@ def test_a_slider_without_words_goes_both_ways_along_its_direction():
     assert left() < 0.5
 
 
-def one_sided(self, x_t, t, s, step):
-    return honest(self, x_t, t, 1.0, step)
+def one_sided(self, seen, s, step):
+    return honest(self, seen, 1.0, step)
 
 
-def forgets_the_picture(self, x_t, t, s, step):
+def forgets_the_picture(self, seen, s, step):
     return s * step
 
 

@@ -5,10 +5,10 @@
     L        | phi(x0(x_t, t, c; adapter at s)) - phi(x0(x_t, t, c; adapter off)) - s push sigma_k v_k |^2
              / (push sigma_k)^2                                                               s = -1 or 1
 
-x0 is the network's answer in one step, decoded, through which gradients flow; x_t is where the student itself is on
-its way from noise, with the adapter on. One training learns one direction. Differs from the paper, whose loss is the
-cosine between the change of phi and v_k, with s = 1 alone: it leaves open how far strength 1 goes. Here it goes `push`
-standard deviations of what the prompt varies in, either way.
+x0 is the network's answer in one step, decoded, through which gradients flow; x_t is where the base is on its way from
+noise. One training learns one direction. Differs from the paper, whose loss is the cosine between the change of phi
+and v_k, with s = 1 alone: it leaves open how far strength 1 goes. Here it goes `push` standard deviations of what the
+prompt varies in, either way.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Config:
     pictures: int = option(256, "Pictures of which the directions are computed.", low=MOST + 1, high=100_000)
     push: float = option(1.5, "How far strength 1 goes, in standard deviations along the direction.", low=0, high=30)
     guidance: float = option(3.0, "Guidance on the way to a training step.", low=1, high=30)
-    solver: int = option(6, "Steps from noise to data, of which a training step takes some.", low=2, high=100)
+    solver: int = option(10, "Steps from noise to data, of which a training step takes some.", low=2, high=100)
 
 
 sources = sliding.sources
@@ -87,20 +87,22 @@ class Method:
     def prompts(self, n: int) -> Cond:
         return self.both.map(lambda v: v.expand(n, *v.shape[1:]))
 
-    def target(self, x_t: Tensor, t: Tensor, s: float, step: Tensor) -> Tensor:
+    def target(self, seen: Tensor, s: float, step: Tensor) -> Tensor:
         """phi(x0) of the base, moved."""
-        with torch.no_grad(), without(self.w.student):
-            return needed(self.w.look)(self.w.student(x_t, t, self.prompts(len(x_t)))) + s * step
+        return seen + s * step
 
     def loss(self, player: str, batch: Batch, rng: Rows) -> Out:
-        (x0, _), cond = batch.latents, self.prompts(len(batch))
-        step = self.pushed(x0)
-        s, i = (1.0 if rng.shared() < 0.5 else -1.0), int(rng.shared() * self.cfg.solver)
-        x_t, t = sliding.way(self.w, self.cfg, rng.randn_like(x0), cond, s, i)
-        answer = self.target(x_t, t, s, step)
-        with scaled(self.w.student, s):
-            moved = needed(self.w.look)(self.w.student(x_t, t, cond))
-        return Out(((moved - answer).square().sum(1) / step.square().sum()).mean())
+        (x0, _), cond, look, net = batch.latents, self.prompts(len(batch)), needed(self.w.look), self.w.student
+        step, i = self.pushed(x0), int(rng.shared() * self.cfg.solver)
+        x_t, t = sliding.way(self.w, self.cfg, rng.randn_like(x0), cond, 0.0, i)
+        with torch.no_grad(), without(net):
+            seen = look(net(x_t, t, cond))
+        total = torch.zeros((), device=x0.device)
+        for s in (-1.0, 1.0):
+            with scaled(net, s):
+                moved = look(net(x_t, t, cond))
+            total = total + (moved - self.target(seen, s, step)).square().sum(1).mean() / 2
+        return Out(total / step.square().sum())
 
     def preview(self, batch: Batch) -> Tensor:
         """The same noise at strengths from -1 to 1, a row for each of four seeds."""
