@@ -4,12 +4,10 @@ generation at a time, in the order of the requests.
 The least recently used model is dropped when the memory budget is spent. Prompt embeddings are cached.
 """
 
-import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from threading import Condition, Lock
+from threading import Lock
 from typing import Any
 
 import torch
@@ -22,10 +20,12 @@ from models import catalogue, families, openvino, text
 from models.catalogue import Row, home_of
 from models.denoiser import ATTENTION, Cond, pick_device, pick_dtype
 from models.families import Parts
-from models.generate import Event, decode, generate
+from models.generate import Event, Image, decode, generate
 from models.precision import SINGLE
+from models.queues import Places, Queue
 from models.request import ImageRequest
 from models.samplers import Step
+from models.together import split, together
 from models.vocabulary import vocabulary
 from models.words import Vectors, Window, Words
 
@@ -62,81 +62,6 @@ class Embeddings:
         return Cond(pad_sequence(list(tokens), batch_first=True), pad_sequence(list(masks), batch_first=True))
 
 
-class Queue:
-    """The queue of one network, first come, first served. The ticket at its head has the network."""
-
-    def __init__(self, patience: float):
-        self.patience = patience
-        self._changed, self._tickets = Condition(), deque[object]()
-        self._away: float | None = None  # when the reader of the head's events last left with one
-
-    def join(self) -> object:
-        with self._changed:
-            self._tickets.append(ticket := object())
-            return ticket
-
-    def leave(self, ticket: object) -> None:
-        with self._changed:
-            if ticket in self._tickets:
-                self._drop(ticket)
-
-    def wait(self, ticket: object, seconds: float) -> int:
-        """Wait until no ticket is before this one, at most so many seconds; returns how many still are."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._tickets[0] is ticket, seconds)
-            if self._away is not None and time.monotonic() - self._away > self.patience:
-                self._drop(self._tickets[0])
-            return self._tickets.index(ticket)
-
-    def lend(self) -> None:
-        """Note that the head's reader now has an event, and count its time until it comes back."""
-        with self._changed:
-            self._away = time.monotonic()
-
-    def back(self, ticket: object) -> None:
-        with self._changed:
-            if ticket not in self._tickets:
-                raise ValueError("cancelled: the client stopped reading while others were queued")
-            self._away = None
-
-    def length(self) -> int:
-        with self._changed:
-            return len(self._tickets)
-
-    def _drop(self, ticket: object) -> None:
-        if self._tickets[0] is ticket:
-            self._away = None
-        self._tickets.remove(ticket)
-        self._changed.notify_all()
-
-
-class Places:
-    """The tickets of a run in the queues of all networks that it uses."""
-
-    def __init__(self, queues: Sequence[Queue]):
-        self._places = [(queue, queue.join()) for queue in queues]
-
-    def wait(self, seconds: float) -> int:
-        """Wait until it is at the head of every queue, at most so many seconds in one of them; returns how many are
-        still before it there."""
-        for queue, ticket in self._places:
-            if place := queue.wait(ticket, seconds):
-                return place
-        return 0
-
-    def lend(self) -> None:
-        for queue, _ in self._places:
-            queue.lend()
-
-    def back(self) -> None:
-        for queue, ticket in self._places:
-            queue.back(ticket)
-
-    def leave(self) -> None:
-        for queue, ticket in self._places:
-            queue.leave(ticket)
-
-
 class Engine:
     """One per process. `embeddings`: prompts cached for each model, 0 for none. `memory_gib`: budget for weights."""
 
@@ -162,20 +87,50 @@ class Engine:
         self._encoder: Any = None
 
     def generate(self, request: ImageRequest) -> Generator[Waiting | Event, None, None]:
-        """`Waiting` events while the request is queued, then its events. Closing the iterator leaves the queue."""
-        with self._turn(request.models()) as places:
-            seconds = 0.0
-            while place := places.wait(seconds):
-                yield Waiting(place)
-                seconds = TICK
-            crew = {id: self._ready(id) for id in request.models()}
-            for parts in crew.values() if request.precision != SINGLE else ():
-                openvino.serve(parts, self.backend, request.precision)
-            with closing(generate(crew[request.model], request, crew)) as events:
+        """`Waiting` events while the request is queued, then its events. Closing the iterator leaves the queue.
+
+        The run of a request that waited longer may paint it, too. Where that run ends early, it gets its own turn.
+        """
+        with self._turn(request.models(), request) as places:
+            seconds, painted = 0.0, set[int]()
+            while True:
+                place, events = places.wait(seconds), places.handed()
                 for event in events:
+                    painted.update([event.index] if isinstance(event, Image) else [])
+                    yield event
+                if len(painted) == request.num_images:
+                    return
+                if not place:
+                    break
+                if not events:
+                    yield Waiting(place)
+                seconds = TICK
+            for event in self._run(request, places):
+                if not (isinstance(event, Image) and event.index in painted):
                     places.lend()
                     yield event
                     places.back()
+
+    def _run(self, request: ImageRequest, places: Places) -> Iterator[Event]:
+        """The events of a request that has its networks. Those of others that it takes along are handed to them."""
+        crew = {id: self._ready(id) for id in request.models()}
+        for parts in crew.values() if request.precision != SINGLE else ():
+            openvino.serve(parts, self.backend, request.precision)
+        own, left = crew[request.model], request.num_images
+        others = list(places.taken_along(request, own.row.batch - request.num_images))
+        members = [request, *(other for other, _ in others)]
+        with closing(generate(own, together(members), crew)) as events:
+            try:
+                for whole in events:
+                    for n, event in split(whole, members) if others else [(0, whole)]:
+                        if n:
+                            others[n - 1][1](event)
+                            continue
+                        left -= isinstance(event, Image)
+                        yield event
+            except ValueError:
+                if left:
+                    raise  # else another's picture failed, which is painted again, and fails, at its own turn
 
     @torch.no_grad()
     def look(self, step: Step) -> Picture | None:
@@ -229,14 +184,14 @@ class Engine:
             return words
 
     @contextmanager
-    def _turn(self, ids: Sequence[str]) -> Iterator["Places"]:
+    def _turn(self, ids: Sequence[str], request: ImageRequest | None = None) -> Iterator[Places]:
         """Within: a place in the queue of every network that these models use; LoRAs use their base's.
 
         All queues are joined at once, so that two runs stand in the same order in each of them.
         """
         homes = sorted({home_of(catalogue.get(id)) for id in ids})
         with self._lock:
-            places = Places([self._queues.setdefault(home, Queue(self.patience)) for home in homes])
+            places = Places([self._queues.setdefault(home, Queue(self.patience)) for home in homes], request)
         try:
             yield places
         finally:

@@ -36,4 +36,10 @@ def test_pictures_and_a_name_start_a_training(chromium, app, tmp_path):
     page.wait_for_function("location.search.startsWith('?id=')")
     expect(page.locator(".sl-job")).to_contain_text("personal · bobo")
     assert len(list((app.studio / "datasets" / "bobo").glob("*.png"))) == 5
+    expect(page.locator("#own-word")).to_be_hidden()
+    page.get_by_role("button", name="Teach it your own thing").click()
+    expect(page.locator("#own-strip img")).to_have_count(5)
+    expect(page.locator("#own-choose")).to_be_focused()
+    page.wait_for_timeout(1500)  # the page asks for the newest job each second, and does not open it again
+    expect(page.locator("#own-word")).to_be_visible()
     context.close()

@@ -60,7 +60,7 @@ def test_visitors_at_once_get_their_own_pictures_one_generation_at_a_time(engine
         t.join(60)
     for h in hooks:
         h.remove()
-    assert max(overlaps) == 1 and len(overlaps) == 16
+    assert max(overlaps) == 1 and 2 <= len(overlaps) <= 16, "those that wait meanwhile are painted together"
     for a, b in zip(got, expected, strict=True):
         assert np.abs(a - b).max() <= 1
     assert engine.waiting("tiny-sprint") == 0

@@ -64,6 +64,7 @@ still.shows.model = ({ ask, changed }) => {
 };
 
 still.parts.distill = (element, part) => {
+  const { make } = still;
   const wizard = still.personal(still.asker(part.server), (id) => page.go(id));
   const page = still.startPage(element, part, {
     kind: "distill",
@@ -72,4 +73,6 @@ still.parts.distill = (element, part) => {
     hint: "A training is a job: it goes on when this page is closed. Its progress is shown here and on the Jobs page.",
     idle: wizard,
   });
+  const own = make("button", { type: "button", className: "sl-quiet", id: "own-open", onclick: () => (page.rest(), wizard.querySelector("#own-choose").focus()) }, "Teach it your own thing …");
+  page.page.querySelector(".sl-ask h2").after(make("div", { className: "sl-acts" }, own));
 };

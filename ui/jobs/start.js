@@ -90,13 +90,14 @@ still.startPage = (element, part, { kind, title, button, hint: words, idle = nul
   async function newest() {
     const answer = await ask("jobs_page", {});
     const latest = answer && [...answer.active, ...answer.ended].find((j) => j.kind === kind);
-    if (latest) view.open(latest.id);
+    if (latest && !resting) view.open(latest.id);
   }
 
   async function each() {
     if (!view.id && !resting) await newest();
     if (view.id) {
       const answer = await view.look();
+      if (resting) return 4000; // it was closed meanwhile
       hint.hidden = Boolean(answer);
       if (answer?.job.id === begun) {
         begun = null;
