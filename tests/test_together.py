@@ -1,4 +1,4 @@
-"""Callers that wait for one model are painted in one run: each gets its own pictures, and nobody's trouble is theirs."""
+"""Callers that wait for one model are painted in one run: each gets its own pictures, and nobody else's trouble."""
 
 import threading
 from contextlib import contextmanager
