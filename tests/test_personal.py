@@ -29,6 +29,7 @@ from models.request import ImageRequest
 from tests import tiny
 from ui.create import words
 from ui.desk import Desk
+from ui.distill import serve
 from ui.distill.personal import personal_start
 from ui.jobs.desk import JobsDesk, Visitor
 from ui.place import Place
@@ -138,6 +139,14 @@ def test_as_a_model_of_its_own_it_knows_its_word(own):
     with_it = paint(crew["tiny-sd"], prompt="bobo", guidance=1.0, loras=f"{own}:1")
     assert np.array_equal(paint(crew[own], prompt="bobo", guidance=1.0), with_it)
     assert not np.array_equal(paint(crew["tiny-sd"], prompt="bobo", guidance=1.0), with_it)
+
+
+def test_paint_with_it_shows_it_on_a_student_of_few_steps(own):
+    fields = {"prompt": "a bobo", "loras": f"{own}:1"}
+    assert serve.link(catalogue.get(own)) == {"model": "tiny-hyper", "steps": 4} | fields
+    assert ImageRequest(**serve.link(catalogue.get(own))).steps == 4
+    gone = replace(catalogue.get(own), manifest=replace(catalogue.get(own).manifest, base="toybox-sana"))
+    assert serve.link(gone) == {"model": "toybox-sana"} | fields, "which has no such student, so the base paints it"
 
 
 def test_the_page_knows_the_words_of_the_loras_that_act(own):

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -18,7 +17,6 @@ from threed import guidance
 from threed.fit import draws
 from threed.guidance import Ask, inverted, target, times
 from threed.prompts import backgrounds
-from threed.rounds import cameras
 from threed.score import ScoreNetwork
 from threed.teacher import Teacher
 
@@ -136,23 +134,6 @@ def test_rows_of_a_batch_are_asked_for_their_own_view_and_background(teacher):
         n = int(alone.mask[row].sum())
         assert torch.allclose(cond.tokens[row, :n], alone.tokens[row, :n], atol=1e-5)
     assert not torch.equal(cond.tokens, turned.tokens)
-
-
-def test_a_thing_of_which_only_the_front_is_known_is_asked_for_without_view_words(teacher):
-    front = Teacher(teacher.parts, "a fox", teacher.grounds, views=False)
-    cameras, grounds = [Camera(20.0, 5.0), Camera(180.0, 10.0)], teacher.grounds[:1] * 2
-    cond = front.cond(cameras, grounds, 1)
-    alone = teacher.parts.text([f"a fox on a {grounds[0].name} background"])
-    n = int(alone.mask[0].sum())
-    assert all(torch.allclose(row[:n], alone.tokens[0, :n], atol=1e-5) for row in cond.tokens)
-    assert int(cond.mask[0].sum()) == n
-
-
-def test_cameras_of_a_sector_stand_before_the_thing():
-    views = cameras(200, np.random.default_rng(0), sector=25.0)
-    azimuths, heights = [v.azimuth for v in views], [v.elevation for v in views]
-    assert -25 <= min(azimuths) < -20 and 20 < max(azimuths) <= 25
-    assert 0 <= min(heights) < 3 and 20 < max(heights) <= 25
 
 
 def test_the_score_network_learns_renders_and_leaves_the_teacher_alone():

@@ -37,7 +37,6 @@ from threed.teacher import Teacher
 TRIES = 3  # attempts at a round whose numbers are not finite
 EMPTY, FULL = 0.002, 0.9  # shares of occupied cells below and above which there is no surface
 AGAIN = 1_000_003  # added to the seed for a second attempt
-SECTOR = 25.0  # degrees to either side of the front from which an inflated thing is looked at
 LATE = 0.6  # progress at which a thing starts that goes on from another
 
 
@@ -75,7 +74,7 @@ class Making:
         """The number of steps of each stage."""
         r = self.request
         if r.one_sided:
-            return {"shape": 0 if r.start else r.seeds, "mesh": 1, "skin": 0 if r.picture else r.skin, "export": 1}
+            return {"shape": 0 if r.start else r.seeds, "mesh": 1, "skin": 0, "export": 1}
         return {"shape": r.rounds * r.seeds, "mesh": 1, "skin": r.skin, "export": 1}
 
     @property
@@ -94,13 +93,12 @@ class Making:
     @property
     def guide(self) -> Guide:
         r = self.request
-        return Guide(self.teacher, r.mode, r.seed + AGAIN * self.restarts, r.rays, SECTOR if r.one_sided else 180.0)
+        return Guide(self.teacher, r.mode, r.seed + AGAIN * self.restarts, r.rays)
 
     def _begin(self) -> None:
         kind, first = self.request.field, self.request.seed + AGAIN * self.restarts
         self.particles = [Particle.new(kind=kind, seed=first + i) for i in range(self.request.seeds)]
-        rounds = self.plan["skin"] if self.request.one_sided else self.request.rounds
-        if scores(self.request.mode) and rounds and self.score is None:
+        if scores(self.request.mode) and not self.request.one_sided and self.score is None:
             start = draws(self.request.seed, "score")
             self.score = ScoreNetwork(self.teacher.parts.denoiser, start, self.bf16)
 

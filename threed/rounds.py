@@ -29,11 +29,8 @@ SKIN_STEPS = 24  # steps on rays in a round of colours
 Place = tuple[int, ...]  # number of the round, and of the attempt at it
 
 
-def cameras(n: int, rng: np.random.Generator, sector: float = 180.0) -> list[Camera]:
-    """Cameras evenly around the thing from a random start, with heights and distances of the camera law; in a sector,
-    anywhere up to so many degrees from the front, and level."""
-    if sector < 180:
-        return [Camera(*rng.uniform((-sector, 0), sector).tolist(), float(rng.uniform(*RADIUS))) for _ in range(n)]
+def cameras(n: int, rng: np.random.Generator) -> list[Camera]:
+    """Cameras evenly around the thing from a random start, with heights and distances of the camera law."""
     out = []
     for azimuth in rng.uniform(-180, 180) + 360 * (np.arange(n) + rng.uniform(-0.5, 0.5, n)) / n:
         heights = ELEVATION["overhead"] if rng.random() < OVERHEAD else LEVEL
@@ -49,7 +46,6 @@ class Guide:
     mode: str
     seed: int
     rays: int  # steps on rays in each round
-    sector: float = 180.0  # degrees to either side of the front from which it is looked at
 
 
 def rendered(one: Particle, views: Sequence[Camera], grounds: Sequence[Background], size: int) -> Tensor:
@@ -69,9 +65,9 @@ def answered(
 ) -> tuple[Pictures, dict[str, float]]:
     """The teacher's targets for renders from new cameras, and measurements. `place`: for the random numbers."""
     rng = np.random.default_rng([a.seed, *place])
-    views = cameras(CAMERAS, rng, a.sector)
+    views = cameras(CAMERAS, rng)
     grounds = [a.teacher.grounds[int(i)] for i in rng.integers(len(a.teacher.grounds), size=CAMERAS)]
-    turned = 0 if a.teacher.told_cameras or not a.teacher.views else int(rng.integers(1, 4))
+    turned = 0 if a.teacher.told_cameras else int(rng.integers(1, 4))
     z = a.teacher.encode(render(views, grounds, SIZES[progress >= LARGER]))
     t = times(progress, CAMERAS, draws(a.seed, *place, "t"))
     noise = torch.randn(z.shape, generator=draws(a.seed, *place, "noise"))

@@ -84,7 +84,7 @@ def prepared(request: ThreeDRequest, precision: str) -> Making:
     if not grounds:
         raise ValueError("no background can be told from all the colours of this prompt; name fewer colours")
     bf16 = precision == "bf16"
-    return Making(request, Teacher(families.load(row), request.prompt, grounds, bf16, not request.one_sided), bf16, say)
+    return Making(request, Teacher(families.load(row), request.prompt, grounds, bf16), bf16, say)
 
 
 def ended(name: str) -> checkpoint.Saved:

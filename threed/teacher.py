@@ -20,10 +20,8 @@ from threed.prompts import Background, completed
 class Teacher:
     """A frozen teacher. Rows of a batch are pictures, each with its own camera and background."""
 
-    def __init__(
-        self, parts: Parts, prompt: str, grounds: Sequence[Background], bf16: bool = False, views: bool = True
-    ):
-        self.parts, self.bf16, self.views = parts, bf16, views  # views: whether it knows the thing from all sides
+    def __init__(self, parts: Parts, prompt: str, grounds: Sequence[Background], bf16: bool = False):
+        self.parts, self.bf16 = parts, bf16
         self.family = import_module(f"models.families.{parts.row.manifest.family}")
         self.grounds = list(grounds)
         views = (*VIEWS, None)
@@ -67,13 +65,9 @@ class Teacher:
 
     def cond(self, cameras: Sequence[Camera], grounds: Sequence[Background], turned: int = 0) -> Cond:
         """The condition of each picture. `turned`: shift from its view word to another one."""
-        words = [self._word(c, turned) for c in cameras]
+        words = [VIEWS[(VIEWS.index(view_word(c.azimuth, c.elevation)) + turned) % len(VIEWS)] for c in cameras]
         rows = torch.tensor([self.words[g.name, v] for g, v in zip(grounds, words, strict=True)])
         return replace(self.encoded.map(lambda x: x[rows]), camera=self._camera(cameras))
-
-    def _word(self, camera: Camera, turned: int) -> str | None:
-        view = VIEWS.index(view_word(camera.azimuth, camera.elevation))
-        return VIEWS[(view + turned) % len(VIEWS)] if self.views else None
 
     def plain(self, cameras: Sequence[Camera], grounds: Sequence[Background]) -> Cond:
         """The prompts without view words, for the score network of VSD, which has the cameras as an input."""

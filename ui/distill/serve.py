@@ -20,6 +20,7 @@ from ui.wire import text
 ACT = "add models"  # the act that a place may refuse
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 MINUTES = 30.0  # time limit of one publication
+FEW = "4"  # steps at which a thing of one's own is shown first: one step knows it, too, and paints it worse
 
 
 @dataclass
@@ -44,7 +45,7 @@ class Serving:
             out |= {"model": now.model, "ended": now.ended, "error": now.error}
             row = catalogue.rows().get(now.model)
             out["listed"] = row is not None and row.manifest.kind in ("model", "lora")
-            if row is not None and (paints := _link(row)):
+            if row is not None and (paints := link(row)):
                 out["paints"] = paints
         return out
 
@@ -72,15 +73,16 @@ class Serving:
             now.ended = True
 
 
-def _link(row: Row) -> dict[str, Any]:
-    """The fields of Create that paint with a slider, or with a thing of one's own on a student of one step."""
+def link(row: Row) -> dict[str, Any]:
+    """The fields of Create that paint with a slider, or with a thing of one's own on a student of few steps."""
     base, word = row.manifest.base, (row.manifest.lora or {}).get("word")
     if row.manifest.kind == "slider":
         return {"model": base, "sliders": f"{row.id}:1"}
     if word is None:
         return {}
-    students = [r for r in catalogue.menu() if r.manifest.base == base and "1" in r.manifest.timesteps]
-    return {"model": students[0].id if students else base, "prompt": f"a {word}", "loras": f"{row.id}:1"}
+    students = [r for r in catalogue.menu() if r.manifest.base == base and FEW in r.manifest.timesteps]
+    on = {"model": students[0].id, "steps": int(FEW)} if students else {"model": base}
+    return on | {"prompt": f"a {word}", "loras": f"{row.id}:1"}
 
 
 SERVING = Serving()  # shared by all pages; one model is published at a time

@@ -15,7 +15,7 @@ from ui.threed.trying import trial
 
 ONE_SIDED = (
     "The box has seen toys from all sides. Of what this prompt names it knows the front alone, so that is inflated "
-    "like a cushion, with its colours on the back, and painted over from up to 25° to either side."
+    "like a cushion, with its colours on the back."
 )
 FIRST = ("prompt", "preset", "seed")  # fields that the form shows; the others are folded away
 HIDDEN = ("start", "pick", "picture")  # fields that only buttons fill in
