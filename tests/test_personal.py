@@ -145,8 +145,8 @@ def test_paint_with_it_shows_it_on_a_student_of_few_steps(own):
     fields = {"prompt": "a bobo", "loras": f"{own}:1"}
     assert serve.link(catalogue.get(own)) == {"model": "tiny-hyper", "steps": 4} | fields
     assert ImageRequest(**serve.link(catalogue.get(own))).steps == 4
-    gone = replace(catalogue.get(own), manifest=replace(catalogue.get(own).manifest, base="toybox-sana"))
-    assert serve.link(gone) == {"model": "toybox-sana"} | fields, "which has no such student, so the base paints it"
+    gone = replace(catalogue.get(own), manifest=replace(catalogue.get(own).manifest, base="tiny-cfg"))
+    assert serve.link(gone) == {"model": "tiny-cfg"} | fields, "which has no such student, so the base paints it"
 
 
 def test_the_page_knows_the_words_of_the_loras_that_act(own):
