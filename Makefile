@@ -23,6 +23,7 @@ data: $(APP)
 bench: $(APP)
 	$(PY) -m benchmarks.latency $(ARGS)
 	$(PY) -m benchmarks.drawing
+	$(PY) -m benchmarks.visitors
 	$(MAKE) --no-print-directory keystroke ARGS=
 
 keystroke: $(DEV) .venv/.chromium
