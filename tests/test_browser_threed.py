@@ -7,11 +7,12 @@ from playwright.sync_api import expect
 
 from jobs.job import State
 from jobs.store import Store
-from tests import things
+from tests import things, tiny
 from tests.conftest import PATIENCE, PHONE
 
 pytestmark = pytest.mark.browser
-APP_FLAGS = ["--no-worker"]  # jobs are left as a worker leaves them
+APP_FLAGS = ["--no-worker"]  # jobs are left as a worker leaves them, until the last test
+LONG = 400_000  # ms for a job of seconds on a machine whose cores are all busy
 
 
 @pytest.fixture(scope="module")
@@ -196,3 +197,42 @@ def test_a_picture_of_create_is_made_solid_by_one_click(visit, store):
     assert page.url.endswith(f"threed?id={job.id}") and job.request["prompt"] == "a red ball"
     assert (store.studio / "inputs" / f"{job.request['picture']}.png").is_file()
     store.cancel(job.id)
+
+
+def fill(page, **fields):
+    page.locator("#ask-prompt").fill("an orange egg")
+    page.get_by_text("Settings of the preset").click()
+    for name, value in fields.items():
+        control = page.locator(f"#ask-{name}")
+        control.select_option(value) if name == "model" else control.fill(value)
+    expect(page.locator(".sl-cost")).to_contain_text("on two idle cores")
+
+
+@pytest.mark.slow
+def test_from_the_prompt_to_the_mesh_though_the_tab_is_closed_and_the_server_killed(visit, app):
+    """A real job on a tiny teacher."""
+    tiny.build_sd(app.studio)
+    app.kill()
+    app.start()
+    page = visit("threed")
+    fill(page, model="tiny-sd", seeds="2", rounds="8", rays="4", skin="1", faces="1000", texture="128")
+    page.get_by_role("button", name="Make it").click()
+    words = page.locator(".sl-words")
+    expect(words).to_contain_text("Shape:", timeout=LONG)
+    page.get_by_role("button", name="Pause").click()
+    expect(words).to_contain_text("Paused at shape", timeout=LONG)
+    expect(page.locator(".sl-figures")).to_contain_text("last checkpoint")
+    page.get_by_role("button", name="Resume").click()
+    expect(words).to_contain_text(re.compile("^(Starting|Shape)"), timeout=LONG)
+    page.context.close()
+    app.kill()
+    app.start()
+    page = visit("threed")
+    expect(page.locator(".sl-words")).to_contain_text(re.compile("^Done in .*, attempt [23]"), timeout=LONG)
+    canvas = stage(page)
+    assert 0 < int(canvas.get_attribute("data-faces")) <= 1000 and seen(canvas)["middle"][3] == 255
+    expect(page.locator(".sl-grid")).to_have_attribute("src", re.compile("^data:image/webp"))
+    expect(page.get_by_text("The mesh is closed")).to_be_visible()
+    expect(page.locator(".sl-seed")).to_have_count(2)
+    made = page.get_by_role("group", name="Things made here").get_by_title("an orange egg")
+    expect(made.first.locator("img")).to_have_attribute("src", re.compile("^data:image/webp"))
