@@ -26,7 +26,7 @@ HEADLINE = {  # (model, steps): what it is best at, of the columns here and in d
     ("toybox-sprint", 1): "the default: quick, guidance can be set",
     ("toybox-hyper", 1): "the most varied in one step",
     ("toybox-disback", 1): "the best emoji in one step",
-    ("toybox-hyper", 2): "near its teacher at a twelfth of its time",
+    ("toybox-hyper", 2): "near its teacher at a ninth of its time",
     ("toybox-dmd2", 4): "near its teacher, little varied",
     ("toybox-lcm", 4): "toys, of the quick ones",
     ("toybox-sana", 20): "the teacher of toybox-sprint",
