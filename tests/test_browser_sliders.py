@@ -1,6 +1,7 @@
 """Sliders and LoRAs on Create in a real browser: dragged, in the picture, restored; a LoRA file that is dropped in."""
 
 import base64
+import re
 
 import pytest
 import torch
@@ -144,11 +145,19 @@ def test_a_set_of_sliders_is_saved_and_loaded(visit):
     expect(v.page.locator("#set-pick option")).to_have_count(1)
 
 
-def test_two_words_that_no_model_here_can_learn_are_one_sentence(visit):
+def test_two_words_are_learnt_on_the_models_own_base(visit):
+    """A job; and words that are none are one sentence."""
     v = visit(STUDENT)
+    v.page.locator("#slider-words").fill("plain")
+    v.page.locator("#slider-train").click()
+    expect(v.page.locator("#say")).to_contain_text("Two words make a slider")
     v.page.locator("#slider-words").fill("plain striped")
     v.page.locator("#slider-train").click()
-    expect(v.page.locator("#say")).to_contain_text("slider takes a SANA (in the box toybox-sana), a Stable Diffusion")
+    expect(v.page).to_have_url(re.compile(r"jobs\?id="))
+    expect(v.page.locator(".sl-job")).to_contain_text("tiny-sana")
+    v.page.get_by_role("button", name="Cancel").click()
+    v.page.get_by_role("button", name="Really cancel?").click()
+    expect(v.page.locator(".sl-words")).to_contain_text("Cancelled", timeout=400_000)
 
 
 def test_what_is_no_lora_is_one_sentence(visit, tmp_path):
