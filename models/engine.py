@@ -86,12 +86,15 @@ class Engine:
         self._words: dict[str, tuple[Row, Words]] = {}
         self._encoder: Any = None
 
-    def generate(self, request: ImageRequest) -> Generator[Waiting | Event, None, None]:
+    def generate(
+        self, request: ImageRequest, wanted: Callable[[], bool] = lambda: True
+    ) -> Generator[Waiting | Event, None, None]:
         """`Waiting` events while the request is queued, then its events. Closing the iterator leaves the queue.
+        `wanted`: whether somebody still waits for it.
 
         The run of a request that waited longer may paint it, too. Where that run ends early, it gets its own turn.
         """
-        with self._turn(request.models(), request) as places:
+        with self._turn(request.models(), request, wanted) as places:
             seconds, painted = 0.0, set[int]()
             while True:
                 place, events = places.wait(seconds), places.handed()
@@ -184,14 +187,16 @@ class Engine:
             return words
 
     @contextmanager
-    def _turn(self, ids: Sequence[str], request: ImageRequest | None = None) -> Iterator[Places]:
+    def _turn(
+        self, ids: Sequence[str], request: ImageRequest | None = None, wanted: Callable[[], bool] = lambda: True
+    ) -> Iterator[Places]:
         """Within: a place in the queue of every network that these models use; LoRAs use their base's.
 
         All queues are joined at once, so that two runs stand in the same order in each of them.
         """
         homes = sorted({home_of(catalogue.get(id)) for id in ids})
         with self._lock:
-            places = Places([self._queues.setdefault(home, Queue(self.patience)) for home in homes], request)
+            places = Places([self._queues.setdefault(home, Queue(self.patience)) for home in homes], request, wanted)
         try:
             yield places
         finally:

@@ -14,9 +14,11 @@ from models.together import alike
 
 @dataclass(eq=False)
 class Ticket:
-    """A place in a queue. `request`: what is wanted, where it may be painted in the run of another ticket."""
+    """A place in a queue. `request`: what is wanted, where it may be painted in the run of another ticket; `wanted`:
+    whether it still is."""
 
     request: ImageRequest | None = None
+    wanted: Callable[[], bool] = lambda: True
     events: list[Event] = field(default_factory=list)  # from such a run, not read yet
 
 
@@ -28,9 +30,9 @@ class Queue:
         self._changed, self._tickets = Condition(), deque[Ticket]()
         self._away: float | None = None  # when the reader of the head's events last left with one
 
-    def join(self, request: ImageRequest | None) -> Ticket:
+    def join(self, ticket: Ticket) -> Ticket:
         with self._changed:
-            self._tickets.append(ticket := Ticket(request))
+            self._tickets.append(ticket)
             return ticket
 
     def leave(self, ticket: Ticket) -> None:
@@ -43,7 +45,7 @@ class Queue:
         out: list[Ticket] = []
         with self._changed:
             for other in self._tickets:
-                if ticket.request is None or other.request is None or other is ticket:
+                if ticket.request is None or other.request is None or other is ticket or not other.wanted():
                     continue
                 if other.request.num_images <= room and alike(ticket.request, other.request):
                     out.append(other)
@@ -94,9 +96,9 @@ class Queue:
 class Places:
     """The tickets of a run in the queues of all networks that it uses."""
 
-    def __init__(self, queues: Sequence[Queue], request: ImageRequest | None = None):
+    def __init__(self, queues: Sequence[Queue], request: ImageRequest | None, wanted: Callable[[], bool]):
         alone = request if len(queues) == 1 else None
-        self._places = [(queue, queue.join(alone)) for queue in queues]
+        self._places = [(queue, queue.join(Ticket(alone, wanted))) for queue in queues]
 
     def wait(self, seconds: float) -> int:
         """Wait until it is at the head of every queue, at most so many seconds in one of them; returns how many are

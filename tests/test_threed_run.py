@@ -268,7 +268,8 @@ def dying(stage: str) -> None:
         run.export.write = written
 
 
-@pytest.mark.parametrize("stages", [("shape", "export"), pytest.param(("mesh", "skin"), marks=pytest.mark.slow)])
+@pytest.mark.slow  # the next test kills a job once
+@pytest.mark.parametrize("stages", [("shape", "export"), ("mesh", "skin")])
 def test_killed_in_each_stage_it_ends_in_the_same_files(studio, monkeypatch, stages):
     tiny.build_sd(studio)
     monkeypatch.setattr(run, "CHECKPOINT_SECONDS", 0.0)

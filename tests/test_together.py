@@ -39,8 +39,9 @@ def calls(engine):
     hook.remove()
 
 
-def waited(engine, requests, meanwhile=lambda: None):
-    """What each of the requests got, where all waited behind one run: its events, or its error."""
+def waited(engine, requests, meanwhile=lambda: None, left=0):
+    """What each of the requests got, where all waited behind one run: its events, or its error. left: how many still
+    wait at the end."""
     held = engine.generate(ask(prompt="a cube"))
     next(held)
     got: list = [[] for _ in requests]
@@ -62,7 +63,7 @@ def waited(engine, requests, meanwhile=lambda: None):
     list(held)
     for thread in threads:
         thread.join(60)
-    assert engine.waiting("tiny-sprint") == 0
+    assert engine.waiting("tiny-sprint") == left
     return got
 
 
@@ -151,6 +152,14 @@ def test_a_picture_that_fails_is_the_trouble_of_its_own_caller(engine, monkeypat
     assert not any(isinstance(e, str) for e in (*got[0], *got[2]))
     got = waited(engine, [ask(seed=13), ask(seed=1)])
     assert got[0][-1].startswith("tiny-sprint produced NaN") and len(images(got[1])) == 1
+
+
+def test_what_nobody_wants_any_more_is_not_painted_with_others(engine):
+    stale = engine.generate(ask(seed=4), wanted=lambda: False)
+    with calls(engine) as sizes:
+        waited(engine, [ask(seed=1), ask(seed=2)], meanwhile=lambda: next(stale), left=1)
+    assert sizes == [1, 1, 2, 2]
+    stale.close()
 
 
 def test_one_that_stops_waiting_takes_nothing_from_the_others(engine):

@@ -220,6 +220,11 @@ def test_a_visitor_who_waits_sees_their_place(desk):
         thread.join(10)
 
 
+def near(a, b):
+    """Equal to one grey level, as they may be painted in one run."""
+    return np.abs(a.astype(int) - b.astype(int)).max() <= 1
+
+
 def test_two_visitors_at_once_get_their_own_pictures(desk):
     alone = {s: pixels(paint(desk, ask(seed=s))["pictures"][0]["src"]) for s in (100, 200)}
     wrong = []
@@ -227,7 +232,7 @@ def test_two_visitors_at_once_get_their_own_pictures(desk):
     def visit(seed, tab):
         for _ in range(8):
             got = paint(desk, ask(seed=seed), tab=tab)["pictures"][0]
-            if got["request"]["seed"] != seed or (pixels(got["src"]) != alone[seed]).any():
+            if got["request"]["seed"] != seed or not near(pixels(got["src"]), alone[seed]):
                 wrong.append(seed)
 
     threads = [threading.Thread(target=visit, args=(s, t * 32)) for s, t in ((100, "1"), (200, "2"))]
@@ -235,7 +240,7 @@ def test_two_visitors_at_once_get_their_own_pictures(desk):
         thread.start()
     for thread in threads:
         thread.join()
-    assert not wrong and (alone[100] != alone[200]).any()
+    assert not wrong and not near(alone[100], alone[200])
 
 
 @pytest.mark.parametrize(

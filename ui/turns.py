@@ -87,10 +87,13 @@ class Turns:
         from models.engine import Waiting
         from models.generate import Step
 
+        def wanted() -> bool:
+            return not self._closed and self._stopped.get(tab, -1) < ticket
+
         try:
-            with metrics.IN_LINE.track_inprogress(), closing(engine.generate(request)) as events:
+            with metrics.IN_LINE.track_inprogress(), closing(engine.generate(request, wanted)) as events:
                 for event in events:
-                    if self._closed or self._stopped.get(tab, -1) >= ticket:
+                    if not wanted():
                         return
                     if isinstance(event, Waiting):
                         now.place = event.place
