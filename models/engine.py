@@ -96,11 +96,18 @@ class Engine:
         """
         with self._turn(request.models(), request, wanted) as places:
             seconds, painted = 0.0, set[int]()
+
+            def new(event: Event) -> bool:
+                """Whether it is no picture that came before, from a run that ended early."""
+                if isinstance(event, Image):
+                    known = event.index in painted
+                    painted.add(event.index)
+                    return not known
+                return True
+
             while True:
                 place, events = places.wait(seconds), places.handed()
-                for event in events:
-                    painted.update([event.index] if isinstance(event, Image) else [])
-                    yield event
+                yield from filter(new, events)
                 if len(painted) == request.num_images:
                     return
                 if not place:
@@ -108,13 +115,13 @@ class Engine:
                 if not events:
                     yield Waiting(place)
                 seconds = TICK
-            for event in self._run(request, places):
-                if not (isinstance(event, Image) and event.index in painted):
+            with closing(self._run(request, places)) as events:
+                for event in filter(new, events):
                     places.lend()
                     yield event
                     places.back()
 
-    def _run(self, request: ImageRequest, places: Places) -> Iterator[Event]:
+    def _run(self, request: ImageRequest, places: Places) -> Generator[Event, None, None]:
         """The events of a request that has its networks. Those of others that it takes along are handed to them."""
         crew = {id: self._ready(id) for id in request.models()}
         for parts in crew.values() if request.precision != SINGLE else ():

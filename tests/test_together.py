@@ -138,6 +138,19 @@ def test_where_the_run_ends_early_the_others_get_their_own_turn(engine):
     assert near(image.picture, expected) and [e.i for e in got if isinstance(e, Step)] in ([0, 0, 1], [0, 1])
 
 
+def test_a_picture_that_two_runs_paint_comes_once(engine):
+    """As where the first run ends early, and the next one takes the request along as well."""
+    (image,) = images(engine.generate(ask(seed=2)))
+    held, events = engine.generate(ask(seed=8)), engine.generate(ask(seed=2, num_images=2))
+    next(held)
+    assert next(events).place == 1
+    queue = engine._queues["tiny-sprint"]
+    for _ in range(2):
+        queue.hand(queue._tickets[1], image)
+    list(held)
+    assert [e.index for e in images(events)] == [0, 1]
+
+
 def test_a_picture_that_fails_is_the_trouble_of_its_own_caller(engine, monkeypatch):
     sound = generate.noise
 
