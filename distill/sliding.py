@@ -6,11 +6,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from distill import data
+from distill import data, students
 from distill.method import Batch, Rows, World, needed
 from distill.serve import Trained, network
-from models.adapt import scaled
-from models.denoiser import Cond
+from distill.students import Ranked
+from models.adapt import add_lora, scaled
+from models.denoiser import Cond, Denoiser
 from models.guidance import Turn
 from models.samplers import sample
 from models.stepping import DdimSteps
@@ -32,6 +33,10 @@ class Walks(Protocol):
 def sources(names: str, cfg: Walks, skip_bad: bool, side: int) -> list[data.Source]:
     """The data set with few toys, as a slider does not learn from them."""
     return data.sources(names, toys=FEW, skip_bad=skip_bad, side=side)
+
+
+def student(cfg: Ranked, base: Denoiser | None) -> Denoiser:
+    return add_lora(students.given(base), cfg.rank)
 
 
 def way(w: World, cfg: Walks, noise: Tensor, cond: Cond, s: float, i: int) -> tuple[Tensor, Tensor]:

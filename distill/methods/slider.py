@@ -25,8 +25,8 @@ from distill import sliding, students
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.serve import Trained
 from models import sliders
-from models.adapt import add_lora, scaled, without
-from models.denoiser import Cond, Denoiser
+from models.adapt import scaled, without
+from models.denoiser import Cond
 from models.prompt import shared
 from models.schedule import add_noise
 
@@ -55,11 +55,7 @@ class Config:
             ends.check(self.pictures)
 
 
-sources = sliding.sources
-
-
-def student(cfg: Config, base: Denoiser | None) -> Denoiser:
-    return add_lora(students.given(base), cfg.rank)
+sources, student = sliding.sources, sliding.student
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from core.fields import option
 from core.stage import tell
-from distill import sliding, students
+from distill import sliding
 from distill.method import Batch, Out, Player, Rows, World, needed
 from distill.serve import Trained
-from models.adapt import add_lora, scaled, without
-from models.denoiser import Cond, Denoiser
+from models.adapt import scaled, without
+from models.denoiser import Cond
 
 ABOUT = "A slider without words: a small LoRA for one of the directions in which pictures of a prompt differ."
 BASES = ("sana", "sd", "sdxl")
@@ -44,11 +44,7 @@ class Config:
     solver: int = option(10, "Steps from noise to data, of which a training step takes some.", low=2, high=100)
 
 
-sources = sliding.sources
-
-
-def student(cfg: Config, base: Denoiser | None) -> Denoiser:
-    return add_lora(students.given(base), cfg.rank)
+sources, student = sliding.sources, sliding.student
 
 
 def principal(features: Tensor, k: int) -> tuple[Tensor, float]:
