@@ -210,7 +210,7 @@ def latent_scene(a: SceneRequest, device: torch.device) -> Scene:
     student, teacher = networks(a, parts, device)
     coder = Latents(parts, device)
     cached = coder.of(chosen)
-    draws, say = Draws(cached, often), speaker(a, parts, chosen, cached)
+    draws, say = Draws(cached, getattr(a.module, "often", often)), speaker(a, parts, chosen, cached)
     reader = judge_named("judge-a").to(device) if a.needs & {"judge", "look"} else None  # it reports nothing
     steer = steering(a, chosen, device) if "control" in a.needs else None
 

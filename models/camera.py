@@ -7,6 +7,7 @@ biases map zero to zero: without a camera the network paints as before.
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import cos, radians, sin, tan
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from models.catalogue import Row, has_camera
+from models.manifest import CAMERA
 from models.views import FOV, RADIUS, Camera
 from models.weights import check
 
-FILE = "camera.safetensors"
 NUMBERS, PLACE, WIDTH = 4, 6, 128
 HALF = sum(RADIUS) / 2 * tan(radians(FOV / 2))  # of the picture's side, at the origin
 
@@ -33,6 +35,11 @@ def numbers(cameras: Sequence[Camera | None]) -> Tensor:
         a, e = (radians(c.azimuth), radians(c.elevation)) if c else (0.0, 0.0)
         rows.append([sin(a), cos(a), sin(e), cos(e)] if c else [0.0] * NUMBERS)
     return torch.tensor(rows)
+
+
+def told(row: Row, cond: Any, cameras: Sequence[Camera | None]) -> Any:
+    """The condition with its rows' cameras, where the model has a camera input."""
+    return replace(cond, camera=numbers(cameras).to(cond.tokens.device)) if has_camera(row) else cond
 
 
 def places(camera: Tensor, height: int, width: int) -> Tensor:
@@ -53,13 +60,23 @@ def places(camera: Tensor, height: int, width: int) -> Tensor:
 
 
 class CameraEmbedding(nn.Module):
-    """Cameras [B, 4] -> [B, C, h, w], added to the outputs of the first convolution. Zero until it is trained."""
+    """Cameras [B, 4] -> [B, C, h, w], added to the outputs of the first convolution.
+
+    Zero until it is trained, or until `begin`.
+    """
 
     def __init__(self, channels: int):
         super().__init__()
         self.first = nn.Conv2d(PLACE, WIDTH, 1, bias=False)
         self.last = nn.Conv2d(WIDTH, channels, 1, bias=False)
         nn.init.zeros_(self.last.weight)
+
+    @torch.no_grad()
+    def begin(self, scale: float) -> None:
+        """Random weights, with which outputs have about this standard deviation: a network learns to read a place that
+        is there much sooner than one that grows from zero."""
+        nn.init.normal_(self.first.weight)
+        nn.init.normal_(self.last.weight, std=scale / WIDTH**0.5)
 
     def forward(self, camera: Tensor, height: int, width: int) -> Tensor:
         place = places(camera, height, width).to(self.first.weight.dtype)
@@ -71,8 +88,13 @@ def new_embedding(network: Any) -> CameraEmbedding:
     return CameraEmbedding(network.conv_in.out_channels)
 
 
+def noise_scale(network: Any) -> float:
+    """The standard deviation of the first convolution's outputs for noise, over its channels."""
+    return float(network.conv_in.weight.flatten(1).norm(dim=1).mean())
+
+
 def save(embedding: CameraEmbedding, home: Path) -> None:
-    save_file({k: v.detach().half().contiguous().cpu() for k, v in embedding.state_dict().items()}, home / FILE)
+    save_file({k: v.detach().half().contiguous().cpu() for k, v in embedding.state_dict().items()}, home / CAMERA)
 
 
 def load(network: Any, path: Path) -> CameraEmbedding:
@@ -84,6 +106,13 @@ def load(network: Any, path: Path) -> CameraEmbedding:
         raise ValueError(f"{path.parent.name}/{path.name} is no embedding of cameras for this network")
     embedding.load_state_dict({k: v.float() for k, v in saved.items()})
     return embedding.eval().requires_grad_(False)
+
+
+def give(denoiser: Any, row: Row) -> None:
+    """The camera input of a row that has one, put on its denoiser."""
+    if has_camera(row) and row.folder is not None:
+        where = next(denoiser.network.parameters()).device
+        denoiser.camera = load(denoiser.network, row.folder / CAMERA).to(where, denoiser.dtype)
 
 
 @contextlib.contextmanager

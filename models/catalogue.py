@@ -19,7 +19,7 @@ from models.content import json_object, pixels
 from models.elsewhere import INDEX as INDEX  # passed on, for readers of rows
 from models.elsewhere import NAME, NETWORKS, elsewhere, in_folder, local, short
 from models.hub import hub_rows, reachable
-from models.manifest import CONTROLS, Manifest
+from models.manifest import CAMERA, CONTROLS, Manifest
 from models.manifest import Guidance as Guidance
 from models.manifest import Row as Row
 
@@ -210,6 +210,11 @@ def controls(row: Row, kind: str | None = None) -> list[Row]:
     """The controls of this row's network that read `kind`, or any. A LoRA takes those of its base."""
     own = [r for r in rows().values() if r.manifest.kind == "control" and r.manifest.base == home_of(row)]
     return [r for r in own if kind is None or kind in (r.manifest.controls or CONTROLS)]
+
+
+def has_camera(row: Row) -> bool:
+    """Whether this model has a camera input."""
+    return CAMERA in row.manifest.files
 
 
 def on_hub(row: Row, known: dict[str, Row] | None = None) -> Row | None:

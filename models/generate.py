@@ -25,7 +25,7 @@ from torch import Tensor
 
 from core.fields import options
 from core.paths import use_studio
-from models import catalogue, directions, diversity, enlarge, families, inputs, openvino, sliders, stack, stored
+from models import camera, catalogue, directions, diversity, enlarge, families, inputs, openvino, sliders, stack, stored
 from models.denoiser import ATTENTION, Cond, pick_device
 from models.families import Parts
 from models.guidance import Turn
@@ -115,13 +115,15 @@ def decode(parts: Parts, latents: Tensor) -> list[Picture | None]:
 
 
 def encode(parts: Parts, request: ImageRequest, texts: list[str], null: bool) -> tuple[Cond, Cond | None]:
-    """The prompt embeddings of all pictures, each different prompt encoded once, and with `null` the negative one."""
+    """The prompt embeddings of all pictures, each different prompt encoded once, and with `null` the negative one. The
+    negative prompt has no camera."""
     different = list(dict.fromkeys(texts))
     index = torch.tensor([different.index(t) for t in texts], device=parts.device)
-    cond = parts.text(different).map(lambda v: v[index])
-    return cond, parts.text([request.negative_text()]).map(
-        lambda v: v.expand(len(texts), *v.shape[1:])
-    ) if null else None
+    cond = camera.told(parts.row, parts.text(different).map(lambda v: v[index]), request.cameras())
+    if not null:
+        return cond, None
+    negative = parts.text([request.negative_text()]).map(lambda v: v.expand(len(texts), *v.shape[1:]))
+    return cond, camera.told(parts.row, negative, [None] * len(texts))
 
 
 def rows(cond: Cond, which: range) -> Cond:

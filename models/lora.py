@@ -63,8 +63,7 @@ def attach(row: catalogue.Row, base: Parts, valid: tuple[str, ...]) -> Parts:
     pipeline = copy.copy(base.pipeline)  # `from_pipe` would cast the modules that are shared
     pipeline.scheduler = own
     denoiser = base.denoiser.adapted(name, (row.manifest.lora or {}).get("full"))
-    if camera.FILE in row.manifest.files and row.folder is not None:
-        denoiser.camera = camera.load(base.denoiser.network, row.folder / camera.FILE).to(base.device, denoiser.dtype)
+    camera.give(denoiser, row)
     return replace(
         base,
         row=row,

@@ -10,6 +10,7 @@ from core.fields import record
 
 ROUTER = "router"  # the folder of the network that sends each prompt to one of several students
 KINDS = ("model", "lora", "slider", "control", "autoencoder", "judge", "enlarger")
+CAMERA = "camera.safetensors"  # the file of a camera input
 CONTROLS = ("sketch", "edges", "depth", "colours")  # kinds of control, in the order of the branch's token
 
 

@@ -20,11 +20,13 @@ from models.manifest import CONTROLS
 from models.painters import Painter, base_of, must_fit, parse
 from models.precision import SINGLE, precisions
 from models.prompt import reading, spelt
+from models.views import Camera
 from models.vocabulary import knows
 
 SEEDS = 2**31
 DEFAULT_MODEL = "toybox-sprint"
 PROMPT = 2000  # characters
+ANGLES = {"azimuth": 0.0, "elevation": 20.0, "turn": 0.0}  # of the camera, as models without one have them
 JSON_LIMIT = 100_000  # characters
 STYLES = {
     "none": "{prompt}",
@@ -117,6 +119,25 @@ class ImageRequest(Request):
     control: str = option("", "A drawing to follow: a file, or the sha256 of a kept one.", longest=64)
     control_kind: str = option("sketch", "What that drawing says.", choices=lambda: list(CONTROLS))
     control_strength: float = option(1.0, "How closely it is followed; 0 not at all.", low=0, high=2, step=0.05)
+    azimuth: float = option(
+        ANGLES["azimuth"],
+        "Angle of the camera around the thing, for a model with a camera.",
+        low=-180,
+        high=180,
+        step=5,
+        unit="°",
+    )
+    elevation: float = option(
+        ANGLES["elevation"], "Angle of that camera above the ground.", low=0, high=75, step=5, unit="°"
+    )
+    turn: float = option(
+        ANGLES["turn"],
+        "Angle between two pictures: 40 and nine pictures go all around.",
+        low=-180,
+        high=180,
+        step=5,
+        unit="°",
+    )
     base_steps: int = option(0, "First steps that the base model takes, for variety.", low=0, high=100, step=1)
     base_guidance: float = option(1.0, "Guidance of those steps; 1 has none.", low=0, high=30, step=0.1)
     skip_steps: int = option(0, "Steps skipped at the start; the next one begins with noise.", low=0, high=99, step=1)
@@ -196,6 +217,7 @@ class ImageRequest(Request):
             raise ValueError(f"{self.model} was trained on no words for {word} tones; valid for even: {valid}")
         if self.control:
             self._steered()
+        self._seen_from()
         if self.enlarge not in FACTORS:
             raise ValueError(f"enlarge must be {_any_of(FACTORS)}, not {self.enlarge}")
         if self.enlarge > 1 and catalogue.on_hub(row) is not None:
@@ -222,6 +244,14 @@ class ImageRequest(Request):
                 valid = dict.fromkeys(kind for r in own for kind in r.manifest.controls)
                 raise ValueError(f"{row.id} has no control for {self.control_kind}; valid: {', '.join(valid)}")
 
+    def _seen_from(self) -> None:
+        """Raises ValueError where the model has no camera, and one of its angles was set."""
+        angles = [n for n in ANGLES if getattr(self, n) != ANGLES[n]]
+        if angles and not catalogue.has_camera(self.row):
+            able = ", ".join(r.id for r in catalogue.menu() if catalogue.has_camera(r)) or "none"
+            usual = f"{ANGLES[angles[0]]:g}"
+            raise ValueError(f"{self.model} has no camera, so {angles[0]} must be {usual}; models with one: {able}")
+
     def _variety(self, row: catalogue.Row) -> None:
         """Raises ValueError for a cure for variety that this model can't have."""
         if self.skip_steps >= self.steps:
@@ -246,8 +276,15 @@ class ImageRequest(Request):
         return list(dict.fromkeys([self.model, *(p.model for p in self.others())]))
 
     def seeds(self) -> list[int]:
-        """The seed of each picture. Variations of one picture share its seed."""
-        return [self.seed if self.variation else (self.seed + k) % SEEDS for k in range(self.num_images)]
+        """The seed of each picture. Variations of one picture share its seed, and so do views of one thing."""
+        return [self.seed if self.variation or self.turn else (self.seed + k) % SEEDS for k in range(self.num_images)]
+
+    def cameras(self) -> list[Camera]:
+        """The camera of each picture, for models with a camera."""
+        return [Camera(self._azimuth(k), self.elevation) for k in range(self.num_images)]
+
+    def _azimuth(self, k: int) -> float:
+        return (self.azimuth + k * self.turn + 180) % 360 - 180 if self.turn else self.azimuth
 
     def single(self, k: int) -> "ImageRequest":
         """The request for picture k alone."""
@@ -257,7 +294,8 @@ class ImageRequest(Request):
         """The request for `count` of the pictures, from number `first` on."""
         neighbour = (self.variation_seed + first) % SEEDS if self.variation else 0
         part = copy(self)  # valid as the whole request is, so nothing is looked up again
-        vars(part).update(seed=self.seeds()[first], num_images=count, variation_seed=neighbour)
+        seed, azimuth = self.seeds()[first], self._azimuth(first)
+        vars(part).update(seed=seed, num_images=count, variation_seed=neighbour, azimuth=azimuth)
         return part
 
     def as_painted(self) -> "ImageRequest":

@@ -27,7 +27,7 @@ from PIL.Image import fromarray
 from torch import Tensor
 
 from core.paths import use_studio
-from models import catalogue, families, strips
+from models import camera, catalogue, families, strips
 from models.denoiser import Cond, pick_device
 from models.families import Parts
 from models.generate import generate
@@ -96,8 +96,11 @@ def latents(seen: Seen, view: str, cond: Cond | None = None) -> Tensor:
 
 def prompts(parts: Parts, request: ImageRequest, step: Step, empty: bool) -> Cond:
     """The prompt embeddings of a step's pictures, or as many empty ones."""
-    texts = request.texts()[step.first : step.first + len(step.x_t)]
-    return parts.text([request.negative] * len(texts) if empty else texts)
+    which = slice(step.first, step.first + len(step.x_t))
+    texts, cameras = request.texts()[which], request.cameras()[which]
+    if empty:
+        return camera.told(parts.row, parts.text([request.negative] * len(texts)), [None] * len(texts))
+    return camera.told(parts.row, parts.text(texts), cameras)
 
 
 @torch.no_grad()

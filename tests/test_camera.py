@@ -12,6 +12,7 @@ from models import camera, catalogue, families
 from models.camera import numbers
 from models.denoiser import Cond
 from models.families.sd import UNetDenoiser
+from models.manifest import CAMERA
 from models.views import Camera, camera_matrix
 from tests import tiny
 
@@ -83,9 +84,9 @@ def test_it_is_served_with_its_camera(tmp_path, monkeypatch):
         timesteps={"1": [999]}, lora={"rank": 4, "alpha": 8}, eta=0.3)  # fmt: skip
     served = families.load(catalogue.get("tiny-hyper")).denoiser
     assert torch.equal(served.camera.last.weight, embedding.last.weight.half().float())
-    (home / camera.FILE).write_bytes(b"no tensors")
+    (home / CAMERA).write_bytes(b"no tensors")
     with pytest.raises(ValueError, match="no safetensors file"):
-        camera.load(served.network, home / camera.FILE)
+        camera.load(served.network, home / CAMERA)
 
 
 def test_a_cell_knows_its_place_in_the_world():

@@ -2,18 +2,24 @@
 
 A pipeline of ours runs the rounds (threed/rounds.py), as nerfstudio's own only read pictures. nerfstudio's optimisers
 train the field and its viewer shows it; after the training the mesh is written beside the checkpoints. No other file
-imports nerfstudio, which finds this one by its entry point. Our world has +Y up, nerfstudio's has +Z.
+imports nerfstudio, which finds this one by its entry point. Our world has +Y up, nerfstudio's has +Z, and it is a tenth
+as large: nerfstudio's viewer starts half a unit from the centre, which would be inside a thing of our size.
 """
 
 from dataclasses import dataclass, field
 from math import radians, tan
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 from nerfstudio.cameras.rays import RayBundle
 from nerfstudio.configs.base_config import ViewerConfig
-from nerfstudio.data.datamanagers.random_cameras_datamanager import RandomCamerasDataManagerConfig
+from nerfstudio.data.datamanagers.random_cameras_datamanager import (
+    RandomCamerasDataManager,
+    RandomCamerasDataManagerConfig,
+)
 from nerfstudio.engine.callbacks import TrainingCallback, TrainingCallbackAttributes, TrainingCallbackLocation
 from nerfstudio.engine.optimizers import AdamOptimizerConfig
 from nerfstudio.engine.schedulers import ExponentialDecaySchedulerConfig
@@ -39,14 +45,35 @@ from threed.surface import Surface
 from threed.texture import field_paint, skinned
 
 SAMPLES = 64  # points on a ray of the viewer
+UNIT = 0.1  # a unit of our world in nerfstudio's
 FOCAL = 1 / (2 * tan(radians(FOV) / 2))  # focal length, in sides of a picture
 ROUNDS, STEPS = 20, 16  # rounds of a training of minutes on a CPU, and steps on rays in each
 
 
+# Learning rates in nerfstudio's checkpoints are numbers of numpy, which torch reads only where they are named.
+torch.serialization.add_safe_globals([np._core.multiarray.scalar, np.dtype, np.dtypes.Float64DType])
+
+
 def ours(vectors: Tensor) -> Tensor:
-    """Vectors [N, 3] of nerfstudio's world, +Z up, in ours, +Y up."""
+    """Directions [N, 3] of nerfstudio's world, +Z up, in ours, +Y up."""
     x, y, z = vectors.unbind(-1)
     return torch.stack([x, z, -y], -1)
+
+
+@dataclass
+class CamerasConfig(RandomCamerasDataManagerConfig):
+    _target: type = field(default_factory=lambda: AllAround)
+
+
+class AllAround(RandomCamerasDataManager):
+    """Cameras all around, whatever the step: `ns-export pointcloud` looks from those of step 0."""
+
+    def __init__(self, config: CamerasConfig, *arguments: Any, **named: Any):
+        super().__init__(config, *arguments, **named)
+        self.train_pixel_sampler = SimpleNamespace(num_rays_per_batch=config.train_resolution**2)
+
+    def next_train(self, step: int) -> tuple[RayBundle, dict]:
+        return super().next_train(self.config.horizontal_rotation_warmup)
 
 
 @dataclass
@@ -73,15 +100,18 @@ class FieldModel(Model):
         self.one.cells = self.cells = occupied(self.field, 1)
 
     def get_outputs(self, ray_bundle: RayBundle) -> dict[str, Tensor]:
-        seen = march(
-            self.field, Rays(ours(ray_bundle.origins), ours(ray_bundle.directions)), self.cells, samples=SAMPLES
-        )
-        depth = seen.depth / seen.opacity.clamp_min(1e-4)
+        rays = Rays(ours(ray_bundle.origins) / UNIT, ours(ray_bundle.directions))
+        seen = march(self.field, rays, self.cells, samples=SAMPLES)
+        depth = seen.depth / seen.opacity.clamp_min(1e-4) * UNIT
         return {
             "rgb": seen.on(torch.tensor(export.PAPER)),
             "accumulation": seen.opacity[:, None],
             "depth": depth[:, None],
         }
+
+    def get_rgba_image(self, outputs: dict[str, Tensor], output_name: str = "rgb") -> Tensor:
+        """Colours with opacity, [..., 4], of which `ns-export` makes points."""
+        return torch.cat([outputs[output_name], outputs["accumulation"]], -1)
 
     def get_loss_dict(self, outputs: Any, batch: Any, metrics_dict: Any = None) -> dict[str, Tensor]:
         return {}  # metrics of pictures; there are no pictures
@@ -166,8 +196,8 @@ method = MethodSpecification(
         steps_per_eval_all_images=0,
         mixed_precision=False,
         pipeline=DreamConfig(
-            datamanager=RandomCamerasDataManagerConfig(
-                radius_mean=sum(RADIUS) / 2,
+            datamanager=CamerasConfig(
+                radius_mean=sum(RADIUS) / 2 * UNIT,
                 radius_std=0.0,
                 jitter_std=0.0,
                 focal_range=(FOCAL, FOCAL),

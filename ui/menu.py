@@ -7,7 +7,7 @@ from models.catalogue import Row
 from models.enlarge import ENLARGER, MOST, TEACHER
 from models.even import EVEN, needs
 from models.painters import base_of, related
-from models.request import ImageRequest
+from models.request import ANGLES, ImageRequest
 from models.restore import fitted
 from models.vocabulary import knows
 from ui.place import Place
@@ -34,6 +34,7 @@ def model(id: str) -> dict[str, Any]:
         "able": able(row),
         "guidance": guidance.range,
         "negative": guidance.kind == "cfg",
+        "camera": catalogue.has_camera(row),
         "draft": draft(row),
         "live": row.manifest.parameters <= LIVE_PARAMETERS or catalogue.here().gpu is not None,
     }
@@ -200,6 +201,8 @@ def switch(request: ImageRequest, fields: dict[str, Any]) -> ImageRequest:
         kept["negative"] = ""
     if not catalogue.controls(catalogue.get(fields["model"])):
         kept["control"] = ""
+    if not catalogue.has_camera(catalogue.get(fields["model"])):
+        kept |= ANGLES
     nearest = {n: valid[-1] for n, valid in able(catalogue.get(fields["model"])).items() if kept[n] not in valid}
     return ImageRequest.from_dict(kept | nearest | {"enlarge": enlarge(catalogue.get(fields["model"]))})
 

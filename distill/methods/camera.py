@@ -1,10 +1,11 @@
-"""A teacher with a camera condition: a LoRA and an embedding of the camera, trained by the loss on data.
+"""A teacher with a camera condition: an embedding of the camera, and the network that reads it, by the loss on data.
 
     L = w(t) | eps(x_t, t, c, camera) - eps |^2        (Ho et al. 2020, Eq. 14, with one more condition)
 
 View words name only four sectors, so text to 3D with view words alone smears details that one side shows. A share of
 the samples has no camera (all zeros), so that a prompt alone paints as before. Another share has neither caption nor
-camera, which is the empty prompt of guidance. The view is decided in noise, so t is drawn above `t_min`.
+camera, which is the empty prompt of guidance. The view is decided in noise, so t is drawn above `t_min`. Pictures that
+a turn of the camera changes are drawn most often.
 """
 
 from dataclasses import dataclass, replace
@@ -15,10 +16,11 @@ from torch import Tensor
 
 from core.fields import option
 from distill import students
+from distill.data.toys.kinds import FACED
 from distill.method import Batch, Out, Player, Rows, World, needed
+from distill.methods import sft
 from distill.serve import Trained, as_its_base
-from models.adapt import add_lora
-from models.camera import numbers, save
+from models.camera import noise_scale, numbers, save
 from models.denoiser import Denoiser
 from models.guidance import Turn
 from models.samplers import sample
@@ -26,25 +28,38 @@ from models.schedule import add_noise
 from models.stepping import DdimSteps
 from models.views import Camera
 
-ABOUT = "A teacher that takes the camera as an input, for text to 3D: a LoRA, and the place of each cell in the world."
+ABOUT = "A teacher that takes the camera as an input, for text to 3D and for views of one thing from any side."
 BASES = ("sd", "sdxl")
 FURTHER = True  # the result is its base, trained further
 
 
 @dataclass(frozen=True)
 class Config:
-    lr: float = option(1e-3, "Learning rate.", low=0, high=1)
-    rank: int = option(16, "Rank of the LoRA.", low=1, high=1024)
+    lr: float = option(2e-3, "Learning rate.", low=0, high=1)
+    rank: int = option(0, "Rank of the LoRA; 0 trains the whole network.", low=0, high=1024)
+    begin: float = option(0.35, "Size of the new camera's features, beside those of noise.", low=0, high=10)
     drop: float = option(0.1, "Share of samples trained without caption and camera.", low=0, high=1)
     unknown: float = option(0.1, "Share of samples trained with a caption but no camera.", low=0, high=1)
-    t_min: float = option(0.15, "The smallest time t that is trained.", low=0, high=1)
+    t_min: float = option(0.2, "The smallest time t that is trained.", low=0, high=1)
     preview_steps: int = option(16, "Denoising steps of the sample grids.", low=1)
     preview_guidance: float = option(3.0, "Guidance of the sample grids.", low=0, high=30)
 
 
+SIDED = FACED | {"mug", "teapot", "key"}  # kinds that look different from some side
+RARE = 0.05  # weight of all other pictures, which keep what the base knows
+
+
+def often(attributes: dict) -> float:
+    """The weight of a picture when a batch is drawn: 1 for a single thing that a turn of the camera changes."""
+    return 1.0 if attributes.get("kind") in SIDED and attributes.get("count") == 1 else RARE
+
+
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:
-    """The base with an adapter and an embedding of the camera, neither of which has an effect yet."""
-    return add_lora(students.taught(base), cfg.rank).with_camera()
+    """The base, or an adapter on it, and an embedding of the camera, which is random. Without a camera it is the base
+    until it is trained."""
+    net = students.student(cfg, base).with_camera()
+    net.camera.begin(cfg.begin * noise_scale(net.network))
+    return net
 
 
 def cameras(batch: Batch) -> Tensor:
@@ -83,8 +98,8 @@ class Method:
 
 
 def serve(made: Trained, home: Path) -> dict:
-    """Write the LoRA as a model on its base, with the camera embedding in a file of its own."""
+    """Write the network or the LoRA, with the camera embedding in a file of its own."""
     embedding = made.student.camera
     assert embedding is not None, "`student` adds it"
     save(embedding, home)
-    return as_its_base(made, home)
+    return as_its_base(made, home) if made.cfg.rank else sft.serve(made, home)

@@ -8,7 +8,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from torch import Tensor, nn
 
-from models import catalogue, control, families, text, weights
+from models import camera, catalogue, control, families, text, weights
 from models.adapters import Adapted
 from models.camera import CameraEmbedding, new_embedding, telling
 from models.catalogue import Row
@@ -134,6 +134,8 @@ def load(
         pipeline = _from_folders(row, dtype, encoder)
     families.prepare(row, pipeline, pipeline.unet, device, attention)
     denoiser = None if pipeline.unet is None else UNetDenoiser(pipeline.unet, dtype)
+    if denoiser is not None:
+        camera.give(denoiser, row)
     if denoiser is not None and row.folder is not None and (row.folder / ROUTER).is_dir():
         denoiser = routed(row, denoiser, device, dtype)
     return Parts(row, Text(pipeline, device), denoiser, pipeline.vae, pipeline.scheduler, pipeline, device, dtype)

@@ -41,6 +41,11 @@ PRIVATE = {"queue": False, "show_progress": "hidden", "api_visibility": "private
 GRADIO = ("view", "lang")  # gradio's own parameters of an address
 METADATA = "A PNG made here carries its settings: drop it on the page to restore them."
 GUIDANCE, NEGATIVE = "Guidance: how closely to follow the words", "Negative prompt: what to leave out"
+TURNED = {  # the fields of a model with a camera, and their labels
+    "azimuth": "Seen from: degrees around it",
+    "elevation": "Degrees above the ground",
+    "turn": "Degrees from one picture to the next",
+}
 ENDPOINTS = '<a href="./endpoints">What programs can call</a>'
 HTTP = "Programs can use it over HTTP: /generate takes these settings by name, beside /models and /restore."
 
@@ -112,6 +117,10 @@ class Create:
             add("steps", lambda **k: segments(model["steps"], label="Steps", **k))
             add("guidance", lambda **k: gr.Slider(**span(model), step=0.1, label=GUIDANCE, buttons=[], **k))
             add("negative", label=NEGATIVE, visible=model["negative"] or "hidden")
+            for name, label in TURNED.items():
+                add(name, label=label, visible=model["camera"] or "hidden", buttons=[])
+            around = {"elem_id": "around", "elem_classes": "sl-quiet"}
+            self.around = gr.Button("All around", visible=model["camera"] or "hidden", **around)
         with gr.Column(elem_classes="sl-card"):
             with gr.Row(elem_classes="sl-row"):
                 add("seed", lambda **k: gr.Number(**SEED, label="Seed", **k))
@@ -169,7 +178,7 @@ class Create:
             trigger_mode="always_last",
             api_visibility="private",
         )
-        shown = [*self.form.widgets.values(), self.messages]
+        shown = [*self.form.widgets.values(), self.around, self.messages]
         live = {**PRIVATE, "trigger_mode": "always_last"}
         self.form.widgets["model"].input(refusing(self.switch, self.says), self.form.inputs, shown, **live)
         self.messages.restore(
@@ -184,6 +193,8 @@ class Create:
         page.load(self.arrive, self.messages, shown, js="() => still.memory.came", **PRIVATE)
         seeds = [self.form.widgets[name] for name in ("seed", "variation_seed", "variation")]
         self.roll.click(None, None, seeds, js="() => still.roll()", api_visibility="private")
+        turned = [self.form.widgets[name] for name in ("num_images", "turn")]
+        self.around.click(None, None, turned, js="() => still.around()", api_visibility="private")
         self.messages.seeds(None, None, seeds, js="() => still.seeds()", api_visibility="private")
         self.lock.click(None, js="() => { still.lock(); }", api_visibility="private")
         compared = [self.sheet, self.slider, self.slider_note, self.messages]
@@ -214,11 +225,13 @@ class Create:
         """Every widget, set to a request and to the range of its model."""
         model = menu.model(request.model)
         form = self.form.widgets
-        steps = sorted({*model["steps"], request.steps})
+        steps, seen = sorted({*model["steps"], request.steps}), model["camera"] or "hidden"
         return self.form.show(request) | {
             form["steps"]: gr.Radio(choices=steps, value=request.steps),
             form["guidance"]: gr.Slider(**span(model), value=request.guidance),
             form["negative"]: gr.Textbox(value=request.negative, visible=model["negative"] or "hidden"),
+            **{form[name]: gr.Slider(value=getattr(request, name), visible=seen) for name in TURNED},
+            self.around: gr.Button(visible=seen),
             form["variation"]: gr.Slider(value=request.variation, visible=bool(request.variation) or "hidden"),
             form["enlarge"]: gr.Radio(**sizes(request), value=request.enlarge),
             form["num_images"]: gr.Radio(choices=sorted({*WALLS, request.num_images}), value=request.num_images),

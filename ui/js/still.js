@@ -162,6 +162,11 @@ window.still = (() => {
     still.set(still.request.variation ? { variation_seed: seed } : { seed }, { paint });
     return still.seeds();
   };
+  /* Nine pictures of one thing, all around; returns the values of their widgets. */
+  still.around = () => {
+    still.set({ num_images: 9, turn: 40 });
+    return [9, 40];
+  };
   still.lock = () => {
     still.locked = !still.locked;
     store.set("locked", still.locked ? "yes" : "no");
