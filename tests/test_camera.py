@@ -3,16 +3,20 @@
 import copy
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from distill.method import Batch, Rows, World
 from distill.methods import camera as method
-from models import camera, catalogue, families
+from models import camera, catalogue, families, trajectory
 from models.camera import numbers
 from models.denoiser import Cond
 from models.families.sd import UNetDenoiser
-from models.manifest import CAMERA
+from models.generate import Image, encode, generate
+from models.manifest import CAMERA, Guidance
+from models.request import ImageRequest
+from models.samplers import Step
 from models.views import Camera, camera_matrix
 from tests import tiny
 
@@ -74,14 +78,57 @@ def test_a_network_that_others_share_keeps_no_camera(base):
     assert torch.equal(base(x_t, t, cond), before)
 
 
-def test_it_is_served_with_its_camera(tmp_path, monkeypatch):
+@pytest.fixture
+def turning(tmp_path, monkeypatch):
+    """A studio whose models tiny-sd and tiny-hyper have cameras, and the embedding of both."""
     monkeypatch.setenv("STILL_LIFE_STUDIO", str(tiny.build_sd(tmp_path)))
-    home = tmp_path / "models" / "tiny-hyper"
     embedding = camera.new_embedding(families.load(catalogue.get("tiny-sd")).denoiser.network)
-    torch.nn.init.normal_(embedding.last.weight)
-    camera.save(embedding, home)
-    tiny.manifest("tiny-hyper", home, family="sd", base="tiny-sd", kind="lora", scheduler="TCDScheduler",
+    embedding.begin(3.0)
+    homes = [tmp_path / "models" / id for id in ("tiny-sd", "tiny-hyper")]
+    for home in homes:
+        camera.save(embedding, home)
+    guidance = Guidance("cfg", 3.0, (1.0, 8.0))
+    tiny.manifest("tiny-sd", homes[0], family="sd", base="tiny-kl", scheduler="DDIMScheduler", prediction="epsilon",
+        guidance=guidance, default_steps=2)  # fmt: skip
+    tiny.manifest("tiny-hyper", homes[1], family="sd", base="tiny-sd", kind="lora", scheduler="TCDScheduler",
         timesteps={"1": [999]}, lora={"rank": 4, "alpha": 8}, eta=0.3)  # fmt: skip
+    return embedding, homes[1]
+
+
+def pictures(**fields) -> list[np.ndarray]:
+    request = ImageRequest(**({"prompt": "a blue mug", "model": "tiny-sd", "seed": 7} | fields))
+    events = generate(families.load(catalogue.get(request.model)), request)
+    return [np.asarray(event.picture) for event in events if isinstance(event, Image)]
+
+
+@pytest.mark.parametrize("model", ["tiny-sd", "tiny-hyper"])
+def test_a_request_turns_the_camera_around_one_thing(turning, model):
+    """A network and a LoRA: the pictures share their noise, and each is that of its own angle alone."""
+    one, two, three = pictures(model=model, num_images=3, azimuth=150, turn=40, elevation=30)
+    assert not np.array_equal(one, two) and not np.array_equal(two, three)
+    for picture, azimuth in ((two, -170), (three, -130)):
+        (alone,) = pictures(model=model, azimuth=azimuth, elevation=30)
+        assert np.abs(picture.astype(int) - alone).max() <= 1
+    request = ImageRequest("a mug", model=model, num_images=3, seed=7, azimuth=150, turn=40)
+    assert request.seeds() == [7, 7, 7] and request.single(2).azimuth == -130 and request.single(2).seed == 7
+
+
+def test_the_empty_prompt_of_guidance_has_no_camera(turning):
+    parts, request = families.load(catalogue.get("tiny-sd")), ImageRequest("a mug", model="tiny-sd", azimuth=40)
+    cond, null = encode(parts, request, request.texts(), null=True)
+    assert torch.equal(cond.camera, numbers([Camera(40.0, 20.0)])) and torch.equal(null.camera, numbers([None]))
+    step = Step(0, torch.zeros(1), torch.zeros(1), torch.zeros(1), 0.5, parts.denoiser.schedule, None)
+    assert torch.equal(trajectory.prompts(parts, request, step, empty=False).camera, cond.camera)
+    assert torch.equal(trajectory.prompts(parts, request, step, empty=True).camera, null.camera)
+
+
+def test_a_model_without_a_camera_takes_no_angle():
+    with pytest.raises(ValueError, match="toybox-sd has no camera, so turn must be 0; models with one: "):
+        ImageRequest("a mug", model="toybox-sd", turn=40)
+
+
+def test_it_is_served_with_its_camera(turning):
+    embedding, home = turning
     served = families.load(catalogue.get("tiny-hyper")).denoiser
     assert torch.equal(served.camera.last.weight, embedding.last.weight.half().float())
     (home / CAMERA).write_bytes(b"no tensors")

@@ -9,9 +9,12 @@ import pytest
 import torch
 
 from models import catalogue, families, openvino, picture
+from models.camera import new_embedding, numbers
+from models.denoiser import Cond
 from models.engine import Engine
 from models.generate import Image, generate
 from models.request import ImageRequest
+from models.views import Camera
 from tests.compiled import converted
 
 SPRINT, LORA = "tiny-sprint", "tiny-hyper"
@@ -51,6 +54,19 @@ def test_a_lora_has_a_network_of_its_own_and_torch_answers_for_other_strengths()
             assert ours[0].backend == "openvino" and levels(ours, theirs) <= 1
     ours, theirs = (pictures(parts[LORA], adapter_first=0.5) for parts in (fast, plain))
     assert ours[0].backend == "openvino and torch" and levels(ours, theirs) <= 1
+
+
+def test_a_camera_is_computed_by_torch():
+    """It changes the network, whose compiled copy knows nothing of it."""
+    ours, theirs = (families.load(catalogue.get("tiny-sd"), backend=b).denoiser for b in ("openvino", "torch"))
+    ours.camera = theirs.camera = new_embedding(theirs.network)
+    ours.camera.begin(3.0)
+    x, t, cond = torch.zeros(2, 16, 8, 8), torch.full((2,), 0.9), Cond(torch.zeros(2, 77, 384), torch.ones(2, 77))
+    seen = replace(cond, camera=numbers([Camera(40.0, 20.0)] * 2))
+    with torch.no_grad():
+        assert (ours(x, t, cond) - theirs(x, t, cond)).abs().max() < 1e-3
+        assert (ours(x, t, seen) - theirs(x, t, seen)).abs().max() < 1e-3
+        assert (theirs(x, t, seen) - theirs(x, t, cond)).abs().max() > 1e-2
 
 
 def test_a_picture_says_who_computed_it():
