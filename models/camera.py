@@ -90,7 +90,7 @@ def new_embedding(network: Any) -> CameraEmbedding:
 
 def noise_scale(network: Any) -> float:
     """The standard deviation of the first convolution's outputs for noise, over its channels."""
-    return float(network.conv_in.weight.flatten(1).norm(dim=1).mean())
+    return float(network.conv_in.weight.flatten(1).norm(dim=1).detach().mean())
 
 
 def save(embedding: CameraEmbedding, home: Path) -> None:

@@ -2,10 +2,12 @@
 
     L = | eps(x_t, t, prompt, camera; LoRA) - eps |^2 on the renders of this round      (ProlificDreamer, Eq. 10)
 
-With the adapter off, the network is the teacher, bit for bit.
+With the adapter off, the network is the teacher, bit for bit. The score starts as the teacher: with its camera where
+it has one, else with one that has no effect yet.
 """
 
 import contextlib
+import copy
 from collections.abc import Iterator
 
 import torch
@@ -32,7 +34,7 @@ class ScoreNetwork:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
             add_lora(self.denoiser, RANK)
-            self.camera = self.denoiser.camera = new_embedding(network)
+            self.camera = self.denoiser.camera = copy.deepcopy(teacher.camera) or new_embedding(network)
         self.layers = layers(network)
         self.lora = {k: w for k, w in network.named_parameters() if "lora_" in k}
         self.adam = torch.optim.AdamW(self.weights().values(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.01)

@@ -37,16 +37,16 @@ FURTHER = True  # the result is its base, trained further
 class Config:
     lr: float = option(2e-3, "Learning rate.", low=0, high=1)
     rank: int = option(0, "Rank of the LoRA; 0 trains the whole network.", low=0, high=1024)
-    begin: float = option(0.35, "Size of the new camera's features, beside those of noise.", low=0, high=10)
-    drop: float = option(0.1, "Share of samples trained without caption and camera.", low=0, high=1)
-    unknown: float = option(0.1, "Share of samples trained with a caption but no camera.", low=0, high=1)
-    t_min: float = option(0.2, "The smallest time t that is trained.", low=0, high=1)
+    begin: float = option(0.5, "Size of the new camera's features, beside those of noise.", low=0, high=10)
+    drop: float = option(0.05, "Share of samples trained without caption and camera.", low=0, high=1)
+    unknown: float = option(0.05, "Share of samples trained with a caption but no camera.", low=0, high=1)
+    t_min: float = option(0.4, "The smallest time t that is trained.", low=0, high=1)
     preview_steps: int = option(16, "Denoising steps of the sample grids.", low=1)
     preview_guidance: float = option(3.0, "Guidance of the sample grids.", low=0, high=30)
 
 
 SIDED = FACED | {"mug", "teapot", "key"}  # kinds that look different from some side
-RARE = 0.05  # weight of all other pictures, which keep what the base knows
+RARE = 0.005  # weight of all other pictures
 
 
 def often(attributes: dict) -> float:
