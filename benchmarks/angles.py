@@ -26,7 +26,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from benchmarks import report
-from benchmarks.threed import prompt
 from core.paths import ROOT, cache, use_studio
 from distill.data.toys.kinds import FACED
 from distill.data.toys.render import render
@@ -44,7 +43,7 @@ RESULTS, PAGE = ROOT / "benchmarks/results/angles.json", ROOT / "docs/methods/ca
 KINDS = (*sorted(FACED), "mug", "teapot")  # that look different from every side
 HANDLED = {"mug", "teapot"}
 ANGLES = 12  # pictures of one thing
-RENDERS, EPOCHS, BATCH, RATE = 7800, 10, 64, 1e-3  # of the judge's training
+RENDERS, EPOCHS, BATCH, RATE = 7800, 5, 64, 1e-3  # of the judge's training
 NEAR = 20.0  # degrees
 SHOWN = ("within 20", "error", "kind", "colour")
 
@@ -102,23 +101,21 @@ def trained() -> Angles:
         loss.backward()
         optimiser.step()
         rate.step()
-    print(f"loss {float(loss):.3f}", flush=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(net.state_dict(), path)
+    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, path)
     return net.eval()
 
 
 @torch.no_grad()
+def read(net: Angles, pictures: Tensor, kinds: Tensor) -> Tensor:
+    """The azimuths [N] in degrees that the judge reads off pictures [N, 3, 128, 128] in [-1, 1]."""
+    both = torch.cat([net(*rows) for rows in zip(pictures.split(64), kinds.split(64), strict=True)])
+    return torch.atan2(both[:, 0], both[:, 1]).rad2deg()
+
+
 def errors(net: Angles, pictures: np.ndarray, kinds: Tensor, azimuths: Tensor) -> Tensor:
     """Degrees [N] between the angle that the judge reads and the true one."""
-    read = torch.cat(
-        [
-            net(pixels(p), k)
-            for p, k in zip(np.split(pictures, range(64, len(pictures), 64)), kinds.split(64), strict=True)
-        ]
-    )
-    angle = torch.atan2(read[:, 0], read[:, 1]).rad2deg()
-    return ((angle - azimuths + 180) % 360 - 180).abs()
+    return ((read(net, pixels(pictures), kinds) - azimuths + 180) % 360 - 180).abs()
 
 
 def painted(model: str, kinds: Sequence[str], seeds: int) -> tuple[np.ndarray, list[str], list[str], Tensor]:
@@ -129,7 +126,7 @@ def painted(model: str, kinds: Sequence[str], seeds: int) -> tuple[np.ndarray, l
         for k, kind in enumerate(kinds):
             colour = colours[(3 * seed + k) % len(colours)]
             request = ImageRequest(
-                prompt=prompt(kind, colour),
+                prompt=f"a {colour} {kind}",
                 model=model,
                 seed=seed,
                 num_images=ANGLES,

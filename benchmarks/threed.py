@@ -6,7 +6,9 @@ Rows of benchmarks/results/threed.json have mode, preset, rounds, metric, value,
 again. Bad shapes may fool the judge of kinds, so F-score, its margin over the ellipsoid in the true box, and fog are
 beside it. `… of truth` is the same judge on true renders from the same cameras. `features` is the distance between the
 judge's mean features of both, 1 - cosine; `saturation` the difference of their mean saturation, made less true; and
-`variety` the mean distance, 1 - cosine, between the features of two seeds of one prompt, camera by camera.
+`variety` the mean distance, 1 - cosine, between the features of two seeds of one prompt, camera by camera. For kinds
+that look different from every side a judge of angles (benchmarks/angles.py) reads the azimuth of twelve views:
+`one front` is the share of things whose angles turn with the camera, `angle` their median error in degrees.
 """
 
 import argparse
@@ -24,7 +26,7 @@ import trimesh
 from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
-from benchmarks import report
+from benchmarks import angles, report
 from benchmarks.shapes import aligned, ellipsoid, f_score, visible
 from core.paths import ROOT, run_dir, use_studio
 from distill.data.toys.bake import solid
@@ -33,6 +35,7 @@ from distill.data.toys.scene import SCALE, Scene, Thing
 from distill.world import judge_named
 from evals.judges import SIZE, Judge
 from models.palette import BACKGROUNDS
+from models.views import Camera
 from threed import run
 from threed.mesh import ring
 from threed.request import PRESETS, ThreeDRequest
@@ -42,17 +45,31 @@ RESULTS = ROOT / "benchmarks/results/threed.json"
 TOYS = (
     ("mushroom", "red"), ("mug", "blue"), ("tree", "green"), ("car", "yellow"), ("snowman", "purple"),
     ("egg", "orange"), ("rocket", "teal"), ("teapot", "brown"), ("house", "pink"), ("hat", "white"),
-    ("robot", "teal"), ("chair", "green"), ("boat", "blue"), ("bird", "white"), ("sofa", "red"), ("aeroplane", "orange"),
-    ("table", "brown"), ("lamp", "yellow"), ("bottle", "green"), ("fish", "orange"), ("key", "yellow"), ("ring", "pink"),
-    ("cone", "purple"), ("cylinder", "teal"), ("pyramid", "blue"), ("cube", "red"), ("ball", "green"),
+    ("robot", "teal"), ("chair", "green"), ("boat", "blue"), ("bird", "white"), ("sofa", "red"),
+    ("aeroplane", "orange"), ("table", "brown"), ("lamp", "yellow"), ("bottle", "green"), ("fish", "orange"),
+    ("key", "yellow"), ("ring", "pink"), ("cone", "purple"), ("cylinder", "teal"), ("pyramid", "blue"),
+    ("cube", "red"), ("ball", "green"),
 )  # fmt: skip
 TRUE_SIZE = 0.97 * SCALE["big"]
 WATCHED = {"silhouettes", "fog", "faces"}  # of the checklist
 WAY = ("mode", "preset", "rounds")
-SHARES = {"kind", "colour", "above floor", "watertight", "finished"}
-SHOWN = ("kind", "colour", "f_score", "above floor", "features", "saturation", "variety", "fog", "silhouettes")
+SHARES = {"kind", "colour", "above floor", "one front", "watertight", "finished"}
+SHOWN = (
+    "kind",
+    "colour",
+    "f_score",
+    "above floor",
+    "one front",
+    "angle",
+    "features",
+    "saturation",
+    "variety",
+    "fog",
+    "silhouettes",
+)
 SHOWN += ("watertight", "finished", "core_seconds")
 APART = 0.06  # from a plain background: what is farther belongs to the thing
+TURNED, TOGETHER = 12, 0.8  # views of one turn; the least length of the mean vector that counts as turning with it
 PAGE = ROOT / "docs/threed.md"
 
 
@@ -98,6 +115,19 @@ def variety(features: list[torch.Tensor]) -> float:
     return float(torch.stack([apart(a, b).mean() for a, b in combinations(features, 2)]).mean())
 
 
+def turning(thing: Skinned, kind: str, plain: tuple[float, float, float]) -> dict[str, float]:
+    """Whether a thing has one front: the length of the mean of unit vectors at the angles' differences, and the median
+    error."""
+    cameras, scene = [Camera(360 * k / TURNED - 180, 20.0) for k in range(TURNED)], Surface(thing.mesh)
+    pictures = torch.stack([thing.picture(scene, camera, SIZE, plain) for camera in cameras])
+    kinds = torch.full((TURNED,), angles.KINDS.index(kind))
+    read = angles.read(angles.trained(), pictures * 2 - 1, kinds)
+    apart = (read - torch.tensor([camera.azimuth for camera in cameras])).deg2rad()
+    together = torch.stack([apart.sin().mean(), apart.cos().mean()]).norm()
+    off = torch.atan2(apart.sin(), apart.cos()).rad2deg().abs()
+    return {"one front": float(together > TOGETHER), "angle": float(off.median())}
+
+
 def measured(judge: Judge, thing: Skinned, kind: str, colour: str) -> tuple[dict[str, float], torch.Tensor]:
     """The figures of a thing against the true toy of its prompt, and the judge's features of its views."""
     name = ground(colour)
@@ -112,6 +142,7 @@ def measured(judge: Judge, thing: Skinned, kind: str, colour: str) -> tuple[dict
     points, floor = visible(thing.mesh), f_score(visible(ellipsoid(truth)), truth)
     score = aligned(points, truth)
     out = {**read(judge, made, kind, colour), **{f"{k} of truth": v for k, v in true.items()}}
+    out |= turning(thing, kind, (plain[0], plain[1], plain[2])) if kind in angles.KINDS else {}
     out |= {"features": float(apart(own.mean(0), theirs.mean(0)))}
     out |= {"saturation": saturation(made, plain) - saturation(real, plain)}
     return out | {"f_score": score, "f_score floor": floor, "above floor": float(score > floor)}, own

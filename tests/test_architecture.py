@@ -32,7 +32,7 @@ ARROWS = {  # who may import whom, besides itself; each arrow may skip
 ONLY = {  # packages that few may import: top folder or file
     "gradio": ("app.py", "ui/", "tests/"),
     "accelerate": ("distill/train.py", "tests/"),
-    "nerfstudio": ("threed/nerfstudio_method.py",),
+    "nerfstudio": ("threed/nerfstudio_method.py", "benchmarks/nerfstudio_field.py"),
 }
 EVALS = ("torch", "numpy", "safetensors")  # all that evals needs besides the standard library
 ONCE = {  # what one file does for all of them

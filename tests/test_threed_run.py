@@ -25,7 +25,7 @@ from models import catalogue, families
 from tests import small_disk, tiny
 from tests.jobs_bench import QUICK, opened, until
 from threed import glb, making, run
-from threed.making import Making, NotFinite, fault
+from threed.making import FINE, Making, NotFinite, fault
 from threed.prompts import backgrounds
 from threed.request import ThreeDRequest
 from threed.teacher import Teacher
@@ -190,6 +190,16 @@ def test_its_files_open_elsewhere(finished):
     assert turning.n_frames > 20 and Image.open(folder / "turntable.gif").n_frames == turning.n_frames
     with av.open(folder / "turntable.mp4") as film:
         assert sum(1 for _ in film.decode(video=0)) == turning.n_frames + 1, "the last is written twice"
+
+
+def test_the_time_left_counts_what_each_step_takes(studio):
+    """Ten rounds of two things: three coarse, seven fine, then a mesh, one round of colour and the export."""
+    making = new(studio, request(rounds=10, seeds=2, skin=1))
+    ends = [making.cost(k, making.total) for k in range(making.total + 1)]
+    assert ends[0] == pytest.approx(6 * 1.0 + 14 * FINE + 0.4 + 2.6 + 2.6) and ends[-1] == 0
+    assert ends[5] - ends[6] == 1.0 and ends[6] - ends[7] == pytest.approx(FINE)
+    later = new(studio, request(rounds=10, start="other"))
+    assert later.cost(0, 1) == FINE
 
 
 def test_what_it_says_on_the_way(finished):

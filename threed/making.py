@@ -23,7 +23,7 @@ from core.checkpoint import Saved
 from threed import fields
 from threed.choose import quality
 from threed.cushion import cushion, given, painted
-from threed.fit import Particle, draws
+from threed.fit import FINER, Particle, draws
 from threed.mesh import Cut, cut
 from threed.modes import scores
 from threed.pool import Pictures
@@ -37,6 +37,8 @@ from threed.teacher import Teacher
 TRIES = 3  # attempts at a round whose numbers are not finite
 EMPTY, FULL = 0.002, 0.9  # shares of occupied cells below and above which there is no surface
 AGAIN = 1_000_003  # added to the seed for a second attempt
+FINE = 1.3  # the time of a round of the fine grid, in rounds of the coarse one, and of other steps (measured medians)
+COSTS = {"shape": 1.0, "mesh": 0.4, "skin": 2.6, "export": 2.6}
 LATE = 0.6  # progress at which a thing starts that goes on from another
 
 
@@ -81,14 +83,19 @@ class Making:
     def total(self) -> int:
         return sum(self.plan.values())
 
-    def where(self) -> tuple[str, int]:
-        """The stage of the next step, and its number in that stage."""
-        left = self.step
+    def where(self, step: int | None = None) -> tuple[str, int]:
+        """The stage of a step, the next one unless given, and its number in that stage."""
+        left = self.step if step is None else step
         for name, steps in self.plan.items():
             if left < steps:
                 return name, left
             left -= steps
         return "done", 0
+
+    def cost(self, begin: int, end: int) -> float:
+        """The time of these steps, in coarse rounds."""
+        stages = [self.where(step) for step in range(begin, end)]
+        return sum(FINE if name == "shape" and self._progress(n) >= FINER else COSTS[name] for name, n in stages)
 
     @property
     def guide(self) -> Guide:
@@ -117,9 +124,7 @@ class Making:
             seed = self.guide.seed + which
             self.particles[which] = cushion(given(self.request.picture) or painted(self.teacher, seed))
             return {}
-        progress = number // self.request.seeds / self.request.rounds
-        if self.request.start:
-            progress = LATE + (1 - LATE) * progress
+        progress = self._progress(number)
         for attempt in range(TRIES):
             before = self.particles[which].copy()
             logs = shape(self.particles[which], self.guide, self.score, (number, attempt), progress)
@@ -128,6 +133,11 @@ class Making:
             self.particles[which] = before
             self.say(f"round {number} gave numbers that are not finite; it is taken back")
         raise NotFinite(f"round {number} gave numbers that are not finite, {TRIES} times over; another seed may help")
+
+    def _progress(self, number: int) -> float:
+        """The progress in [0, 1) of a round of the shape."""
+        progress = number // self.request.seeds / max(self.request.rounds, 1)
+        return LATE + (1 - LATE) * progress if self.request.start else progress
 
     def _look(self) -> None:
         """Start again with another seed, once, where no field shows anything. Raises ValueError the second time."""

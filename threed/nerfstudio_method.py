@@ -2,7 +2,7 @@
 
 A pipeline of ours runs the rounds (threed/rounds.py), as nerfstudio's own only read pictures. nerfstudio's optimisers
 train the field and its viewer shows it; after the training the mesh is written beside the checkpoints. No other file
-imports nerfstudio, which finds this one by its entry point. Our world has +Y up, nerfstudio's has +Z, and it is a tenth
+imports nerfstudio, which finds this one by its entry point. Our world has +Y up, nerfstudio's has +Z, and it is a fifth
 as large: nerfstudio's viewer starts half a unit from the centre, which would be inside a thing of our size.
 """
 
@@ -30,6 +30,7 @@ from nerfstudio.plugins.types import MethodSpecification
 from torch import Tensor
 
 from core.hardware import faster_precision
+from core.paths import studio
 from models.views import FOV, RADIUS
 from threed import export
 from threed.check import checklist
@@ -45,7 +46,7 @@ from threed.surface import Surface
 from threed.texture import field_paint, skinned
 
 SAMPLES = 64  # points on a ray of the viewer
-UNIT = 0.1  # a unit of our world in nerfstudio's
+UNIT = 0.2  # a unit of our world in nerfstudio's
 FOCAL = 1 / (2 * tan(radians(FOV) / 2))  # focal length, in sides of a picture
 ROUNDS, STEPS = 20, 16  # rounds of a training of minutes on a CPU, and steps on rays in each
 
@@ -74,6 +75,10 @@ class AllAround(RandomCamerasDataManager):
 
     def next_train(self, step: int) -> tuple[RayBundle, dict]:
         return super().next_train(self.config.horizontal_rotation_warmup)
+
+    def get_datapath(self) -> Path:
+        """Where the viewer keeps camera paths, as there is no folder of photographs."""
+        return studio() / "nerfstudio"
 
 
 @dataclass

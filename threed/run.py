@@ -110,9 +110,9 @@ class Report:
     def progress(self, **more: Any) -> None:
         m = self.making
         stage = m.where()[0]
-        done = m.step - self.first
-        if done > 0:
-            more["seconds_left"] = round((time.monotonic() - self.begun) / done * (m.total - m.step), 1)
+        if m.step > self.first:
+            pace = (time.monotonic() - self.begun) / m.cost(self.first, m.step)
+            more["seconds_left"] = round(pace * m.cost(m.step, m.total), 1)
         self.events.write("progress", stage=stage, step=m.step, total=m.total, **more)
 
     def step(self, logs: dict[str, float]) -> None:
