@@ -191,7 +191,7 @@ class Making:
     def restore(self, saved: Saved) -> None:
         self.step, self.restarts, self.best = saved.step, saved.counters["restarts"], saved.counters["best"]
         for i in range(len(self.particles)):
-            self.particles[i] = _particle(saved.tensors[f"particle-{i}"], saved.optimizers[f"particle-{i}"])
+            self.particles[i] = particle(saved.tensors[f"particle-{i}"], saved.optimizers[f"particle-{i}"])
         if self.score is not None:
             self._restore_score(saved)
         if "mesh" in saved.tensors:
@@ -208,7 +208,7 @@ class Making:
         which = saved.counters["best"] if self.request.pick is None else self.request.pick
         if which >= things:
             raise ValueError(f"run {run!r} made {things} of it: pick is 0 to {things - 1}, not {which}")
-        self.particles = [_particle(saved.tensors[f"particle-{which}"], saved.optimizers[f"particle-{which}"])]
+        self.particles = [particle(saved.tensors[f"particle-{which}"], saved.optimizers[f"particle-{which}"])]
         if self.particles[0].pool is None:
             raise ValueError(f"run {run!r} has not begun its thing {which} yet; wait for a later checkpoint")
         if self.score is not None and "score" in saved.tensors:
@@ -225,7 +225,7 @@ def _pool(tensors: dict[str, Tensor]) -> Pictures:
     return Pictures(**{k.removeprefix("pool."): v for k, v in tensors.items() if k.startswith("pool.")})
 
 
-def _particle(tensors: dict[str, Tensor], optimizer: dict) -> Particle:
+def particle(tensors: dict[str, Tensor], optimizer: dict) -> Particle:
     pool = _pool(tensors) if "pool.pixels" in tensors else None
     one = Particle.of(fields.saved(tensors), tensors["cells"], pool)
     one.adam.load_state_dict(copy.deepcopy(optimizer))
