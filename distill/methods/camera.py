@@ -46,7 +46,7 @@ class Config:
 
 
 SIDED = FACED | {"mug", "teapot", "key"}  # kinds that look different from some side
-RARE = 0.005  # weight of all other pictures
+RARE = 0.1  # weight of all other pictures
 
 
 def often(attributes: dict) -> float:
@@ -55,10 +55,11 @@ def often(attributes: dict) -> float:
 
 
 def student(cfg: Config, base: Denoiser | None) -> Denoiser:
-    """The base, or an adapter on it, and an embedding of the camera, which is random. Without a camera it is the base
-    until it is trained."""
-    net = students.student(cfg, base).with_camera()
-    net.camera.begin(cfg.begin * noise_scale(net.network))
+    """The base, or an adapter on it, with its own embedding of the camera or a new, random one. Without a camera it is
+    the base until it is trained."""
+    net = students.student(cfg, base)
+    if net.camera is None:
+        net.with_camera().camera.begin(cfg.begin * noise_scale(net.network))
     return net
 
 
