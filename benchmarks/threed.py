@@ -2,13 +2,13 @@
 
     python -m benchmarks.threed [--preset draft] [--mode pool] [--rounds 14] [--kinds 10] [--seeds 1] [--studio DIR]
 
-Rows of benchmarks/results/threed.json have mode, preset, rounds, metric, value, sd, n. Existing runs are not made
-again. Bad shapes may fool the judge of kinds, so F-score, its margin over the ellipsoid in the true box, and fog are
-beside it. `… of truth` is the same judge on true renders from the same cameras. `features` is the distance between the
-judge's mean features of both, 1 - cosine; `saturation` the difference of their mean saturation, made less true; and
+Rows of benchmarks/results/threed.json have model, mode, preset, rounds, metric, value, sd, n. Existing runs are not
+made again. Bad shapes may fool the judge of kinds, so F-score, its margin over the ellipsoid in the true box, and fog
+are beside it. `… of truth` is the same judge on true renders from the same cameras. `features` is the distance between
+the judge's mean features of both, 1 - cosine; `saturation` the difference of their mean saturation, made less true; and
 `variety` the mean distance, 1 - cosine, between the features of two seeds of one prompt, camera by camera. For kinds
-that look different from every side a judge of angles (benchmarks/angles.py) reads the azimuth of twelve views:
-`one front` is the share of things whose angles turn with the camera, `angle` their median error in degrees.
+that look different from every side a judge of angles (benchmarks/angles.py) reads the azimuth of twelve views: `one
+front` is the share of things whose angles turn with the camera, `angle` their median error in degrees.
 """
 
 import argparse
@@ -52,7 +52,7 @@ TOYS = (
 )  # fmt: skip
 TRUE_SIZE = 0.97 * SCALE["big"]
 WATCHED = {"silhouettes", "fog", "faces"}  # of the checklist
-WAY = ("mode", "preset", "rounds")
+WAY = ("model", "mode", "preset", "rounds")
 SHARES = {"kind", "colour", "above floor", "one front", "watertight", "finished"}
 SHOWN = (
     "kind",
@@ -211,7 +211,7 @@ def main(argv: list[str] | None = None) -> int:
     if pairs := [variety(each) for each in features.values() if len(each) > 1]:
         mean, sd = round(float(np.mean(pairs)), 4), round(float(np.std(pairs)), 4)
         new.append({"metric": "variety", "value": mean, "sd": sd, "n": len(pairs)})
-    way = {"mode": like.mode, "preset": like.preset, "rounds": like.rounds}
+    way = {"model": like.model, "mode": like.mode, "preset": like.preset, "rounds": like.rounds}
     known = report.record(RESULTS, [way | row for row in new], (*WAY, "metric"))
     args.docs.write_text(report.insert(args.docs.read_text(encoding="utf-8"), "threed", table(known)), encoding="utf-8")
     return 0

@@ -42,9 +42,9 @@ GRADIO = ("view", "lang")  # gradio's own parameters of an address
 METADATA = "A PNG made here carries its settings: drop it on the page to restore them."
 GUIDANCE, NEGATIVE = "Guidance: how closely to follow the words", "Negative prompt: what to leave out"
 TURNED = {  # the fields of a model with a camera, and their labels
-    "azimuth": "Seen from: degrees around it",
-    "elevation": "Degrees above the ground",
-    "turn": "Degrees from one picture to the next",
+    "azimuth": "Seen from, around it",
+    "elevation": "Seen from, above the ground",
+    "turn": "From one picture to the next",
 }
 ENDPOINTS = '<a href="./endpoints">What programs can call</a>'
 HTTP = "Programs can use it over HTTP: /generate takes these settings by name, beside /models and /restore."
