@@ -104,6 +104,19 @@ def test_each_picture_says_what_its_wildcard_became(visit):
     assert len(captions) == 4 and set(captions) <= {"a red ball", "a blue ball"}
 
 
+def test_one_press_shows_a_thing_from_all_around(visit):
+    v = visit("?prompt=a+mug&model=toybox-sd-views&seed=7&steps=4&num_images=1&enlarge=1")
+    v.page.get_by_role("button", name="All around").click()
+    v.page.wait_for_function("still.painter.wall.complete && still.painter.wall.request.turn === 40")
+    v.painted()
+    captions = ["0°", "40°", "80°", "120°", "160°", "-160°", "-120°", "-80°", "-40°"]
+    expect(v.page.locator("#wall figcaption")).to_have_text(captions)
+    assert len(set(v.sources())) == 9 and v.request()["seed"] == 7
+    v.page.locator("#model").select_option("toybox-sd")
+    expect(v.page.get_by_role("button", name="All around")).to_be_hidden()
+    assert v.request()["turn"] == 0
+
+
 def test_what_can_be_typed_is_shown_found_and_offered(visit):
     v = visit(HYPER)
     expect(v.page.locator(".sl-notes")).to_contain_text("It was shown one drawing of “fox”")

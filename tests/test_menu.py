@@ -63,3 +63,10 @@ def test_a_choice_that_the_next_model_cannot_take_becomes_the_nearest():
     assert menu.switch(start, {"model": "tiny-sprint", "even": "background"}).even == "background"
     assert menu.switch(start, {"model": "tiny-sana", "seed": 3}).even == "everything and skin"
     assert menu.model("tiny-sprint")["able"] == {"even": ["nothing", "background", "everything"]}
+
+
+def test_a_model_without_a_camera_forgets_the_angles():
+    turned = ImageRequest("a mug", model="toybox-sd-views", azimuth=90, elevation=40, turn=40)
+    assert menu.switch(turned, {"model": "toybox-sd-views", "seed": 3}).turn == 40
+    other = menu.switch(turned, {"model": "toybox-sd"})
+    assert (other.azimuth, other.elevation, other.turn) == (0, 20, 0)

@@ -40,6 +40,7 @@ still.closeup = (() => {
     text.textContent = r.prompt;
     reading.textContent = read === r.prompt ? "" : `Read as: ${read}`;
     const near = r.variation ? [`${Math.round(r.variation * 100)} % towards noise ${r.variation_seed}`] : [];
+    if (r.turn || r.azimuth) near.push(`seen from ${Math.round(r.azimuth)}°`);
     const made = [r.model, still.plural(r.steps, "step"), `guidance ${r.guidance}`, `seed ${r.seed}`, ...near];
     facts.textContent = [...made, `${(p.look ?? p).width} × ${(p.look ?? p).height} pixels`].join(" · ");
     fill(p);

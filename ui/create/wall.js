@@ -195,7 +195,11 @@ still.parts.wall = (element, part) => {
 
   /* The words that were chosen for wildcards and open attributes of a picture, else its seed. */
   const label = (p) =>
-    p.label ?? (chosen(p) || (p.request.variation ? `variation ${p.index + 1}` : `seed ${p.request.seed}`));
+    p.label ?? (chosen(p) || own(p.request, p.index));
+  const own = (r, index) => {
+    if (r.variation) return `variation ${index + 1}`;
+    return r.turn ? `${Math.round(r.azimuth)}°` : `seed ${r.seed}`;
+  };
   function chosen(p) {
     const wild = /\{[^{}]*\|[^{}]*\}/.test(p.request.prompt);
     if ((p.request.even ?? "nothing") === "nothing" && !wild) return "";
