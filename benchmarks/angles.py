@@ -182,7 +182,12 @@ def main(argv: list[str] | None = None) -> int:
     real, real_index, real_azimuths = renders(26 * len(KINDS), seed=2)
     _, answers = judge.read(pixels(pictures))
     right = {"kind": names, "colour": colours}
-    off, chance = errors(net, pictures, index, azimuths), errors(net, pictures, index, azimuths.roll(ANGLES // 3))
+    off, chance = (
+        errors(net, pictures, index, azimuths),
+        errors(
+            net, pictures, index, azimuths[torch.randperm(len(azimuths), generator=torch.Generator().manual_seed(0))]
+        ),
+    )
     shares = {k: answers[k] == torch.tensor([judge.classes[k].index(v) for v in values]) for k, values in right.items()}
     rows = figures(args.model, names, {"within 20": off <= NEAR, "error": off, **shares})
     rows += figures(f"{args.model}, chance", names, {"within 20": chance <= NEAR, "error": chance})

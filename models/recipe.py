@@ -13,6 +13,10 @@ table = {table}  # the pipeline has no schedule of its own for so many steps
 spaced = pipe.scheduler.set_timesteps
 pipe.scheduler.set_timesteps = lambda n, device=None, **_: spaced(n, table, device, None, None)
 """
+CAMERA = """\
+The camera is in `camera.safetensors`. Plain diffusers passes over it and paints the thing from any side; in Still Life
+`python -m models.generate` turns it.
+"""
 WORD = """\
 The vector of the word "{word}" is an entry in the metadata of `lora.safetensors`. Plain diffusers passes over it: there
 the word means what it meant before to the encoder, and its thing is painted less surely than in Still Life.
@@ -97,6 +101,8 @@ def section(row: Row, home: str | None = None) -> str:
     parts = [f"## In diffusers\n\n```python\n{loading(row, home)}```\n"]
     if "word" in (row.manifest.lora or {}) and row.folder and (word := learnt.read(row.folder / FILE)) is not None:
         parts.append(WORD.format(word=word.name))
+    if catalogue.has_camera(row):
+        parts.append(CAMERA)
     for steps in counts(row):
         many = f"{steps} step" + ("" if steps == 1 else "s")
         parts.append(f"In {many}:\n\n```python\n{painting(row, steps)}```\n")

@@ -9,7 +9,7 @@ import torch
 
 from distill.method import Batch, Rows, World
 from distill.methods import camera as method
-from models import camera, catalogue, families, trajectory
+from models import camera, catalogue, families, recipe, trajectory
 from models.camera import numbers
 from models.denoiser import Cond
 from models.families.sd import UNetDenoiser
@@ -131,6 +131,8 @@ def test_it_is_served_with_its_camera(turning):
     embedding, home = turning
     served = families.load(catalogue.get("tiny-hyper")).denoiser
     assert torch.equal(served.camera.last.weight, embedding.last.weight.half().float())
+    assert "Plain diffusers passes over it" in recipe.section(catalogue.get("tiny-hyper"))
+    assert "Plain diffusers" not in recipe.section(catalogue.get("tiny-cfg"))
     (home / CAMERA).write_bytes(b"no tensors")
     with pytest.raises(ValueError, match="no safetensors file"):
         camera.load(served.network, home / CAMERA)
