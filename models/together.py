@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 
 from models.generate import Event, Image
 from models.request import ImageRequest
+from models.views import Camera
 
 FREE = {"prompt", "seed", "num_images", "style", "even"}  # what each picture of a run may have of its own
 SOLE = ("variation", "start", "image", "control", "unlike", "text_noise", "cads")  # count or read a run's pictures
@@ -25,6 +26,9 @@ class Together(ImageRequest):
 
     def texts(self) -> list[str]:
         return [text for member in self.members for text in member.texts()]
+
+    def cameras(self) -> list[Camera]:
+        return [camera for member in self.members for camera in member.cameras()]
 
 
 def together(members: Sequence[ImageRequest]) -> ImageRequest:

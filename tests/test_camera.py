@@ -17,6 +17,7 @@ from models.generate import Image, encode, generate
 from models.manifest import CAMERA, Guidance
 from models.request import ImageRequest
 from models.samplers import Step
+from models.together import alike, together
 from models.views import Camera, camera_matrix
 from tests import tiny
 
@@ -111,6 +112,17 @@ def test_a_request_turns_the_camera_around_one_thing(turning, model):
         assert np.abs(picture.astype(int) - alone).max() <= 1
     request = ImageRequest("a mug", model=model, num_images=3, seed=7, azimuth=150, turn=40)
     assert request.seeds() == [7, 7, 7] and request.single(2).azimuth == -130 and request.single(2).seed == 7
+
+
+def test_callers_whose_things_turn_together_get_their_own_angles(turning):
+    one, other = (
+        ImageRequest(p, model="tiny-sd", num_images=2, seed=s, turn=40) for p, s in (("a mug", 1), ("a key", 5))
+    )
+    assert alike(one, other)
+    parts, both = families.load(catalogue.get("tiny-sd")), together([one, other])
+    alone = [np.asarray(e.picture, int) for r in (one, other) for e in generate(parts, r) if isinstance(e, Image)]
+    joint = [np.asarray(e.picture, int) for e in generate(parts, both) if isinstance(e, Image)]
+    assert max(np.abs(a - b).max() for a, b in zip(alone, joint, strict=True)) <= 1
 
 
 def test_the_empty_prompt_of_guidance_has_no_camera(turning):
