@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
     args = p.parse_args(argv)
     use_studio(args.studio)
     torch.set_num_threads(1)
-    cuts: dict[tuple, list[Made | None]] = {way: [] for way in WAYS}
+    cuts: dict[tuple[int, int, float], list[Made | None]] = {way: [] for way in WAYS}
     for name in args.runs:
         one, kind = best(name)
         true, (threshold, _) = truth(kind), chosen(one.field, one.cells)

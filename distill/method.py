@@ -163,7 +163,8 @@ class Method(Protocol):
     - `PROPOSED`: True in the one method that forms start with;
     - `new(cfg, family)`: makes an untrained network, for a base that is an autoencoder alone;
     - `also_needs(cfg)`: further `needs` of some settings; `reads(cfg)`: the attributes that a judge learns;
-    - `sources(names, cfg, skip_bad, side)`: the method's own choice of a data set's pictures.
+    - `sources(names, cfg, skip_bad, side)`: the method's own choice of a data set's pictures;
+    - `often(attributes)`: the weight of a picture when a batch is drawn, instead of the usual one.
 
     ABOUT, BASES, STEPS and Config are also read without torch (distill/declared.py), so they should use only core, the
     standard library, other methods' Config and plain constants. A whole method, with all that a training, a form and a

@@ -119,6 +119,13 @@ class Reporter:
             self.board.add_scalar(k, v, step)
         self.bar.show(step, values, left, self.cfg.batch_size, "samples")
 
+    def shares(self, step: int, values: dict[str, float]) -> None:
+        """Report the domains' shares and gaps."""
+        if self.enabled:
+            self.events.write("metric", step=step, values={k: float(f"{v:.4g}") for k, v in values.items()})
+            for k, v in values.items():
+                self.board.add_scalar(k, v, step)
+
     def sample(self, step: int, pictures: Tensor, right: dict[str, float]) -> None:
         """Write a sample grid. `right`: the share of right pictures by attribute, as a judge reads them."""
         path = self.run / "samples" / f"step-{step:08d}.png"

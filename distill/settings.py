@@ -22,6 +22,11 @@ class TrainConfig:
     optimizer: Literal["adamw", "muon"] = option(
         "adamw", "muon: matrices by Muon, at rates of AdamW's size; the rest by AdamW."
     )
+    mix: Literal["usual", "gap"] = option(
+        "usual", "gap: most samples where the student is farthest from its teacher (distill/mix.py)."
+    )
+    mix_sharp: float = option(1.0, "How strongly shares follow the gaps of train.mix=gap.", low=0, high=10)
+    mix_every: int = option(0, "Steps between two updates of those shares; 0: a thirtieth of the training.", low=0)
     precision: Literal["auto", "fp32", "bf16"] = option("auto", "auto: the faster one on this machine.")
     compile: bool = option(
         False, "Compiles the student's network: minutes at the start, then about a fifth faster on a CPU."

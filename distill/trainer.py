@@ -20,6 +20,7 @@ from core.events import NON_FINITE
 from core.stop import Stop
 from distill.fitting import unreached
 from distill.method import Batch, Begins, Keeps, Method, Out, Previews, Remembers, Rows, Staged, Strips
+from distill.mix import UPDATES, Mix
 from distill.mover import Mover, ema_rate, moves, rate
 from distill.report import SHOWN, Reporter
 from distill.settings import TrainConfig
@@ -90,6 +91,8 @@ class Trainer:
     samples: int = 0
     skipped: int = 0
     in_a_row: int = 0
+    mix: Mix | None = None
+    mixed: dict[str, float] | None = None  # the domains' shares and gaps, after a step at which they were updated
 
     def slices(self, player: int) -> Iterator[tuple[Batch, Rows]]:
         """This process's part of the batch, in `accumulate` slices, each with the random numbers of its rows."""
@@ -132,6 +135,8 @@ class Trainer:
 
     def advance(self) -> dict[str, Tensor]:
         logs: dict[str, Tensor] = {}
+        due = self.mix if self.mix is not None and self.step % self.mix.every == 0 else None
+        self.mixed = due and due.update()
         for i, mover in enumerate(self.movers):
             if self.step == mover.first:
                 if isinstance(self.method, Begins):
@@ -188,6 +193,8 @@ class Trainer:
         tensors |= {name: average for name, average in averages.items() if average is not None}
         if isinstance(self.method, Remembers):
             tensors["method"] = self.method.state_dict()
+        if self.mix is not None:
+            tensors["mix"] = {"shares": self.mix.shares}
         counters = {"samples_seen": self.samples, "skipped": self.skipped}
         optimisers = {m.name: {k: o.state_dict() for k, o in m.optimisers.items()} for m in self.movers}
         return checkpoint.Saved(self.step, tensors, optimisers, counters)
@@ -206,6 +213,8 @@ class Trainer:
         if "method" in saved.tensors:
             assert isinstance(self.method, Remembers), "a method that saved state can load it"
             self.method.load_state_dict(saved.tensors["method"])
+        if self.mix is not None and "mix" in saved.tensors:
+            self.mix.draw(saved.tensors["mix"]["shares"])
         self.step, self.samples, self.skipped = saved.step, saved.counters["samples_seen"], saved.counters["skipped"]
 
 
@@ -218,7 +227,16 @@ def prepare(scene_request: SceneRequest, cfg: TrainConfig, processes: Processes 
     for player in method.players.values():
         player.module.to(device)  # modules that the method made itself, such as heads
     moving = [moves(name, p, cfg.weight_decay, cfg.optimizer) for name, p in method.players.items()]
-    return Trainer(method, scene, cfg, processes, moving)
+    return Trainer(method, scene, cfg, processes, moving, mix=mixing(scene, cfg))
+
+
+def mixing(scene: Scene, cfg: TrainConfig) -> Mix | None:
+    """The shares of the domains, where they follow the gaps. Raises ValueError where there are none."""
+    if cfg.mix == "usual":
+        return None
+    if scene.domains is None:
+        raise ValueError("train.mix=gap needs a method that is trained on latents; valid for this one: usual")
+    return Mix(scene.domains, scene.world, cfg.mix_sharp, cfg.mix_every or max(cfg.steps // UPDATES, 1))
 
 
 def defaults(module: ModuleType) -> TrainConfig:
@@ -247,6 +265,8 @@ def loop(t: Trainer, report: Reporter, run: Path, stop: Stop) -> int:
     while t.step < cfg.steps:
         begun = time.monotonic()
         logs = t.advance()
+        if t.mixed is not None:
+            report.shares(t.step - 1, t.mixed)
         report.step(t.step, logs, time.monotonic() - begun)
         if t.in_a_row >= MAX_SKIPS:
             report.error(

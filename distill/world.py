@@ -20,7 +20,10 @@ from core.stage import tell
 from distill import features, reward, start
 from distill.data import SIDE, Source, cache, often, sources, texts
 from distill.data.steered import drawn as by_hand
+from distill.draws import Drawn as Drawn
+from distill.draws import Draws, rows_of, wording
 from distill.method import Batch, Rows, World, needed, sent
+from distill.mix import EACH, Domains
 from evals import labels as judge_labels
 from evals.judges import Judge
 from evals.judges import load as load_judge
@@ -40,40 +43,12 @@ class Scene:
     judged: Callable[[Tensor, Batch], dict[str, float]] | None = None  # share of right pictures, by attribute
     beside: Sequence[nn.Module] = ()  # other networks in memory: encoders, decoders and a judge
     words: Callable[[], list[str]] | None = None  # the words of its captions, the commonest first
+    domains: Domains | None = None  # of its pictures
 
 
 def pixels(pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """Pictures uint8 [B, H, W, 3] as [B, 3, H, W] in [-1, 1]."""
     return sent(torch.from_numpy(np.array(pictures)), device).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-class Draws:
-    """Draws rows of cached sources, with replacement: sources equally often, the rows of each by their weight."""
-
-    def __init__(self, parts: list[cache.Cached], weigh: Callable[[dict], float] = lambda _: 1.0):
-        self.parts = parts
-        self.edges = [np.cumsum([weigh(row) for row in part.attributes]) for part in parts]
-
-    def __call__(self, n: int, rng: Rows) -> list[tuple[cache.Cached, int, float]]:
-        """For each of n rows: (source, index, a uniform number that chooses a caption)."""
-        which, where, extra = (rng.rand(n).double().numpy() for _ in range(3))
-        source, rows = (which * len(self.parts)).astype(int), np.zeros(n, int)
-        for i, edges in enumerate(self.edges):
-            mine = source == i
-            rows[mine] = np.searchsorted(edges, where[mine] * edges[-1], side="right").clip(max=len(edges) - 1)
-        parts = [self.parts[i] for i in source.tolist()]
-        return list(zip(parts, rows.tolist(), extra.tolist(), strict=True))
-
-
-def rows_of(draws: list[tuple[cache.Cached, int, float]]) -> tuple[np.ndarray, list[str], list[dict]]:
-    arrays = np.stack([part[i] for part, i, _ in draws])
-    captions = [part.captions[i][wording(part, i, e)] for part, i, e in draws]
-    return arrays, captions, [part.attributes[i] for part, i, _ in draws]
-
-
-def wording(part: cache.Cached, i: int, extra: float) -> int:
-    """The index of the caption of row i that a uniform number in [0, 1) chooses."""
-    return int(extra * len(part.captions[i]))
 
 
 def side(base: Row | None) -> int:
@@ -215,7 +190,9 @@ def latent_scene(a: SceneRequest, device: torch.device) -> Scene:
     steer = steering(a, chosen, device) if "control" in a.needs else None
 
     def batch(step: int, n: int, rng: Rows) -> Batch:
-        drawn = draws(n, rng)
+        return shown(step, draws(n, rng), rng)
+
+    def shown(step: int, drawn: Drawn, rng: Rows) -> Batch:
         arrays, captions, truth = rows_of(drawn)
         x0 = sent(torch.from_numpy(arrays), device).float()
         classes = reward.wanted(captions, truth, reader.classes) if reader and "judge" in a.needs else {}
@@ -239,7 +216,12 @@ def latent_scene(a: SceneRequest, device: torch.device) -> Scene:
 
     own = {"encode": parts.text, "show": coder.show, "see": see, "spot": spot}
     world = World(student, teacher, null, judge=judge, look=look, features=seen, prompts=prompts, base=a.base, **own)
-    return Scene(world, batch, reported(cached), beside, lambda: words_of(cached))
+    known = draws.domains()
+    prior, rows = torch.tensor(list(known.values())), EACH * len(known)
+    domains = Domains(
+        tuple(known), prior, lambda r: draws.share(r.tolist()), lambda: shown(0, draws.some(EACH), Rows(0, 0, rows))
+    )
+    return Scene(world, batch, reported(cached), beside, lambda: words_of(cached), domains)
 
 
 def steering(a: SceneRequest, chosen: list[Source], device: torch.device) -> Callable[..., Cond]:
@@ -331,13 +313,21 @@ def mixture_scene(a: SceneRequest, device: torch.device) -> Scene:
     k = len(teacher.means)
     net = features.pretrained_toy(toy2d.student(k, seed=a.seed), teacher)
 
+    shares: list[Tensor] = []  # of the components, where they are not equal
+
     def batch(step: int, n: int, rng: Rows) -> Batch:
-        component = rng.randint(0, k, n)
-        x0 = teacher.means[component] + teacher.std * rng.randn(n, 2)
+        equal = rng.randint(0, k, n) if not shares else torch.bucketize(rng.rand(n), shares[-1].cumsum(0)[:-1])
+        return points(step, equal, rng)
+
+    def points(step: int, component: Tensor, rng: Rows) -> Batch:
+        x0 = teacher.means[component] + teacher.std * rng.randn(len(component), 2)
         cond = (toy2d.controlled if "control" in a.needs else toy2d.labels)(component, k)
         captions = [str(c) for c in component.tolist()]
         return Batch(step, x0=x0.to(device), cond=cond.map(lambda v: v.to(device)), captions=captions)
 
+    each = torch.arange(k).repeat_interleave(EACH)
+    names, prior = tuple(f"component {c}" for c in range(k)), torch.full((k,), 1 / k)
+    domains = Domains(names, prior, shares.append, lambda: points(0, each, Rows(0, 0, len(each))))
     null = toy2d.labels(torch.tensor([-1]), k).map(lambda v: v.to(device))
     frozen = copy.deepcopy(net).to(device).requires_grad_(False)
     student = a.module.student(a.cfg, net).to(device)
@@ -350,7 +340,7 @@ def mixture_scene(a: SceneRequest, device: torch.device) -> Scene:
     seen = lambda _: features.of(frozen, ())  # noqa: E731
     shown = {"encode": partial(toy2d.named, num=k), "show": partial(scatter, truth=teacher), "spot": toy2d.spot}
     world = World(student, teacher, null, judge=judge, look=lambda x0: x0, features=seen, prompts=every, **shown)
-    return Scene(world, batch)
+    return Scene(world, batch, domains=domains)
 
 
 def check_latents(facts: dict, base: Row | None) -> None:

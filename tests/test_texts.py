@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from distill.data import cache, often, texts
+from distill.draws import Draws
 from distill.method import Rows
-from distill.world import Draws
 from models import catalogue, families
 from tests import tiny
 
