@@ -25,7 +25,7 @@ from ui.threed import things as shelf
 from ui.threed.job import FIXED, cost, results
 from ui.threed.trying import trial
 
-DRAFT = {"prompt": "a red mushroom", "preset": "draft", "model": "toybox-sd"}
+DRAFT = {"prompt": "a red mushroom", "preset": "draft"}
 
 
 STUDIO = []

@@ -130,8 +130,8 @@ class DreamConfig(VanillaPipelineConfig):
     _target: type = field(default_factory=lambda: DreamPipeline)
     prompt: str = "a red mushroom"
     """One thing."""
-    teacher: str = "toybox-sd"
-    """A model of the catalogue that is guided by two prompts."""
+    teacher: str = ""
+    """A model of the catalogue that is guided by two prompts; if left out, that of `threed.run`."""
     mode: str = "hybrid"
     """How the teacher's answers are used: hybrid, pool, vsd, sds or sdi."""
     rounds: int = ROUNDS
@@ -149,7 +149,7 @@ class DreamPipeline(VanillaPipeline):
     def __init__(self, config: DreamConfig, *arguments: Any, **named: Any):
         super().__init__(config, *arguments, **named)
         request = ThreeDRequest(
-            prompt=config.prompt, model=config.teacher, mode=config.mode, seed=config.seed, rounds=config.rounds
+            prompt=config.prompt, model=config.teacher or None, mode=config.mode, seed=config.seed, rounds=config.rounds
         )
         made = prepared(request, faster_precision())
         self.request, self.guide = request, Guide(made.teacher, request.mode, request.seed, config.steps)

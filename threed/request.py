@@ -13,7 +13,8 @@ from threed.modes import MODES
 from threed.prompts import has_views
 
 FIELDS = ("grid", "triplane", "hash")  # the last is meant for a GPU
-DEFAULT_TEACHERS = ("toybox-sd-views", "toybox-sd")  # the first that exists is the default
+DEFAULT_TEACHER = "toybox-sd"
+TURNING = "toybox-sd-views"  # it has seen toys from all sides, so it is the default for them
 FAMILIES = ("sd", "sdxl")
 
 
@@ -101,5 +102,6 @@ class ThreeDRequest(Request):
             return 1
         if name == "model":
             valid = teachers()
-            return next((t for t in DEFAULT_TEACHERS if t in valid), valid[0] if valid else DEFAULT_TEACHERS[-1])
+            best = (TURNING, DEFAULT_TEACHER) if has_views(self.prompt) else (DEFAULT_TEACHER,)
+            return next((t for t in best if t in valid), valid[0] if valid else DEFAULT_TEACHER)
         return getattr(PRESETS[self.preset], name)

@@ -63,10 +63,10 @@ def student(cfg: Config, base: Denoiser | None) -> Denoiser:
     return net
 
 
-def cameras(batch: Batch) -> Tensor:
-    """The cameras of the batch's pictures, [B, 6]; unknown where a picture has none."""
-    rows = batch.truth or [{}] * len(batch)
-    return numbers([Camera(r["azimuth"], r["elevation"]) if "azimuth" in r else None for r in rows])
+def cameras(batch: Batch, rng: Rows) -> Tensor:
+    """The cameras of the batch's pictures, [B, 4]. A picture without one gets any: an emoji shows the same to all."""
+    rows, azimuths = batch.truth or [{}] * len(batch), (360 * rng.rand(len(batch))).tolist()
+    return numbers([Camera(r.get("azimuth", a), r.get("elevation", 20.0)) for r, a in zip(rows, azimuths, strict=True)])
 
 
 class Method:
@@ -82,7 +82,7 @@ class Method:
         x_t = add_noise(net.schedule, x0, rng.randn_like(x0), t)
         hidden = rng.rand(b) < cfg.drop
         unknown = hidden | (rng.rand(b) < cfg.unknown)
-        camera = cameras(batch).to(x0).masked_fill(unknown[:, None], 0)
+        camera = cameras(batch, rng).to(x0).masked_fill(unknown[:, None], 0)
         cond = replace(students.drop(cond, self.w.null_like(cond), hidden), camera=camera)
         return Out(students.apart(net, x_t, t, cond, x0).mean())
 
@@ -90,10 +90,10 @@ class Method:
     def preview(self, batch: Batch) -> Tensor:
         """Samples of the batch's captions, each with its picture's camera, from the same noise."""
         net, (x0, cond) = self.w.student, batch.latents
-        camera = cameras(batch).to(x0)
+        rng = Rows(0, 0, len(x0), device=x0.device)
+        noise, camera = rng.randn_like(x0), cameras(batch, rng).to(x0)
         cond = replace(cond, camera=camera)
         null = replace(self.w.null_like(cond), camera=torch.zeros_like(camera))
-        noise = Rows(0, 0, len(x0), device=x0.device).randn_like(x0)
         steps, turn = DdimSteps(net.schedule, self.cfg.preview_steps), Turn(net, self.cfg.preview_guidance)
         return needed(self.w.show)(sample(steps, noise, [turn] * len(steps.times), cond, null))
 
