@@ -160,6 +160,7 @@ class Method(Protocol):
 
     - `STEPS`: the usual number of training steps;
     - `FURTHER`: True where the trained model is its base, trained further, and not a student of it;
+    - `FORGETS`: True where it no longer paints what its base knew and its own data set lacks;
     - `PROPOSED`: True in the one method that forms start with;
     - `new(cfg, family)`: makes an untrained network, for a base that is an autoencoder alone;
     - `also_needs(cfg)`: further `needs` of some settings; `reads(cfg)`: the attributes that a judge learns;

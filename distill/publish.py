@@ -42,7 +42,7 @@ def code_version() -> str:
 
 
 def vocabulary(run: Path, made: Trained) -> list[str] | None:
-    """The words of its training, the commonest first, then those that its start or its base knew.
+    """The words of its training, the commonest first, then those that its start or its base knew, unless it forgets.
 
     None for a model that knows a whole language, such as a student of a model of the Hub.
     """
@@ -52,6 +52,8 @@ def vocabulary(run: Path, made: Trained) -> list[str] | None:
     else:  # an older run, which did not store its words
         chosen = sources(facts["dataset"], skip_bad=facts["skip_bad"], side=world.side(made.base))
         own = world.words_of([cache.draw(s, cache_dir()) for s in chosen])
+    if getattr(declared.module(facts["method"]), "FORGETS", False):
+        return own
     before: list[str] | None = start.words(run)
     if made.base is not None and made.base.manifest.kind == "model":
         known = lexicon.vocabulary(made.base)

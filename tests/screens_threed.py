@@ -22,7 +22,7 @@ from threed import run
 from threed.export import FRAMES, SECONDS, SIDE
 from threed.request import ThreeDRequest
 
-PROMPTS = ("a red mushroom", "a teal rocket", "a purple snowman", "a green tree", "a fox", "a pizza")
+PROMPTS = ("a blue mug", "a brown teapot", "a yellow car", "a purple snowman", "a fox", "a pizza")
 FIELDS = {"preset": "standard", "texture": 512, "faces": 5000}
 COLUMNS = 3
 WINDOW = {"width": 1400, "height": 1180}

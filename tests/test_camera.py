@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from distill import publish, start
 from distill.method import Batch, Rows, World
 from distill.methods import camera as method
+from distill.serve import Trained
 from models import camera, catalogue, families, recipe, trajectory
 from models.camera import numbers
 from models.denoiser import Cond
@@ -162,3 +164,29 @@ def test_a_cell_knows_its_place_in_the_world():
         corner = 7 / 8 * camera.HALF * (right + up)
         assert torch.allclose(cells[:3, 0, 7], corner, atol=1e-5) and torch.allclose(cells[3:, 3, 5], back, atol=1e-5)
     assert (camera.places(numbers([None]), 8, 8) == 0).all()
+
+
+def test_it_knows_the_words_of_its_own_pictures_alone(tmp_path):
+    """A network that is trained on toys paints no fox any more, so the page should say that it knows none."""
+    (tmp_path / start.WORDS).write_text('["mug"]')
+    words = {}
+    for name in ("camera", "sft"):
+        made = Trained({"method": name, "dataset": "toys", "skip_bad": False}, None, catalogue.get("toybox-sd"), None)
+        words[name] = publish.vocabulary(tmp_path, made)
+    assert words["camera"] == ["mug"] and "fox" in words["sft"]
+
+
+def test_a_new_camera_is_felt_from_the_start_and_an_old_one_kept(base):
+    first = copy.deepcopy(base)
+    noise = first.network.conv_in(torch.randn(64, 16, 8, 8)).std(dim=(0, 2, 3)).mean()
+    torch.manual_seed(0)
+    net = method.student(method.Config(begin=0.5), first)
+    felt = net.camera(numbers([Camera(a, 20.0) for a in range(0, 360, 10)]), 8, 8)
+    assert 0.25 * noise < felt.std() < noise
+    assert method.student(method.Config(), net).camera is net.camera
+
+
+def test_pictures_that_a_turn_changes_are_drawn_most_often():
+    single, several = {"kind": "mug", "count": 1}, {"kind": "mug", "count": 3}
+    rare = [method.often(row) for row in (several, {"kind": "ball", "count": 1}, {"emoji": "fox"})]
+    assert method.often(single) == 1 and set(rare) == {method.RARE}

@@ -31,6 +31,7 @@ from models.views import Camera
 ABOUT = "A teacher that takes the camera as an input, for text to 3D and for views of one thing from any side."
 BASES = ("sd", "sdxl")
 FURTHER = True  # the result is its base, trained further
+FORGETS = True
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ still.shows.thing = ({ ask }) => {
 /* Example prompts: toys, which the box's teacher knows from all sides, and two things of which it knows the front. */
 still.parts.threed = (element, part) => {
   const { make } = still;
-  const TRIES = ["a red mushroom", "a teal rocket", "a brown teapot", "a purple snowman", "a fox", "a pizza"];
+  const TRIES = ["a blue mug", "a teal rocket", "a brown teapot", "a yellow car", "a fox", "a pizza"];
   const viewer = still.viewer("an example");
   const heading = make("h2", {});
   const idle = make("div", { className: "sl-example", hidden: true }, heading, viewer.element);
