@@ -24,6 +24,7 @@ from threed.fit import Particle, draws, fit
 from threed.mesh import NoSurface, cut, largest, simplified, surface
 from threed.prompts import TOYS, backgrounds, bare, completed, has_views
 from threed.render import march, matrices, through
+from threed.request import ThreeDRequest
 from threed.rounds import cameras
 from threed.surface import Skinned, Surface, looked_up
 from threed.texture import bake, squares, unwrapped
@@ -248,3 +249,8 @@ def test_a_picture_is_inflated_round_in_front_and_closed_behind():
     assert front > 0.7 and back < 0.5
     with pytest.raises(ValueError, match="shows nothing"):
         inflated(pools.cut_out(torch.full_like(pixels, 0.9), torch.full((1, 3), 0.9), torch.eye(4)[None], True))
+
+
+def test_toys_have_the_teacher_that_turns_and_all_else_the_one_that_knows_it():
+    assert ThreeDRequest("a blue mug").model == "toybox-sd-views" and ThreeDRequest("a fox").model == "toybox-sd"
+    assert ThreeDRequest("a blue mug", model="toybox-sd").model == "toybox-sd"

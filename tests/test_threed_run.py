@@ -398,8 +398,3 @@ def test_another_request_does_not_take_over_a_run(finished, studio, capsys):
     shutil.copytree(home, studio / "runs" / home.name)
     assert run.main(["a cube", "--run", home.name]) == 2
     assert "makes something else" in capsys.readouterr().err
-
-
-def test_toys_have_the_teacher_that_turns_and_all_else_the_one_that_knows_it():
-    assert ThreeDRequest("a blue mug").model == "toybox-sd-views" and ThreeDRequest("a fox").model == "toybox-sd"
-    assert ThreeDRequest("a blue mug", model="toybox-sd").model == "toybox-sd"

@@ -10,6 +10,7 @@ a turn of the camera changes are drawn most often.
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,10 +56,10 @@ def often(attributes: dict) -> float:
     return 1.0 if attributes.get("kind") in SIDED and attributes.get("count") == 1 else RARE
 
 
-def student(cfg: Config, base: Denoiser | None) -> Denoiser:
+def student(cfg: Config, base: Denoiser | None) -> Any:
     """The base, or an adapter on it, with its own embedding of the camera or a new, random one. Without a camera it is
     the base until it is trained."""
-    net = students.student(cfg, base)
+    net: Any = students.student(cfg, base)
     if net.camera is None:
         net.with_camera().camera.begin(cfg.begin * noise_scale(net.network))
     return net

@@ -119,8 +119,8 @@ class Create:
             add("negative", label=NEGATIVE, visible=model["negative"] or "hidden")
             for name, label in TURNED.items():
                 add(name, label=label, visible=model["camera"] or "hidden", buttons=[])
-            around = {"elem_id": "around", "elem_classes": "sl-quiet"}
-            self.around = gr.Button("All around", visible=model["camera"] or "hidden", **around)
+            seen = model["camera"] or "hidden"
+            self.around = gr.Button("All around", visible=seen, elem_id="around", elem_classes="sl-quiet")
         with gr.Column(elem_classes="sl-card"):
             with gr.Row(elem_classes="sl-row"):
                 add("seed", lambda **k: gr.Number(**SEED, label="Seed", **k))
