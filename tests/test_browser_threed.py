@@ -182,7 +182,7 @@ def test_a_word_that_the_teacher_does_not_know_is_said_with_near_ones(visit):
     page.get_by_title("Replace mushrom by mushroom", exact=True).click()
     expect(page.locator("#ask-prompt")).to_have_value("a red mushroom")
     expect(page.locator(".sl-notes em")).to_have_count(0)
-    expect(page.locator(".sl-cost")).to_contain_text("About 22 seconds on two idle cores")
+    expect(page.locator(".sl-cost")).to_contain_text("About 16 seconds on two idle cores")
     page.locator("#ask-prompt").fill("a" * 3000)
     expect(page.locator(".sl-cost")).to_contain_text("prompt has 3,000 characters")
     expect(page.locator("#start")).to_be_disabled()

@@ -181,7 +181,7 @@ def test_the_boxs_examples_are_whole_and_small():
         answer = shelf.example(JobsDesk(Place()), {"name": name}, Visitor())
         assert base64.b64decode(answer["src"].partition(",")[2]) == data
     assert sizes <= 2 * 2**20
-    with pytest.raises(ValueError, match="there is no example 'x'; valid: a fox"):
+    with pytest.raises(ValueError, match="there is no example 'x'; valid: a blue mug, a fox"):
         shelf.example(JobsDesk(Place()), {"name": "x"}, Visitor())
 
 
@@ -214,5 +214,5 @@ def test_the_time_that_is_told_holds_what_every_run_takes(studio):
         words = cost(None, ThreeDRequest(**{**DRAFT, **fields}), None)[0].split()
         return int(words[1]) * (60 if words[2] == "minutes" else 1)
 
-    assert seconds() == PRESETS["draft"].seconds and seconds(rays=32) > 1.5 * seconds()
+    assert seconds() == PRESETS["draft"].seconds and seconds(rays=32) > 1.3 * seconds()
     assert seconds(start="other", rounds=0) == FIXED

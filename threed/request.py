@@ -20,8 +20,8 @@ FAMILIES = ("sd", "sdxl")
 
 @dataclass(frozen=True)
 class Preset:
-    """The values of a preset. Seconds and memory are for two idle cores and the box's teacher, measured: core-seconds
-    (benchmarks/threed.py), and ten more for the start of Python and the atlas."""
+    """The values of a preset. Seconds and memory are for two idle cores and the box's teacher, measured on a blue mug,
+    with the start of Python."""
 
     mode: str
     seeds: int  # candidates; the best becomes a mesh
@@ -36,9 +36,9 @@ class Preset:
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
-        "draft": Preset("pool", 1, 14, 16, 1, 8_000, 512, 22, 2.0),
-        "standard": Preset("hybrid", 3, 25, 18, 6, 8_000, 1024, 75, 2.0),
-        "quality": Preset("hybrid", 6, 25, 18, 16, 20_000, 2048, 170, 2.0),
+        "draft": Preset("pool", 1, 14, 16, 1, 8_000, 512, 16, 1.2),
+        "standard": Preset("hybrid", 3, 25, 18, 6, 8_000, 1024, 55, 1.6),
+        "quality": Preset("hybrid", 6, 25, 18, 16, 20_000, 2048, 110, 2.4),
     }
 )
 
