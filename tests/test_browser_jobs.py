@@ -69,7 +69,7 @@ def fits(page):
 def test_a_job_outlives_its_tab_and_its_server(visit, app, store):
     watcher = visit("jobs")
     expect(watcher.locator(".sl-joblist")).to_contain_text("No job yet.")
-    steps = 5000  # a quick machine is still at it when the server is killed
+    steps = 3000  # a quick machine is still at it when the server is killed
     job = submit(store, **{"train.steps": str(steps), "train.checkpoint_every": "50"})
     row = watcher.locator(f"[data-id='{job.id}']")
     expect(row).to_contain_text("sft · mixture")
