@@ -182,12 +182,8 @@ def main(argv: list[str] | None = None) -> int:
     real, real_index, real_azimuths = renders(26 * len(KINDS), seed=2)
     _, answers = judge.read(pixels(pictures))
     right = {"kind": names, "colour": colours}
-    off, chance = (
-        errors(net, pictures, index, azimuths),
-        errors(
-            net, pictures, index, azimuths[torch.randperm(len(azimuths), generator=torch.Generator().manual_seed(0))]
-        ),
-    )
+    others = azimuths[torch.randperm(len(azimuths), generator=torch.Generator().manual_seed(0))]
+    off, chance = (errors(net, pictures, index, angles) for angles in (azimuths, others))
     shares = {k: answers[k] == torch.tensor([judge.classes[k].index(v) for v in values]) for k, values in right.items()}
     rows = figures(args.model, names, {"within 20": off <= NEAR, "error": off, **shares})
     rows += figures(f"{args.model}, chance", names, {"within 20": chance <= NEAR, "error": chance})

@@ -20,8 +20,7 @@ from core.stage import tell
 from distill import features, reward, start
 from distill.data import SIDE, Source, cache, often, sources, texts
 from distill.data.steered import drawn as by_hand
-from distill.draws import Drawn as Drawn
-from distill.draws import Draws, rows_of, wording
+from distill.draws import Drawn, Draws, rows_of, wording
 from distill.method import Batch, Rows, World, needed, sent
 from distill.mix import EACH, Domains
 from evals import labels as judge_labels

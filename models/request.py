@@ -27,6 +27,7 @@ SEEDS = 2**31
 DEFAULT_MODEL = "toybox-sprint"
 PROMPT = 2000  # characters
 ANGLES = {"azimuth": 0.0, "elevation": 20.0, "turn": 0.0}  # of the camera, as models without one have them
+AROUND: dict[str, Any] = {"low": -180, "high": 180, "step": 5, "unit": "°"}
 JSON_LIMIT = 100_000  # characters
 STYLES = {
     "none": "{prompt}",
@@ -120,24 +121,12 @@ class ImageRequest(Request):
     control_kind: str = option("sketch", "What that drawing says.", choices=lambda: list(CONTROLS))
     control_strength: float = option(1.0, "How closely it is followed; 0 not at all.", low=0, high=2, step=0.05)
     azimuth: float = option(
-        ANGLES["azimuth"],
-        "Angle of the camera around the thing, for a model with a camera.",
-        low=-180,
-        high=180,
-        step=5,
-        unit="°",
+        ANGLES["azimuth"], "Angle of the camera around the thing, for a model with a camera.", **AROUND
     )
     elevation: float = option(
         ANGLES["elevation"], "Angle of that camera above the ground.", low=0, high=75, step=5, unit="°"
     )
-    turn: float = option(
-        ANGLES["turn"],
-        "Angle between two pictures: 40 and nine pictures go all around.",
-        low=-180,
-        high=180,
-        step=5,
-        unit="°",
-    )
+    turn: float = option(ANGLES["turn"], "Angle between two pictures: 40 and nine pictures go all around.", **AROUND)
     base_steps: int = option(0, "First steps that the base model takes, for variety.", low=0, high=100, step=1)
     base_guidance: float = option(1.0, "Guidance of those steps; 1 has none.", low=0, high=30, step=0.1)
     skip_steps: int = option(0, "Steps skipped at the start; the next one begins with noise.", low=0, high=99, step=1)
