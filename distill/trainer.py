@@ -236,7 +236,7 @@ def mixing(scene: Scene, cfg: TrainConfig) -> Mix | None:
         return None
     if scene.domains is None:
         raise ValueError("train.mix=gap needs a method that is trained on latents; valid for this one: usual")
-    return Mix(scene.domains, scene.world, cfg.mix_sharp, cfg.mix_every or max(cfg.steps // UPDATES, 1))
+    return Mix(scene.domains(), scene.world, cfg.mix_sharp, cfg.mix_every or max(cfg.steps // UPDATES, 1))
 
 
 def defaults(module: ModuleType) -> TrainConfig:

@@ -42,7 +42,7 @@ class Scene:
     judged: Callable[[Tensor, Batch], dict[str, float]] | None = None  # share of right pictures, by attribute
     beside: Sequence[nn.Module] = ()  # other networks in memory: encoders, decoders and a judge
     words: Callable[[], list[str]] | None = None  # the words of its captions, the commonest first
-    domains: Domains | None = None  # of its pictures
+    domains: Callable[[], Domains] | None = None  # of its pictures; counted where they are wanted
 
 
 def pixels(pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
@@ -215,11 +215,14 @@ def latent_scene(a: SceneRequest, device: torch.device) -> Scene:
 
     own = {"encode": parts.text, "show": coder.show, "see": see, "spot": spot}
     world = World(student, teacher, null, judge=judge, look=look, features=seen, prompts=prompts, base=a.base, **own)
-    known = draws.domains()
-    prior, rows = torch.tensor(list(known.values())), EACH * len(known)
-    domains = Domains(
-        tuple(known), prior, lambda r: draws.share(r.tolist()), lambda: shown(0, draws.some(EACH), Rows(0, 0, rows))
-    )
+
+    def domains() -> Domains:
+        known = draws.domains()
+        prior, rows = torch.tensor(list(known.values())), EACH * len(known)
+        return Domains(
+            tuple(known), prior, lambda r: draws.share(r.tolist()), lambda: shown(0, draws.some(EACH), Rows(0, 0, rows))
+        )
+
     return Scene(world, batch, reported(cached), beside, lambda: words_of(cached), domains)
 
 
@@ -339,7 +342,7 @@ def mixture_scene(a: SceneRequest, device: torch.device) -> Scene:
     seen = lambda _: features.of(frozen, ())  # noqa: E731
     shown = {"encode": partial(toy2d.named, num=k), "show": partial(scatter, truth=teacher), "spot": toy2d.spot}
     world = World(student, teacher, null, judge=judge, look=lambda x0: x0, features=seen, prompts=every, **shown)
-    return Scene(world, batch, domains=domains)
+    return Scene(world, batch, domains=lambda: domains)
 
 
 def check_latents(facts: dict, base: Row | None) -> None:
